@@ -1,0 +1,99 @@
+"""The values that go into and come out of thumbnail making."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+PictureFormat = Literal["webp", "jpeg", "avif"]
+FrameDecoder = Literal["auto", "pyav", "opencv"]
+FrameStrategy = Literal["smart", "fixed"]
+Kind = Literal["video", "image"]
+
+
+class Source(Protocol):
+    """Random access to the bytes of one unchanging object. Called from several threads, but not at the same time."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on, fewer only at the end. Whatever it raises reaches the caller unchanged."""
+
+
+@dataclass(frozen=True)
+class RenditionSpec:
+    """A box in pixels that the picture is fitted into: aspect kept, never upscaled."""
+
+    name: str
+    width: int
+    height: int
+
+
+STANDARD_RENDITIONS = (
+    RenditionSpec("small", 150, 112),
+    RenditionSpec("medium", 320, 240),
+    RenditionSpec("large", 640, 480),
+)
+
+
+@dataclass(frozen=True)
+class ThumbnailSpec:
+    """What is wanted of one source. `frame_time_s` is the uploader's own choice, clamped to the duration."""
+
+    renditions: tuple[RenditionSpec, ...] = STANDARD_RENDITIONS
+    format: PictureFormat = "webp"
+    quality: int = 80
+    frame_time_s: float | None = None
+    decoder: FrameDecoder = "auto"
+    strategy: FrameStrategy = "smart"
+    max_source_bytes: int = 50 * 1024**3
+    max_pixels: int = 100_000_000
+
+
+@dataclass(frozen=True)
+class Rendition:
+    """One encoded picture; width and height in pixels as encoded."""
+
+    name: str
+    width: int
+    height: int
+    format: PictureFormat
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Which frame was taken: its time in seconds (None for a photograph), and how it was found."""
+
+    time_s: float | None
+    method: str
+    score: float | None = None
+    candidates: int = 1
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What the source turned out to be. Pixels before rotation; rotation in degrees clockwise that was applied."""
+
+    kind: Kind
+    width: int
+    height: int
+    duration_s: float | None
+    codec: str
+    format: str
+    rotation: int
+
+
+@dataclass(frozen=True)
+class ThumbnailSet:
+    """The result for one source: every rendition of the spec, in its order. Timings in milliseconds."""
+
+    renditions: tuple[Rendition, ...]
+    frame: Frame
+    source: SourceFacts
+    degraded: bool
+    bytes_read: int
+    read_ms: float
+    decode_ms: float
+    render_ms: float
+    placeholder: str | None = None

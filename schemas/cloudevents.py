@@ -1,0 +1,126 @@
+"""Reads and writes CloudEvents 1.0 on Kafka: binary mode out; binary, structured or bare JSON in."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from schemas import headers as h
+from schemas.errors import ErrorCode, PermanentError
+from schemas.headers import Headers
+
+MAX_EVENT_BYTES: Final = 262_144
+CE_SOURCE: Final = "/thumbnail-pipeline"
+STRUCTURED_CONTENT_TYPE: Final = "application/cloudevents"
+_TYPE_PATTERN: Final = re.compile(r"^(?P<name>[a-z][a-z0-9_.]*)\.v(?P<major>[0-9]{1,4})$")
+
+TEvent = TypeVar("TEvent", bound=BaseModel)
+
+
+class _Envelope(BaseModel):
+    """The structured mode's envelope; `data` is read again by the event's own model."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    specversion: str
+    id: str
+    type: str
+    time: str | None = None
+    data: dict[str, Any]
+
+
+def read_event(model: type[TEvent], event_type: str, value: bytes | None, headers: Headers) -> TEvent:
+    """The event in a record, whichever mode it was written in.
+
+    Raises PermanentError with event.malformed, event.unsupported_version or event.too_large, and nothing else:
+    whatever bytes a producer sends, they become one clear code.
+    """
+    if value is None:
+        raise PermanentError(ErrorCode.EVENT_MALFORMED, "The record has a null value (a tombstone), not an event.")
+    if len(value) > MAX_EVENT_BYTES:
+        raise PermanentError(
+            ErrorCode.EVENT_TOO_LARGE, f"The value has {len(value)} bytes; at most {MAX_EVENT_BYTES} are read."
+        )
+    try:
+        if _is_structured(value, headers):
+            envelope = _Envelope.model_validate_json(value)
+            _check_type(envelope.type, event_type)
+            return model.model_validate_json(json.dumps(_with_context(envelope.data, envelope.id, envelope.time)))
+        ce_type = h.get_header(headers, h.CE_TYPE)
+        if ce_type is None:
+            return model.model_validate_json(value)
+        _check_type(ce_type, event_type)
+        return _read_binary(model, value, headers)
+    except ValidationError as exc:
+        raise PermanentError(ErrorCode.EVENT_MALFORMED, _first_problem(exc)) from exc
+    except (ValueError, RecursionError) as exc:
+        raise PermanentError(ErrorCode.EVENT_MALFORMED, "The value is not JSON that can be read.") from exc
+
+
+def _is_structured(value: bytes, headers: Headers) -> bool:
+    content_type = (h.get_header(headers, h.CONTENT_TYPE) or "").lower()
+    if content_type:
+        return content_type.startswith(STRUCTURED_CONTENT_TYPE)
+    return h.get_header(headers, h.CE_TYPE) is None and b'"specversion"' in value[:4096]
+
+
+def _read_binary(model: type[TEvent], value: bytes, headers: Headers) -> TEvent:
+    try:
+        return model.model_validate_json(value)
+    except ValidationError:
+        # A strict CloudEvents producer keeps id and time in the context attributes only.
+        data = json.loads(value)
+        if not isinstance(data, dict):
+            raise
+        context = _with_context(data, h.get_header(headers, h.CE_ID), h.get_header(headers, h.CE_TIME))
+        return model.model_validate_json(json.dumps(context))
+
+
+def _with_context(data: Mapping[str, Any], event_id: str | None, occurred_at: str | None) -> dict[str, Any]:
+    context = {"event_id": event_id, "occurred_at": occurred_at}
+    return {name: value for name, value in context.items() if value is not None} | dict(data)
+
+
+def _check_type(actual: str, expected: str) -> None:
+    found, wanted = _TYPE_PATTERN.match(actual), _TYPE_PATTERN.match(expected)
+    if wanted is None:
+        raise AssertionError(f"{expected!r} is not an event type of ours")
+    if found is None or found["name"] != wanted["name"]:
+        raise PermanentError(
+            ErrorCode.EVENT_MALFORMED, f"The event type is {actual[:100]!r}; {expected!r} was expected."
+        )
+    if found["major"] != wanted["major"]:
+        raise PermanentError(
+            ErrorCode.EVENT_UNSUPPORTED_VERSION,
+            f"Major version {found['major']} of {found['name']} is not supported; {wanted['major']} is.",
+        )
+
+
+def _first_problem(exc: ValidationError) -> str:
+    problem = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])[:100]
+    return f"{where or 'The value'}: {problem['msg'][:300]}."
+
+
+def write_event(event: BaseModel) -> bytes:
+    """The value of a record: compact JSON in UTF-8."""
+    return event.model_dump_json().encode()
+
+
+def context_headers(*, event_type: str, event_id: str, occurred_at: datetime, subject: str) -> Headers:
+    """The binary mode's context attributes."""
+    return h.with_headers(
+        (),
+        {
+            h.CE_SPECVERSION: "1.0",
+            h.CE_ID: event_id,
+            h.CE_SOURCE: CE_SOURCE,
+            h.CE_TYPE: event_type,
+            h.CE_TIME: h.format_time(occurred_at),
+            h.CE_SUBJECT: subject,
+            h.CONTENT_TYPE: "application/json",
+        },
+    )

@@ -1,0 +1,113 @@
+"""The one error tree: every class says what happens next, every code is a metric label, a log field and a header value."""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Stable names to route on; the words after each dot never change meaning."""
+
+    EVENT_MALFORMED = "event.malformed"
+    EVENT_UNSUPPORTED_VERSION = "event.unsupported_version"
+    EVENT_TOO_LARGE = "event.too_large"
+    TENANT_UNKNOWN = "tenant.unknown"
+    TENANT_INACTIVE = "tenant.inactive"
+    SOURCE_MISSING = "source.missing"
+    SOURCE_UNREADABLE = "source.unreadable"
+    SOURCE_TOO_LARGE = "source.too_large"
+    MEDIA_UNSUPPORTED = "media.unsupported"
+    MEDIA_CORRUPT = "media.corrupt"
+    MEDIA_NO_PICTURE = "media.no_picture"
+    MEDIA_TOO_MANY_PIXELS = "media.too_many_pixels"
+    MEDIA_TIMEOUT = "media.timeout"
+    MEDIA_CRASHED_DECODER = "media.crashed_decoder"
+    STORAGE_UNAVAILABLE = "storage.unavailable"
+    STORAGE_RATE_LIMITED = "storage.rate_limited"
+    STORAGE_LOCKED = "storage.locked"
+    STORAGE_DENIED = "storage.denied"
+    STORAGE_FULL = "storage.full"
+    STORAGE_BAD_KEY = "storage.bad_key"
+    UPLOAD_UNVERIFIED = "upload.unverified"
+    DATABASE_UNAVAILABLE = "database.unavailable"
+    INTERNAL_ERROR = "internal.error"
+
+
+class Stage(StrEnum):
+    """How far an event had come when it failed."""
+
+    EVENT = "event"
+    TENANT = "tenant"
+    READ = "read"
+    DECODE = "decode"
+    UPLOAD = "upload"
+    PERSIST = "persist"
+    CLEANUP = "cleanup"
+
+
+class ThumbnailError(Exception):
+    """Base of every expected failure. Raise one of the two subclasses, never this one.
+
+    `message` is one plain sentence without secrets: it goes to logs, headers and the database row.
+    """
+
+    retryable: bool = False
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class TransientError(ThumbnailError):
+    """The same event may succeed later: it waits in a retry topic, until its attempts or its time budget are used up.
+
+    `retry_after_s`, in seconds, is what the other side asked for; the retry policy waits at least that long.
+    """
+
+    retryable = True
+
+    def __init__(self, code: ErrorCode, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s
+
+
+class PermanentError(ThumbnailError):
+    """Trying again cannot help: the event becomes a dead letter at once, and a person reads its next action."""
+
+
+class ObjectNotFoundError(TransientError):
+    """No object has this key (yet): uploads may lag behind their events, so the event is retried before it is given up."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(ErrorCode.SOURCE_MISSING, f"No object has the key {key!r}.")
+        self.key = key
+
+
+NEXT_ACTIONS: dict[ErrorCode, str] = {
+    ErrorCode.EVENT_MALFORMED: "Mend the producer: the value must match the media.uploaded schema. Then publish the upload again.",
+    ErrorCode.EVENT_UNSUPPORTED_VERSION: "Upgrade this service, or have the producer send a supported major version, then replay.",
+    ErrorCode.EVENT_TOO_LARGE: "Mend the producer: an event carries a key, never the media itself. Then publish it again.",
+    ErrorCode.TENANT_UNKNOWN: "Check company_id against the companies table; when the company exists, replay.",
+    ErrorCode.TENANT_INACTIVE: "Activate the company, then replay; or purge the record when the company has left.",
+    ErrorCode.SOURCE_MISSING: "Check that the upload finished and that its key is right, then replay.",
+    ErrorCode.SOURCE_UNREADABLE: "Check the object in the tenant's storage: it was there but could not be read. Then replay.",
+    ErrorCode.SOURCE_TOO_LARGE: "Raise the source size limit if such files are expected, then replay.",
+    ErrorCode.MEDIA_UNSUPPORTED: "Ask the uploader for a common format (MP4, MOV, WebM, JPEG, PNG, WebP) and upload again.",
+    ErrorCode.MEDIA_CORRUPT: "The file is damaged: ask the uploader to export it again and upload it anew.",
+    ErrorCode.MEDIA_NO_PICTURE: "The file has no video or picture stream: ask the uploader for a file that has one.",
+    ErrorCode.MEDIA_TOO_MANY_PIXELS: "Ask the uploader for a smaller picture, or raise the pixel limit, then replay.",
+    ErrorCode.MEDIA_TIMEOUT: "Raise DECODE_TIMEOUT_S if such files are expected, or ask for a smaller file, then replay.",
+    ErrorCode.MEDIA_CRASHED_DECODER: "Keep the file for a bug report: it kills the decoder. Replay after the decoder's upgrade.",
+    ErrorCode.STORAGE_UNAVAILABLE: "Check the tenant's storage connection; when it answers again, replay.",
+    ErrorCode.STORAGE_RATE_LIMITED: "The storage limits requests: lower WORKER_CONCURRENCY or raise its quota, then replay.",
+    ErrorCode.STORAGE_LOCKED: "The storage keeps the file locked: wait for the other writer to finish, then replay.",
+    ErrorCode.STORAGE_DENIED: "Renew the storage connection's credentials or rights, then replay.",
+    ErrorCode.STORAGE_FULL: "Free or add space in the tenant's storage, then replay.",
+    ErrorCode.STORAGE_BAD_KEY: "Mend the producer: the key must stay inside the company's storage_path.",
+    ErrorCode.UPLOAD_UNVERIFIED: "The storage did not confirm what was written: check it for faults, then replay.",
+    ErrorCode.DATABASE_UNAVAILABLE: "Bring the database back; when it answers, replay.",
+    ErrorCode.INTERNAL_ERROR: "Look up the trace id in the worker's log and report the bug; replay after the mend.",
+}
+"""What a person should do now, one or two sentences a code."""

@@ -1,0 +1,204 @@
+"""The events of the pipeline: pydantic models that bound every size, and ignore the fields they do not know."""
+
+import hashlib
+import uuid
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from schemas.errors import ErrorCode, Stage
+
+MEDIA_UPLOADED_TYPE: Final = "vertexar.media.uploaded.v1"
+THUMBNAIL_READY_TYPE: Final = "vertexar.thumbnail.ready.v1"
+THUMBNAIL_FAILED_TYPE: Final = "vertexar.thumbnail.failed.v1"
+THUMBNAIL_CLEANUP_TYPE: Final = "vertexar.thumbnail.cleanup.v1"
+
+_EVENT_ID_NAMESPACE: Final = uuid.UUID("6c2f7f0e-4c0e-5a0b-9a56-0b7c1f3f9d11")
+_MAX_DATABASE_ID: Final = 2**31 - 1
+
+
+def _to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as exc:  # year 1 or 9999 beside an offset
+        raise ValueError("the time is outside the years 1 to 9999") from exc
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+EventId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+DatabaseId = Annotated[int, Field(ge=1, le=_MAX_DATABASE_ID)]
+ObjectKey = Annotated[str, Field(min_length=1, max_length=4096)]
+ShortText = Annotated[str, Field(max_length=1024)]
+
+
+class MediaKind(StrEnum):
+    """What was uploaded: a video belongs to a row of videos, an image is the photograph of a row of ar_contents."""
+
+    VIDEO = "video"
+    IMAGE = "image"
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class Media(_Event):
+    """The uploaded object. `key` is its whole key in the tenant's storage connection, storage_path included."""
+
+    kind: MediaKind
+    id: DatabaseId
+    ar_content_id: DatabaseId
+    key: ObjectKey
+    content_type: Annotated[str, Field(max_length=255)] | None = None
+    size_bytes: Annotated[int, Field(ge=0)] | None = None
+    version: Annotated[str, Field(max_length=1024)] | None = None
+
+    @property
+    def row_id(self) -> int:
+        """The id of the database row that shows the thumbnail: of videos for a video, of ar_contents for an image."""
+        return self.id if self.kind is MediaKind.VIDEO else self.ar_content_id
+
+    @property
+    def record_key(self) -> str:
+        """The Kafka key, so that events of one media keep their order: video:42 or ar_content:9."""
+        return f"{'video' if self.kind is MediaKind.VIDEO else 'ar_content'}:{self.row_id}"
+
+
+class MediaUploaded(_Event):
+    """An upload that wants thumbnails. `frame_time_s` is the uploader's own choice of moment, in seconds."""
+
+    event_id: EventId
+    occurred_at: UtcTime
+    company_id: DatabaseId
+    media: Media
+    frame_time_s: Annotated[float, Field(ge=0)] | None = None
+
+    @property
+    def version(self) -> str:
+        """The folder of this upload's renditions; a later upload sorts after an earlier one."""
+        digest = hashlib.sha256(self.event_id.encode()).hexdigest()[:12]
+        return f"{self.occurred_at:%Y%m%dT%H%M%S.%fZ}-{digest}"
+
+
+class RenditionInfo(_Event):
+    """One stored picture. `width` and `height` in pixels; `sha256` in hex, as the store confirmed it."""
+
+    name: str
+    key: str
+    url: str
+    width: int
+    height: int
+    format: str
+    bytes: int
+    sha256: str
+
+
+class StorageInfo(_Event):
+    """Where the renditions are. `fallback` says why they are not in the company's own storage, or is null."""
+
+    provider: str
+    connection_id: int | None = None
+    fallback: str | None = None
+
+
+class SourceInfo(_Event):
+    """What the source turned out to be. Sizes in pixels before rotation; `rotation` in degrees clockwise."""
+
+    width: int
+    height: int
+    duration_s: float | None = None
+    codec: str
+    format: str
+    rotation: int = 0
+    bytes_read: int = 0
+
+
+class FrameInfo(_Event):
+    """Which frame was taken, how it was found and how good it is (0 to 1; null where nothing was to choose)."""
+
+    time_s: float | None = None
+    method: str
+    score: float | None = None
+    candidates: int = 1
+
+
+class TimingsMs(_Event):
+    """Wall time of each stage in milliseconds."""
+
+    read: float
+    decode: float
+    render: float
+    upload: float
+    total: float
+
+
+class _Result(_Event):
+    event_id: EventId
+    upload_event_id: EventId
+    occurred_at: UtcTime
+    produced_at: UtcTime
+    company_id: DatabaseId
+    media: Media
+
+
+class ThumbnailReady(_Result):
+    """Thumbnails are stored and confirmed. `occurred_at` is the upload's time, `thumbnail_url` the medium rendition's."""
+
+    thumbnail_url: str
+    renditions: tuple[RenditionInfo, ...] = Field(strict=False)
+    storage: StorageInfo
+    source: SourceInfo
+    frame: FrameInfo
+    degraded: bool = False
+    placeholder: str | None = None
+    attempt: int
+    timings_ms: TimingsMs
+
+
+class ErrorInfo(_Event):
+    """Why an upload has no thumbnail, and what a person should do now."""
+
+    code: ErrorCode
+    message: ShortText
+    stage: Stage
+    retryable: bool
+    next_action: ShortText
+
+
+class DeadLetterInfo(_Event):
+    """Where the original record can be found and replayed from."""
+
+    topic: str
+
+
+class ThumbnailFailed(_Result):
+    """An upload was given up; its record is a dead letter."""
+
+    error: ErrorInfo
+    attempts: int
+    first_failed_at: UtcTime
+    dead_letter: DeadLetterInfo
+
+
+class CleanupReason(StrEnum):
+    """Why objects have no owner."""
+
+    ROW_GONE = "row_gone"
+    STALE = "stale"
+    SUPERSEDED = "superseded"
+    GIVEN_UP = "given_up"
+
+
+class ThumbnailCleanup(_Result):
+    """Ask for the removal of what no row shows: `version` unless the row shows it, and every older version."""
+
+    version: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z.-]+$")]
+    storage: StorageInfo | None = None
+    reason: CleanupReason
+
+
+def derived_event_id(upload_event_id: str, outcome: str) -> str:
+    """The same id for the same upload and outcome, however often it is redelivered."""
+    return str(uuid.uuid5(_EVENT_ID_NAMESPACE, f"{outcome}:{upload_event_id}"))

@@ -1,0 +1,83 @@
+"""Every Kafka header we read or write: UTF-8 text only, so that each Kafka UI can show and filter them."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+CE_SPECVERSION: Final = "ce_specversion"
+CE_ID: Final = "ce_id"
+CE_SOURCE: Final = "ce_source"
+CE_TYPE: Final = "ce_type"
+CE_TIME: Final = "ce_time"
+CE_SUBJECT: Final = "ce_subject"
+CONTENT_TYPE: Final = "content-type"
+
+TRACEPARENT: Final = "traceparent"
+TRACESTATE: Final = "tracestate"
+CORRELATION_ID: Final = "correlationid"
+CAUSATION_ID: Final = "causationid"
+
+RETRY_ATTEMPT: Final = "retry-attempt"
+RETRY_DUE_AT: Final = "retry-due-at"
+FIRST_FAILED_AT: Final = "first-failed-at"
+LAST_FAILED_AT: Final = "last-failed-at"
+
+ORIGINAL_TOPIC: Final = "x-original-topic"
+ORIGINAL_PARTITION: Final = "x-original-partition"
+ORIGINAL_OFFSET: Final = "x-original-offset"
+ORIGINAL_TIMESTAMP: Final = "x-original-timestamp"
+CONSUMER_GROUP: Final = "x-consumer-group"
+ERROR_CODE: Final = "error-code"
+ERROR_CLASS: Final = "error-class"
+ERROR_MESSAGE: Final = "error-message"
+ERROR_STAGE: Final = "error-stage"
+RETRYABLE: Final = "retryable"
+ATTEMPTS: Final = "attempts"
+NEXT_ACTION: Final = "next-action"
+
+MAX_HEADER_BYTES: Final = 1024
+"""No header of ours is longer: an oversized one makes the dead letter itself unsendable and stops the partition."""
+
+Headers = tuple[tuple[str, bytes], ...]
+"""Headers in their order, as they stand on the wire; names may repeat in records of others."""
+
+
+def header_text(value: object) -> bytes:
+    """`value` as one printable line of at most MAX_HEADER_BYTES bytes of UTF-8, cut between characters."""
+    line = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in str(value))
+    return line.encode("utf-8", "replace")[:MAX_HEADER_BYTES].decode("utf-8", "ignore").encode()
+
+
+def get_header(headers: Headers, name: str) -> str | None:
+    """The last value of `name` as text (undecodable bytes replaced), or None when it is absent."""
+    for key, value in reversed(headers):
+        if key == name:
+            return (value or b"").decode("utf-8", "replace")
+    return None
+
+
+def with_headers(headers: Headers, changes: Mapping[str, object]) -> Headers:
+    """`headers` with each name in `changes` standing exactly once, at the end; the others keep bytes and order."""
+    kept = tuple((key, value) for key, value in headers if key not in changes)
+    return kept + tuple((name, header_text(value)) for name, value in changes.items())
+
+
+def without_headers(headers: Headers, names: Iterable[str]) -> Headers:
+    """`headers` less every one of `names`."""
+    dropped = frozenset(names)
+    return tuple((key, value) for key, value in headers if key not in dropped)
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds: 2026-11-23T18:09:00.123Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """The UTC time that an RFC 3339 header holds, or None when it is absent or unreadable."""
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment and moment.tzinfo else None

@@ -1,0 +1,66 @@
+"""The one list of topics: name, size, retention, key, value, who writes and who reads."""
+
+from dataclasses import dataclass
+from typing import Final
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+MAX_RECORD_BYTES: Final = 1_048_576
+"""The largest value and headers a record of ours may have: Kafka's own default limit."""
+
+KEY: Final = "media key, UTF-8: video:42 or ar_content:9"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic as it must be in the cluster. `retention_ms` counts from the record's timestamp."""
+
+    name: str
+    partitions: int
+    retention_ms: int
+    value: str
+    written_by: str
+    read_by: str
+    key: str = KEY
+
+
+MEDIA_UPLOADED: Final = Topic("media.uploaded", 6, 7 * DAY_MS, "MediaUploaded", "upstream services", "worker")
+THUMBNAIL_DUE: Final = Topic("thumbnail.due", 6, 7 * DAY_MS, "MediaUploaded, or ThumbnailCleanup", "retry", "worker")
+THUMBNAIL_RETRIES: Final = tuple(
+    Topic(f"thumbnail.retry.{tier}", 3, 7 * DAY_MS, "the failed record, unchanged", "worker", "retry")
+    for tier in (1, 2, 3)
+)
+THUMBNAIL_READY: Final = Topic(
+    "thumbnail.ready", 6, 7 * DAY_MS, "ThumbnailReady", "worker", "persist, downstream services"
+)
+THUMBNAIL_FAILED: Final = Topic(
+    "thumbnail.failed", 3, 7 * DAY_MS, "ThumbnailFailed", "worker", "persist, downstream services"
+)
+THUMBNAIL_CLEANUP: Final = Topic("thumbnail.cleanup", 3, 7 * DAY_MS, "ThumbnailCleanup", "persist", "worker")
+THUMBNAIL_DLQ: Final = Topic(
+    "thumbnail.dlq", 3, 30 * DAY_MS, "the original bytes of the record that failed", "worker", "people, dlq replay"
+)
+THUMBNAIL_READY_DLQ: Final = Topic(
+    "thumbnail.ready.dlq",
+    1,
+    30 * DAY_MS,
+    "the original bytes of a result that could not be written",
+    "persist",
+    "people, dlq replay",
+)
+
+ALL_TOPICS: Final = (
+    MEDIA_UPLOADED,
+    THUMBNAIL_DUE,
+    *THUMBNAIL_RETRIES,
+    THUMBNAIL_READY,
+    THUMBNAIL_FAILED,
+    THUMBNAIL_CLEANUP,
+    THUMBNAIL_DLQ,
+    THUMBNAIL_READY_DLQ,
+)
+
+
+def prefixed(topic: Topic, prefix: str) -> str:
+    """The topic's name in a cluster that several installations share: KAFKA_TOPIC_PREFIX, then the name."""
+    return f"{prefix}{topic.name}"

@@ -1,0 +1,1 @@
+"""Composition root, and everything an operator touches."""

@@ -1,0 +1,1 @@
+"""Where bytes live, for each tenant. Knows no Kafka and no media."""

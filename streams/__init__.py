@@ -1,0 +1,1 @@
+"""The flow: events in, events out. The only room that knows Kafka."""
