@@ -1,0 +1,34 @@
+"""Kafka records as plain values, so that what decides about them needs no broker."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from schemas.headers import Headers
+
+
+@dataclass(frozen=True)
+class InboundRecord:
+    """A record as it came from the broker; `timestamp_ms` is the broker's or producer's, in Unix milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def timestamp(self) -> datetime:
+        """The record's time in UTC; the epoch where the broker had none."""
+        return datetime.fromtimestamp(max(self.timestamp_ms, 0) / 1000, tz=UTC)
+
+
+@dataclass(frozen=True)
+class OutboundRecord:
+    """A record that must be acknowledged by the broker before its cause counts as done."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
