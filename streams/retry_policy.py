@@ -15,11 +15,11 @@ OUTAGES: Final = frozenset({ErrorCode.DATABASE_UNAVAILABLE})
 
 @dataclass(frozen=True)
 class RetryAt:
-    """Try again: in retry topic `tier` (1-based), not before `due_at`, as attempt number `attempt`."""
+    """Try again: in retry topic `tier` (1-based), not before `due_at`, as retry number `retry` (0: none is used up)."""
 
     tier: int
     due_at: datetime
-    attempt: int
+    retry: int
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RetryPolicy:
         due_at = now + timedelta(seconds=max(self.delays_s[tier - 1], error.retry_after_s or 0.0))
         if due_at - first_failed_at > timedelta(seconds=self.budget_s):
             return GiveUp(f"the time budget of {self.budget_s:g} s is used up")
-        return RetryAt(tier, due_at, counted + 1)
+        return RetryAt(tier, due_at, retry=counted)
 
     def is_last_attempt(self, failed_attempts_before: int) -> bool:
         """Whether an ordinary failure of the attempt under way would be the end of the event."""
