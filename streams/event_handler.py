@@ -100,7 +100,7 @@ class EventHandler:
             outcome = self._announce(record, upload, ready)
         except ThumbnailError as error:
             outcome = self._fail(delivery, error, progress.stage, upload)
-        except Exception as exc:  # noqa: BLE001 - the one boundary: no event may be lost to a bug of ours
+        except Exception as exc:
             log.exception("event_failed_unexpectedly", topic=record.topic, offset=record.offset)
             outcome = self._fail(delivery, _internal_error(exc), progress.stage, upload)
         if upload is not None:
@@ -116,7 +116,7 @@ class EventHandler:
             deleted = await self._cleanup.clean(request)
         except ThumbnailError as error:
             return self._fail(delivery, error, Stage.CLEANUP, None)
-        except Exception as exc:  # noqa: BLE001 - as above
+        except Exception as exc:
             log.exception("cleanup_failed_unexpectedly", topic=record.topic, offset=record.offset)
             return self._fail(delivery, _internal_error(exc), Stage.CLEANUP, None)
         log.info("objects_cleaned", media=request.media.record_key, reason=request.reason, deleted=deleted)
@@ -138,9 +138,7 @@ class EventHandler:
         topic = prefixed(THUMBNAIL_READY, self._prefix)
         return Outcome("success", (OutboundRecord(topic, _key(upload), write_event(ready), headers),))
 
-    def _fail(
-        self, delivery: _Delivery, error: ThumbnailError, stage: Stage, upload: MediaUploaded | None
-    ) -> Outcome:
+    def _fail(self, delivery: _Delivery, error: ThumbnailError, stage: Stage, upload: MediaUploaded | None) -> Outcome:
         now = self._now()
         first_failed_at = delivery.first_failed_at or now
         decision = self._policy.decide(
@@ -248,6 +246,8 @@ def _position(record: InboundRecord) -> dict[str, object]:
 
 
 def _internal_error(exc: Exception) -> ThumbnailError:
-    error = TransientError(ErrorCode.INTERNAL_ERROR, f"An unexpected {type(exc).__name__} occurred; the log has the trace.")
+    error = TransientError(
+        ErrorCode.INTERNAL_ERROR, f"An unexpected {type(exc).__name__} occurred; the log has the trace."
+    )
     error.__cause__ = exc
     return error

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
 
+from storage.keys import thumbnail_key
+from storage.tenants import Tenants, TenantStorage
+
 from processors.types import Kind, Rendition, Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, Stage, ThumbnailError, TransientError
 from schemas.events import (
@@ -22,8 +25,6 @@ from schemas.events import (
     derived_event_id,
 )
 from schemas.metrics import Metrics
-from storage.keys import thumbnail_key
-from storage.tenants import Tenants, TenantStorage
 from streams.patience import Patience
 
 CONTENT_TYPES: Final = {"webp": "image/webp", "jpeg": "image/jpeg", "avif": "image/avif"}
@@ -154,9 +155,7 @@ class ThumbnailService:
     ) -> tuple[RenditionInfo, ...]:
         keys = {rendition.name: self._key(upload, tenant, rendition) for rendition in renditions}
         folder = next(iter(keys.values())).rpartition("/")[0]
-        there_before = await self._in_thread(
-            lambda: self._patience.call(lambda: frozenset(tenant.list_files(folder)))
-        )
+        there_before = await self._in_thread(lambda: self._patience.call(lambda: frozenset(tenant.list_files(folder))))
         written: list[str] = []
         try:
             infos = []
@@ -244,9 +243,7 @@ class ThumbnailService:
                 rotation=facts.rotation,
                 bytes_read=made.bytes_read,
             ),
-            frame=FrameInfo(
-                time_s=frame.time_s, method=frame.method, score=frame.score, candidates=frame.candidates
-            ),
+            frame=FrameInfo(time_s=frame.time_s, method=frame.method, score=frame.score, candidates=frame.candidates),
             degraded=made.degraded,
             placeholder=made.placeholder,
             attempt=attempt,

@@ -1,0 +1,172 @@
+"""The worker role: a Faust app that takes records one by one, works on several at once, and loses none."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import faust
+import structlog
+from faust import Event, Stream
+
+from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DUE, Topic, prefixed
+from streams.ack_gate import AckGate, Entry
+from streams.event_handler import EventHandler
+from streams.faust_transport import CommittingTransport
+from streams.records import InboundRecord, OutboundRecord
+
+log = structlog.get_logger(__name__)
+
+SEND_TIMEOUT_S: Final = 45.0
+"""Longer than the producer's own request timeout (30 s) with one retry; after it the process gives up and restarts."""
+MAX_REQUEST_BYTES: Final = 16 * 1024**2
+"""A dead letter holds the original bytes, whatever size the upstream topic allowed."""
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How the worker consumes. Times in seconds."""
+
+    bootstrap_servers: str
+    group: str
+    concurrency: int
+    topic_prefix: str = ""
+    session_timeout_s: float = 30.0
+    heartbeat_s: float = 3.0
+    rebalance_timeout_s: float = 180.0
+    commit_interval_s: float = 1.0
+
+
+class Worker:
+    """The app and its agents. `oldest_in_flight_s` and `in_flight` are for health and metrics."""
+
+    def __init__(self, options: WorkerOptions, handler: EventHandler) -> None:
+        self._options: Final = options
+        self._handler: Final = handler
+        self._permits: Final = asyncio.Semaphore(options.concurrency)
+        self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._gates: Final[list[AckGate[Event]]] = []
+        self.app: Final = build_app(options)
+        transport = CommittingTransport(self.app.conf.broker_consumer, self.app)
+        transport.revocation_listeners.append(self._forget_revoked)
+        self.app.transport = transport  # before any agent: a declared topic holds on to the transport of that moment
+        self._declare_agent("uploads", MEDIA_UPLOADED, THUMBNAIL_DUE)
+        self._declare_agent("cleanups", THUMBNAIL_CLEANUP)
+
+    @property
+    def in_flight(self) -> int:
+        """How many events are being worked on."""
+        return sum(gate.in_flight for gate in self._gates)
+
+    def oldest_in_flight_s(self) -> float:
+        """Age in seconds of the oldest event that is being worked on."""
+        return max((gate.oldest_in_flight_s() for gate in self._gates), default=0.0)
+
+    def _forget_revoked(self, partitions: set[Any]) -> None:
+        for gate in self._gates:
+            gate.drop_revoked(partitions)
+
+    def _declare_agent(self, name: str, *topics: Topic) -> None:
+        names = [prefixed(topic, self._options.topic_prefix) for topic in topics]
+        channel = self.app.topic(*names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+        async def consume(stream: Stream[bytes]) -> None:
+            await self._consume(stream.noack())
+
+        self.app.agent(channel, name=f"worker.{name}", concurrency=1)(consume)
+
+    async def _consume(self, stream: Stream[bytes]) -> None:
+        gate: AckGate[Event] = AckGate(stream.ack, lambda: self.app.consumer_generation_id)
+        self._gates.append(gate)
+        events: AsyncIterator[Event] = aiter(stream.events())
+        while True:
+            # The permit comes first: an event that waits in Faust's buffer can still be handed to another worker,
+            # one that was taken must be finished here.
+            await self._permits.acquire()
+            try:
+                event = await anext(events)
+            except StopAsyncIteration:
+                self._permits.release()
+                return
+            except BaseException:
+                self._permits.release()
+                raise
+            task = asyncio.create_task(self._work(gate, gate.enter(event)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, gate: AckGate[Event], entry: Entry[Event]) -> None:
+        """Handle, then send what follows from it, then acknowledge: dying in between repeats the event."""
+        try:
+            if entry.event is None:
+                return
+            outcome = await self._handler.handle(_inbound(entry.event.message))
+            for record in outcome.records:
+                await self._send(record)
+            await gate.finish(entry)
+        except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends, and the event is redelivered
+            log.critical("worker_stops", reason=f"an outcome could not be sent: {type(exc).__name__}: {exc}")
+            await self.app.crash(exc)
+        finally:
+            self._permits.release()
+
+    async def _send(self, record: OutboundRecord) -> None:
+        sent = await self.app.producer.send(
+            record.topic, record.key, record.value, None, None, [(name, value) for name, value in record.headers]
+        )
+        # Shielded, so that a timeout here never cancels a send that the broker may still acknowledge.
+        await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(sent)), SEND_TIMEOUT_S)
+
+
+def build_app(options: WorkerOptions) -> faust.App:
+    """A Faust app with the settings that lost no event in the chaos trials; it connects when it is started."""
+    per_poll = max(2, 2 * options.concurrency)
+    return faust.App(
+        options.group,
+        broker=[f"kafka://{server}" for server in options.bootstrap_servers.split(",")],
+        version=1,  # never raised: it renames the consumer group
+        autodiscover=False,
+        store="memory://",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=262_144,
+        stream_wait_empty=True,
+        stream_buffer_maxsize=max(16, 5 * per_poll),
+        broker_max_poll_records=per_poll,
+        broker_max_poll_interval=2_000_000.0,  # an idle standby would leave the group for good otherwise
+        broker_commit_interval=options.commit_interval_s,
+        broker_session_timeout=options.session_timeout_s,
+        broker_heartbeat_interval=options.heartbeat_s,
+        broker_rebalance_timeout=options.rebalance_timeout_s,
+        broker_request_timeout=max(90.0, options.session_timeout_s),
+        producer_acks=-1,
+        producer_request_timeout=30.0,
+        producer_max_request_size=MAX_REQUEST_BYTES,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+
+
+def run_worker(worker: Worker, loop: asyncio.AbstractEventLoop) -> int:
+    """Run until SIGTERM or a crash; the exit code, 0 after a graceful stop. Closes the loop."""
+    runner = faust.Worker(worker.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+    try:
+        runner.execute_from_commandline()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+
+
+def _inbound(message: Any) -> InboundRecord:
+    headers = message.headers.items() if isinstance(message.headers, dict) else message.headers or ()
+    return InboundRecord(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=int((message.timestamp or 0) * 1000),
+        key=message.key,
+        value=message.value,
+        headers=tuple((name, value or b"") for name, value in headers),
+    )
