@@ -66,6 +66,12 @@ class Media(_Event):
         return f"{'video' if self.kind is MediaKind.VIDEO else 'ar_content'}:{self.row_id}"
 
 
+def upload_version(occurred_at: datetime, upload_event_id: str) -> str:
+    """The folder of one upload's renditions; a later upload sorts after an earlier one."""
+    digest = hashlib.sha256(upload_event_id.encode()).hexdigest()[:12]
+    return f"{occurred_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{digest}"
+
+
 class MediaUploaded(_Event):
     """An upload that wants thumbnails. `frame_time_s` is the uploader's own choice of moment, in seconds."""
 
@@ -77,9 +83,8 @@ class MediaUploaded(_Event):
 
     @property
     def version(self) -> str:
-        """The folder of this upload's renditions; a later upload sorts after an earlier one."""
-        digest = hashlib.sha256(self.event_id.encode()).hexdigest()[:12]
-        return f"{self.occurred_at:%Y%m%dT%H%M%S.%fZ}-{digest}"
+        """See upload_version."""
+        return upload_version(self.occurred_at, self.event_id)
 
 
 class RenditionInfo(_Event):

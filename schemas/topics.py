@@ -5,8 +5,8 @@ from typing import Final
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-MAX_RECORD_BYTES: Final = 1_048_576
-"""The largest value and headers a record of ours may have: Kafka's own default limit."""
+CARRIER_BYTES: Final = 16 * 1024**2
+"""Record limit of the topics that carry records of others: an upstream topic may allow more than Kafka's default."""
 
 KEY: Final = "media key, UTF-8: video:42 or ar_content:9"
 
@@ -22,12 +22,35 @@ class Topic:
     written_by: str
     read_by: str
     key: str = KEY
+    max_message_bytes: int | None = None
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The topic's settings in the cluster."""
+        limit = {} if self.max_message_bytes is None else {"max.message.bytes": str(self.max_message_bytes)}
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)} | limit
 
 
 MEDIA_UPLOADED: Final = Topic("media.uploaded", 6, 7 * DAY_MS, "MediaUploaded", "upstream services", "worker")
-THUMBNAIL_DUE: Final = Topic("thumbnail.due", 6, 7 * DAY_MS, "MediaUploaded, or ThumbnailCleanup", "retry", "worker")
+THUMBNAIL_DUE: Final = Topic(
+    "thumbnail.due",
+    6,
+    7 * DAY_MS,
+    "MediaUploaded, or ThumbnailCleanup",
+    "retry",
+    "worker",
+    max_message_bytes=CARRIER_BYTES,
+)
 THUMBNAIL_RETRIES: Final = tuple(
-    Topic(f"thumbnail.retry.{tier}", 3, 7 * DAY_MS, "the failed record, unchanged", "worker", "retry")
+    Topic(
+        f"thumbnail.retry.{tier}",
+        3,
+        7 * DAY_MS,
+        "the failed record, unchanged",
+        "worker",
+        "retry",
+        max_message_bytes=CARRIER_BYTES,
+    )
     for tier in (1, 2, 3)
 )
 THUMBNAIL_READY: Final = Topic(
@@ -38,7 +61,13 @@ THUMBNAIL_FAILED: Final = Topic(
 )
 THUMBNAIL_CLEANUP: Final = Topic("thumbnail.cleanup", 3, 7 * DAY_MS, "ThumbnailCleanup", "persist", "worker")
 THUMBNAIL_DLQ: Final = Topic(
-    "thumbnail.dlq", 3, 30 * DAY_MS, "the original bytes of the record that failed", "worker", "people, dlq replay"
+    "thumbnail.dlq",
+    3,
+    30 * DAY_MS,
+    "the original bytes of the record that failed",
+    "worker",
+    "people, dlq replay",
+    max_message_bytes=CARRIER_BYTES,
 )
 THUMBNAIL_READY_DLQ: Final = Topic(
     "thumbnail.ready.dlq",
@@ -47,6 +76,7 @@ THUMBNAIL_READY_DLQ: Final = Topic(
     "the original bytes of a result that could not be written",
     "persist",
     "people, dlq replay",
+    max_message_bytes=CARRIER_BYTES,
 )
 
 ALL_TOPICS: Final = (

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Final
 
-from storage.keys import thumbnails_prefix
-from storage.tenants import Tenants, TenantStorage
-
 from schemas.events import ThumbnailCleanup
 from schemas.metrics import Metrics
+from storage.keys import thumbnails_prefix
+from storage.tenants import Tenants, TenantStorage
 from streams.patience import Patience
 from streams.row_state import RowStates
 

@@ -9,9 +9,6 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
 
-from storage.keys import thumbnail_key
-from storage.tenants import Tenants, TenantStorage
-
 from processors.types import Kind, Rendition, Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, Stage, ThumbnailError, TransientError
 from schemas.events import (
@@ -25,6 +22,8 @@ from schemas.events import (
     derived_event_id,
 )
 from schemas.metrics import Metrics
+from storage.keys import thumbnail_key
+from storage.tenants import Tenants, TenantStorage
 from streams.patience import Patience
 
 CONTENT_TYPES: Final = {"webp": "image/webp", "jpeg": "image/jpeg", "avif": "image/avif"}

@@ -1,0 +1,38 @@
+"""Alembic migrations, run without any file of settings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from schemas.database import create_engine_for, write_transaction
+
+_LOCK: Final = 7_246_331_042
+"""PostgreSQL advisory lock: two starts at the same time migrate one after the other."""
+
+
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Bring the database up to `revision`. Safe to repeat; tables and columns that are there already stay."""
+    _run(database_url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(database_url: str, revision: str = "base") -> None:
+    """Take our columns away again; the platform's tables and rows stay."""
+    _run(database_url, lambda config: command.downgrade(config, revision))
+
+
+def _run(database_url: str, action: Callable[[Config], None]) -> None:
+    engine = create_engine_for(database_url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    try:
+        with write_transaction(engine) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            config.attributes["connection"] = connection
+            action(config)
+    finally:
+        engine.dispose()

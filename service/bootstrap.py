@@ -1,0 +1,144 @@
+"""The composition root: the only place that builds things. Nothing connects before its role is started."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+from processors.decode_slots import DecodeSlots
+from streams.persistence import PersistOptions, PersistRole
+
+from processors.types import ThumbnailSpec
+from schemas.database import create_engine_for
+from schemas.metrics import Metrics
+from service.kafka_clients import consumer_config, producer_config
+from service.settings import Settings
+from storage.base import StorageProvider
+from storage.factory import LocalStorageSettings, get_provider
+from storage.tenants import Tenants
+from streams.cleanup_service import CleanupService
+from streams.company_directory import SqlCompanyDirectory
+from streams.event_handler import EventHandler
+from streams.retry import RetryOptions, RetryRole
+from streams.retry_policy import RetryPolicy
+from streams.row_state import RowStates
+from streams.thumbnail_service import ThumbnailService
+from streams.worker import Worker, WorkerOptions
+
+MAX_CACHED_TENANTS: Final = 1024
+
+
+@dataclass(frozen=True)
+class WorkerParts:
+    """What the worker role runs on; whoever builds it starts and stops the slots."""
+
+    worker: Worker
+    slots: DecodeSlots
+    local_storage: StorageProvider
+    engine: sa.Engine
+
+
+def build_engine(settings: Settings) -> sa.Engine:
+    """The database engine; it connects at its first use."""
+    return create_engine_for(settings.database.database_url)
+
+
+def build_local_storage(settings: Settings) -> StorageProvider:
+    """Local storage, where fallbacks go."""
+    return get_provider(None, local=local_settings(settings))
+
+
+def local_settings(settings: Settings) -> LocalStorageSettings:
+    """Where local storage is, and under which URL."""
+    return LocalStorageSettings(
+        root=settings.storage.local_storage_root.absolute(), base_url=settings.storage.local_storage_url
+    )
+
+
+def build_tenants(settings: Settings, engine: sa.Engine) -> Tenants:
+    """Companies and their storage, as the database says."""
+    return Tenants(
+        SqlCompanyDirectory(engine),
+        local=local_settings(settings),
+        fallback=settings.storage.storage_fallback,
+        cache_ttl_s=settings.storage.tenant_cache_s,
+        max_cached=MAX_CACHED_TENANTS,
+    )
+
+
+def build_slots(settings: Settings, metrics: Metrics) -> DecodeSlots:
+    """The decoders; start them from the thread that runs the event loop."""
+    return DecodeSlots(
+        settings.decode.decode_slots,
+        timeout_s=settings.decode.decode_timeout_s,
+        memory_mb=settings.decode.decode_memory_mb,
+        on_restart=lambda cause: metrics.slot_restarts_total.labels(cause).inc(),
+    )
+
+
+def build_spec(settings: Settings) -> ThumbnailSpec:
+    """The renditions of every upload."""
+    return ThumbnailSpec(
+        format=settings.decode.thumbnail_format,
+        decoder=settings.decode.frame_decoder,
+        strategy=settings.decode.frame_strategy,
+    )
+
+
+def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
+    """The worker role. Call it inside the thread and loop that will run it."""
+    engine = build_engine(settings)
+    tenants = build_tenants(settings, engine)
+    slots = build_slots(settings, metrics)
+    # Storage calls block: each event in work may have one, and cleanups one more.
+    executor = ThreadPoolExecutor(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
+    handler = EventHandler(
+        ThumbnailService(tenants, slots, build_spec(settings), executor, metrics),
+        CleanupService(tenants, RowStates(engine), executor, metrics),
+        RetryPolicy(settings.retry.retry_delays_s, settings.retry.retry_budget_s),
+        metrics,
+        group=settings.worker.worker_group,
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+    )
+    options = WorkerOptions(
+        bootstrap_servers=settings.kafka.kafka_bootstrap_servers,
+        group=settings.worker.worker_group,
+        concurrency=settings.worker.worker_concurrency,
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+        session_timeout_s=settings.kafka.kafka_session_timeout_s,
+        heartbeat_s=min(3.0, settings.kafka.kafka_session_timeout_s / 3),
+        rebalance_timeout_s=settings.worker.event_bound_s,
+    )
+    worker = Worker(options, handler)
+    metrics.events_in_flight.set_function(lambda: worker.in_flight)
+    metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
+    return WorkerParts(worker, slots, build_local_storage(settings), engine)
+
+
+def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> PersistRole:
+    """The persist role."""
+    options = PersistOptions(
+        consumer=consumer_config(settings.kafka, f"{settings.worker.worker_group}-persist"),
+        producer=producer_config(settings.kafka),
+        group=f"{settings.worker.worker_group}-persist",
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+    )
+    return PersistRole(options, engine, metrics)
+
+
+def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
+    """The retry role."""
+    options = RetryOptions(
+        consumer=consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
+        producer=producer_config(settings.kafka),
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+    )
+    return RetryRole(options, metrics)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A fresh event loop, set as the current one: Faust resolves its loop while the app is built."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop

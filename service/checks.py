@@ -1,0 +1,59 @@
+"""Proves each dependency by using it, and says in one sentence what is wrong and how to mend it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from schemas.errors import ThumbnailError
+from schemas.tables import videos
+from service.kafka_topics import KafkaUnreachableError, list_topics
+from service.settings import KafkaSettings, redact_url
+from storage.base import StorageProvider
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One dependency: None as `problem` means that it works."""
+
+    name: str
+    problem: str | None
+
+
+def check_kafka(settings: KafkaSettings) -> CheckResult:
+    """A broker answers, and every topic is there with the partitions and settings that it must have."""
+    name = f"Kafka at {settings.kafka_bootstrap_servers}"
+    try:
+        states = list_topics(settings)
+    except KafkaUnreachableError as exc:
+        return CheckResult(name, str(exc))
+    problems = [f"{state.name}: {problem}" for state in states for problem in state.problems]
+    return CheckResult(name, f"{'; '.join(problems)}." if problems else None)
+
+
+def check_database(engine: sa.Engine) -> CheckResult:
+    """The database answers, and has our columns."""
+    name = f"Database at {redact_url(engine.url.render_as_string())}"
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.select(videos.c.thumbnail_status).limit(1))
+    except SQLAlchemyError as exc:
+        cause = str(getattr(exc, "orig", None) or exc).strip().splitlines()[0]
+        return CheckResult(name, f"{cause}. Check DATABASE_URL, then run `thumbnails db upgrade`.")
+    return CheckResult(name, None)
+
+
+def check_storage(provider: StorageProvider) -> CheckResult:
+    """A probe can be written, read and deleted."""
+    name = f"Storage {provider.name}"
+    try:
+        provider.check()
+    except ThumbnailError as exc:
+        return CheckResult(name, f"{exc.message} Check LOCAL_STORAGE_ROOT and its rights.")
+    return CheckResult(name, None)
+
+
+def run_checks(checks: Iterable[Callable[[], CheckResult]]) -> list[CheckResult]:
+    """Every check, in order, also when an earlier one failed."""
+    return [check() for check in checks]

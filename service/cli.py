@@ -1,0 +1,204 @@
+"""The command line: `thumbnails --help` is its manual."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from confluent_kafka import Producer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from schemas.cloudevents import context_headers, read_event
+from schemas.errors import ThumbnailError
+from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
+from schemas.topics import MEDIA_UPLOADED, prefixed
+from service import bootstrap
+from service.checks import check_database, check_kafka, check_storage, run_checks
+from service.kafka_clients import producer_config
+from service.kafka_topics import KafkaUnreachableError, create_topics, list_topics
+from service.settings import Settings
+from service.uploads import PublishError, Uploader, publish_records, publish_uploads
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+app = typer.Typer(
+    name="thumbnails",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Thumbnails for every upload: media.uploaded on Kafka in, thumbnail.ready out, no event lost.\n\n"
+    "Settings come from the environment: see docs/configuration.md. Exit codes: 0 done, 1 something failed, 2 wrong use.",
+)
+topics_app = typer.Typer(no_args_is_help=True, help="Make and look at the Kafka topics.")
+db_app = typer.Typer(no_args_is_help=True, help="Prepare the database.")
+app.add_typer(topics_app, name="topics")
+app.add_typer(db_app, name="db")
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command line; errors that are expected become one sentence."""
+    try:
+        app()
+    except (ThumbnailError, KafkaUnreachableError, PublishError) as exc:
+        _fail(str(exc))
+    except ValidationError as exc:
+        problem = exc.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in problem["loc"]).upper()
+        _fail(f"{name}: {problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
+
+
+def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
+    stderr.print(f"[red]{sentence}[/red]" if stderr.is_terminal else sentence, markup=stderr.is_terminal)
+    raise SystemExit(code)
+
+
+@app.command()
+def worker() -> None:
+    """Run the worker: uploads in, stored thumbnails out. Example: WORKER_CONCURRENCY=8 thumbnails worker."""
+    from service.roles import run_worker_role  # the role's libraries are not loaded for other commands
+
+    raise typer.Exit(run_worker_role(Settings()))
+
+
+@app.command()
+def persist() -> None:
+    """Run the persist role: results into the database. Example: DATABASE_URL=postgresql+psycopg://… thumbnails persist."""
+    from service.roles import run_persist_role
+
+    raise typer.Exit(run_persist_role(Settings()))
+
+
+@app.command()
+def retry() -> None:
+    """Run the retry role: failed events come back when they are due. Example: thumbnails retry."""
+    from service.roles import run_retry_role
+
+    raise typer.Exit(run_retry_role(Settings()))
+
+
+@app.command()
+def demo(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Your own files; without any, the demo makes some.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder that keeps the contact sheet and the thumbnails.")] = None,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Show the contact sheet.")] = True,
+) -> None:
+    """Watch files travel through the whole pipeline. Example: thumbnails demo holiday.mp4 photo.jpg."""
+    from service.demo.run import run_demo
+
+    raise typer.Exit(run_demo(paths or [], out=out, open_browser=open_browser))
+
+
+@app.command()
+def make(
+    files: Annotated[list[Path], typer.Argument(help="Videos and photographs.")],
+    out: Annotated[Path, typer.Option(help="Folder for the thumbnails.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
+) -> None:
+    """Make thumbnails of local files, without Kafka. Example: thumbnails make *.mp4 --out thumbs."""
+    from service.make import make_files
+
+    raise typer.Exit(make_files(files, out, Settings(), as_json=as_json))
+
+
+@app.command()
+def publish(
+    files: Annotated[list[Path] | None, typer.Argument(help="Files to store as uploads of the company.")] = None,
+    company: Annotated[int, typer.Option(help="Id of the company that uploads.")] = 1,
+    event: Annotated[str | None, typer.Option(help="A whole media.uploaded event as JSON, or @FILE.")] = None,
+) -> None:
+    """Upload files as a company would, or publish one event. Example: thumbnails publish clip.mp4 --company 1."""
+    settings = Settings()
+    if bool(files) == bool(event):
+        _fail("Give either files or --event JSON.", code=EXIT_USAGE)
+    producer = Producer(producer_config(settings.kafka))
+    if event:
+        _publish_event(event, producer, settings)
+        return
+    engine = bootstrap.build_engine(settings)
+    uploader = Uploader(engine, bootstrap.build_tenants(settings, engine))
+    try:
+        uploads = [uploader.upload(company, path) for path in files or []]
+    except OSError as exc:
+        _fail(f"{exc.filename}: {exc.strerror}.")
+    publish_uploads(producer, uploads, topic_prefix=settings.kafka.kafka_topic_prefix)
+    for upload in uploads:
+        stdout.print(f"{upload.event_id}  {upload.media.record_key}  {upload.media.key}", highlight=False)
+
+
+def _publish_event(text: str, producer: Producer, settings: Settings) -> None:
+    value = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+    upload = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, value, ())
+    headers = context_headers(
+        event_type=MEDIA_UPLOADED_TYPE,
+        event_id=upload.event_id,
+        occurred_at=upload.occurred_at,
+        subject=upload.media.record_key,
+    )
+    topic = prefixed(MEDIA_UPLOADED, settings.kafka.kafka_topic_prefix)
+    publish_records(producer, topic, [(upload.media.record_key.encode(), value, list(headers))])
+    stdout.print(f"{upload.event_id}  {upload.media.record_key}", highlight=False)
+
+
+@topics_app.command("create")
+def topics_create() -> None:
+    """Make the topics that are missing. Safe to repeat. Example: thumbnails topics create."""
+    created = create_topics(Settings().kafka)
+    stdout.print(f"Made {', '.join(created)}." if created else "Every topic is there already.", highlight=False)
+
+
+@topics_app.command("list")
+def topics_list() -> None:
+    """Show every topic, and what is wrong with it in the cluster. Example: thumbnails topics list."""
+    table = Table("topic", "partitions", "key", "value", "written by", "read by", "state")
+    states = list_topics(Settings().kafka)
+    for state in states:
+        topic = state.topic
+        problems = "; ".join(state.problems) or "ok"
+        table.add_row(
+            state.name, str(topic.partitions), topic.key, topic.value, topic.written_by, topic.read_by, problems
+        )
+    stdout.print(table)
+    raise typer.Exit(EXIT_FAILED if any(state.problems for state in states) else 0)
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the database's tables up to date. Safe to repeat. Example: thumbnails db upgrade."""
+    from schemas.migrations import upgrade
+
+    settings = Settings()
+    upgrade(settings.database.database_url)
+    stdout.print("The database is up to date.")
+
+
+@app.command()
+def check(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Prove every dependency by using it. Example: thumbnails check."""
+    settings = Settings()
+    engine = bootstrap.build_engine(settings)
+    results = run_checks(
+        [
+            lambda: check_kafka(settings.kafka),
+            lambda: check_database(engine),
+            lambda: check_storage(bootstrap.build_local_storage(settings)),
+        ]
+    )
+    if as_json:
+        sys.stdout.write(json.dumps({result.name: result.problem for result in results}) + "\n")
+    else:
+        for result in results:
+            stdout.print(f"{'ok    ' if result.problem is None else 'FAILED'}  {result.name}", highlight=False)
+            if result.problem is not None:
+                stdout.print(f"        {result.problem}", highlight=False, soft_wrap=True)
+    raise typer.Exit(EXIT_FAILED if any(result.problem for result in results) else 0)

@@ -1,0 +1,39 @@
+"""librdkafka settings of every role, made from ours in one place."""
+
+from typing import Any, Final
+
+from service.settings import KafkaSettings
+
+MAX_MESSAGE_BYTES: Final = 16 * 1024**2
+
+
+def client_config(settings: KafkaSettings) -> dict[str, Any]:
+    """What every client needs to reach the cluster."""
+    return {"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 3}
+
+
+def producer_config(settings: KafkaSettings) -> dict[str, Any]:
+    """Nothing counts as sent before all in-sync replicas have it; partitions are chosen as Java and aiokafka do."""
+    return client_config(settings) | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "linger.ms": 5,
+        "message.max.bytes": MAX_MESSAGE_BYTES,
+        "delivery.timeout.ms": 40_000,
+    }
+
+
+def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
+    """Offsets are committed by hand, after what follows from the records is safe."""
+    session_timeout_ms = int(settings.kafka_session_timeout_s * 1000)
+    return client_config(settings) | {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": session_timeout_ms,
+        "heartbeat.interval.ms": min(3000, session_timeout_ms // 3),
+        "max.poll.interval.ms": max(300_000, session_timeout_ms),
+        "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+    }

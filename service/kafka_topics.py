@@ -1,0 +1,107 @@
+"""Makes our topics, and compares those of a cluster with the list."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from schemas.topics import ALL_TOPICS, Topic, prefixed
+from service.kafka_clients import client_config
+from service.settings import KafkaSettings
+
+ADMIN_TIMEOUT_S: Final = 15.0
+
+
+class KafkaUnreachableError(Exception):
+    """No broker answered; the message says which was asked and what to do."""
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic of the list as it is in the cluster; `problems` are sentences, empty when all is well."""
+
+    name: str
+    topic: Topic
+    partitions: int
+    problems: tuple[str, ...]
+
+
+def create_topics(settings: KafkaSettings) -> tuple[str, ...]:
+    """Make the topics that are missing; returns their names. Those that exist are left as they are."""
+    admin = _admin(settings)
+    missing = [state for state in list_topics(settings) if state.partitions == 0]
+    new = [
+        NewTopic(
+            state.name,
+            num_partitions=state.topic.partitions,
+            replication_factor=settings.kafka_replication_factor,
+            config=state.topic.config,
+        )
+        for state in missing
+    ]
+    if not new:
+        return ()
+    for future in admin.create_topics(new, operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S).values():
+        try:
+            future.result()
+        except KafkaException as exc:
+            if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was faster
+                raise KafkaUnreachableError(f"A topic could not be made: {exc.args[0].str()}.") from exc
+    return tuple(state.name for state in missing)
+
+
+def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
+    """Every topic of the list, with what is wrong with it in the cluster. Raises KafkaUnreachableError."""
+    admin = _admin(settings)
+    try:
+        found = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
+    except KafkaException as exc:
+        raise KafkaUnreachableError(
+            f"No Kafka broker answers at {settings.kafka_bootstrap_servers}: start it, or set KAFKA_BOOTSTRAP_SERVERS."
+        ) from exc
+    names = {prefixed(topic, settings.kafka_topic_prefix): topic for topic in ALL_TOPICS}
+    configs = _configs(admin, [name for name in names if name in found])
+    return tuple(
+        _state(name, topic, len(found[name].partitions) if name in found else 0, configs.get(name, {}))
+        for name, topic in names.items()
+    )
+
+
+def _state(name: str, topic: Topic, partitions: int, config: dict[str, str | None]) -> TopicState:
+    if partitions == 0:
+        return TopicState(name, topic, 0, ("it does not exist: run `thumbnails topics create`",))
+    problems = []
+    if partitions < topic.partitions:
+        problems.append(f"it has {partitions} partitions instead of {topic.partitions}")
+    for setting, wanted in topic.config.items():
+        actual = config.get(setting)
+        if actual is not None and not _is_enough(setting, actual, wanted):
+            problems.append(f"its {setting} is {actual} instead of {wanted}")
+    return TopicState(name, topic, partitions, tuple(problems))
+
+
+def _is_enough(setting: str, actual: str, wanted: str) -> bool:
+    if setting == "cleanup.policy":
+        return actual == wanted
+    return int(actual) == -1 or int(actual) >= int(wanted)
+
+
+def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str | None]]:
+    if not names:
+        return {}
+    asked = admin.describe_configs(
+        [ConfigResource(ResourceType.TOPIC, name) for name in names], request_timeout=ADMIN_TIMEOUT_S
+    )
+    configs: dict[str, dict[str, str | None]] = {}
+    for resource, future in asked.items():
+        try:
+            configs[resource.name] = {name: entry.value for name, entry in future.result().items()}
+        except KafkaException:
+            # Not every Kafka-compatible broker, nor every ACL, lets settings be read; partitions were compared.
+            configs[resource.name] = {}
+    return configs
+
+
+def _admin(settings: KafkaSettings) -> AdminClient:
+    return AdminClient(client_config(settings))

@@ -1,0 +1,130 @@
+"""Runs one role as a process: prove the dependencies, serve health, work until SIGTERM, exit code 0 or 1."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final, Protocol
+
+import structlog
+
+from schemas.metrics import Metrics
+from service import bootstrap
+from service.checks import CheckResult, check_database, check_kafka, check_storage, run_checks
+from service.http import Health, HttpServer
+from service.logs import configure_logs
+from service.settings import Settings
+from streams.worker import run_worker
+
+log = structlog.get_logger(__name__)
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+LOOP_BOUND_S: Final = 60.0
+"""A consumer loop that has not come round for this long is stuck."""
+
+
+class LoopRole(Protocol):
+    """A role with a polling loop of its own."""
+
+    last_progress_at: float
+
+    def run(self) -> None:
+        """Work until stop()."""
+
+    def stop(self) -> None:
+        """Ask run() to end."""
+
+
+def run_worker_role(settings: Settings) -> int:
+    """The worker role; exit code 1 when a dependency fails or an outcome cannot be sent."""
+    metrics = _begin(settings, "worker")
+    loop = bootstrap.new_loop()
+    parts = bootstrap.build_worker(settings, metrics)
+    checks = [
+        lambda: check_kafka(settings.kafka),
+        lambda: check_database(parts.engine),
+        lambda: check_storage(parts.local_storage),
+    ]
+    if not _proven(checks):
+        return EXIT_FAILED
+    loop.run_until_complete(parts.slots.start())
+
+    def live() -> dict[str, Any]:
+        oldest_s = parts.worker.oldest_in_flight_s()
+        return {
+            "ok": oldest_s < settings.worker.event_bound_s,
+            "in_flight": parts.worker.in_flight,
+            "oldest_in_flight_s": round(oldest_s, 1),
+        }
+
+    server = _serve(settings, metrics, live=live, ready=lambda: live() | {"dependencies": "proven"})
+    try:
+        return run_worker(parts.worker, loop)
+    finally:
+        server.stop()
+        parts.slots.kill()
+        log.info("role_stopped")
+
+
+def run_persist_role(settings: Settings) -> int:
+    """The persist role; exit code 1 when a dependency fails at start or a record cannot be sent."""
+    metrics = _begin(settings, "persist")
+    engine = bootstrap.build_engine(settings)
+    if not _proven([lambda: check_kafka(settings.kafka), lambda: check_database(engine)]):
+        return EXIT_FAILED
+    return _run_loop(settings, metrics, bootstrap.build_persist(settings, metrics, engine))
+
+
+def run_retry_role(settings: Settings) -> int:
+    """The retry role; exit code 1 when Kafka fails at start or a record cannot be handed on."""
+    metrics = _begin(settings, "retry")
+    if not _proven([lambda: check_kafka(settings.kafka)]):
+        return EXIT_FAILED
+    return _run_loop(settings, metrics, bootstrap.build_retry(settings, metrics))
+
+
+def _begin(settings: Settings, role: str) -> Metrics:
+    configure_logs(settings.log.log_format, settings.log.log_level, role=role)
+    log.info("role_starts", pid=os.getpid(), settings=settings.redacted())
+    return Metrics()
+
+
+def _proven(checks: list[Callable[[], CheckResult]]) -> bool:
+    failed = [result for result in run_checks(checks) if result.problem is not None]
+    for result in failed:
+        log.error("dependency_failed", dependency=result.name, problem=result.problem)
+        sys.stderr.write(f"{result.name}: {result.problem}\n")
+    return not failed
+
+
+def _serve(settings: Settings, metrics: Metrics, *, live: Health, ready: Health) -> HttpServer:
+    server = HttpServer(settings.http.http_host, settings.http.http_port, metrics.registry, live=live, ready=ready)
+    server.start()
+    log.info("role_ready", http_port=server.port)
+    return server
+
+
+def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole) -> int:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        role.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+    def live() -> dict[str, Any]:
+        silent_s = time.monotonic() - role.last_progress_at
+        return {"ok": silent_s < LOOP_BOUND_S, "last_progress_s_ago": round(silent_s, 1)}
+
+    server = _serve(settings, metrics, live=live, ready=lambda: live() | {"dependencies": "proven"})
+    try:
+        role.run()
+    except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends with code 1 and its supervisor restarts it
+        log.critical("role_failed", reason=f"{type(exc).__name__}: {exc}")
+        return EXIT_FAILED
+    finally:
+        server.stop()
+        log.info("role_stopped")
+    return EXIT_OK

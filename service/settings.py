@@ -1,0 +1,160 @@
+"""Settings from the environment: one frozen class a component, read once at start and printed without secrets."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from schemas.topics import THUMBNAIL_RETRIES
+
+
+class _Component(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+
+class KafkaSettings(_Component):
+    """How to reach Kafka."""
+
+    kafka_bootstrap_servers: str = Field("localhost:9092", description="Brokers to start from: host:port,host:port.")
+    kafka_topic_prefix: str = Field(
+        "", description="Put before every topic's name, so that installations share a cluster."
+    )
+    kafka_session_timeout_s: float = Field(
+        30.0, ge=6, le=300, description="A consumer that is silent this long loses its partitions, in seconds."
+    )
+    kafka_replication_factor: int = Field(
+        -1, ge=-1, description="Replicas of the topics that `topics create` makes; -1 takes the broker's default."
+    )
+
+
+class WorkerSettings(_Component):
+    """How the worker takes and works on events."""
+
+    worker_group: str = Field("thumbnails", description="Consumer group; the roles add -persist and -retry to it.")
+    worker_concurrency: int = Field(
+        8, ge=1, le=256, description="Events in work at once; more than DECODE_SLOTS, so that uploads overlap decoding."
+    )
+    event_bound_s: float = Field(
+        180.0, gt=0, description="An event in work for longer makes /health/live fail, in seconds."
+    )
+
+
+class DecodeSettings(_Component):
+    """How media are decoded."""
+
+    decode_slots: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Decoders at once; one a core by default.",
+    )
+    decode_timeout_s: float = Field(30.0, gt=0, description="Wall time of one decode, in seconds.")
+    decode_memory_mb: int = Field(1024, ge=128, description="Memory of one decode, in MiB.")
+    frame_decoder: Literal["auto", "pyav", "opencv"] = Field("auto", description="What takes frames out of videos.")
+    frame_strategy: Literal["smart", "fixed"] = Field("smart", description="How the moment of a video is chosen.")
+    thumbnail_format: Literal["webp", "jpeg", "avif"] = Field("webp", description="Format of the thumbnails.")
+
+
+class RetrySettings(_Component):
+    """When failed events are tried again."""
+
+    retry_delays_s: Annotated[tuple[float, ...], NoDecode] = Field(
+        (60.0, 120.0, 240.0), description="Seconds to wait before each retry, one a retry topic: 60,120,240."
+    )
+    retry_budget_s: float = Field(
+        86_400.0, gt=0, description="No retry later than this after the first failure, in seconds."
+    )
+
+    @field_validator("retry_delays_s", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(float(part) for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("retry_delays_s")
+    @classmethod
+    def _fit_the_topics(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not 1 <= len(value) <= len(THUMBNAIL_RETRIES) or any(delay <= 0 for delay in value):
+            raise ValueError(f"give 1 to {len(THUMBNAIL_RETRIES)} delays above 0, such as 60,120,240")
+        return value
+
+
+class StorageSettings(_Component):
+    """Local storage, and what happens when a tenant's own storage fails."""
+
+    local_storage_root: Path = Field(Path("storage-data"), description="Folder of local storage.")
+    local_storage_url: str = Field(
+        "http://localhost:8000/storage", description="URL under which that folder is served."
+    )
+    storage_fallback: Literal["local", "never"] = Field(
+        "local", description="Where thumbnails go when the tenant's own storage fails for good: local, or nowhere."
+    )
+    tenant_cache_s: float = Field(
+        10.0, ge=0, description="How long a company's storage settings are remembered, in seconds."
+    )
+
+
+class DatabaseSettings(_Component):
+    """The platform's database."""
+
+    database_url: str = Field(
+        "sqlite:///thumbnails.db", description="SQLAlchemy URL: postgresql+psycopg://… or sqlite:///…"
+    )
+
+
+class HttpSettings(_Component):
+    """Where /metrics, /health/live and /health/ready are served."""
+
+    http_host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - probes and Prometheus come from outside
+    http_port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+
+
+class LogSettings(_Component):
+    """What is logged, and how it looks."""
+
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: JSON unless on a terminal.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe level shown.")
+
+
+class Settings:
+    """All settings of one process."""
+
+    def __init__(self) -> None:
+        self.kafka = KafkaSettings()
+        self.worker = WorkerSettings()
+        self.decode = DecodeSettings()
+        self.retry = RetrySettings()
+        self.storage = StorageSettings()
+        self.database = DatabaseSettings()
+        self.http = HttpSettings()
+        self.log = LogSettings()
+
+    def components(self) -> tuple[BaseSettings, ...]:
+        """Every component's settings, in the order of the documentation."""
+        return (
+            self.kafka,
+            self.worker,
+            self.decode,
+            self.retry,
+            self.storage,
+            self.database,
+            self.http,
+            self.log,
+        )
+
+    def redacted(self) -> dict[str, Any]:
+        """Every setting by its environment name, passwords in URLs replaced."""
+        values = {
+            name.upper(): value for part in self.components() for name, value in part.model_dump(mode="json").items()
+        }
+        values["DATABASE_URL"] = redact_url(self.database.database_url)
+        return values
+
+
+def redact_url(url: str) -> str:
+    """`url` with its password replaced by ***."""
+    scheme, separator, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    user, colon, _password = login.partition(":")
+    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}" if at else url

@@ -1,0 +1,131 @@
+"""Objects in memory: for tests and for trying, with failures on demand."""
+
+import hashlib
+import secrets
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
+from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.keys import check_key, is_inside
+
+
+class MemoryStorageProvider(StorageProvider):
+    """Keeps the whole contract, and fails when told to. `objects` maps each key to its content."""
+
+    def __init__(self, base_url: str = "memory://objects") -> None:
+        self.objects: Final[dict[str, bytes]] = {}
+        self._lock: Final = Lock()
+        self._base_url: Final = base_url.rstrip("/")
+        self._failures: Final[dict[str, deque[ThumbnailError]]] = {}
+
+    def fail_next(self, method: str, error: ThumbnailError, times: int = 1) -> None:
+        """Let the next `times` calls of `method` (upload_file, read_at, …) raise `error`."""
+        self._failures.setdefault(method, deque()).extend([error] * times)
+
+    def raise_planned(self, method: str) -> None:
+        """Raise the failure that was planned for this call, if any."""
+        with self._lock:
+            planned = self._failures.get(method)
+            error = planned.popleft() if planned else None
+        if error is not None:
+            raise error
+
+    @property
+    def name(self) -> str:
+        """As in the contract."""
+        return "memory"
+
+    def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:  # noqa: ARG002 - nobody asks for it
+        """As in the contract."""
+        check_key(key)
+        self.raise_planned("upload_file")
+        sha256 = hashlib.sha256(content).hexdigest()
+        with self._lock:
+            self.objects[key] = bytes(content)
+        return StoredObject(key=key, size_bytes=len(content), sha256=sha256, version=sha256)
+
+    def download_file(self, key: str, path: Path) -> None:
+        """As in the contract."""
+        self.raise_planned("download_file")
+        content = self.get(key)
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        partial.write_bytes(content)
+        partial.replace(path)
+
+    def open_source(self, key: str) -> SourceReader:
+        """As in the contract."""
+        check_key(key)
+        self.raise_planned("open_source")
+        return _MemoryReader(self, key)
+
+    def get(self, key: str) -> bytes:
+        """The whole object. Raises ObjectNotFoundError."""
+        check_key(key)
+        with self._lock:
+            content = self.objects.get(key)
+        if content is None:
+            raise ObjectNotFoundError(key)
+        return content
+
+    def file_exists(self, key: str) -> bool:
+        """As in the contract."""
+        check_key(key)
+        self.raise_planned("file_exists")
+        with self._lock:
+            return key in self.objects
+
+    def delete_file(self, key: str) -> None:
+        """As in the contract."""
+        check_key(key)
+        self.raise_planned("delete_file")
+        with self._lock:
+            self.objects.pop(key, None)
+
+    def list_files(self, prefix: str) -> Iterator[str]:
+        """As in the contract."""
+        check_key(prefix)
+        self.raise_planned("list_files")
+        with self._lock:
+            keys = sorted(self.objects)
+        yield from (key for key in keys if is_inside(key, prefix))
+
+    def get_file_url(self, key: str) -> str:
+        """As in the contract."""
+        return f"{self._base_url}/{check_key(key)}"
+
+    def check(self) -> None:
+        """As in the contract."""
+        key = f"health-probe/{secrets.token_hex(8)}"
+        self.upload_file(key, b"probe", content_type="application/octet-stream")
+        self.get(key)
+        self.delete_file(key)
+
+
+class _MemoryReader(SourceReader):
+    def __init__(self, provider: MemoryStorageProvider, key: str) -> None:
+        self._provider: Final = provider
+        self._key: Final = key
+        self._content: Final = provider.get(key)
+
+    @property
+    def size(self) -> int:
+        return len(self._content)
+
+    @property
+    def version(self) -> str:
+        return hashlib.sha256(self._content).hexdigest()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        self._provider.raise_planned("read_at")
+        if self._provider.get(self._key) is not self._content:
+            raise TransientError(
+                ErrorCode.SOURCE_UNREADABLE, f"The object {self._key!r} changed while it was being read."
+            )
+        return self._content[offset : offset + length]
+
+    def close(self) -> None:
+        """Nothing is held."""

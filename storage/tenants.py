@@ -1,0 +1,160 @@
+"""Which storage a company has, and the wall around its part of it."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final, Literal, Protocol
+
+from schemas.errors import ErrorCode, PermanentError, TransientError
+from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.factory import LocalStorageSettings, ProviderConfigurationError, StorageConnection, get_provider
+from storage.keys import check_key, is_inside
+
+FallbackPolicy = Literal["local", "never"]
+
+
+@dataclass(frozen=True)
+class Company:
+    """A row of companies with its storage connection."""
+
+    id: int
+    slug: str
+    is_active: bool
+    storage_path: str
+    connection: StorageConnection | None
+
+
+class CompanyDirectory(Protocol):
+    """Where companies are looked up."""
+
+    def find_company(self, company_id: int) -> Company | None:
+        """The company, or None. Blocks; raises TransientError database.unavailable."""
+
+
+@dataclass(frozen=True)
+class TenantStorage:
+    """A provider, confined to one company's prefix: every key outside of it is refused with storage.bad_key.
+
+    `fallback_reason` says why this is not the company's own storage, whose provider is `wanted_provider`.
+    """
+
+    provider: StorageProvider
+    prefix: str
+    connection_id: int | None
+    wanted_provider: str
+    fallback_reason: str | None = None
+
+    def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
+        """As StorageProvider's."""
+        return self.provider.upload_file(self._confined(key), content, content_type=content_type)
+
+    def open_source(self, key: str) -> SourceReader:
+        """As StorageProvider's."""
+        return self.provider.open_source(self._confined(key))
+
+    def file_exists(self, key: str) -> bool:
+        """As StorageProvider's."""
+        return self.provider.file_exists(self._confined(key))
+
+    def delete_file(self, key: str) -> None:
+        """As StorageProvider's."""
+        self.provider.delete_file(self._confined(key))
+
+    def list_files(self, prefix: str) -> Iterator[str]:
+        """As StorageProvider's."""
+        return self.provider.list_files(self._confined(prefix))
+
+    def get_file_url(self, key: str) -> str:
+        """As StorageProvider's."""
+        return self.provider.get_file_url(self._confined(key))
+
+    def _confined(self, key: str) -> str:
+        if not is_inside(check_key(key), self.prefix):
+            raise PermanentError(
+                ErrorCode.STORAGE_BAD_KEY, f"The key {key[:80]!r} is outside the company's storage_path."
+            )
+        return key
+
+
+class Tenants:
+    """Opens a company's storage. Rows are remembered for `cache_ttl_s` seconds, `max_cached` of them at most."""
+
+    def __init__(
+        self,
+        directory: CompanyDirectory,
+        *,
+        local: LocalStorageSettings,
+        fallback: FallbackPolicy = "local",
+        cache_ttl_s: float = 10.0,
+        max_cached: int = 1024,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory: Final = directory
+        self._local: Final = local
+        self._fallback: Final = fallback
+        self._cache_ttl_s: Final = cache_ttl_s
+        self._max_cached: Final = max_cached
+        self._clock: Final = clock
+        self._cache: Final[OrderedDict[int, tuple[float, Company]]] = OrderedDict()
+        self._lock: Final = Lock()
+
+    def open(self, company_id: int) -> TenantStorage:
+        """The company's storage, or local storage with the reason why.
+
+        Raises TransientError tenant.unknown (a row may lag behind its first upload), PermanentError tenant.inactive,
+        and what the directory raises; with the fallback turned off also PermanentError storage.denied.
+        """
+        company = self._find(company_id)
+        if not company.is_active:
+            raise PermanentError(ErrorCode.TENANT_INACTIVE, f"Company {company_id} is not active.")
+        prefix = check_key(company.storage_path.strip("/") or company.slug)
+        connection = company.connection
+        if connection is None:
+            return self._on_local(prefix, "local_disk", "no_connection")
+        if not connection.is_active:
+            self._require_fallback(f"Storage connection {connection.id} is not active.")
+            return self._on_local(prefix, connection.provider, "connection_inactive")
+        try:
+            provider = get_provider(connection, local=self._local)
+        except ProviderConfigurationError as exc:
+            self._require_fallback(exc.message)
+            return self._on_local(prefix, connection.provider, "connection_broken")
+        return TenantStorage(provider, prefix, connection.id, connection.provider)
+
+    def fallback_for(self, tenant: TenantStorage, reason: str) -> TenantStorage | None:
+        """Local storage under the company's prefix, for when `tenant` has failed; None where there is no other place."""
+        if self._fallback == "never" or tenant.provider.name == "local_disk":
+            return None
+        return self._on_local(tenant.prefix, tenant.wanted_provider, reason)
+
+    def places(self, company_id: int) -> tuple[TenantStorage, ...]:
+        """Every place where the company's thumbnails may be: its own storage, and local storage after fallbacks."""
+        own = self.open(company_id)
+        if own.fallback_reason is not None:
+            return (own,)
+        return own, self._on_local(own.prefix, own.wanted_provider, "fallback")
+
+    def _find(self, company_id: int) -> Company:
+        now = self._clock()
+        with self._lock:
+            entry = self._cache.get(company_id)
+            if entry is not None and now - entry[0] < self._cache_ttl_s:
+                return entry[1]
+        company = self._directory.find_company(company_id)
+        if company is None:
+            raise TransientError(ErrorCode.TENANT_UNKNOWN, f"No company has the id {company_id}.")
+        with self._lock:
+            self._cache[company_id] = (now, company)
+            self._cache.move_to_end(company_id)
+            while len(self._cache) > self._max_cached:
+                self._cache.popitem(last=False)
+        return company
+
+    def _on_local(self, prefix: str, wanted_provider: str, reason: str) -> TenantStorage:
+        return TenantStorage(get_provider(None, local=self._local), prefix, None, wanted_provider, reason)
+
+    def _require_fallback(self, problem: str) -> None:
+        if self._fallback == "never":
+            raise PermanentError(ErrorCode.STORAGE_DENIED, f"{problem} The fallback to local storage is turned off.")

@@ -1,0 +1,63 @@
+"""Companies and their storage connections, read from the platform's database."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from schemas.errors import ErrorCode, TransientError
+from schemas.tables import companies, storage_connections
+from storage.factory import StorageConnection
+from storage.tenants import Company
+
+
+class SqlCompanyDirectory:
+    """One query a look-up; storage.tenants remembers the answers for a while."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine: Final = engine
+
+    def find_company(self, company_id: int) -> Company | None:
+        """As storage.tenants.CompanyDirectory asks."""
+        query = (
+            sa.select(companies, storage_connections.c.id.label("found_connection_id"), *_CONNECTION_COLUMNS)
+            .outerjoin(storage_connections, companies.c.storage_connection_id == storage_connections.c.id)
+            .where(companies.c.id == company_id)
+        )
+        try:
+            with self._engine.connect() as connection:
+                row = connection.execute(query).mappings().one_or_none()
+        except SQLAlchemyError as exc:
+            raise TransientError(
+                ErrorCode.DATABASE_UNAVAILABLE, f"The company could not be looked up: {type(exc).__name__}."
+            ) from exc
+        if row is None:
+            return None
+        return Company(
+            id=row["id"],
+            slug=row["slug"],
+            is_active=row["is_active"],
+            storage_path=row["storage_path"] or "",
+            connection=_connection(row),
+        )
+
+
+_CONNECTION_COLUMNS: Final = tuple(
+    storage_connections.c[name].label(f"connection_{name}")
+    for name in ("name", "provider", "credentials", "base_path", "is_active")
+)
+
+
+def _connection(row: sa.RowMapping) -> StorageConnection | None:
+    if row["found_connection_id"] is None:
+        return None
+    credentials = row["connection_credentials"]
+    return StorageConnection(
+        id=row["found_connection_id"],
+        name=row["connection_name"],
+        provider=row["connection_provider"],
+        credentials=credentials if isinstance(credentials, Mapping) else {},
+        base_path=row["connection_base_path"] or "",
+        is_active=row["connection_is_active"],
+    )
