@@ -8,7 +8,7 @@ from typing import Final
 from schemas.events import ThumbnailCleanup
 from schemas.metrics import Metrics
 from storage.keys import thumbnails_prefix
-from storage.tenants import Tenants, TenantStorage
+from storage.tenants import Tenants
 from streams.patience import Patience
 from streams.row_state import RowStates
 
@@ -30,14 +30,17 @@ class CleanupService:
         self._patience: Final = patience or Patience()
 
     async def clean(self, request: ThumbnailCleanup) -> int:
-        """Delete what `request` asks for; returns how many objects. Raises ThumbnailError when a store or the row cannot be asked."""
+        """Delete what `request` asks for; returns how many objects.
+
+        Raises ThumbnailError when a store or the row cannot be asked.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._clean, request)
 
     def _clean(self, request: ThumbnailCleanup) -> int:
         shown = self._rows.shown(request.media)
         kept = shown.versions if shown is not None else frozenset[str]()
         deleted = 0
-        for tenant in self._places(request):
+        for tenant in self._tenants.places(request.company_id):
             prefix = thumbnails_prefix(tenant.prefix, request.media.kind.value, request.media.row_id)
             keys = self._patience.call(lambda tenant=tenant, prefix=prefix: list(tenant.list_files(prefix)))  # type: ignore[misc]
             for key in _doomed(keys, prefix, request.version, kept):
@@ -45,13 +48,6 @@ class CleanupService:
                 deleted += 1
         self._metrics.cleaned_objects_total.labels(request.reason).inc(deleted)
         return deleted
-
-    def _places(self, request: ThumbnailCleanup) -> Iterator[TenantStorage]:
-        """The company's storage, and local storage beside it, where a fallback may have put things."""
-        tenant = self._tenants.open(request.company_id)
-        yield tenant
-        if tenant.provider.name != "local_disk":
-            yield tenant.local_fallback("cleanup")
 
 
 def _doomed(keys: Iterable[str], prefix: str, version: str, kept: frozenset[str]) -> Iterator[str]:

@@ -4,20 +4,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas import headers as h
 from schemas.metrics import Metrics
 from schemas.topics import THUMBNAIL_DUE, THUMBNAIL_RETRIES, prefixed
-from streams.records import InboundRecord
+from streams.kafka_io import commit_offsets, next_offsets, read_records, send_and_wait
+from streams.records import InboundRecord, OutboundRecord
 
 log = structlog.get_logger(__name__)
 
 POLL_S: Final = 0.25
-SEND_TIMEOUT_S: Final = 45.0
 BATCH: Final = 200
 
 
@@ -67,7 +67,7 @@ class RetryRole:
         try:
             while not self._stopping:
                 self._resume_due_partitions()
-                self._republish(self._consumer.consume(BATCH, POLL_S))
+                self._republish(read_records(self._consumer, BATCH, POLL_S))
                 self.last_progress_at = time.monotonic()
         finally:
             self._consumer.close()
@@ -89,92 +89,34 @@ class RetryRole:
                 self._consumer.resume([TopicPartition(*place)])
                 self._consumer.seek(TopicPartition(*place, offset))
 
-    def _republish(self, messages: list[Message]) -> None:
+    def _republish(self, records: list[InboundRecord]) -> None:
         """Hand on the due records of a batch; from the first that is not due on, its partition waits."""
-        failures: list[KafkaError] = []
-        done: dict[tuple[str, int], int] = {}
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                _raise_if_fatal(error)
-                continue
-            record = inbound(message)
+        due: list[InboundRecord] = []
+        for record in records:
             place = (record.topic, record.partition)
             if place in self._waiting:
                 continue  # fetched before its partition was paused: it is read again from there
             due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))
             if due_at is not None and due_at > self._now():
-                self._wait(place, record.offset, due_at)
+                self._waiting[place] = (record.offset, due_at)
+                self._consumer.pause([TopicPartition(*place)])
                 continue
-            self._hand_on(record, due_at, failures)
-            done[place] = record.offset + 1
-        if done:
-            self._settle(done, failures)
+            due.append(record)
+            if due_at is not None:
+                self._metrics.retry_lateness_seconds.observe((self._now() - due_at).total_seconds())
+        if due:
+            self._hand_on(due)
 
-    def _wait(self, place: tuple[str, int], offset: int, due_at: datetime) -> None:
-        self._waiting[place] = (offset, due_at)
-        self._consumer.pause([TopicPartition(*place)])
+    def _hand_on(self, due: list[InboundRecord]) -> None:
+        started = time.perf_counter()
+        send_and_wait(self._producer, [self._back_to_work(record) for record in due])
+        commit_offsets(self._consumer, next_offsets(due))
+        self._metrics.task_execution_total.labels("retry", "success").inc(len(due))
+        self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
+        for record in due:
+            number = h.get_header(record.headers, h.RETRY_ATTEMPT)
+            log.info("retry_handed_on", retry=number, topic=record.topic, offset=record.offset)
 
-    def _hand_on(self, record: InboundRecord, due_at: datetime | None, failures: list[KafkaError]) -> None:
-        def acknowledged(error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
-                failures.append(error)
-
-        headers: list[tuple[str, str | bytes | None]] = list(h.without_headers(record.headers, (h.RETRY_DUE_AT,)))
-        self._producer.produce(
-            self._due_topic, key=record.key, value=record.value, headers=headers, on_delivery=acknowledged
-        )
-        if due_at is not None:
-            self._metrics.retry_lateness_seconds.observe(max(0.0, (self._now() - due_at).total_seconds()))
-        self._metrics.task_execution_total.labels("retry", "success").inc()
-        log.info("retry_is_due", retry=h.get_header(record.headers, h.RETRY_ATTEMPT), topic=record.topic)
-
-    def _settle(self, done: dict[tuple[str, int], int], failures: list[KafkaError]) -> None:
-        unsent = self._producer.flush(SEND_TIMEOUT_S)
-        if unsent or failures:
-            self._metrics.task_execution_total.labels("retry", "failed").inc()
-            raise KafkaException(failures[0] if failures else KafkaError(KafkaError._MSG_TIMED_OUT))  # noqa: SLF001 - librdkafka's public constant
-        offsets = [TopicPartition(*place, offset) for place, offset in done.items()]
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as exc:
-            # A rebalance took the partitions away: their next owner sends these records once more, which is harmless.
-            if exc.args[0].code() not in _LOST_MEMBERSHIP:
-                raise
-            log.warning("retry_commit_refused", reason=exc.args[0].str())
-
-
-_LOST_MEMBERSHIP: Final = frozenset(
-    {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS}
-)
-
-
-def _raise_if_fatal(error: KafkaError) -> None:
-    if error.fatal() or not (error.retriable() or error.code() in _PASSING):
-        raise KafkaException(error)
-    log.warning("kafka_not_reachable", reason=error.str())
-
-
-_PASSING: Final = frozenset(
-    {
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - librdkafka's public constants
-        KafkaError._TRANSPORT,  # noqa: SLF001
-        KafkaError._PARTITION_EOF,  # noqa: SLF001
-        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001
-    }
-)
-
-
-def inbound(message: Message) -> InboundRecord:
-    """A confluent-kafka message as a record."""
-    _, timestamp_ms = message.timestamp()
-    headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
-    return InboundRecord(
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        timestamp_ms=timestamp_ms,
-        key=message.key(),
-        value=message.value(),
-        headers=tuple((name, value or b"") for name, value in headers),
-    )
+    def _back_to_work(self, record: InboundRecord) -> OutboundRecord:
+        headers = h.without_headers(record.headers, (h.RETRY_DUE_AT,))
+        return OutboundRecord(self._due_topic, record.key, record.value, headers)

@@ -22,7 +22,7 @@ from schemas.events import (
     derived_event_id,
 )
 from schemas.metrics import Metrics
-from storage.keys import thumbnail_key
+from storage.keys import thumbnail_key, thumbnails_prefix
 from storage.tenants import Tenants, TenantStorage
 from streams.patience import Patience
 
@@ -205,7 +205,8 @@ class ThumbnailService:
     def _key(self, upload: MediaUploaded, tenant: TenantStorage, rendition: Rendition) -> str:
         kind, row_id = upload.media.kind.value, upload.media.row_id
         extension = EXTENSIONS[rendition.format]
-        return thumbnail_key(tenant.prefix, kind, row_id, upload.version, rendition.name, extension)
+        folder = thumbnails_prefix(tenant.prefix, kind, row_id)
+        return thumbnail_key(folder, upload.version, rendition.name, extension)
 
     def _announcement(
         self,

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 import structlog
-from faust import Event, Stream
+from faust import Stream
+from faust.types import EventT, StreamT
 
 from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DUE, Topic, prefixed
 from streams.ack_gate import AckGate, Entry
@@ -45,7 +46,7 @@ class Worker:
         self._handler: Final = handler
         self._permits: Final = asyncio.Semaphore(options.concurrency)
         self._tasks: Final[set[asyncio.Task[None]]] = set()
-        self._gates: Final[list[AckGate[Event]]] = []
+        self._gates: Final[list[AckGate[EventT[Any]]]] = []
         self.app: Final = build_app(options)
         transport = CommittingTransport(self.app.conf.broker_consumer, self.app)
         transport.revocation_listeners.append(self._forget_revoked)
@@ -70,15 +71,15 @@ class Worker:
         names = [prefixed(topic, self._options.topic_prefix) for topic in topics]
         channel = self.app.topic(*names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
-        async def consume(stream: Stream[bytes]) -> None:
-            await self._consume(stream.noack())
+        async def consume(stream: StreamT[Any]) -> None:
+            await self._consume(cast(Stream[Any], stream).noack())
 
         self.app.agent(channel, name=f"worker.{name}", concurrency=1)(consume)
 
-    async def _consume(self, stream: Stream[bytes]) -> None:
-        gate: AckGate[Event] = AckGate(stream.ack, lambda: self.app.consumer_generation_id)
+    async def _consume(self, stream: StreamT[Any]) -> None:
+        gate: AckGate[EventT[Any]] = AckGate(stream.ack, lambda: self.app.consumer_generation_id)
         self._gates.append(gate)
-        events: AsyncIterator[Event] = aiter(stream.events())
+        events: AsyncIterator[EventT[Any]] = aiter(cast(AsyncIterator[EventT[Any]], stream.events()))
         while True:
             # The permit comes first: an event that waits in Faust's buffer can still be handed to another worker,
             # one that was taken must be finished here.
@@ -95,7 +96,7 @@ class Worker:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, gate: AckGate[Event], entry: Entry[Event]) -> None:
+    async def _work(self, gate: AckGate[EventT[Any]], entry: Entry[EventT[Any]]) -> None:
         """Handle, then send what follows from it, then acknowledge: dying in between repeats the event."""
         try:
             if entry.event is None:
