@@ -1,0 +1,186 @@
+"""A decode slot: a warm process that never sees media itself, and forks one limited child for each job."""
+
+import io
+import os
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from fractions import Fraction
+from typing import Final, NoReturn
+
+from processors import confinement
+from processors.limits import MAX_ERROR_BYTES, MAX_RESULT_BYTES
+from processors.wire import DATA, DONE, FAILED, FRAME, HELLO, JOB, ORDER, READ, VERDICT, Job, pack_result
+from schemas.errors import ErrorCode, ThumbnailError
+
+_EXIT_SOURCE_GONE: Final = 3
+
+
+def main(control_fd: int, parent_pid: int, memory_mb: int) -> int:
+    """Serve jobs until the worker closes the control socket."""
+    confinement.die_with_parent(parent_pid)
+    confinement.give_up_privileges()
+    warm_up()
+    confinement.lock_slot()
+    control = socket.socket(fileno=control_fd)
+    control.send(HELLO)
+    while True:
+        message, fds, _, _ = socket.recv_fds(control, ORDER.size, 1)
+        if not message:
+            return 0
+        if not fds:
+            continue  # a kill that crossed with the end of its job
+        _run_job(control, fds[0], ORDER.unpack(message)[0], memory_mb)
+
+
+def warm_up() -> None:
+    """Import the decoders and use them once: their tables then exist in every child from its start."""
+    import av
+    import cv2
+    import numpy as np
+    from PIL import Image
+
+    from processors.thumbnails import create_thumbnails
+    from processors.types import ThumbnailSpec
+
+    cv2.setNumThreads(1)
+    Image.init()  # loads the plugins
+    pixels = np.tile(np.arange(128, dtype=np.uint8)[None, :, None], (96, 1, 3))
+    for picture_format in ("JPEG", "PNG", "WEBP"):
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, picture_format)
+        create_thumbnails(_Bytes(out.getvalue()), ThumbnailSpec())
+    clip = io.BytesIO()
+    with av.open(clip, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(5), options={"preset": "ultrafast", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())
+    create_thumbnails(_Bytes(clip.getvalue()), ThumbnailSpec())
+
+
+class _Bytes:
+    """A source in memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content: Final = content
+        self.size: Final = len(content)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """As processors.types.Source asks."""
+        return self._content[offset : offset + length]
+
+
+def _run_job(control: socket.socket, job_fd: int, deadline_s: float, memory_mb: int) -> None:
+    """Fork the child, wait for its end, for the deadline or for the worker's word, and report how it ended."""
+    slot_pid = os.getpid()
+    child_pid = os.fork()
+    if child_pid == 0:
+        _be_child(control, job_fd, slot_pid, memory_mb)
+    os.close(job_fd)
+    late = _wait(control, child_pid, deadline_s)
+    _, status, usage = os.wait4(child_pid, 0)
+    control.send(VERDICT.pack(status, late, usage.ru_utime + usage.ru_stime, usage.ru_maxrss))
+
+
+def _wait(control: socket.socket, child_pid: int, deadline_s: float) -> bool:
+    """Whether the child had to be killed for being late; it has ended, or is about to."""
+    pidfd = os.pidfd_open(child_pid)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.register(control, select.POLLIN)
+        fired = [fd for fd, _ in poll.poll(deadline_s * 1000)]
+        if pidfd in fired:
+            return False
+        os.kill(child_pid, signal.SIGKILL)
+        return not fired
+    finally:
+        os.close(pidfd)
+
+
+def _be_child(control: socket.socket, job_fd: int, slot_pid: int, memory_mb: int) -> NoReturn:
+    """The child's whole life. It leaves by os._exit: nothing of the slot's may run in it."""
+    status = 1
+    try:
+        confinement.die_with_parent(slot_pid)
+        control.close()
+        connection = socket.socket(fileno=job_fd)
+        confinement.limit_job(memory_mb)
+        confinement.lock_job()
+        status = _decode(connection)
+    finally:
+        os._exit(status)
+
+
+def _decode(connection: socket.socket) -> int:
+    from processors.thumbnails import create_thumbnails
+
+    kind, length, _ = FRAME.unpack(_receive(connection, FRAME.size))
+    if kind != JOB:
+        return 1
+    job = Job.unpack(bytes(_receive(connection, length)))
+    try:
+        payload = pack_result(create_thumbnails(_RemoteSource(connection, job.size), job.spec, kind=job.kind))
+        frame_kind = DONE
+        if len(payload) > MAX_RESULT_BYTES:
+            frame_kind, payload = FAILED, _failure(ErrorCode.INTERNAL_ERROR, "The thumbnails are too large.")
+    except ThumbnailError as error:
+        frame_kind, payload = FAILED, _failure(error.code, error.message)
+    except _SourceGoneError:
+        return _EXIT_SOURCE_GONE
+    except MemoryError:
+        frame_kind, payload = (
+            FAILED,
+            _failure(ErrorCode.MEDIA_TOO_MANY_PIXELS, "Decoding needs more memory than is allowed."),
+        )
+    except EOFError as exc:
+        frame_kind, payload = FAILED, _failure(ErrorCode.SOURCE_UNREADABLE, str(exc))
+    connection.sendall(FRAME.pack(frame_kind, len(payload), 0) + payload)
+    return 0
+
+
+def _failure(code: ErrorCode, message: str) -> bytes:
+    return f"{code}\n{message}".encode("ascii", "replace")[:MAX_ERROR_BYTES]
+
+
+class _SourceGoneError(BaseException):
+    """The worker closed the socket: it has the storage's own error. No decoder may take this for a damaged file."""
+
+
+class _RemoteSource:
+    """The source, at the other end of the job's socket."""
+
+    def __init__(self, connection: socket.socket, size: int) -> None:
+        self._connection: Final = connection
+        self.size: Final = size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """As processors.types.Source asks; leaves by _SourceGoneError when the worker has given up."""
+        try:
+            self._connection.sendall(FRAME.pack(READ, length, offset))
+            kind, found, _ = FRAME.unpack(_receive(self._connection, FRAME.size))
+            if kind != DATA or found > length:
+                raise _SourceGoneError
+            return bytes(_receive(self._connection, found))
+        except (OSError, EOFError) as exc:
+            raise _SourceGoneError from exc
+
+
+def _receive(connection: socket.socket, length: int) -> bytearray:
+    data = bytearray(length)
+    view = memoryview(data)
+    while view:
+        received = connection.recv_into(view)
+        if received == 0:
+            raise EOFError("the worker closed the socket")
+        view = view[received:]
+    return data
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        sys.exit(main(*map(int, sys.argv[1:4])))

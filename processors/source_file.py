@@ -1,0 +1,105 @@
+"""A source as a seekable file, read in few and large requests."""
+
+import io
+import time
+from collections import OrderedDict
+from typing import Final
+
+from processors.limits import BLOCK_BYTES, CACHE_BYTES, MAX_BLOCK_RUN_BYTES, MAX_READ_BYTES
+from processors.types import Source
+
+
+class SourceFile(io.BufferedIOBase):
+    """Caches blocks; one request covers a whole run of missing ones, and sequential reading asks for longer runs.
+
+    `read_s` and `bytes_read` say what the source has cost so far.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self._source: Final = source
+        self.size: Final = source.size
+        self._position = 0
+        self._blocks: Final[OrderedDict[int, bytes]] = OrderedDict()
+        self._next_sequential = -1
+        self._run_bytes = BLOCK_BYTES
+        self.read_s = 0.0
+        self.bytes_read = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """The position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As io's; positions beyond the end are allowed and read as empty."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes, never more: PyAV copies what it gets unchecked."""
+        left = max(0, self.size - self._position)
+        wanted = left if size is None or size < 0 else min(size, left)
+        if wanted == 0:
+            return b""
+        data = self._gather(self._position, wanted)
+        self._position += len(data)
+        return data
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """As read()."""
+        return self.read(size)
+
+    def everything(self) -> bytes:
+        """The whole source in few requests, past the cache: for decoders that want it all."""
+        parts = [
+            self._fetch(offset, min(MAX_BLOCK_RUN_BYTES, self.size - offset))
+            for offset in range(0, self.size, MAX_BLOCK_RUN_BYTES)
+        ]
+        return b"".join(parts)
+
+    def _gather(self, offset: int, length: int) -> bytes:
+        first, last = offset // BLOCK_BYTES, (offset + length - 1) // BLOCK_BYTES
+        index, parts = first, []
+        while index <= last:
+            if index not in self._blocks:
+                self._fetch_run(index, last)
+            self._blocks.move_to_end(index)
+            parts.append(self._blocks[index])
+            index += 1
+        start = offset - first * BLOCK_BYTES
+        return b"".join(parts)[start : start + length]
+
+    def _fetch_run(self, first: int, last: int) -> None:
+        """Fetch the missing blocks from `first` to `last`, and ahead of them where reading is sequential."""
+        sequential = first == self._next_sequential
+        self._run_bytes = min(self._run_bytes * 2, MAX_BLOCK_RUN_BYTES) if sequential else BLOCK_BYTES
+        end = first + 1
+        while end <= last and end not in self._blocks and end - first < MAX_READ_BYTES // BLOCK_BYTES:
+            end += 1
+        end = max(end, first + self._run_bytes // BLOCK_BYTES)
+        data = self._fetch(first * BLOCK_BYTES, min(end * BLOCK_BYTES, self.size) - first * BLOCK_BYTES)
+        for number in range(first, end):
+            block = data[(number - first) * BLOCK_BYTES : (number - first + 1) * BLOCK_BYTES]
+            if block:
+                self._blocks[number] = block
+        self._next_sequential = end
+        while len(self._blocks) > max(CACHE_BYTES // BLOCK_BYTES, last - first + 1):
+            self._blocks.popitem(last=False)
+
+    def _fetch(self, offset: int, length: int) -> bytes:
+        started = time.perf_counter()
+        data = self._source.read_at(offset, length)
+        self.read_s += time.perf_counter() - started
+        self.bytes_read += len(data)
+        if len(data) != length:
+            raise EOFError(f"the source ended at byte {offset + len(data)} of {self.size}")
+        return data

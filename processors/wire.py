@@ -1,0 +1,132 @@
+"""What crosses between the worker and a decoder: fixed structures, bounded, and never unpickled."""
+
+import json
+import math
+import struct
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from processors.limits import MAX_RESULT_BYTES
+from processors.types import Frame, Kind, Rendition, RenditionSpec, SourceFacts, ThumbnailSet, ThumbnailSpec
+
+FRAME: Final = struct.Struct("<cxxxIQ")
+"""Kind, length of what follows (or of what is asked for), offset."""
+JOB, DATA, READ, DONE, FAILED = b"J", b"D", b"R", b"K", b"E"
+
+ORDER: Final = struct.Struct("<d")
+"""To the slot, beside the job's socket: the deadline in seconds."""
+VERDICT: Final = struct.Struct("<iBdI")
+"""From the slot: exit status as wait4 gives it, whether it was killed for being late, CPU seconds, peak memory in KiB."""
+HELLO: Final = b"ready"
+
+_META: Final = struct.Struct("<BIIdH24s24sdd32sHBdddB80s")
+_PICTURE: Final = struct.Struct("<III")
+_KINDS: Final[tuple[Kind, ...]] = ("video", "image")
+
+
+class WireError(Exception):
+    """A decoder sent something that no decoder of ours sends."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a child needs to know; goes towards the child only."""
+
+    size: int
+    spec: ThumbnailSpec
+    kind: Kind | None
+
+    def pack(self) -> bytes:
+        """As JSON: it comes from us, and is read by whoever has nothing to lose."""
+        return json.dumps({"size": self.size, "kind": self.kind, "spec": asdict(self.spec)}).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Job":
+        """The job in `data`."""
+        fields: dict[str, Any] = json.loads(data)
+        spec = fields["spec"]
+        renditions = tuple(RenditionSpec(**item) for item in spec.pop("renditions"))
+        return cls(fields["size"], ThumbnailSpec(renditions=renditions, **spec), fields["kind"])
+
+
+def pack_result(result: ThumbnailSet) -> bytes:
+    """Facts as one fixed structure, then each picture with its size. Names and formats stay behind: the spec has them."""
+    facts, frame = result.source, result.frame
+    meta = _META.pack(
+        _KINDS.index(facts.kind),
+        facts.width,
+        facts.height,
+        _number(facts.duration_s),
+        facts.rotation,
+        facts.codec.encode("ascii", "replace")[:24],
+        facts.format.encode("ascii", "replace")[:24],
+        _number(frame.time_s),
+        _number(frame.score),
+        frame.method.encode("ascii", "replace")[:32],
+        min(frame.candidates, 0xFFFF),
+        result.degraded,
+        result.read_ms,
+        result.decode_ms,
+        result.render_ms,
+        len(result.renditions),
+        (result.placeholder or "").encode("ascii"),
+    )
+    pictures = [_PICTURE.pack(r.width, r.height, len(r.content)) + r.content for r in result.renditions]
+    return meta + b"".join(pictures)
+
+
+def unpack_result(data: bytes, spec: ThumbnailSpec, bytes_read: int) -> ThumbnailSet:
+    """The result in `data`, every number checked against `spec`. Raises WireError."""
+    if len(data) > MAX_RESULT_BYTES:
+        raise WireError("the result is too large")
+    try:
+        fields = _META.unpack_from(data)
+        pictures = _unpack_pictures(data, _META.size, spec)
+    except struct.error as exc:
+        raise WireError("the result is too short") from exc
+    kind, width, height, duration_s, rotation, codec, container, time_s, score, method = fields[:10]
+    candidates, degraded, read_ms, decode_ms, render_ms, count, placeholder = fields[10:]
+    if kind >= len(_KINDS) or count != len(spec.renditions) or not all(map(math.isfinite, fields[12:15])):
+        raise WireError("the result's facts are out of range")
+    return ThumbnailSet(
+        renditions=pictures,
+        frame=Frame(_maybe(time_s), _text(method), _maybe(score), candidates),
+        source=SourceFacts(
+            _KINDS[kind], width, height, _maybe(duration_s), _text(codec), _text(container), rotation % 360
+        ),
+        degraded=bool(degraded),
+        bytes_read=bytes_read,
+        read_ms=read_ms,
+        decode_ms=decode_ms,
+        render_ms=render_ms,
+        placeholder=_text(placeholder) or None,
+    )
+
+
+def _unpack_pictures(data: bytes, offset: int, spec: ThumbnailSpec) -> tuple[Rendition, ...]:
+    renditions = []
+    for wanted in spec.renditions:
+        width, height, length = _PICTURE.unpack_from(data, offset)
+        offset += _PICTURE.size
+        content = data[offset : offset + length]
+        offset += length
+        fits = 0 < width <= wanted.width and 0 < height <= wanted.height
+        if not fits or not 0 < len(content) == length:
+            raise WireError("a rendition does not fit its box")
+        renditions.append(Rendition(wanted.name, width, height, spec.format, content))
+    if offset != len(data):
+        raise WireError("the result has more than it should")
+    return tuple(renditions)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _maybe(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _text(raw: bytes) -> str:
+    """Printable ASCII only: it goes to events and logs."""
+    return "".join(chr(byte) for byte in raw.rstrip(b"\0") if 0x20 <= byte < 0x7F)

@@ -1,0 +1,1 @@
+"""The demo: real files through the real pipeline, on this machine alone."""
