@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
-from processors.decode_slots import DecodeSlots
-from streams.persistence import PersistOptions, PersistRole
 
+from processors.decode_slots import DecodeSlots
 from processors.types import ThumbnailSpec
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
@@ -20,6 +19,7 @@ from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService
 from streams.company_directory import SqlCompanyDirectory
 from streams.event_handler import EventHandler
+from streams.persistence import PersistOptions, PersistRole
 from streams.retry import RetryOptions, RetryRole
 from streams.retry_policy import RetryPolicy
 from streams.row_state import RowStates

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from processors.decode_slots import DecodeSlots
 from rich.progress import Progress
 
+from processors.decode_slots import DecodeSlots
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from schemas.metrics import Metrics

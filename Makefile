@@ -1,0 +1,54 @@
+# One runner for people and for CI. `make` alone prints this help.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench up down lock clean
+VENV := .venv
+BIN := $(VENV)/bin
+FILES ?=
+T ?= tests
+
+help: ## Show what can be done here
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/installed: requirements-dev.lock pyproject.toml
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+install: $(VENV)/installed ## Make .venv with everything, by the hashes in the lock file
+
+demo: install ## Watch files travel through the whole pipeline: make demo FILES="a.mp4 b.jpg"
+	$(BIN)/thumbnails demo $(FILES)
+
+test: install ## Run all tests, with branch coverage: make test T=tests/unit
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(T)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --skip-covered | tail -n 40
+
+check: install ## Lint, types, imports, compose file, lock files, generated documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/python -m service.documents --check
+	@! grep -nE 'https?://' requirements.lock requirements-dev.lock
+	@test "$$(wc -l < README.md)" -le 120
+
+bench: install ## Compare a worker's slots with bare processes, side by side
+	$(BIN)/python benchmarks/slots.py
+
+up: ## Start the whole stack in containers
+	docker compose up --build --detach --wait
+
+down: ## Stop the containers and keep their data
+	docker compose down
+
+lock: ## Make both lock files anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove what these targets made
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov thumbnails-demo storage-data thumbnails.db*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,105 @@
+"""Follows the demo's uploads through topics and rows, and tells of each step."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from confluent_kafka import Consumer
+
+from schemas import headers as h
+from schemas.cloudevents import read_event
+from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, MediaUploaded, ThumbnailFailed, ThumbnailReady
+from schemas.headers import Headers
+from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY, THUMBNAIL_RETRIES, prefixed
+from service.demo.media import DemoFile
+from service.kafka_clients import consumer_config
+from service.settings import KafkaSettings
+from streams.kafka_io import read_records
+from streams.row_state import table_of
+
+TIMEOUT_S: Final = 120.0
+
+
+@dataclass
+class Journey:
+    """One file's way: what its topics and its row have shown so far."""
+
+    file: DemoFile
+    upload: MediaUploaded
+    steps: list[str] = field(default_factory=lambda: ["published"])
+    ready: ThumbnailReady | None = None
+    failed: ThumbnailFailed | None = None
+    dead_letter: Headers | None = None
+    row: dict[str, Any] | None = None
+    took_s: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the row tells the end, and the dead letter of a failure was seen."""
+        return self.row is not None and (self.ready is not None or self.dead_letter is not None)
+
+
+def watch(
+    journeys: list[Journey],
+    settings: KafkaSettings,
+    engine: sa.Engine,
+    *,
+    check: Callable[[], None],
+    tell: Callable[[Journey, str], None],
+) -> bool:
+    """Follow every journey to its end; False when TIMEOUT_S passed first. `check` may raise, `tell` shows each step."""
+    consumer = Consumer(consumer_config(settings, f"demo-watch-{time.time_ns()}"))
+    watched = (THUMBNAIL_READY, THUMBNAIL_FAILED, THUMBNAIL_DLQ, *THUMBNAIL_RETRIES)
+    consumer.subscribe([prefixed(topic, settings.kafka_topic_prefix) for topic in watched])
+    by_key = {journey.upload.media.record_key: journey for journey in journeys}
+    deadline = time.monotonic() + TIMEOUT_S
+    try:
+        while not all(journey.is_over for journey in journeys):
+            if time.monotonic() > deadline:
+                return False
+            check()
+            for record in read_records(consumer, 50, 0.2):
+                journey = by_key.get((record.key or b"").decode("utf-8", "replace"))
+                if journey is not None:
+                    topic = record.topic.removeprefix(settings.kafka_topic_prefix)
+                    _note(journey, topic, record.value, record.headers, tell)
+            for journey in _rows_that_changed(journeys, engine):
+                tell(journey, f"row {journey.row['thumbnail_status'] if journey.row else ''}")
+        return True
+    finally:
+        consumer.close()
+
+
+def _note(
+    journey: Journey, topic: str, value: bytes | None, headers: Headers, tell: Callable[[Journey, str], None]
+) -> None:
+    if topic == THUMBNAIL_READY.name:
+        journey.ready = read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, value, headers)
+    elif topic == THUMBNAIL_FAILED.name:
+        journey.failed = read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, value, headers)
+    elif topic == THUMBNAIL_DLQ.name:
+        journey.dead_letter = headers
+    reason = "" if journey.ready else f" ({h.get_header(headers, h.ERROR_CODE) or journey_code(journey)})"
+    tell(journey, f"{topic}{reason}")
+
+
+def journey_code(journey: Journey) -> str:
+    """The error code of a failed journey."""
+    return journey.failed.error.code if journey.failed else ""
+
+
+def _rows_that_changed(journeys: list[Journey], engine: sa.Engine) -> Iterator[Journey]:
+    with engine.connect() as connection:
+        for journey in journeys:
+            if journey.row is not None or not (journey.ready or journey.failed):
+                continue
+            media = journey.upload.media
+            table = table_of(media.kind)
+            row = connection.execute(sa.select(table).where(table.c.id == media.row_id)).mappings().one()
+            if row["thumbnail_status"] is not None:
+                journey.row = dict(row)
+                journey.took_s = (datetime.now(UTC) - journey.upload.occurred_at).total_seconds()
+                yield journey

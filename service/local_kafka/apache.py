@@ -1,0 +1,120 @@
+"""Apache Kafka itself, one node in KRaft mode, from its jars: needs Java 17 and, for the first time, Maven."""
+
+import os
+import shutil
+import subprocess
+import uuid
+from pathlib import Path
+from typing import Final
+
+from service.local_kafka.base import NoKafkaError, ProcessKafka, free_port
+
+KAFKA_VERSION: Final = "4.3.1"
+_POM: Final = Path(__file__).with_name("pom.xml")
+_FETCH_TIMEOUT_S: Final = 600
+
+
+def jar_folder() -> Path:
+    """Where the jars are kept between runs."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "thumbnail-pipeline" / f"kafka-{KAFKA_VERSION}"
+
+
+def can_run() -> bool:
+    """Whether Java is here, and the jars are or can be fetched."""
+    return shutil.which("java") is not None and (_is_complete(jar_folder()) or shutil.which("mvn") is not None)
+
+
+def fetch_jars() -> Path:
+    """The folder of the jars, fetched by Maven when they are not there. Raises NoKafkaError."""
+    folder = jar_folder()
+    if _is_complete(folder):
+        return folder
+    if shutil.which("mvn") is None:
+        raise NoKafkaError("Apache Kafka's jars are fetched by Maven: install maven, or set KAFKA_BOOTSTRAP_SERVERS.")
+    partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
+    goals = ["dependency:copy-dependencies", f"-DoutputDirectory={partial}", "-DincludeScope=runtime"]
+    fetched = subprocess.run(  # noqa: S603 - our own pom
+        ["mvn", "-q", "-B", "-f", str(_POM), *goals],  # noqa: S607 - by its name on PATH
+        capture_output=True,
+        text=True,
+        timeout=_FETCH_TIMEOUT_S,
+        check=False,
+    )
+    if fetched.returncode != 0 or not _is_complete(partial):
+        shutil.rmtree(partial, ignore_errors=True)
+        raise NoKafkaError(f"Maven could not fetch Apache Kafka: {(fetched.stdout + fetched.stderr)[-1000:]}")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def _is_complete(folder: Path) -> bool:
+    return (folder / f"kafka_2.13-{KAFKA_VERSION}.jar").is_file()
+
+
+class ApacheKafka(ProcessKafka):
+    """The broker that production runs on. Data survive stop_process() and kill()."""
+
+    description = f"Apache Kafka {KAFKA_VERSION}"
+
+    def __init__(self) -> None:
+        jars = fetch_jars()
+        super().__init__()
+        self._classpath: Final = f"{jars}/*"
+        self._properties: Final = self.folder / "server.properties"
+        self._properties.write_text(self._settings())
+        self._format_storage()
+
+    def _settings(self) -> str:
+        controller = free_port()
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": self.folder / "data",
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "broker.session.timeout.ms": 3000,  # a killed broker's own successor waits for this
+            "broker.heartbeat.interval.ms": 500,
+            "group.min.session.timeout.ms": 2000,
+            "message.max.bytes": 16 * 1024**2,
+        }
+        return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+    def _format_storage(self) -> None:
+        cluster = uuid.uuid4().hex[:22]
+        done = subprocess.run(  # noqa: S603 - our own jars
+            [
+                *self._java(),
+                "kafka.tools.StorageTool",
+                "format",
+                "--standalone",
+                "-t",
+                cluster,
+                "-c",
+                str(self._properties),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode != 0:
+            self.stop()
+            raise NoKafkaError(f"Apache Kafka's storage could not be formatted: {(done.stdout + done.stderr)[-1000:]}")
+
+    def _java(self) -> list[str]:
+        java = shutil.which("java") or "java"
+        return [java, "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-cp", self._classpath]
+
+    def _command(self) -> list[str]:
+        return [*self._java(), "kafka.Kafka", str(self._properties)]
