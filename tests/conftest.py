@@ -1,1 +1,105 @@
-"""What all tests share."""
+"""What all tests share: the real services, and what the header says of them."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from service.local_kafka.apache import ApacheKafka
+from service.local_kafka.base import NoKafkaError
+from tests.services import kafka as kafka_service
+from tests.services import postgres as postgres_service
+from tests.services.postgres import NoPostgresError, SystemPostgres
+
+
+def pytest_report_header() -> list[str]:
+    return [
+        f"Kafka: {kafka_service.describe_choice()}",
+        f"PostgreSQL: {postgres_service.describe_choice()}",
+        f"REQUIRE_REAL_SERVICES: {os.environ.get('REQUIRE_REAL_SERVICES', 'not set: a missing part is skipped')}",
+    ]
+
+
+def missing(reason: str) -> NoReturn:
+    """A missing real part is an error where it is required, and a skip on a laptop."""
+    if os.environ.get("REQUIRE_REAL_SERVICES"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own environment must not decide what a test sees."""
+    for name in ("DATABASE_URL", "LOCAL_STORAGE_ROOT", "LOCAL_STORAGE_URL", "KAFKA_TOPIC_PREFIX", "WORKER_GROUP"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Bootstrap servers of a real broker that all tests share; take a topic prefix of your own."""
+    try:
+        with kafka_service.running(kafka_service.choose_kafka()) as servers:
+            yield servers
+    except NoKafkaError as exc:
+        missing(str(exc))
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[ApacheKafka]:
+    """A broker for one test alone, which may stop, kill and restart it."""
+    try:
+        broker = ApacheKafka()
+        broker.start()
+    except NoKafkaError as exc:
+        missing(str(exc))
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    return f"t-{uuid.uuid4().hex[:8]}."
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    try:
+        server = postgres_service.choose_postgres()
+        url = server.start()
+    except NoPostgresError as exc:
+        missing(str(exc))
+    try:
+        yield url
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """An empty PostgreSQL database for one test."""
+    return postgres_service.new_database(postgres_server)
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[SystemPostgres]:
+    """A server for one test alone, which may stop and restart it."""
+    binaries = postgres_service.system_binaries()
+    if binaries is None:
+        missing("No PostgreSQL of the system's own: install the package postgresql.")
+    server = SystemPostgres(binaries)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """An empty SQLite database for one test."""
+    return f"sqlite:///{tmp_path / 'test.db'}"

