@@ -1,0 +1,213 @@
+"""The platform's side, written anew from the documentation: media, rows, events, and what must come of them."""
+
+import hashlib
+import io
+import json
+import random
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import sqlalchemy as sa
+from confluent_kafka import Consumer, Producer
+from PIL import Image
+
+
+def a_photo(seed: int) -> bytes:
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).resize((640, 480), Image.Resampling.BICUBIC).save(out, "JPEG")
+    return out.getvalue()
+
+
+def a_clip(seed: int) -> bytes:
+    generator = np.random.default_rng(seed)
+    small = Image.fromarray(generator.integers(0, 255, (9, 16, 3), dtype=np.uint8))
+    pixels = np.asarray(small.resize((320, 180), Image.Resampling.BICUBIC))
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=10, options={"preset": "ultrafast", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())
+    return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An event that is published, and whether its file can be read."""
+
+    event: dict[str, Any]
+    sound: bool
+
+    @property
+    def record_key(self) -> str:
+        media = self.event["media"]
+        return f"video:{media['id']}" if media["kind"] == "video" else f"ar_content:{media['ar_content_id']}"
+
+
+@dataclass
+class Platform:
+    """One company's platform: `expected` is the newest upload of each media."""
+
+    database_url: str
+    storage_root: Path
+    bootstrap_servers: str
+    topic_prefix: str = ""
+    expected: dict[str, Upload] = field(default_factory=dict)
+    uploads: list[Upload] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.engine = sa.create_engine(self.database_url, pool_pre_ping=True)
+        self._samples = {"image": [a_photo(seed) for seed in range(8)], "video": [a_clip(seed) for seed in range(8)]}
+        self._producer = Producer(
+            {"bootstrap.servers": self.bootstrap_servers, "acks": "all", "partitioner": "murmur2_random"}
+        )
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def set_up(self, company_id: int = 1) -> None:
+        """The company, its storage connection and a project."""
+        with self.engine.begin() as connection:
+            run = connection.execute
+            run(
+                sa.text(
+                    "INSERT INTO storage_connections (id, name, provider, credentials, base_path, is_default, is_active)"
+                    " VALUES (:id, 'disk', 'local_disk', '{}', 'vault', false, true)"
+                ),
+                {"id": company_id},
+            )
+            run(
+                sa.text(
+                    "INSERT INTO companies (id, name, slug, storage_connection_id, storage_path, is_active)"
+                    " VALUES (:id, 'Acme', 'acme', :id, 'acme', true)"
+                ),
+                {"id": company_id},
+            )
+            run(sa.text("INSERT INTO projects (id, company_id, name) VALUES (:id, :id, 'p')"), {"id": company_id})
+
+    def upload(self, media_id: int, kind: str, *, sound: bool = True, age_s: float = 0.0) -> Upload:
+        """Store a file and make its event, as if it had happened `age_s` seconds ago; the row must exist."""
+        seed = random.Random(f"{media_id}-{age_s}").randrange(8)
+        content = self._samples[kind][seed] if sound else b"\0\0\0\x18ftypisom" + bytes(300)
+        key = f"acme/uploads/{uuid.uuid4().hex}.{'mp4' if kind == 'video' else 'jpg'}"
+        path = self.storage_root / "vault" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        occurred_at = datetime.now(UTC) - timedelta(seconds=age_s)
+        event = {
+            "event_id": str(uuid.uuid4()),
+            "occurred_at": occurred_at.isoformat(),
+            "company_id": 1,
+            "media": {"kind": kind, "id": media_id, "ar_content_id": media_id, "key": key},
+        }
+        upload = Upload(event, sound)
+        self.uploads.append(upload)
+        known = self.expected.get(upload.record_key)
+        if known is None or event["occurred_at"] > known.event["occurred_at"]:
+            self.expected[upload.record_key] = upload
+        return upload
+
+    def add_rows(self, media_ids: range) -> None:
+        with self.engine.begin() as connection:
+            for media_id in media_ids:
+                connection.execute(
+                    sa.text(
+                        "INSERT INTO ar_contents (id, project_id, company_id, unique_id) VALUES (:id, 1, 1, :unique)"
+                    ),
+                    {"id": media_id, "unique": str(uuid.uuid4())},
+                )
+                connection.execute(
+                    sa.text("INSERT INTO videos (id, ar_content_id) VALUES (:id, :id)"), {"id": media_id}
+                )
+
+    def publish(self, uploads: list[Upload]) -> None:
+        for upload in uploads:
+            self._producer.produce(
+                f"{self.topic_prefix}media.uploaded", key=upload.record_key, value=json.dumps(upload.event)
+            )
+        if self._producer.flush(30):
+            raise AssertionError("uploads were not acknowledged")
+
+    def row(self, record_key: str) -> dict[str, Any] | None:
+        kind, _, number = record_key.partition(":")
+        table = "videos" if kind == "video" else "ar_contents"
+        with self.engine.connect() as connection:
+            query = sa.text(f"SELECT * FROM {table} WHERE id = :id")  # noqa: S608 - one of two names
+            found = connection.execute(query, {"id": int(number)}).mappings().one_or_none()
+        return dict(found) if found else None
+
+    def problems(self) -> list[str]:
+        """What is wrong with rows and objects at this moment; empty when every upload came to its right end."""
+        found, owned = [], set()
+        for record_key, upload in self.expected.items():
+            row = self.row(record_key)
+            if row is None or row["thumbnail_status"] is None:
+                found.append(f"{record_key}: no result")
+                continue
+            wanted = "ready" if upload.sound else "failed"
+            if row["thumbnail_status"] != wanted:
+                found.append(f"{record_key}: {row['thumbnail_status']} instead of {wanted}: {row['thumbnail_error']}")
+            if row["thumbnail_event_id"] != upload.event["event_id"]:
+                found.append(f"{record_key}: the row shows another upload")
+            thumbnails = row["thumbnails"] or []
+            thumbnails = json.loads(thumbnails) if isinstance(thumbnails, str) else thumbnails
+            found += [problem for item in thumbnails if (problem := self._object_problem(record_key, item))]
+            owned |= {item["key"] for item in thumbnails}
+        found += [f"orphan object {key}" for key in sorted(self.objects() - owned)]
+        found += [f"left behind: {path.name}" for path in self.storage_root.rglob("*.part")]
+        return found
+
+    def _object_problem(self, record_key: str, item: dict[str, Any]) -> str | None:
+        path = self.storage_root / "vault" / item["key"]
+        if not path.is_file():
+            return f"{record_key}: the object {item['key']} is missing"
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != item["sha256"]:
+            return f"{record_key}: the object {item['key']} has other bytes"
+        with Image.open(io.BytesIO(content)) as picture:
+            if picture.size != (item["width"], item["height"]):
+                return f"{record_key}: {item['key']} is {picture.size}"
+        return None
+
+    def objects(self) -> set[str]:
+        """Every stored thumbnail's key, fallbacks in local storage included."""
+        vault = self.storage_root / "vault"
+        keys = {str(path.relative_to(vault)) for path in vault.rglob("thumbnails/**/*") if path.is_file()}
+        outside = self.storage_root.glob("acme/thumbnails/**/*")
+        return keys | {f"(fallback) {path.name}" for path in outside if path.is_file()}
+
+    def read_topic(self, topic: str) -> list[Any]:
+        """Every record of a topic, read to its end."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "group.id": f"oracle-{uuid.uuid4()}",
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+            }
+        )
+        consumer.subscribe([f"{self.topic_prefix}{topic}"])
+        partitions = len(
+            consumer.list_topics(f"{self.topic_prefix}{topic}").topics[f"{self.topic_prefix}{topic}"].partitions
+        )
+        records: list[Any] = []
+        ended: set[int | None] = set()
+        while len(ended) < partitions:
+            message = consumer.poll(10)
+            if message is None:
+                raise AssertionError(f"{topic} does not come to its end")
+            error = message.error()
+            if error is not None:
+                ended.add(message.partition())
+            else:
+                records.append(message)
+        consumer.close()
+        return records

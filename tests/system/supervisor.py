@@ -1,0 +1,116 @@
+"""Runs the roles as a supervisor would: as processes, restarted whenever they end. Knows only the command line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STOP_TIMEOUT_S = 60.0
+
+
+@dataclass
+class Role:
+    """One role's process, whichever incarnation it is in."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes]
+    starts: int = 1
+    exit_codes: list[int] = field(default_factory=list)
+
+
+class Supervisor:
+    """Starts roles, restarts those that ended, and stops them all."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environment = dict(environment)
+        self.roles: list[Role] = []
+
+    def start(self, name: str, count: int = 1, **extra: str) -> None:
+        """Start `count` processes of one role."""
+        for number in range(count):
+            environment = {**os.environ, **self._environment, **extra}
+            log = self._folder / f"{name}-{number}.log"
+            command = [sys.executable, "-m", "service", name]
+            self.roles.append(Role(name, command, environment, log, _spawn(command, environment, log)))
+
+    def restart_ended(self) -> None:
+        """What a supervisor does all the time."""
+        for role in self.roles:
+            code = role.process.poll()
+            if code is not None:
+                role.exit_codes.append(code)
+                role.process = _spawn(role.command, role.environment, role.log)
+                role.starts += 1
+
+    def of(self, name: str) -> list[Role]:
+        return [role for role in self.roles if role.name == name]
+
+    def wait_until_ready(self, timeout_s: float = 60.0) -> None:
+        """Every role has proven its dependencies."""
+        deadline = time.monotonic() + timeout_s
+        for role in self.roles:
+            while "role_ready" not in role.log.read_text(errors="replace"):
+                if role.process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"{role.name} does not start:\n{role.log.read_text(errors='replace')[-3000:]}")
+                time.sleep(0.1)
+
+    def stop(self) -> dict[str, int]:
+        """SIGTERM to all; their exit codes."""
+        for role in self.roles:
+            if role.process.poll() is None:
+                role.process.terminate()
+        codes = {}
+        for role in self.roles:
+            try:
+                codes[role.log.stem] = role.process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                role.process.kill()
+                codes[role.log.stem] = role.process.wait()
+        return codes
+
+
+def _spawn(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as out:
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids of the direct children."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def decoder_processes() -> list[int]:
+    """Every slot and decode child on this machine."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"processors.slot" in line.read_bytes():
+                found.append(int(line.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def kill_quietly(pid: int, number: int = signal.SIGKILL) -> bool:
+    """Whether the process was there to get the signal."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
