@@ -20,11 +20,11 @@ class MemoryStorageProvider(StorageProvider):
         self.objects: Final[dict[str, bytes]] = {}
         self._lock: Final = Lock()
         self._base_url: Final = base_url.rstrip("/")
-        self._failures: Final[dict[str, deque[ThumbnailError]]] = {}
+        self._failures: Final[dict[str, deque[ThumbnailError | None]]] = {}
 
-    def fail_next(self, method: str, error: ThumbnailError, times: int = 1) -> None:
-        """Let the next `times` calls of `method` (upload_file, read_at, …) raise `error`."""
-        self._failures.setdefault(method, deque()).extend([error] * times)
+    def fail_next(self, method: str, error: ThumbnailError, times: int = 1, *, after: int = 0) -> None:
+        """Let `times` calls of `method` (upload_file, read_at, …) raise `error`, once `after` calls went well."""
+        self._failures.setdefault(method, deque()).extend([None] * after + [error] * times)
 
     def raise_planned(self, method: str) -> None:
         """Raise the failure that was planned for this call, if any."""

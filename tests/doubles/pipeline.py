@@ -1,0 +1,116 @@
+"""Hand-made stand-ins for the unit tests of the flow: one tenant in memory, and a maker that needs no decoder."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from processors.types import Frame, Kind, Rendition, Source, SourceFacts, ThumbnailSet, ThumbnailSpec
+from schemas.errors import ThumbnailError
+from schemas.events import Media, MediaKind, MediaUploaded
+from schemas.metrics import Metrics
+from storage.base import StoredObject
+from storage.factory import LocalStorageSettings
+from storage.memory import MemoryStorageProvider
+from storage.tenants import Company, Tenants, TenantStorage
+from streams.patience import Patience
+from streams.thumbnail_service import ThumbnailService
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+SOURCE_KEY = "acme/uploads/a.mp4"
+
+
+def an_upload(*, event_id: str = "upload-1", occurred_at: datetime = NOW, key: str = SOURCE_KEY) -> MediaUploaded:
+    media = Media(kind=MediaKind.VIDEO, id=42, ar_content_id=9, key=key)
+    return MediaUploaded(event_id=event_id, occurred_at=occurred_at, company_id=1, media=media)
+
+
+class ForgetfulStorage(MemoryStorageProvider):
+    """Keeps all bytes but the last, and confirms what it keeps."""
+
+    def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
+        return super().upload_file(key, content[:-1], content_type=content_type)
+
+
+class NoCompanies:
+    """A directory that knows nobody."""
+
+    def find_company(self, company_id: int) -> Company | None:  # noqa: ARG002 - the port's signature
+        return None
+
+
+class OneTenant(Tenants):
+    """Company 1, called acme, whose storage is in memory; its fallback is another memory."""
+
+    def __init__(self, own: MemoryStorageProvider | None = None, *, fallback_allowed: bool = True) -> None:
+        super().__init__(NoCompanies(), local=LocalStorageSettings(Path("/nowhere"), "http://x"))
+        self.own = own or MemoryStorageProvider()
+        self.local = MemoryStorageProvider("memory://local")
+        self._fallback_allowed = fallback_allowed
+
+    def open(self, company_id: int) -> TenantStorage:
+        if company_id != 1:
+            return super().open(company_id)
+        return TenantStorage(self.own, "acme", 5, "minio")
+
+    def fallback_for(self, tenant: TenantStorage, reason: str) -> TenantStorage | None:
+        if not self._fallback_allowed:
+            return None
+        return TenantStorage(self.local, tenant.prefix, None, tenant.wanted_provider, reason)
+
+    def places(self, company_id: int) -> tuple[TenantStorage, ...]:
+        own = self.open(company_id)
+        return own, TenantStorage(self.local, own.prefix, None, "minio", "fallback")
+
+
+@dataclass
+class FakeMaker:
+    """Reads the source's first bytes, and gives back pictures that tell their names."""
+
+    error: ThumbnailError | None = None
+    seen: list[tuple[Kind | None, float | None]] = field(default_factory=list)
+
+    async def create_thumbnails(self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None) -> ThumbnailSet:
+        self.seen.append((kind, spec.frame_time_s))
+        head = source.read_at(0, 8)
+        if self.error is not None:
+            raise self.error
+        return ThumbnailSet(
+            renditions=tuple(
+                Rendition(r.name, r.width, r.height, "webp", f"{r.name} picture".encode()) for r in spec.renditions
+            ),
+            frame=Frame(1.5, "pyav-smart", 0.9, 2),
+            source=SourceFacts("video", 1280, 720, 15.0, "h264", "mov", 0),
+            degraded=False,
+            bytes_read=len(head),
+            read_ms=1.0,
+            decode_ms=2.0,
+            render_ms=3.0,
+        )
+
+
+@dataclass
+class Flow:
+    """A ThumbnailService with everything around it."""
+
+    tenants: OneTenant
+    maker: FakeMaker
+    metrics: Metrics
+    service: ThumbnailService
+    slept_s: list[float]
+
+
+def a_flow(own: MemoryStorageProvider | None = None, *, fallback_allowed: bool = True) -> Flow:
+    tenants, maker, metrics = OneTenant(own, fallback_allowed=fallback_allowed), FakeMaker(), Metrics()
+    tenants.own.objects[SOURCE_KEY] = b"the whole video"
+    slept_s: list[float] = []
+    service = ThumbnailService(
+        tenants,
+        maker,
+        ThumbnailSpec(),
+        ThreadPoolExecutor(2),
+        metrics,
+        patience=Patience(sleep=slept_s.append),
+        now=lambda: NOW,
+    )
+    return Flow(tenants, maker, metrics, service, slept_s)
