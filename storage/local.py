@@ -22,7 +22,7 @@ _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _ESCAPES: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR})
-_MKDIR_TRIES: Final = 10
+_MKDIR_TRIES: Final = 20
 
 
 class LocalStorageProvider(StorageProvider):
@@ -40,6 +40,16 @@ class LocalStorageProvider(StorageProvider):
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:  # noqa: ARG002 - a folder keeps no types
         """Write to a hidden name in the same folder, sync, confirm, rename, sync the folder."""
+        for attempt in range(_MKDIR_TRIES):
+            try:
+                return self._upload(key, content)
+            except ObjectNotFoundError:
+                # A deletion pruned the folder between its opening and the file's making: make it again.
+                if attempt == _MKDIR_TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _upload(self, key: str, content: bytes) -> StoredObject:
         with self._translated(key), self._folder_of(key, create=True) as (folder, name):
             partial = f".{name}.{secrets.token_hex(4)}{_PART_SUFFIX}"
             try:

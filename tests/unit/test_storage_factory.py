@@ -1,0 +1,176 @@
+"""get_provider and tenants: which storage a company gets, and the wall around it."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
+from storage.factory import LocalStorageSettings, ProviderConfigurationError, StorageConnection, get_provider
+from storage.tenants import Company, FallbackPolicy, Tenants
+
+TYPE = "image/webp"
+
+
+def a_connection(**changes: object) -> StorageConnection:
+    fields: dict[str, object] = {"id": 5, "name": "disk", "provider": "local_disk", "credentials": {"secret": "s3cr3t"}}
+    return StorageConnection(**(fields | changes))  # type: ignore[arg-type]
+
+
+def a_company(connection: StorageConnection | None, **changes: object) -> Company:
+    fields: dict[str, object] = {
+        "id": 1,
+        "slug": "acme",
+        "is_active": True,
+        "storage_path": "acme",
+        "connection": connection,
+    }
+    return Company(**(fields | changes))  # type: ignore[arg-type]
+
+
+class Directory:
+    """Companies in a dictionary; counts the look-ups."""
+
+    def __init__(self, *companies: Company) -> None:
+        self.companies = {company.id: company for company in companies}
+        self.lookups = 0
+
+    def find_company(self, company_id: int) -> Company | None:
+        self.lookups += 1
+        return self.companies.get(company_id)
+
+
+def tenants_of(root: Path, *companies: Company, fallback: FallbackPolicy = "local") -> Tenants:
+    return Tenants(Directory(*companies), local=LocalStorageSettings(root, "http://files.example"), fallback=fallback)
+
+
+def test_no_connection_is_local_storage(tmp_path: Path) -> None:
+    assert get_provider(None, local=LocalStorageSettings(tmp_path, "http://x")).name == "local_disk"
+
+
+def test_an_unknown_provider_is_named_with_those_that_are_known(tmp_path: Path) -> None:
+    with pytest.raises(ProviderConfigurationError, match="'gopher'; known are local_disk"):
+        get_provider(a_connection(provider="gopher"), local=LocalStorageSettings(tmp_path, "http://x"))
+
+
+@pytest.mark.parametrize("base_path", ["../other", "a/../../b", "a\\b"])
+def test_a_base_path_that_leaves_the_root_is_a_broken_configuration(tmp_path: Path, base_path: str) -> None:
+    with pytest.raises(ProviderConfigurationError):
+        get_provider(a_connection(base_path=base_path), local=LocalStorageSettings(tmp_path, "http://x"))
+
+
+def test_credentials_are_not_in_the_repr() -> None:
+    assert "s3cr3t" not in repr(a_company(a_connection()))
+
+
+@pytest.mark.parametrize(
+    ("connection", "reason"),
+    [
+        (None, "no_connection"),
+        (a_connection(is_active=False), "connection_inactive"),
+        (a_connection(provider="gopher"), "connection_broken"),
+        (a_connection(base_path=".."), "connection_broken"),
+    ],
+)
+def test_a_company_whose_storage_cannot_work_gets_local_storage_and_the_reason(
+    tmp_path: Path, connection: StorageConnection | None, reason: str
+) -> None:
+    tenant = tenants_of(tmp_path, a_company(connection)).open(1)
+    tenant.upload_file("acme/a", b"x", content_type=TYPE)
+
+    assert (tenant.fallback_reason, tenant.connection_id) == (reason, None)
+    assert (tmp_path / "acme" / "a").read_bytes() == b"x"
+
+
+def test_without_fallback_a_broken_connection_is_an_error(tmp_path: Path) -> None:
+    tenants = tenants_of(tmp_path, a_company(a_connection(is_active=False)), fallback="never")
+    with pytest.raises(PermanentError) as caught:
+        tenants.open(1)
+    assert caught.value.code is ErrorCode.STORAGE_DENIED
+
+
+def test_an_unknown_company_may_come_later(tmp_path: Path) -> None:
+    with pytest.raises(TransientError) as caught:
+        tenants_of(tmp_path).open(7)
+    assert caught.value.code is ErrorCode.TENANT_UNKNOWN
+
+
+def test_an_inactive_company_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError) as caught:
+        tenants_of(tmp_path, a_company(None, is_active=False)).open(1)
+    assert caught.value.code is ErrorCode.TENANT_INACTIVE
+
+
+def test_an_empty_storage_path_is_the_slug_never_the_root(tmp_path: Path) -> None:
+    assert tenants_of(tmp_path, a_company(None, storage_path="")).open(1).prefix == "acme"
+
+
+def test_rows_are_remembered_for_a_while(tmp_path: Path) -> None:
+    directory, now = Directory(a_company(None)), [0.0]
+    tenants = Tenants(
+        directory, local=LocalStorageSettings(tmp_path, "http://x"), cache_ttl_s=10, max_cached=2, clock=lambda: now[0]
+    )
+    tenants.open(1)
+    tenants.open(1)
+    assert directory.lookups == 1
+    now[0] = 10.5
+    directory.companies[1] = a_company(None, storage_path="moved")
+    assert tenants.open(1).prefix == "moved"
+
+
+def test_local_storage_has_no_fallback_to_itself(tmp_path: Path) -> None:
+    tenants = tenants_of(tmp_path, a_company(a_connection()))
+    assert tenants.fallback_for(tenants.open(1), "storage.full") is None
+
+
+def test_two_companies_on_one_connection_do_not_reach_each_other(tmp_path: Path) -> None:
+    connection = a_connection(base_path="shared")
+    tenants = tenants_of(
+        tmp_path, a_company(connection), a_company(connection, id=2, slug="acme-2", storage_path="acme-2")
+    )
+    one, two = tenants.open(1), tenants.open(2)
+    two.upload_file("acme-2/secret", b"theirs", content_type=TYPE)
+    for key in ("acme-2/secret", "acme/../acme-2/secret", "acme-2", "acme"):
+        with pytest.raises(PermanentError):
+            one.open_source(key)
+        with pytest.raises(PermanentError):
+            one.upload_file(key, b"mine", content_type=TYPE)
+    assert (tmp_path / "shared" / "acme-2" / "secret").read_bytes() == b"theirs"
+
+
+def test_hostile_keys_never_leave_the_prefix(tmp_path: Path) -> None:
+    """2,000 generated keys: each is refused, or a harmless key inside."""
+    tenant = tenants_of(tmp_path, a_company(a_connection(base_path="shared"))).open(1)
+    parts = [
+        "acme",
+        "..",
+        ".",
+        "",
+        "a",
+        "%2e%2e",
+        "\\",
+        "\0",
+        "/",
+        "globex",
+        "acme-2",
+        "\u2025",
+        "\uff0f",
+        "é",
+        " ",
+        "x" * 250,
+    ]
+    generator = random.Random(5)
+    refused = 0
+    for _ in range(2000):
+        key = "/".join(generator.choice(parts) for _ in range(generator.randint(1, 5)))
+        key = key if generator.random() < 0.5 else f"acme/{key}"
+        try:
+            tenant.upload_file(key, b"x", content_type=TYPE)
+        except ThumbnailError as error:
+            assert error.code is ErrorCode.STORAGE_BAD_KEY
+            refused += 1
+    outside = [
+        path for path in tmp_path.rglob("*") if path.is_file() and tmp_path / "shared" / "acme" not in path.parents
+    ]
+    assert outside == []
+    assert 1000 < refused < 2000
