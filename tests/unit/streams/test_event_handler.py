@@ -1,0 +1,262 @@
+"""One record to its outcome: what is sent where, with which headers, and that nothing escapes."""
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from schemas import headers as h
+from schemas.cloudevents import context_headers, read_event, write_event
+from schemas.errors import NEXT_ACTIONS, ErrorCode, PermanentError, TransientError
+from schemas.events import (
+    THUMBNAIL_CLEANUP_TYPE,
+    THUMBNAIL_FAILED_TYPE,
+    THUMBNAIL_READY_TYPE,
+    CleanupReason,
+    Media,
+    ThumbnailCleanup,
+    ThumbnailFailed,
+    ThumbnailReady,
+    upload_version,
+)
+from streams.cleanup_service import CleanupService
+from streams.event_handler import EventHandler, Outcome
+from streams.records import InboundRecord
+from streams.retry_policy import RetryPolicy
+from streams.row_state import RowStates, ShownRow
+from tests.doubles.pipeline import NOW, Flow, a_flow, an_upload
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Rows:
+    """Stands for the table: what the one media's row shows."""
+
+    def __init__(self, row: ShownRow | None) -> None:
+        self.row = row
+
+    def shown(self, _media: Media) -> ShownRow | None:
+        return self.row
+
+
+def a_handler(flow: Flow, row: ShownRow | None = None, delays_s: tuple[float, ...] = (60, 120, 240)) -> EventHandler:
+    rows = cast(RowStates, Rows(row))
+    cleanup = CleanupService(flow.tenants, rows, ThreadPoolExecutor(1), flow.metrics)
+    policy = RetryPolicy(delays_s, budget_s=86_400)
+    return EventHandler(
+        flow.service, cleanup, policy, flow.metrics, group="thumbnails", topic_prefix="p.", now=lambda: NOW
+    )
+
+
+def a_record(value: bytes | None = None, headers: h.Headers = (), topic: str = "p.media.uploaded") -> InboundRecord:
+    value = write_event(an_upload()) if value is None else value
+    return InboundRecord(topic, 2, 77, 1_764_000_000_000, b"video:42", value, headers)
+
+
+def handle(flow: Flow, record: InboundRecord, **options: Any) -> Outcome:
+    return asyncio.run(a_handler(flow, **options).handle(record))
+
+
+def test_a_good_upload_is_announced_under_its_key() -> None:
+    outcome = handle(a_flow(), a_record(headers=(("traceparent", TRACE.encode()),)))
+
+    (record,) = outcome.records
+    assert (outcome.status, record.topic, record.key) == ("success", "p.thumbnail.ready", b"video:42")
+    ready = read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, record.value, record.headers)
+    assert ready.upload_event_id == "upload-1"
+    assert h.get_header(record.headers, "traceparent") == TRACE
+    assert h.get_header(record.headers, "causationid") == "upload-1"
+    assert h.get_header(record.headers, "ce_id") == ready.event_id
+
+
+def test_a_passing_failure_waits_in_the_first_retry_topic_with_everything_as_it_came() -> None:
+    flow = a_flow()
+    del flow.tenants.own.objects["acme/uploads/a.mp4"]
+    headers = (("ce_id", b"x"), ("own-header", b"\xff raw"))
+    outcome = handle(flow, a_record(headers=headers))
+
+    (record,) = outcome.records
+    assert (outcome.status, record.topic, record.key) == ("retry", "p.thumbnail.retry.1", b"video:42")
+    assert record.value == a_record().value
+    assert record.headers[:2] == headers
+    told = {name: h.get_header(record.headers, name) for name, _ in record.headers}
+    assert told["retry-attempt"] == "1"
+    assert told["retry-due-at"] == h.format_time(NOW + timedelta(seconds=60))
+    assert told["error-code"] == "source.missing"
+    assert (told["x-original-topic"], told["x-original-partition"], told["x-original-offset"]) == (
+        "p.media.uploaded",
+        "2",
+        "77",
+    )
+
+
+def test_the_first_origin_and_first_failure_stand_through_every_retry() -> None:
+    flow = a_flow()
+    flow.maker.error = TransientError(ErrorCode.STORAGE_UNAVAILABLE, "Down.")
+    first = handle(flow, a_record()).records[0]
+    again = InboundRecord("p.thumbnail.due", 0, 5, 0, first.key, first.value, first.headers)
+    second = handle(flow, again).records[0]
+
+    assert second.topic == "p.thumbnail.retry.2"
+    assert h.get_header(second.headers, "x-original-topic") == "p.media.uploaded"
+    assert h.get_header(second.headers, "first-failed-at") == h.format_time(NOW)
+    assert [name for name, _ in second.headers].count("error-code") == 1
+
+
+def test_a_permanent_failure_is_a_dead_letter_and_an_event() -> None:
+    flow = a_flow()
+    flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "Broken\nbeyond \x00 repair.")
+    outcome = handle(flow, a_record(headers=(("own-header", b"kept"),)))
+
+    letter, announced = outcome.records
+    assert (outcome.status, letter.topic, announced.topic) == ("failed", "p.thumbnail.dlq", "p.thumbnail.failed")
+    assert (letter.key, letter.value) == (b"video:42", a_record().value)
+    told = {name: h.get_header(letter.headers, name) for name, _ in letter.headers}
+    assert told["own-header"] == "kept"
+    assert told["error-code"] == "media.corrupt"
+    assert told["error-message"] == "Broken beyond   repair."
+    assert told["error-stage"] == "decode"
+    assert (told["retryable"], told["attempts"], told["x-consumer-group"]) == ("false", "1", "thumbnails")
+    assert told["next-action"] == NEXT_ACTIONS[ErrorCode.MEDIA_CORRUPT]
+    failed = read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, announced.value, announced.headers)
+    assert (failed.error.code, failed.dead_letter.topic) == (ErrorCode.MEDIA_CORRUPT, "p.thumbnail.dlq")
+
+
+def test_the_last_retry_that_fails_is_given_up_without_the_retrys_own_headers() -> None:
+    flow = a_flow()
+    flow.maker.error = TransientError(ErrorCode.STORAGE_UNAVAILABLE, "Down.")
+    outcome = handle(flow, a_record(headers=(("retry-attempt", b"3"),)))
+
+    assert outcome.status == "failed"
+    names = [name for name, _ in outcome.records[0].headers]
+    assert "retry-attempt" not in names
+    assert h.get_header(outcome.records[0].headers, "attempts") == "4"
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (b"hello", "event.malformed"),
+        (b"{}", "event.malformed"),
+        (b"[" * 9000, "event.malformed"),
+        (b"\xff", "event.malformed"),
+        (b" " * 300_000, "event.too_large"),
+    ],
+)
+def test_what_is_no_event_is_a_dead_letter_with_its_bytes(value: bytes, code: str) -> None:
+    outcome = handle(a_flow(), a_record(value))
+
+    (letter,) = outcome.records
+    assert letter.value == value
+    assert h.get_header(letter.headers, "error-code") == code
+
+
+def test_a_tombstone_is_a_dead_letter() -> None:
+    record = InboundRecord("p.media.uploaded", 0, 1, 0, b"video:1", None, ())
+    assert h.get_header(handle(a_flow(), record).records[0].headers, "error-code") == "event.malformed"
+
+
+def test_an_unknown_company_is_retried_for_its_row_may_lag() -> None:
+    value = json.dumps(json.loads(write_event(an_upload())) | {"company_id": 99}).encode()
+    outcome = handle(a_flow(), a_record(value))
+    assert (outcome.status, h.get_header(outcome.records[0].headers, "error-code")) == ("retry", "tenant.unknown")
+
+
+def test_a_bug_of_ours_is_retried_and_told_without_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = a_flow()
+
+    async def burst(*_arguments: object, **_named: object) -> None:
+        raise KeyError("password=hunter2")
+
+    monkeypatch.setattr(flow.service, "create", burst)
+    outcome = handle(flow, a_record())
+    text = repr(outcome.records)
+    assert outcome.status == "retry"
+    assert "internal.error" in text
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize("attempt", [b"-1", b"abc", b"99999999999", "\u0663".encode(), b""])
+def test_a_forged_attempt_count_counts_as_none(attempt: bytes) -> None:
+    flow = a_flow()
+    flow.maker.error = TransientError(ErrorCode.STORAGE_UNAVAILABLE, "Down.")
+    outcome = handle(flow, a_record(headers=(("retry-attempt", attempt),)))
+    assert h.get_header(outcome.records[0].headers, "retry-attempt") == "1"
+
+
+def a_cleanup(flow: Flow, row: ShownRow | None, version: str) -> Outcome:
+    upload = an_upload()
+    request = ThumbnailCleanup(
+        event_id="c-1",
+        upload_event_id=upload.event_id,
+        occurred_at=upload.occurred_at,
+        produced_at=NOW,
+        company_id=1,
+        media=upload.media,
+        version=version,
+        reason=CleanupReason.STALE,
+    )
+    headers = context_headers(event_type=THUMBNAIL_CLEANUP_TYPE, event_id="c-1", occurred_at=NOW, subject="video:42")
+    return handle(flow, a_record(write_event(request), headers, "p.thumbnail.cleanup"), row=row)
+
+
+def versions_left(flow: Flow) -> set[str]:
+    return {
+        key.split("/")[4] for key in [*flow.tenants.own.objects, *flow.tenants.local.objects] if "/thumbnails/" in key
+    }
+
+
+OLD, MIDDLE, NEW = (upload_version(NOW + timedelta(seconds=shift), f"u{shift}") for shift in (-10, 0, 10))
+
+
+def with_versions(flow: Flow) -> Flow:
+    for version in (OLD, MIDDLE, NEW):
+        flow.tenants.own.objects[f"acme/thumbnails/video/42/{version}/small.webp"] = b"x"
+    flow.tenants.local.objects[f"acme/thumbnails/video/42/{OLD}/large.webp"] = b"x"
+    flow.tenants.own.objects[f"acme/thumbnails/video/420/{OLD}/small.webp"] = b"another media"
+    return flow
+
+
+def test_a_cleanup_removes_what_is_older_everywhere_and_keeps_what_the_row_shows() -> None:
+    flow = with_versions(a_flow())
+    assert a_cleanup(flow, ShownRow(frozenset({MIDDLE})), MIDDLE).status == "success"
+    assert {key for key in flow.tenants.own.objects if "/42/" in key} == {
+        f"acme/thumbnails/video/42/{version}/small.webp" for version in (MIDDLE, NEW)
+    }
+    assert flow.tenants.local.objects == {}
+    assert f"acme/thumbnails/video/420/{OLD}/small.webp" in flow.tenants.own.objects
+
+
+def test_a_cleanup_of_a_stale_version_keeps_the_older_one_that_is_shown() -> None:
+    flow = with_versions(a_flow())
+    a_cleanup(flow, ShownRow(frozenset({OLD})), MIDDLE)
+    assert versions_left(flow) == {OLD, NEW}
+
+
+def test_when_the_row_is_gone_newer_versions_wait_for_their_own_cleanup() -> None:
+    flow = with_versions(a_flow())
+    a_cleanup(flow, None, MIDDLE)
+    assert {key.split("/")[4] for key in flow.tenants.own.objects if "/video/42/" in key} == {NEW}
+
+
+def test_a_cleanup_that_the_store_refuses_waits_and_comes_back_as_a_cleanup() -> None:
+    flow = with_versions(a_flow())
+    flow.tenants.own.fail_next("list_files", TransientError(ErrorCode.STORAGE_FULL, "x"))
+    outcome = a_cleanup(flow, None, MIDDLE)
+    assert (outcome.status, outcome.records[0].topic) == ("retry", "p.thumbnail.retry.1")
+    assert h.get_header(outcome.records[0].headers, "ce_type") == THUMBNAIL_CLEANUP_TYPE
+
+
+def test_uploads_are_counted_by_type_and_outcome() -> None:
+    flow = a_flow()
+    handle(flow, a_record())
+    flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
+    handle(flow, a_record())
+    value = flow.metrics.registry.get_sample_value
+    assert value("thumbnail_generation_total", {"type": "video", "status": "success"}) == 1
+    assert value("thumbnail_generation_total", {"type": "video", "status": "failed"}) == 1
+    assert value("thumbnail_task_execution_total", {"task_type": "generate", "status": "success"}) == 1
+    assert value("thumbnail_dead_letters_total", {"code": "media.corrupt"}) == 1

@@ -1,0 +1,64 @@
+"""The retry policy: how often, how late, and when no more."""
+
+from datetime import timedelta
+
+import pytest
+
+from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
+from streams.retry_policy import GiveUp, RetryAt, RetryPolicy
+from tests.doubles.pipeline import NOW
+
+POLICY = RetryPolicy((60.0, 120.0, 240.0), budget_s=86_400.0)
+UNAVAILABLE = TransientError(ErrorCode.STORAGE_UNAVAILABLE, "x")
+
+
+def decide(
+    error: ThumbnailError, failed_attempts: int, policy: RetryPolicy = POLICY, age_s: float = 0
+) -> RetryAt | GiveUp:
+    first = NOW - timedelta(seconds=age_s)
+    return policy.decide(error, failed_attempts=failed_attempts, first_failed_at=first, now=NOW)
+
+
+@pytest.mark.parametrize(("attempt", "delay_s"), [(1, 60), (2, 120), (3, 240)])
+def test_each_retry_waits_twice_as_long_in_the_next_topic(attempt: int, delay_s: int) -> None:
+    assert decide(UNAVAILABLE, attempt) == RetryAt(attempt, NOW + timedelta(seconds=delay_s), attempt)
+
+
+def test_the_fourth_failure_is_the_last() -> None:
+    assert isinstance(decide(UNAVAILABLE, 4), GiveUp)
+    assert POLICY.is_last_attempt(3)
+    assert not POLICY.is_last_attempt(2)
+
+
+def test_a_permanent_error_is_given_up_at_once() -> None:
+    assert isinstance(decide(PermanentError(ErrorCode.MEDIA_CORRUPT, "x"), 1), GiveUp)
+
+
+@pytest.mark.parametrize("code", [ErrorCode.MEDIA_TIMEOUT, ErrorCode.MEDIA_CRASHED_DECODER])
+def test_a_decoder_that_failed_gets_one_retry(code: ErrorCode) -> None:
+    assert isinstance(decide(TransientError(code, "x"), 1), RetryAt)
+    assert isinstance(decide(TransientError(code, "x"), 2), GiveUp)
+
+
+def test_an_outage_of_the_database_uses_up_no_attempt() -> None:
+    down = TransientError(ErrorCode.DATABASE_UNAVAILABLE, "x")
+    decision = decide(down, 1)
+    assert decision == RetryAt(1, NOW + timedelta(seconds=60), 0)
+
+
+def test_the_time_budget_ends_also_what_uses_up_no_attempt() -> None:
+    down = TransientError(ErrorCode.DATABASE_UNAVAILABLE, "x")
+    assert isinstance(decide(down, 1, age_s=86_400), GiveUp)
+
+
+def test_what_the_store_asked_for_is_the_least_wait() -> None:
+    patient = TransientError(ErrorCode.STORAGE_RATE_LIMITED, "x", retry_after_s=100)
+    assert decide(patient, 1) == RetryAt(2, NOW + timedelta(seconds=120), 1)
+    very_patient = TransientError(ErrorCode.STORAGE_RATE_LIMITED, "x", retry_after_s=1000)
+    assert decide(very_patient, 1) == RetryAt(3, NOW + timedelta(seconds=1000), 1)
+
+
+def test_fewer_delays_mean_fewer_attempts() -> None:
+    policy = RetryPolicy((5.0,), budget_s=100)
+    assert isinstance(decide(UNAVAILABLE, 1, policy), RetryAt)
+    assert isinstance(decide(UNAVAILABLE, 2, policy), GiveUp)
