@@ -53,7 +53,7 @@ def _take_from(container: InputContainer, spec: ThumbnailSpec) -> VideoPicture:
     duration_s = None if is_cover else _duration_s(container, stream)
     finder = _FrameFinder(container, stream)
     if is_cover:
-        found, method, score, looked_at = finder.first(), "cover", None, 1
+        found, method, score, looked_at = finder.cover(), "cover", None, 1
     elif spec.frame_time_s is not None:
         found, method, score, looked_at = finder.at(clamp_time_s(spec.frame_time_s, duration_s)), "chosen", None, 1
     else:
@@ -147,6 +147,10 @@ class _FrameFinder:
         """The first frame that can be decoded."""
         return next(self._from(0.0), None)
 
+    def cover(self) -> VideoFrame | None:
+        """The attached picture: it stands before all packets, and a seek would pass it by."""
+        return next(self._decode(), None)
+
     def _forward(self, frame: VideoFrame, frames: Iterator[VideoFrame], time_s: float) -> VideoFrame:
         deadline = time.perf_counter() + FORWARD_BUDGET_S
         for _ in range(MAX_FRAMES_FORWARD):
@@ -162,13 +166,14 @@ class _FrameFinder:
         base = self._stream.time_base or Fraction(1, av.time_base)
         with suppress(FFmpegError):  # not seekable, as raw streams are: decode from where we are
             self._container.seek(self._start + int(time_s / base), stream=self._stream, backward=True)
+        yield from self._decode()
+
+    def _decode(self) -> Iterator[VideoFrame]:
         for packet in self._container.demux(self._stream):
             try:
                 yield from packet.decode()
             except FFmpegError:
                 continue  # a damaged packet; a later one may be whole
-            except StopIteration:
-                return
 
 
 def _small(frame: VideoFrame) -> Picture:

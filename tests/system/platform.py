@@ -98,9 +98,7 @@ class Platform:
         seed = random.Random(f"{media_id}-{age_s}").randrange(8)
         content = self._samples[kind][seed] if sound else b"\0\0\0\x18ftypisom" + bytes(300)
         key = f"acme/uploads/{uuid.uuid4().hex}.{'mp4' if kind == 'video' else 'jpg'}"
-        path = self.storage_root / "vault" / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        self.store(key, content)
         occurred_at = datetime.now(UTC) - timedelta(seconds=age_s)
         event = {
             "event_id": str(uuid.uuid4()),
@@ -114,6 +112,12 @@ class Platform:
         if known is None or event["occurred_at"] > known.event["occurred_at"]:
             self.expected[upload.record_key] = upload
         return upload
+
+    def store(self, key: str, content: bytes) -> None:
+        """Put a file where the tenant's storage has it."""
+        path = self.storage_root / "vault" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
     def add_rows(self, media_ids: range) -> None:
         with self.engine.begin() as connection:
@@ -135,6 +139,11 @@ class Platform:
             )
         if self._producer.flush(30):
             raise AssertionError("uploads were not acknowledged")
+
+    def publish_raw(self, value: bytes | None, key: str | None = None) -> None:
+        self._producer.produce(f"{self.topic_prefix}media.uploaded", key=key, value=value)
+        if self._producer.flush(30):
+            raise AssertionError("the record was not acknowledged")
 
     def row(self, record_key: str) -> dict[str, Any] | None:
         kind, _, number = record_key.partition(":")

@@ -1,0 +1,133 @@
+"""Results into rows, on SQLite and on PostgreSQL alike: the newest upload wins, whatever the order."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from schemas.database import write_transaction
+from schemas.events import MediaKind, upload_version
+from schemas.tables import ar_contents, videos
+from streams.result_rows import Result, RowOutcome, apply_results
+from streams.row_state import RowStates
+from tests.doubles.pipeline import NOW
+from tests.doubles.results import a_database, a_media, failed, moment, ready
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_url"])
+def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
+    made = a_database(request.getfixturevalue(request.param))
+    yield made
+    made.dispose()
+
+
+def apply(engine: sa.Engine, *results: Result) -> list[RowOutcome]:
+    with write_transaction(engine) as connection:
+        return apply_results(connection, results, now=NOW)
+
+
+def row_of(engine: sa.Engine, media_id: int = 42, table: sa.Table = videos) -> sa.RowMapping:
+    with engine.connect() as connection:
+        return connection.execute(sa.select(table).where(table.c.id == media_id)).mappings().one()
+
+
+def test_a_first_result_fills_every_column(engine: sa.Engine) -> None:
+    result = ready(1, placeholder="abcd")
+    assert apply(engine, result) == [RowOutcome.APPLIED]
+
+    row = row_of(engine)
+    assert row["thumbnail_url"] == result.thumbnail_url
+    assert row["thumbnails"] == [rendition.model_dump() for rendition in result.renditions]
+    assert (row["thumbnail_status"], row["thumbnail_error"], row["thumbnail_placeholder"]) == ("ready", None, "abcd")
+    assert (row["thumbnail_event_id"], row["thumbnail_updated_at"].replace(tzinfo=None)) == (
+        "upload-1",
+        NOW.replace(tzinfo=None),
+    )
+
+
+def test_an_image_goes_to_its_ar_content(engine: sa.Engine) -> None:
+    apply(engine, ready(1, a_media(43, MediaKind.IMAGE)))
+    assert row_of(engine, 43, ar_contents)["thumbnail_status"] == "ready"
+    assert row_of(engine, 43, videos)["thumbnail_status"] is None
+
+
+RESULTS: dict[str, Result] = {"r1": ready(1), "r2": ready(2), "r3": ready(3), "f2": failed(2), "f3": failed(3)}
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False], ids=["one batch", "one by one"])
+@pytest.mark.parametrize("names", [("r1", "r2", "r3"), ("r1", "r2", "f3"), ("r1", "f2", "r3"), ("r2", "f2", "r1")])
+def test_every_order_with_repeats_ends_in_the_same_row(
+    engine: sa.Engine, names: tuple[str, ...], in_one_batch: bool
+) -> None:
+    """Six orders of three results, each followed by a repeat of all, on a row of its own."""
+    ends = set()
+    for media_id, order in zip(range(40, 46), itertools.permutations(names), strict=True):
+        media = a_media(media_id)
+        results = [_for(RESULTS[name], media) for name in (*order, *order)]
+        for batch in [results] if in_one_batch else [[result] for result in results]:
+            apply(engine, *batch)
+        row = row_of(engine, media_id)
+        ends.add((row["thumbnail_status"], row["thumbnail_event_id"], row["thumbnail_error"]))
+    assert len(ends) == 1
+
+
+def _for(result: Result, media: object) -> Result:
+    return result.model_copy(update={"media": media})
+
+
+def test_an_older_result_is_stale_and_changes_nothing(engine: sa.Engine) -> None:
+    apply(engine, ready(2))
+    before = row_of(engine)
+    assert apply(engine, ready(1)) == [RowOutcome.STALE]
+    assert row_of(engine) == before
+
+
+def test_a_repeat_changes_nothing(engine: sa.Engine) -> None:
+    apply(engine, ready(1))
+    assert apply(engine, ready(1), ready(1)) == [RowOutcome.REPEATED, RowOutcome.REPEATED]
+
+
+def test_uploads_of_one_moment_are_ordered_by_their_ids(engine: sa.Engine) -> None:
+    one, two = ready(1), ready(2, occurred_at=moment(1))
+    assert apply(engine, two, one) == [RowOutcome.APPLIED, RowOutcome.STALE]
+
+
+def test_a_newer_failure_keeps_the_earlier_pictures_shown(engine: sa.Engine) -> None:
+    for batch in ([ready(1), failed(2)],), ([ready(3)], [failed(4)]):
+        for results in batch:
+            apply(engine, *results)
+        row = row_of(engine)
+        assert row["thumbnail_status"] == "failed"
+        assert row["thumbnail_error"] == "media.corrupt: Broken."
+        assert row["thumbnail_url"] is not None
+
+
+def test_of_one_upload_success_beats_failure(engine: sa.Engine) -> None:
+    assert apply(engine, failed(1), ready(1), failed(1)) == [
+        RowOutcome.APPLIED,
+        RowOutcome.REPLACED,
+        RowOutcome.REPEATED,
+    ]
+    assert row_of(engine)["thumbnail_status"] == "ready"
+
+
+def test_a_row_that_is_gone_is_told(engine: sa.Engine) -> None:
+    assert apply(engine, ready(1, a_media(999))) == [RowOutcome.ROW_GONE]
+
+
+def test_a_row_of_another_company_is_never_touched(engine: sa.Engine) -> None:
+    assert apply(engine, ready(1, company_id=2)) == [RowOutcome.OTHER_COMPANY]
+    assert row_of(engine)["thumbnail_status"] is None
+
+
+def test_the_shown_version_is_found_by_the_keys_also_after_a_newer_failure(engine: sa.Engine) -> None:
+    rows = RowStates(engine)
+    fresh = rows.shown(a_media())
+    assert fresh is not None
+    assert fresh.versions == frozenset()
+    apply(engine, ready(1), failed(2))
+    shown = rows.shown(a_media())
+    assert shown is not None
+    assert shown.versions == {upload_version(moment(1), "upload-1")}
+    assert rows.shown(a_media(999)) is None

@@ -1,0 +1,80 @@
+"""A whole installation for a test: topics, schema, the three roles. Knows only the command line."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.system.platform import Platform
+from tests.system.supervisor import Supervisor
+
+
+@dataclass
+class Stack:
+    """What a test works with."""
+
+    platform: Platform
+    supervisor: Supervisor
+    environment: dict[str, str]
+
+    def wait_for(self, what: Callable[[], object], timeout_s: float = 60.0, *, restart: bool = False) -> object:
+        """Poll `what` until it is true; the roles must stay alive, unless a supervisor is to restart them."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            found = what()
+            if found:
+                return found
+            if restart:
+                self.supervisor.restart_ended()
+            else:
+                for role in self.supervisor.roles:
+                    assert role.process.poll() is None, f"{role.name} ended:\n{role.log.read_text()[-2000:]}"
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.2)
+
+
+def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "service", *arguments]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+
+
+def settings_for(kafka: str, database_url: str, prefix: str, folder: Path) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "KAFKA_TOPIC_PREFIX": prefix,
+        "KAFKA_SESSION_TIMEOUT_S": "6",
+        "WORKER_GROUP": f"{prefix}thumbnails",
+        "DATABASE_URL": database_url,
+        "LOCAL_STORAGE_ROOT": str(folder / "storage"),
+        "LOCAL_STORAGE_URL": "http://files.example",
+        "RETRY_DELAYS_S": "1,2,4",
+        "TENANT_CACHE_S": "0",
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_PORT": "0",
+        "LOG_FORMAT": "json",
+    }
+
+
+@contextmanager
+def a_stack(kafka: str, database_url: str, prefix: str, folder: Path) -> Iterator[Stack]:
+    """Everything up and ready; afterwards all roles ended with exit code 0."""
+    environment = settings_for(kafka, database_url, prefix, folder)
+    for command in (["topics", "create"], ["db", "upgrade"]):
+        done = run_cli(environment, *command)
+        assert done.returncode == 0, done.stderr
+    platform = Platform(database_url, folder / "storage", kafka, prefix)
+    platform.set_up()
+    supervisor = Supervisor(folder, environment)
+    try:
+        for role in ("worker", "persist", "retry"):
+            supervisor.start(role)
+        supervisor.wait_until_ready()
+        yield Stack(platform, supervisor, environment)
+    finally:
+        codes = supervisor.stop()
+        platform.close()
+    assert codes == dict.fromkeys(codes, 0)
