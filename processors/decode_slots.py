@@ -150,8 +150,8 @@ class _Slot:
         return "worn" if self._process is not None and self._process.poll() is None else "died"
 
     def mark_broken(self, cause: str) -> None:
-        """Take no more jobs."""
-        self._broken_by = cause
+        """Take no more jobs; the first cause stands."""
+        self._broken_by = self._broken_by or cause
 
     def count_job(self) -> None:
         """One job more has been given to this process."""

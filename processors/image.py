@@ -8,6 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from processors.colour import to_srgb
 from processors.geometry import fit, largest_box
+from processors.sniff import HEAD_BYTES, sniff_kind
 from processors.source_file import SourceFile
 from processors.types import SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
@@ -34,6 +35,9 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> Photograph:
             with Image.open(cast(IO[bytes], file)) as opened:
                 return _take_from(opened, spec)
     except UnidentifiedImageError as exc:
+        file.seek(0)
+        if sniff_kind(file.read(HEAD_BYTES)) == "image":
+            raise PermanentError(ErrorCode.MEDIA_CORRUPT, "The picture's beginning is damaged.") from exc
         raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The picture's format is not one that can be read.") from exc
     except (
         OSError,
