@@ -47,6 +47,10 @@ async def code_of(slots: DecodeSlots, source: BytesSource) -> ErrorCode:
     raise AssertionError("the job should have failed")
 
 
+def _wait_for(event: threading.Event) -> None:
+    event.wait(20)
+
+
 def jobs_of(slots: DecodeSlots) -> list[int]:
     return [job for slot in slots.pids for job in children_of(slot)]
 
@@ -96,7 +100,7 @@ def test_a_storage_that_hangs_is_not_blamed_on_the_media() -> None:
     released = threading.Event()
 
     async def body(slots: DecodeSlots) -> None:
-        slow = BytesSource(PICTURE, lambda: released.wait(20) and None)
+        slow = BytesSource(PICTURE, lambda: _wait_for(released))
         assert await code_of(slots, slow) is ErrorCode.STORAGE_UNAVAILABLE
         assert len((await make(slots, BytesSource(PICTURE))).renditions) == 3
 

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_a_sample_aspect_ratio_is_made_square(tmp_path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = 360, 288, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = "16/15"
+        stream.codec_context.sample_aspect_ratio = Fraction(16, 15)
         for _ in range(5):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(scene(360, 288, 0.5), "rgb24")))
         container.mux(stream.encode())
@@ -148,7 +149,7 @@ def test_a_truncated_video_with_its_index_at_the_front_gives_a_frame(tmp_path: P
     frames = [scene(640, 360, number / 60) for number in range(60)]
     whole = write_video(tmp_path / "a.mp4", frames, g="15").read_bytes()
     with (
-        av.open(io.BytesIO(whole)) as source,
+        av.open(io.BytesIO(whole), "r") as source,
         av.open(str(tmp_path / "f.mp4"), "w", options={"movflags": "faststart"}) as out,
     ):
         stream: Any = out.add_stream_from_template(source.streams.video[0])
@@ -222,11 +223,13 @@ def test_the_placeholder_is_a_thumbhash_of_the_picture() -> None:
 
 
 def a_bomb(side: int) -> bytes:
+    """A PNG that claims `side` x `side` pixels, and has the first few of them."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    return (
-        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + bytes(64)
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
 
 
 def test_too_many_pixels_are_refused_before_decoding() -> None:
