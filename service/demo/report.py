@@ -22,11 +22,11 @@ main{display:grid;grid-template-columns:repeat(auto-fill,minmax(21rem,1fr));gap:
 article{border:1px solid var(--line);border-radius:.6rem;padding:1rem}
 .picture{height:15rem;display:grid;place-items:center;border-radius:.4rem;
  background:repeating-conic-gradient(#8882 0 25%,#8881 0 50%) 0/24px 24px}
-.picture img{max-width:100%;max-height:100%}
+.picture img{max-width:100%;max-height:100%;width:auto;height:auto}
 .failed .picture{background:#c0392b1a;color:#c0392b;font-weight:600}
 h2{font-size:1rem;margin:.8rem 0 .3rem}dl{display:grid;grid-template-columns:auto 1fr;gap:.1rem .8rem;margin:0;font-size:.85rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}.others{display:flex;gap:.5rem;align-items:end;margin-top:.6rem}
-.others img{max-width:9.5rem}
+.others img{max-width:9.5rem;max-height:9.5rem;width:auto;height:auto}
 """
 
 

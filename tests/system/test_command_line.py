@@ -1,0 +1,163 @@
+"""The command line as a stranger uses it: every snippet of the README, errors in one sentence, exit codes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.system.platform import a_clip, a_photo
+from tests.system.stack import run_cli, settings_for
+from tests.system.supervisor import decoder_processes
+
+ROOT = Path(__file__).parents[2]
+SNIPPETS: list[str] = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def snippet_with(text: str) -> str:
+    (found,) = [snippet for snippet in SNIPPETS if text in snippet]
+    return found
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    for name, content in (("clip.mp4", a_clip(1)), ("holiday.mp4", a_clip(2)), ("photo.jpg", a_photo(3))):
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def run_shell(script: str, folder: Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = os.environ | {"PATH": path} | (environment or {})
+    return subprocess.run(["bash", "-ec", script], cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+def leftovers() -> set[str]:
+    return {
+        path.name
+        for path in Path(tempfile.gettempdir()).glob("thumbnails-*")
+        if "kafka" not in path.name and "postgres" not in path.name
+    }
+
+
+def test_the_readme_has_no_snippet_that_no_test_knows() -> None:
+    known = ["make demo", "make test", "thumbnails make", "make up", "thumbnails topics create", "thumbnails publish"]
+    assert all(any(text in snippet for text in known) for snippet in SNIPPETS)
+    assert len(SNIPPETS) == len(known)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1], ids=["own media", "given files"])
+def test_the_demo_ends_with_a_contact_sheet_and_nothing_left(media: Path, number: int) -> None:
+    before = leftovers()
+    command = snippet_with("make demo").splitlines()[number].partition("#")[0]
+    arguments = re.sub(r'make demo( FILES="(.*)")?', r"\2", command.strip())
+    done = run_shell(f"thumbnails demo {arguments} --out sheet", media)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (media / "sheet" / "contact-sheet.html").read_text()
+    assert page.count("<article") == (7, 2)[number]
+    assert page.count('class="ready"') == (6, 2)[number]
+    assert page.count("data:image/webp;base64,") == (18, 6)[number]
+    if number == 0:
+        assert "error-code: media.corrupt" in done.stdout
+        assert "next-action: " in done.stdout
+    assert leftovers() == before
+    assert decoder_processes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait_for", ["Starting", "Running", "published"])
+def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, wait_for: str) -> None:
+    before = leftovers()
+    command = [sys.executable, "-m", "service", "demo", "--out", str(tmp_path / "sheet")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    assert demo.stdout is not None
+    with demo.stdout:
+        for line in demo.stdout:
+            if wait_for in line:
+                break
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 130
+    assert leftovers() == before
+    deadline = time.monotonic() + 5
+    while decoder_processes() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert decoder_processes() == []
+
+
+def test_thumbnails_are_made_without_kafka(media: Path) -> None:
+    done = run_shell(snippet_with("thumbnails make"), media)
+    assert done.returncode == 0, done.stderr
+    assert len(list((media / "thumbs").iterdir())) == 6
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (report["status"], report["kind"], report["error"]) == ("ready", "video", None)
+    assert [item["name"] for item in report["renditions"]] == ["small", "medium", "large"]
+    assert all((media / item["path"]).stat().st_size == item["bytes"] for item in report["renditions"])
+
+
+def test_make_tells_each_failure_and_ends_with_exit_code_1(media: Path) -> None:
+    (media / "notes.mp4").write_text("dear diary")
+    done = run_shell("thumbnails make clip.mp4 notes.mp4 nowhere.png --out thumbs --json", media)
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert [(report["status"], (report["error"] or {}).get("code")) for report in reports] == [
+        ("ready", None),
+        ("failed", "media.unsupported"),
+        ("failed", "source.unreadable"),
+    ]
+
+
+def test_an_installation_is_set_up_checked_and_given_an_upload(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    settings = settings_for(kafka, "", topic_prefix, tmp_path)
+    del settings["DATABASE_URL"], settings["KAFKA_BOOTSTRAP_SERVERS"]
+    script = snippet_with("topics create").replace("localhost:9092", kafka)
+    done = run_shell(script, tmp_path, settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("ok     ") == 3
+
+    published = run_shell(f"export KAFKA_BOOTSTRAP_SERVERS={kafka}\n{snippet_with('publish')}", tmp_path, settings)
+    assert published.stdout.strip() == "e-1  video:42"
+
+
+@pytest.mark.parametrize("target", ["test", "check", "bench", "up", "clean", "help"])
+def test_every_target_of_the_makefile_is_there(target: str) -> None:
+    assert subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+BROKEN = {
+    "no broker": (["worker"], {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}, 1, "No Kafka broker answers at 127.0.0.1:9"),
+    "no topics": (["retry"], {}, 1, "run `thumbnails topics create`"),
+    "no schema": (["check"], {}, 1, "run `thumbnails db upgrade`"),
+    "a wrong setting": (["check"], {"DECODE_SLOTS": "many"}, 2, "DECODE_SLOTS"),
+    "wrong delays": (["check"], {"RETRY_DELAYS_S": "1,2,3,4"}, 2, "RETRY_DELAYS_S"),
+    "neither file nor event": (["publish"], {}, 2, "Give either files or --event JSON."),
+    "no JSON": (["publish", "--event", "{"], {}, 1, "event.malformed"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_wrong_is_said_in_one_sentence_without_a_traceback(
+    kafka: str, topic_prefix: str, tmp_path: Path, name: str
+) -> None:
+    arguments, changes, code, sentence = BROKEN[name]
+    settings = settings_for(kafka, f"sqlite:///{tmp_path / 'x.db'}", topic_prefix, tmp_path)
+    done = run_cli(settings | changes, *arguments)
+    assert done.returncode == code
+    assert sentence in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_password_is_never_printed(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
+    settings = settings_for(kafka, "postgresql://someone:hunter2@127.0.0.1:1/x", topic_prefix, tmp_path)
+    for command in ("persist", "check", "worker"):
+        done = run_cli(settings, command)
+        assert done.returncode == 1
+        assert "hunter2" not in done.stdout + done.stderr
