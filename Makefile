@@ -37,7 +37,8 @@ check: install ## Lint, types, imports, compose file, lock files, generated docu
 	@test "$$(wc -l < README.md)" -le 120
 
 bench: install ## Compare a worker's slots with bare processes, side by side
-	$(BIN)/python benchmarks/slots.py
+	$(BIN)/python -m benchmarks.slots
+	$(BIN)/python -m benchmarks.worker
 
 up: ## Start the whole stack in containers
 	docker compose up --build --detach --wait

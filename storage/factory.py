@@ -56,6 +56,11 @@ def get_provider(connection: StorageConnection | None, *, local: LocalStorageSet
         raise ProviderConfigurationError(f"Storage connection {connection.id} cannot work: {exc.message}") from exc
 
 
+def provider_label(name: str) -> str:
+    """`name` where it is a known provider's, else `unknown`: rows may hold anything, metrics' labels must be bounded."""
+    return name if name in _BUILDERS else "unknown"
+
+
 def _build_local(connection: StorageConnection, local: LocalStorageSettings) -> StorageProvider:
     # A tenant chooses a folder below the host's root, never a path of the host.
     return LocalStorageProvider(local.root, local.base_url, connection.base_path.strip("/"))

@@ -22,6 +22,8 @@ _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _ESCAPES: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR})
+_NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
+"""How kernels and file systems without nameless files answer."""
 _MKDIR_TRIES: Final = 20
 
 
@@ -39,7 +41,11 @@ class LocalStorageProvider(StorageProvider):
         return "local_disk"
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:  # noqa: ARG002 - a folder keeps no types
-        """Write to a hidden name in the same folder, sync, confirm, rename, sync the folder."""
+        """Write a file without a name, sync, confirm, name it, sync the folder.
+
+        A process that is killed leaves nothing, for such a file goes with its last descriptor. Where the file system
+        has none, and in the instant of replacing an object, a hidden name stands in its folder: see sweep_unfinished.
+        """
         for attempt in range(_MKDIR_TRIES):
             try:
                 return self._upload(key, content)
@@ -53,37 +59,18 @@ class LocalStorageProvider(StorageProvider):
         with self._translated(key), self._folder_of(key, create=True) as (folder, name):
             partial = f".{name}.{secrets.token_hex(4)}{_PART_SUFFIX}"
             try:
-                self._write(folder, partial, content)
-                confirmed = self._confirm(folder, partial, content, key)
-                os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
+                with _new_file(folder, partial) as (fd, has_name):
+                    confirmed = _write(fd, content, key)
+                    if not has_name:
+                        _give_name(fd, folder, name, partial)
+                if has_name:
+                    os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 with suppress(FileNotFoundError):
                     os.unlink(partial, dir_fd=folder)
                 raise
             os.fsync(folder)
             return confirmed
-
-    def _write(self, folder: int, name: str, content: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(name, flags, 0o644, dir_fd=folder)
-        try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-    def _confirm(self, folder: int, name: str, content: bytes, key: str) -> StoredObject:
-        fd = os.open(name, _FILE_FLAGS, dir_fd=folder)
-        with os.fdopen(fd, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            info = os.fstat(file.fileno())
-        if found != hashlib.sha256(content).hexdigest() or info.st_size != len(content):
-            raise TransientError(
-                ErrorCode.UPLOAD_UNVERIFIED, f"What was read back of {key!r} differs from what was written."
-            )
-        return StoredObject(key=key, size_bytes=info.st_size, sha256=found, version=_version(info))
 
     def download_file(self, key: str, path: Path) -> None:
         """Copy to a temporary name beside `path`, then rename."""
@@ -217,6 +204,49 @@ class LocalStorageProvider(StorageProvider):
             raise
         except OSError as exc:
             raise _translate(exc, key) from exc
+
+
+@contextmanager
+def _new_file(folder: int, partial: str) -> Iterator[tuple[int, bool]]:
+    """A new file in `folder`, and whether it has the name `partial` because the file system cannot do without."""
+    try:
+        fd, has_name = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o644, dir_fd=folder), False
+    except OSError as exc:
+        if exc.errno not in _NO_NAMELESS:
+            raise
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd, has_name = os.open(partial, flags, 0o644, dir_fd=folder), True
+    try:
+        yield fd, has_name
+    finally:
+        os.close(fd)
+
+
+def _write(fd: int, content: bytes, key: str) -> StoredObject:
+    """Write and sync `content`, and read it back."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.fsync(fd)
+    os.lseek(fd, 0, os.SEEK_SET)
+    with os.fdopen(fd, "rb", closefd=False) as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    info = os.fstat(fd)
+    if found != hashlib.sha256(content).hexdigest() or info.st_size != len(content):
+        message = f"What was read back of {key!r} differs from what was written."
+        raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, message)
+    return StoredObject(key=key, size_bytes=info.st_size, sha256=found, version=_version(info))
+
+
+def _give_name(fd: int, folder: int, name: str, partial: str) -> None:
+    """Make the file visible under `name`, in one step also where an object is replaced."""
+    nameless = f"/proc/self/fd/{fd}"
+    try:
+        os.link(nameless, name, dst_dir_fd=folder, follow_symlinks=True)
+    except FileExistsError:
+        # A link cannot replace: take a hidden name for the instant, and rename that.
+        os.link(nameless, partial, dst_dir_fd=folder, follow_symlinks=True)
+        os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _translate(exc: OSError, key: str) -> ThumbnailError:

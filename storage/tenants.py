@@ -9,7 +9,13 @@ from typing import Final, Literal, Protocol
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
-from storage.factory import LocalStorageSettings, ProviderConfigurationError, StorageConnection, get_provider
+from storage.factory import (
+    LocalStorageSettings,
+    ProviderConfigurationError,
+    StorageConnection,
+    get_provider,
+    provider_label,
+)
 from storage.keys import check_key, is_inside
 
 FallbackPolicy = Literal["local", "never"]
@@ -115,12 +121,12 @@ class Tenants:
             return self._on_local(prefix, "local_disk", "no_connection")
         if not connection.is_active:
             self._require_fallback(f"Storage connection {connection.id} is not active.")
-            return self._on_local(prefix, connection.provider, "connection_inactive")
+            return self._on_local(prefix, provider_label(connection.provider), "connection_inactive")
         try:
             provider = get_provider(connection, local=self._local)
         except ProviderConfigurationError as exc:
             self._require_fallback(exc.message)
-            return self._on_local(prefix, connection.provider, "connection_broken")
+            return self._on_local(prefix, provider_label(connection.provider), "connection_broken")
         return TenantStorage(provider, prefix, connection.id, connection.provider)
 
     def fallback_for(self, tenant: TenantStorage, reason: str) -> TenantStorage | None:

@@ -113,6 +113,10 @@ class Platform:
             self.expected[upload.record_key] = upload
         return upload
 
+    def sample(self, kind: str) -> bytes:
+        """A small sound file."""
+        return self._samples[kind][0]
+
     def store(self, key: str, content: bytes) -> None:
         """Put a file where the tenant's storage has it."""
         path = self.storage_root / "vault" / key

@@ -122,7 +122,7 @@ def test_errors_of_the_system_become_codes(number: int, code: ErrorCode) -> None
     assert local._translate(OSError(number, "x"), "acme/a").code is code
 
 
-STEPS = ["open", "write", "fsync", "rename"]
+STEPS = ["open", "write", "fsync", "link", "rename"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -136,7 +136,7 @@ def test_a_process_killed_in_an_upload_leaves_the_old_object_or_the_new(root: Pa
         from storage.local import LocalStorageProvider
         real = os.{step}
         def deadly(*arguments, **named):
-            if {step!r} == "open" and not (len(arguments) > 1 and arguments[1] & os.O_CREAT):
+            if {step!r} == "open" and not (len(arguments) > 1 and arguments[1] & os.O_RDWR):
                 return real(*arguments, **named)
             if {when!r} == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
