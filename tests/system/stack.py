@@ -52,7 +52,7 @@ def settings_for(kafka: str, database_url: str, prefix: str, folder: Path) -> di
         "LOCAL_STORAGE_ROOT": str(folder / "storage"),
         "LOCAL_STORAGE_URL": "http://files.example",
         "RETRY_DELAYS_S": "1,2,4",
-        "TENANT_CACHE_S": "0",
+        "TENANT_CACHE_S": "0.2",
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "0",
         "LOG_FORMAT": "json",

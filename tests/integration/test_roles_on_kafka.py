@@ -1,0 +1,205 @@
+"""The persist and retry roles in this process, on a real broker: poison, repeats, and due times."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import pytest
+import sqlalchemy as sa
+from confluent_kafka import Consumer, Producer
+
+from schemas import headers as h
+from schemas.cloudevents import context_headers, write_event
+from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailReady
+from schemas.metrics import Metrics
+from schemas.tables import videos
+from service.kafka_clients import consumer_config, producer_config
+from service.kafka_topics import create_topics
+from service.settings import KafkaSettings
+from streams.kafka_io import read_records, send_and_wait
+from streams.persistence import PersistOptions, PersistRole
+from streams.records import InboundRecord, OutboundRecord
+from streams.result_rows import Result
+from streams.retry import RetryOptions, RetryRole
+from tests.doubles.pipeline import NOW
+from tests.doubles.results import a_database, a_media, failed, ready
+
+
+class LoopRole(Protocol):
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+@pytest.fixture
+def settings(kafka: str, topic_prefix: str) -> KafkaSettings:
+    made = KafkaSettings(
+        kafka_bootstrap_servers=kafka,
+        kafka_topic_prefix=topic_prefix,
+        kafka_session_timeout_s=6,
+        kafka_replication_factor=1,
+    )
+    create_topics(made)
+    return made
+
+
+@contextmanager
+def running(role: LoopRole) -> Iterator[None]:
+    """The role, in a thread; its exception is the test's."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            role.run()
+        except BaseException as exc:  # noqa: BLE001 - handed to the test
+            errors.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        role.stop()
+        thread.join(30)
+    assert errors == []
+
+
+def wait_until(what: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+class Reader:
+    """Follows one topic from its beginning."""
+
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self.records: list[InboundRecord] = []
+        self._consumer = Consumer(consumer_config(settings, str(uuid.uuid4())))
+        self._consumer.subscribe([f"{settings.kafka_topic_prefix}{topic}"])
+
+    def has(self, count: int) -> bool:
+        self.records += read_records(self._consumer, 100, 0.1)
+        return len(self.records) >= count
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def a_result(settings: KafkaSettings, result: Result) -> OutboundRecord:
+    is_ready = isinstance(result, ThumbnailReady)
+    event_type = THUMBNAIL_READY_TYPE if is_ready else THUMBNAIL_FAILED_TYPE
+    headers = context_headers(event_type=event_type, event_id=result.event_id, occurred_at=NOW, subject="x")
+    topic = f"{settings.kafka_topic_prefix}thumbnail.{'ready' if is_ready else 'failed'}"
+    return OutboundRecord(topic, result.media.record_key.encode(), write_event(result), headers)
+
+
+def a_persist_role(settings: KafkaSettings, engine: sa.Engine, group: str = "persist") -> PersistRole:
+    consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}{group}")
+    options = PersistOptions(consumer, producer_config(settings), group, settings.kafka_topic_prefix)
+    return PersistRole(options, engine, Metrics())
+
+
+def statuses(engine: sa.Engine) -> dict[int, str]:
+    with engine.connect() as connection:
+        query = sa.select(videos.c.id, videos.c.thumbnail_status).where(videos.c.thumbnail_status.is_not(None))
+        return {row.id: row.thumbnail_status for row in connection.execute(query)}
+
+
+def test_a_poison_record_is_found_and_its_neighbours_are_written(settings: KafkaSettings, postgres_url: str) -> None:
+    engine = a_database(postgres_url)
+    results: list[Result] = [ready(1, a_media(number)) for number in range(40, 47)]
+    results.append(failed(1, a_media(47), message="a text that PostgreSQL cannot hold: \0"))
+    results.append(ready(1, a_media(48), company_id=2))
+    records = [a_result(settings, result) for result in results]
+    not_json = OutboundRecord(records[0].topic, b"video:49", b"not JSON", ())
+    letters = Reader(settings, "thumbnail.ready.dlq")
+    send_and_wait(Producer(producer_config(settings)), [*records, not_json])
+    with running(a_persist_role(settings, engine)):
+        wait_until(lambda: letters.has(3))
+        wait_until(lambda: len(statuses(engine)) == 7)
+    letters.close()
+    engine.dispose()
+
+    told = {record.key: record for record in letters.records}
+    assert set(told) == {b"video:47", b"video:48", b"video:49"}
+    assert {h.get_header(record.headers, "error-code") for record in letters.records} == {"event.malformed"}
+    assert "NUL" in (h.get_header(told[b"video:47"].headers, "error-message") or "")
+    assert "another company" in (h.get_header(told[b"video:48"].headers, "error-message") or "")
+    assert told[b"video:49"].value == b"not JSON"
+
+
+def test_a_repeated_batch_changes_nothing_and_asks_for_a_cleanup_again(
+    settings: KafkaSettings, postgres_url: str
+) -> None:
+    """As after a kill between the transaction and the commit of the offsets: another group reads all anew."""
+    engine = a_database(postgres_url)
+    records = [a_result(settings, ready(number, a_media(42))) for number in (1, 2)]
+    send_and_wait(Producer(producer_config(settings)), records)
+    cleanups = Reader(settings, "thumbnail.cleanup")
+    with running(a_persist_role(settings, engine)):
+        wait_until(lambda: cleanups.has(1))
+    with engine.connect() as connection:
+        before = connection.execute(sa.select(videos)).all()
+    with running(a_persist_role(settings, engine, "again")):
+        wait_until(lambda: cleanups.has(3))
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(videos)).all() == before
+    cleanups.close()
+    engine.dispose()
+
+
+def a_retry(settings: KafkaSettings, tier: int, number: int, due_in_s: float) -> OutboundRecord:
+    due_at = datetime.now(UTC) + timedelta(seconds=due_in_s)
+    headers = (
+        ("own", b"\xff raw"),
+        ("retry-attempt", b"1"),
+        ("retry-due-at", h.header_text(h.format_time(due_at))),
+        ("first-failed-at", b"2026-11-23T10:00:00.000Z"),
+    )
+    return OutboundRecord(f"{settings.kafka_topic_prefix}thumbnail.retry.{tier}", b"video:1", b"%d" % number, headers)
+
+
+def a_retry_role(settings: KafkaSettings) -> RetryRole:
+    consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}retry")
+    return RetryRole(RetryOptions(consumer, producer_config(settings), settings.kafka_topic_prefix), Metrics())
+
+
+def test_retries_come_back_when_they_are_due_never_early_and_unchanged(settings: KafkaSettings) -> None:
+    waiting = [a_retry(settings, 2, number, due_in_s=1.0 + number) for number in range(4)]
+    waiting.append(a_retry(settings, 1, 9, due_in_s=0.5))
+    back = Reader(settings, "thumbnail.due")
+    send_and_wait(Producer(producer_config(settings)), waiting)
+    with running(a_retry_role(settings)):
+        wait_until(lambda: back.has(5))
+    back.close()
+
+    by_value = {record.value: record for record in back.records}
+    in_order = [record.value for record in sorted(back.records, key=lambda r: r.timestamp_ms) if record.value != b"9"]
+    assert in_order == [b"0", b"1", b"2", b"3"]
+    for sent in waiting:
+        record = by_value[sent.value]
+        due_at = h.parse_time(h.get_header(sent.headers, "retry-due-at"))
+        assert due_at is not None
+        late_s = (record.timestamp - due_at).total_seconds()
+        assert late_s >= 0
+        assert late_s < 3
+        assert record.key == sent.key
+        assert record.headers == tuple(header for header in sent.headers if header[0] != "retry-due-at")
+
+
+def test_a_retry_role_that_is_stopped_while_waiting_loses_nothing(settings: KafkaSettings) -> None:
+    back = Reader(settings, "thumbnail.due")
+    send_and_wait(
+        Producer(producer_config(settings)), [a_retry(settings, 1, n, due_in_s=0.1 if n < 3 else 4.0) for n in range(6)]
+    )
+    with running(a_retry_role(settings)):
+        wait_until(lambda: back.has(3))
+    with running(a_retry_role(settings)):
+        wait_until(lambda: back.has(6))
+    back.close()
+    assert sorted(record.value or b"" for record in back.records) == [b"%d" % number for number in range(6)]
