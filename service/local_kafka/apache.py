@@ -114,7 +114,7 @@ class ApacheKafka(ProcessKafka):
 
     def _java(self) -> list[str]:
         java = shutil.which("java") or "java"
-        return [java, "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-cp", self._classpath]
+        return [java, "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", self._classpath]
 
     def _command(self) -> list[str]:
         return [*self._java(), "kafka.Kafka", str(self._properties)]
