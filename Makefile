@@ -41,7 +41,7 @@ bench: install ## Compare a worker's slots with bare processes, side by side
 	$(BIN)/python -m benchmarks.worker
 
 up: ## Start the whole stack in containers
-	docker compose up --build --detach --wait
+	docker compose up --build --detach
 
 down: ## Stop the containers and keep their data
 	docker compose down

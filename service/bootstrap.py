@@ -13,8 +13,8 @@ from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka_clients import consumer_config, producer_config
 from service.settings import Settings
-from storage.base import StorageProvider
-from storage.factory import LocalStorageSettings, get_provider
+from storage.factory import LocalStorageSettings
+from storage.local import LocalStorageProvider
 from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService
 from streams.company_directory import SqlCompanyDirectory
@@ -35,7 +35,7 @@ class WorkerParts:
 
     worker: Worker
     slots: DecodeSlots
-    local_storage: StorageProvider
+    local_storage: LocalStorageProvider
     engine: sa.Engine
 
 
@@ -44,9 +44,10 @@ def build_engine(settings: Settings) -> sa.Engine:
     return create_engine_for(settings.database.database_url)
 
 
-def build_local_storage(settings: Settings) -> StorageProvider:
+def build_local_storage(settings: Settings) -> LocalStorageProvider:
     """Local storage, where fallbacks go."""
-    return get_provider(None, local=local_settings(settings))
+    local = local_settings(settings)
+    return LocalStorageProvider(local.root, local.base_url)
 
 
 def local_settings(settings: Settings) -> LocalStorageSettings:

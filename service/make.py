@@ -17,7 +17,7 @@ from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from schemas.metrics import Metrics
 from service import bootstrap
 from service.settings import Settings
-from streams.thumbnail_service import EXTENSIONS
+from streams.rendition_store import EXTENSIONS
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1

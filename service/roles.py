@@ -26,6 +26,10 @@ LOOP_BOUND_S: Final = 60.0
 """A consumer loop that has not come round for this long is stuck."""
 
 
+UNFINISHED_AFTER_S: Final = 3600.0
+"""An upload of a few hundred kilobytes that is this old is nobody's any more."""
+
+
 class LoopRole(Protocol):
     """A role with a polling loop of its own."""
 
@@ -50,6 +54,8 @@ def run_worker_role(settings: Settings) -> int:
     ]
     if not _proven(checks):
         return EXIT_FAILED
+    swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
+    log.info("unfinished_uploads_swept", files=swept)
     loop.run_until_complete(parts.slots.start())
 
     def live() -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """ThumbnailService: one upload in, its stored thumbnails out. Knows no Kafka."""
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -9,8 +8,8 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
 
-from processors.types import Kind, Rendition, Source, ThumbnailSet, ThumbnailSpec
-from schemas.errors import ErrorCode, Stage, ThumbnailError, TransientError
+from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
+from schemas.errors import Stage
 from schemas.events import (
     FrameInfo,
     MediaUploaded,
@@ -22,12 +21,9 @@ from schemas.events import (
     derived_event_id,
 )
 from schemas.metrics import Metrics
-from storage.keys import thumbnail_key, thumbnails_prefix
 from storage.tenants import Tenants, TenantStorage
 from streams.patience import Patience
-
-CONTENT_TYPES: Final = {"webp": "image/webp", "jpeg": "image/jpeg", "avif": "image/avif"}
-EXTENSIONS: Final = {"webp": "webp", "jpeg": "jpg", "avif": "avif"}
+from streams.rendition_store import RenditionStore
 
 T = TypeVar("T")
 
@@ -70,8 +66,6 @@ class ThumbnailService:
     1. Renditions are put into the tenant's storage, each confirmed by size and checksum. Dying here leaves objects
        under keys that are derived from the upload: its redelivery writes the same keys again.
     2. Nothing else. The caller announces the result, and acknowledges the upload after the broker has the announcement.
-    A failure takes away the objects that this attempt was the first to write, and only those: an earlier delivery of
-    the same upload may have announced the others already.
     """
 
     def __init__(
@@ -91,6 +85,7 @@ class ThumbnailService:
         self._executor: Final = executor
         self._metrics: Final = metrics
         self._patience: Final = patience or Patience()
+        self._store: Final = RenditionStore(tenants, executor, metrics, self._patience)
         self._now: Final = now
 
     async def create(
@@ -106,7 +101,7 @@ class ThumbnailService:
         made = await self._make(upload, tenant, progress)
         progress.stage = Stage.UPLOAD
         upload_started = perf_counter()
-        used, stored = await self._store(upload, tenant, made.renditions, is_last_attempt=is_last_attempt)
+        used, stored = await self._store.store(upload, tenant, made.renditions, is_last_attempt=is_last_attempt)
         finished = perf_counter()
         timings = TimingsMs(
             read=round(made.read_ms, 1),
@@ -130,83 +125,6 @@ class ThumbnailService:
             return await self._maker.create_thumbnails(PatientSource(source, self._patience), spec, kind=kind)
         finally:
             source.close()
-
-    async def _store(
-        self,
-        upload: MediaUploaded,
-        tenant: TenantStorage,
-        renditions: tuple[Rendition, ...],
-        *,
-        is_last_attempt: bool,
-    ) -> tuple[TenantStorage, tuple[RenditionInfo, ...]]:
-        try:
-            return tenant, await self._store_all(upload, tenant, renditions)
-        except ThumbnailError as error:
-            if error.code is ErrorCode.STORAGE_BAD_KEY or (isinstance(error, TransientError) and not is_last_attempt):
-                raise
-            fallback = self._tenants.fallback_for(tenant, error.code)
-            if fallback is None:
-                raise
-        return fallback, await self._store_all(upload, fallback, renditions)
-
-    async def _store_all(
-        self, upload: MediaUploaded, tenant: TenantStorage, renditions: tuple[Rendition, ...]
-    ) -> tuple[RenditionInfo, ...]:
-        keys = {rendition.name: self._key(upload, tenant, rendition) for rendition in renditions}
-        folder = next(iter(keys.values())).rpartition("/")[0]
-        there_before = await self._in_thread(lambda: self._patience.call(lambda: frozenset(tenant.list_files(folder))))
-        written: list[str] = []
-        try:
-            infos = []
-            for rendition in renditions:
-                key = keys[rendition.name]
-                if key not in there_before:
-                    written.append(key)
-                infos.append(await self._put(tenant, key, rendition))
-            return tuple(infos)
-        except (ThumbnailError, asyncio.CancelledError):
-            await asyncio.shield(self._in_thread(lambda: self._take_back(tenant, written)))
-            raise
-
-    async def _put(self, tenant: TenantStorage, key: str, rendition: Rendition) -> RenditionInfo:
-        provider = tenant.provider.name
-        content, content_type = rendition.content, CONTENT_TYPES[rendition.format]
-        put = lambda: tenant.upload_file(key, content, content_type=content_type)  # noqa: E731 - bound once, called twice
-        with self._metrics.upload_duration_seconds.labels(provider).time():
-            try:
-                stored = await self._in_thread(lambda: self._patience.call(put))
-            except ThumbnailError:
-                self._metrics.upload_total.labels(provider, "failed").inc()
-                raise
-        sha256 = hashlib.sha256(content).hexdigest()
-        if (stored.size_bytes, stored.sha256) != (len(content), sha256):
-            self._metrics.upload_total.labels(provider, "failed").inc()
-            raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The store confirmed other content for {key!r}.")
-        self._metrics.upload_total.labels(provider, "success").inc()
-        return RenditionInfo(
-            name=rendition.name,
-            key=key,
-            url=tenant.get_file_url(key),
-            width=rendition.width,
-            height=rendition.height,
-            format=rendition.format,
-            bytes=len(content),
-            sha256=sha256,
-        )
-
-    def _take_back(self, tenant: TenantStorage, keys: list[str]) -> None:
-        for key in keys:
-            try:
-                self._patience.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
-            except ThumbnailError:
-                # The retry writes the same key again, and giving up asks for a cleanup of the whole version.
-                continue
-
-    def _key(self, upload: MediaUploaded, tenant: TenantStorage, rendition: Rendition) -> str:
-        kind, row_id = upload.media.kind.value, upload.media.row_id
-        extension = EXTENSIONS[rendition.format]
-        folder = thumbnails_prefix(tenant.prefix, kind, row_id)
-        return thumbnail_key(folder, upload.version, rendition.name, extension)
 
     def _announcement(
         self,

@@ -8,9 +8,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tests.system.platform import Platform
 from tests.system.supervisor import Supervisor
+
+
+class Broker(Protocol):
+    """A broker that a test may kill and start again."""
+
+    bootstrap_servers: str
+
+    def start(self) -> str: ...
+    def kill(self) -> None: ...
+
+
+class Database(Protocol):
+    """A database server that a test may stop and start again."""
+
+    url: str
+
+    def start(self) -> str: ...
+    def stop_process(self) -> None: ...
 
 
 @dataclass

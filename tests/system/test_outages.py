@@ -5,17 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from service.local_kafka.apache import ApacheKafka
 from tests.services import postgres as postgres_service
-from tests.services.postgres import SystemPostgres
-from tests.system.stack import a_stack
+from tests.system.stack import Broker, Database, a_stack
 from tests.system.supervisor import decoder_processes
 
 UPLOADS = 24
 
 
 @pytest.mark.slow
-def test_results_wait_for_a_database_that_is_down(kafka: str, own_postgres: SystemPostgres, tmp_path: Path) -> None:
+def test_results_wait_for_a_database_that_is_down(kafka: str, own_postgres: Database, tmp_path: Path) -> None:
     url = postgres_service.new_database(own_postgres.url)
     with a_stack(kafka, url, f"t-{uuid.uuid4().hex[:8]}.", tmp_path) as stack:
         platform = stack.platform
@@ -40,7 +38,7 @@ def _worker_log(folder: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_uploads_go_on_when_a_killed_broker_is_back(own_kafka: ApacheKafka, postgres_url: str, tmp_path: Path) -> None:
+def test_uploads_go_on_when_a_killed_broker_is_back(own_kafka: Broker, postgres_url: str, tmp_path: Path) -> None:
     with a_stack(own_kafka.bootstrap_servers, postgres_url, "", tmp_path) as stack:
         platform = stack.platform
         platform.add_rows(range(1, UPLOADS + 1))
