@@ -1,7 +1,5 @@
 """Objects in a folder of this host: atomic, checksums confirmed, and no way out of the folder."""
 
-import errno
-import hashlib
 import os
 import secrets
 import stat
@@ -12,18 +10,22 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
+from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
 from storage.keys import check_key, join_key
+from storage.local_files import (
+    FILE_FLAGS,
+    FOLDER_FLAGS,
+    PART_SUFFIX,
+    LocalReader,
+    give_name,
+    is_partial,
+    new_file,
+    translate,
+    walk,
+    write,
+)
 
-_PART_SUFFIX: Final = ".part"
-_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a FIFO must not hang
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_ESCAPES: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR})
-_NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
-"""How kernels and file systems without nameless files answer."""
 _MKDIR_TRIES: Final = 20
 
 
@@ -57,12 +59,12 @@ class LocalStorageProvider(StorageProvider):
 
     def _upload(self, key: str, content: bytes) -> StoredObject:
         with self._translated(key), self._folder_of(key, create=True) as (folder, name):
-            partial = f".{name}.{secrets.token_hex(4)}{_PART_SUFFIX}"
+            partial = f".{name}.{secrets.token_hex(4)}{PART_SUFFIX}"
             try:
-                with _new_file(folder, partial) as (fd, has_name):
-                    confirmed = _write(fd, content, key)
+                with new_file(folder, partial) as (fd, has_name):
+                    confirmed = write(fd, content, key)
                     if not has_name:
-                        _give_name(fd, folder, name, partial)
+                        give_name(fd, folder, name, partial)
                 if has_name:
                     os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
@@ -74,7 +76,7 @@ class LocalStorageProvider(StorageProvider):
 
     def download_file(self, key: str, path: Path) -> None:
         """Copy to a temporary name beside `path`, then rename."""
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PART_SUFFIX}")
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
         with self.open_source(key) as source:
             try:
                 with partial.open("wb") as file:
@@ -88,7 +90,7 @@ class LocalStorageProvider(StorageProvider):
     def open_source(self, key: str) -> SourceReader:
         """Hold the file open: a rename over it does not reach this reader, a change in place is noticed."""
         with self._translated(key), self._folder_of(key) as (folder, name):
-            return _LocalReader(os.open(name, _FILE_FLAGS, dir_fd=folder), key)
+            return LocalReader(os.open(name, FILE_FLAGS, dir_fd=folder), key)
 
     def file_exists(self, key: str) -> bool:
         """As in the contract; anything but a regular file is not an object."""
@@ -116,7 +118,7 @@ class LocalStorageProvider(StorageProvider):
         check_key(prefix)
         try:
             with self._translated(prefix), self._folder(prefix.split("/")) as folder:
-                names = sorted(_walk(folder, ""))
+                names = sorted(walk(folder, ""))
         except ObjectNotFoundError:
             return
         yield from (f"{prefix}/{name}" for name in names)
@@ -147,7 +149,7 @@ class LocalStorageProvider(StorageProvider):
             for name in names:
                 path = Path(folder, name)
                 with suppress(FileNotFoundError):
-                    if _is_partial(name) and time.time() - path.lstat().st_mtime > older_than_s:
+                    if is_partial(name) and time.time() - path.lstat().st_mtime > older_than_s:
                         path.unlink()
                         swept += 1
         return swept
@@ -181,7 +183,7 @@ class LocalStorageProvider(StorageProvider):
                     if create:
                         with suppress(FileExistsError):
                             os.mkdir(part, dir_fd=fd)
-                    below = os.open(part, _FOLDER_FLAGS, dir_fd=fd)
+                    below = os.open(part, FOLDER_FLAGS, dir_fd=fd)
                     os.close(fd)
                     fd = below
             except FileNotFoundError:
@@ -203,127 +205,4 @@ class LocalStorageProvider(StorageProvider):
         except ThumbnailError:
             raise
         except OSError as exc:
-            raise _translate(exc, key) from exc
-
-
-@contextmanager
-def _new_file(folder: int, partial: str) -> Iterator[tuple[int, bool]]:
-    """A new file in `folder`, and whether it has the name `partial` because the file system cannot do without."""
-    try:
-        fd, has_name = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o644, dir_fd=folder), False
-    except OSError as exc:
-        if exc.errno not in _NO_NAMELESS:
-            raise
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd, has_name = os.open(partial, flags, 0o644, dir_fd=folder), True
-    try:
-        yield fd, has_name
-    finally:
-        os.close(fd)
-
-
-def _write(fd: int, content: bytes, key: str) -> StoredObject:
-    """Write and sync `content`, and read it back."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]
-    os.fsync(fd)
-    os.lseek(fd, 0, os.SEEK_SET)
-    with os.fdopen(fd, "rb", closefd=False) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    info = os.fstat(fd)
-    if found != hashlib.sha256(content).hexdigest() or info.st_size != len(content):
-        message = f"What was read back of {key!r} differs from what was written."
-        raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, message)
-    return StoredObject(key=key, size_bytes=info.st_size, sha256=found, version=_version(info))
-
-
-def _give_name(fd: int, folder: int, name: str, partial: str) -> None:
-    """Make the file visible under `name`, in one step also where an object is replaced."""
-    nameless = f"/proc/self/fd/{fd}"
-    try:
-        os.link(nameless, name, dst_dir_fd=folder, follow_symlinks=True)
-    except FileExistsError:
-        # A link cannot replace: take a hidden name for the instant, and rename that.
-        os.link(nameless, partial, dst_dir_fd=folder, follow_symlinks=True)
-        os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
-
-
-def _translate(exc: OSError, key: str) -> ThumbnailError:
-    reason = os.strerror(exc.errno) if exc.errno else str(exc)
-    if exc.errno == errno.ENOENT:
-        return ObjectNotFoundError(key)
-    if exc.errno in _ESCAPES:
-        return PermanentError(
-            ErrorCode.STORAGE_BAD_KEY, f"The key {key[:80]!r} does not lead to a plain file: {reason}."
-        )
-    if exc.errno in _FULL:
-        return TransientError(ErrorCode.STORAGE_FULL, f"Local storage is full: {reason}.")
-    if exc.errno in _DENIED:
-        return PermanentError(ErrorCode.STORAGE_DENIED, f"Local storage refuses access: {reason}.")
-    return TransientError(ErrorCode.STORAGE_UNAVAILABLE, f"Local storage failed: {reason}.")
-
-
-class _LocalReader(SourceReader):
-    """Reads through one open file; owns its descriptor."""
-
-    def __init__(self, fd: int, key: str) -> None:
-        self._fd = fd
-        self._key: Final = key
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode):
-            os.close(fd)
-            raise PermanentError(ErrorCode.STORAGE_BAD_KEY, f"The key {key[:80]!r} does not lead to a plain file.")
-        self._size: Final = info.st_size
-        self._version: Final = _version(info)
-
-    @property
-    def size(self) -> int:
-        """As in the contract."""
-        return self._size
-
-    @property
-    def version(self) -> str:
-        """Modification time, size and inode."""
-        return self._version
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """As in the contract."""
-        try:
-            data = os.pread(self._fd, length, offset)
-            changed = _version(os.fstat(self._fd)) != self._version
-        except OSError as exc:
-            raise _translate(exc, self._key) from exc
-        if changed:
-            raise TransientError(
-                ErrorCode.SOURCE_UNREADABLE, f"The object {self._key!r} changed while it was being read."
-            )
-        return data
-
-    def close(self) -> None:
-        """As in the contract."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-
-def _version(info: os.stat_result) -> str:
-    return f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
-
-
-def _is_partial(name: str) -> bool:
-    return name.startswith(".") and name.endswith(_PART_SUFFIX)
-
-
-def _walk(folder: int, path: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                with suppress(FileNotFoundError):
-                    below = os.open(entry.name, _FOLDER_FLAGS, dir_fd=folder)
-                    try:
-                        yield from _walk(below, f"{path}{entry.name}/")
-                    finally:
-                        os.close(below)
-            elif entry.is_file(follow_symlinks=False) and not _is_partial(entry.name):
-                yield f"{path}{entry.name}"
+            raise translate(exc, key) from exc

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
-from storage import local
+from storage import local_files
 from storage.local import LocalStorageProvider
 
 TYPE = "image/webp"
@@ -119,7 +119,7 @@ def test_a_read_only_root_is_denied(small_disk: Path) -> None:
     ],
 )
 def test_errors_of_the_system_become_codes(number: int, code: ErrorCode) -> None:
-    assert local._translate(OSError(number, "x"), "acme/a").code is code
+    assert local_files.translate(OSError(number, "x"), "acme/a").code is code
 
 
 STEPS = ["open", "write", "fsync", "link", "rename"]

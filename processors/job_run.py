@@ -1,0 +1,219 @@
+"""One job in one slot: answers the child's reads, and judges how it ended."""
+
+import asyncio
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from processors.limits import KILL_GRACE_S, MAX_ERROR_BYTES, MAX_READ_BYTES, MAX_READS, MAX_RESULT_BYTES, bytes_budget
+from processors.slot_process import SlotProcess
+from processors.types import Source, ThumbnailSet, ThumbnailSpec
+from processors.wire import DATA, DONE, FAILED, FRAME, JOB, ORDER, READ, VERDICT, Job, WireError, unpack_result
+from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
+
+_ALLOWED_CODES: Final = frozenset(
+    {
+        ErrorCode.MEDIA_UNSUPPORTED,
+        ErrorCode.MEDIA_CORRUPT,
+        ErrorCode.MEDIA_NO_PICTURE,
+        ErrorCode.MEDIA_TOO_MANY_PIXELS,
+        ErrorCode.SOURCE_TOO_LARGE,
+        ErrorCode.SOURCE_UNREADABLE,
+    }
+)
+"""What a decoder may say of its media; any other code from it is not believed."""
+
+
+_NEARLY: Final = 0.8
+"""Of the memory limit: a decoder that came this near may have failed for want of it."""
+
+_Answer = tuple[bytes, bytes]
+"""The kind of a child's last frame, and what it holds."""
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """How a child ended, as its slot saw it."""
+
+    status: int
+    late: bool
+    cpu_s: float
+    peak_mb: float
+
+
+class JobRun:
+    """Runs once. `bytes_read` is what the child has asked of the source."""
+
+    def __init__(self, slot: SlotProcess, readers: ThreadPoolExecutor, timeout_s: float) -> None:
+        self._slot: Final = slot
+        self._readers: Final = readers
+        self._timeout_s: Final = timeout_s
+        self._reads = 0
+        self.bytes_read = 0
+        self._is_reading = False
+        self._source_error: BaseException | None = None
+
+    async def run(self, job: Job, source: Source) -> ThumbnailSet:
+        """The child's result, believed only as far as `job` allows. Raises as DecodeSlots.create_thumbnails says."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                socket.send_fds(self._slot.control, [ORDER.pack(self._timeout_s)], [theirs.fileno()])
+        except OSError as exc:
+            ours.close()
+            self._slot.mark_broken("died")
+            raise TransientError(ErrorCode.INTERNAL_ERROR, "The decode slot has died.") from exc
+        self._slot.count_job()
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        verdict = asyncio.ensure_future(self._verdict())
+        answer = asyncio.ensure_future(self._serve(job, source, reader, writer))
+        try:
+            return await self._judge(answer, verdict, job.spec)
+        finally:
+            await self._tidy(answer, verdict, writer)
+
+    async def _judge(
+        self,
+        answer: "asyncio.Future[_Answer | None]",
+        verdict: "asyncio.Future[_Verdict | None]",
+        spec: ThumbnailSpec,
+    ) -> ThumbnailSet:
+        # The verdict ends a job also while its storage is still being waited for.
+        limit_s = self._timeout_s + KILL_GRACE_S
+        either: set[asyncio.Future[Any]] = {answer, verdict}
+        await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        if verdict.done() and not answer.done() and not self._is_reading:
+            await asyncio.wait({answer}, timeout=KILL_GRACE_S)  # its last frames may still be in the socket
+        said = answer.result() if answer.done() else None
+        if self._source_error is not None:
+            raise self._source_error
+        ended = await self._ended(verdict)
+        if said is not None:
+            return self._believe(*said, spec, ended)
+        raise self._explain(ended)
+
+    async def _ended(self, verdict: "asyncio.Future[_Verdict | None]") -> _Verdict | None:
+        """The slot's verdict; None, and a broken slot, when none comes."""
+        await asyncio.wait({verdict}, timeout=self._timeout_s + KILL_GRACE_S)
+        ended = verdict.result() if verdict.done() else None
+        if ended is None:
+            self._slot.mark_broken("stuck" if not verdict.done() else "died")
+        return ended
+
+    def _believe(self, kind: bytes, payload: bytes, spec: ThumbnailSpec, ended: _Verdict | None) -> ThumbnailSet:
+        if kind == DONE:
+            try:
+                return unpack_result(payload, spec, self.bytes_read)
+            except WireError as exc:
+                raise TransientError(
+                    ErrorCode.MEDIA_CRASHED_DECODER, f"The decoder's answer is not one: {exc}."
+                ) from exc
+        code, _, message = payload[:MAX_ERROR_BYTES].decode("ascii", "replace").partition("\n")
+        if code not in _ALLOWED_CODES:
+            raise TransientError(ErrorCode.MEDIA_CRASHED_DECODER, f"The decoder failed: {message[:300]}")
+        if code == ErrorCode.MEDIA_CORRUPT and ended is not None and ended.peak_mb > _NEARLY * self._slot.memory_mb:
+            # Libraries that run out of memory call the file broken.
+            raise PermanentError(ErrorCode.MEDIA_TOO_MANY_PIXELS, "Decoding needs more memory than is allowed.")
+        kind_of_error = TransientError if code == ErrorCode.SOURCE_UNREADABLE else PermanentError
+        raise kind_of_error(ErrorCode(code), message)
+
+    def _explain(self, ended: _Verdict | None) -> ThumbnailError:
+        """Why a child ended without an answer."""
+        if ended is None:
+            return TransientError(ErrorCode.MEDIA_CRASHED_DECODER, "The decode slot died during the job.")
+        if ended.late and self._is_reading:
+            return TransientError(
+                ErrorCode.STORAGE_UNAVAILABLE, f"The storage did not deliver the source within {self._timeout_s:g} s."
+            )
+        if ended.late:
+            return TransientError(ErrorCode.MEDIA_TIMEOUT, f"Decoding took longer than {self._timeout_s:g} s.")
+        if os.WIFSIGNALED(ended.status):
+            number = os.WTERMSIG(ended.status)
+            if number == signal.SIGXCPU:
+                return TransientError(ErrorCode.MEDIA_TIMEOUT, f"Decoding used {ended.cpu_s:.1f} s of processor time.")
+            return TransientError(
+                ErrorCode.MEDIA_CRASHED_DECODER, f"The decoder was ended by {signal.Signals(number).name}."
+            )
+        return TransientError(
+            ErrorCode.MEDIA_CRASHED_DECODER,
+            f"The decoder ended with exit code {os.waitstatus_to_exitcode(ended.status)}.",
+        )
+
+    async def _verdict(self) -> _Verdict | None:
+        data = await asyncio.get_running_loop().sock_recv(self._slot.control, VERDICT.size)
+        if len(data) != VERDICT.size:
+            return None
+        status, late, cpu_s, peak_kib = VERDICT.unpack(data)
+        return _Verdict(status, bool(late), cpu_s, peak_kib / 1024)
+
+    async def _serve(
+        self, job: Job, source: Source, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> _Answer | None:
+        """Answer reads until the child says how it went: its last frame, or None when it left without one."""
+        try:
+            packed = job.pack()
+            writer.write(FRAME.pack(JOB, len(packed), 0) + packed)
+            while True:
+                kind, length, offset = FRAME.unpack(await reader.readexactly(FRAME.size))
+                if kind == READ:
+                    data = await self._read(source, offset, length)
+                    if data is None:
+                        return None
+                    writer.write(FRAME.pack(DATA, len(data), offset))
+                    writer.write(data)
+                    await writer.drain()
+                elif kind in (DONE, FAILED) and length <= MAX_RESULT_BYTES:
+                    return kind, await reader.readexactly(length)
+                else:
+                    return None
+        except (OSError, asyncio.IncompleteReadError):
+            return None
+
+    async def _read(self, source: Source, offset: int, length: int) -> bytes | None:
+        """What the child asked for; None ends the job, with the reason in `_source_error`."""
+        self._reads += 1
+        self.bytes_read += length
+        if not 0 < length <= MAX_READ_BYTES or offset + length > source.size:
+            return None
+        if self._reads > MAX_READS or self.bytes_read > bytes_budget(source.size):
+            self._source_error = PermanentError(
+                ErrorCode.MEDIA_CORRUPT, "Decoding needs more reads than any sound file."
+            )
+            return None
+        self._is_reading = True
+        try:
+            data = await asyncio.get_running_loop().run_in_executor(self._readers, source.read_at, offset, length)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is the caller's, and goes there unchanged
+            self._source_error = exc
+            return None
+        finally:
+            self._is_reading = False
+        if len(data) > length:
+            self._source_error = TransientError(
+                ErrorCode.SOURCE_UNREADABLE, "The storage sent more than was asked for."
+            )
+            return None
+        return data
+
+    async def _tidy(
+        self,
+        answer: "asyncio.Future[_Answer | None]",
+        verdict: "asyncio.Future[_Verdict | None]",
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Leave nothing of the job behind, whatever ended it: a cancelled job's child is killed."""
+        writer.close()  # the child, if it still runs, leaves at its next read
+        answer.cancel()
+        if not verdict.done():
+            with suppress(OSError):
+                self._slot.control.send(b"kill")
+            await asyncio.wait({verdict}, timeout=KILL_GRACE_S)
+        if not verdict.done() or verdict.cancelled() or verdict.exception() or verdict.result() is None:
+            self._slot.mark_broken("stuck")
+            verdict.cancel()
+        with suppress(asyncio.CancelledError, OSError):
+            await answer

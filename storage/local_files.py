@@ -1,0 +1,148 @@
+"""Files below an open folder: made without a name, named in one step, read through one descriptor."""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
+from storage.base import SourceReader, StoredObject
+
+PART_SUFFIX: Final = ".part"
+FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a FIFO must not hang
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_ESCAPES: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR})
+_NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
+"""How kernels and file systems without nameless files answer."""
+
+
+@contextmanager
+def new_file(folder: int, partial: str) -> Iterator[tuple[int, bool]]:
+    """A new file in `folder`, and whether it has the name `partial` because the file system cannot do without."""
+    try:
+        fd, has_name = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o644, dir_fd=folder), False
+    except OSError as exc:
+        if exc.errno not in _NO_NAMELESS:
+            raise
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd, has_name = os.open(partial, flags, 0o644, dir_fd=folder), True
+    try:
+        yield fd, has_name
+    finally:
+        os.close(fd)
+
+
+def write(fd: int, content: bytes, key: str) -> StoredObject:
+    """Write and sync `content`, and read it back."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.fsync(fd)
+    os.lseek(fd, 0, os.SEEK_SET)
+    with os.fdopen(fd, "rb", closefd=False) as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    info = os.fstat(fd)
+    if found != hashlib.sha256(content).hexdigest() or info.st_size != len(content):
+        message = f"What was read back of {key!r} differs from what was written."
+        raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, message)
+    return StoredObject(key=key, size_bytes=info.st_size, sha256=found, version=version(info))
+
+
+def give_name(fd: int, folder: int, name: str, partial: str) -> None:
+    """Make the file visible under `name`, in one step also where an object is replaced."""
+    nameless = f"/proc/self/fd/{fd}"
+    try:
+        os.link(nameless, name, dst_dir_fd=folder, follow_symlinks=True)
+    except FileExistsError:
+        # A link cannot replace: take a hidden name for the instant, and rename that.
+        os.link(nameless, partial, dst_dir_fd=folder, follow_symlinks=True)
+        os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def translate(exc: OSError, key: str) -> ThumbnailError:
+    """The error of our tree for a system error."""
+    reason = os.strerror(exc.errno) if exc.errno else str(exc)
+    if exc.errno == errno.ENOENT:
+        return ObjectNotFoundError(key)
+    if exc.errno in _ESCAPES:
+        return PermanentError(
+            ErrorCode.STORAGE_BAD_KEY, f"The key {key[:80]!r} does not lead to a plain file: {reason}."
+        )
+    if exc.errno in _FULL:
+        return TransientError(ErrorCode.STORAGE_FULL, f"Local storage is full: {reason}.")
+    if exc.errno in _DENIED:
+        return PermanentError(ErrorCode.STORAGE_DENIED, f"Local storage refuses access: {reason}.")
+    return TransientError(ErrorCode.STORAGE_UNAVAILABLE, f"Local storage failed: {reason}.")
+
+
+class LocalReader(SourceReader):
+    """Reads through one open file; owns its descriptor."""
+
+    def __init__(self, fd: int, key: str) -> None:
+        self._fd = fd
+        self._key: Final = key
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            os.close(fd)
+            raise PermanentError(ErrorCode.STORAGE_BAD_KEY, f"The key {key[:80]!r} does not lead to a plain file.")
+        self._size: Final = info.st_size
+        self._version: Final = version(info)
+
+    @property
+    def size(self) -> int:
+        """As in the contract."""
+        return self._size
+
+    @property
+    def version(self) -> str:
+        """Modification time, size and inode."""
+        return self._version
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """As in the contract."""
+        try:
+            data = os.pread(self._fd, length, offset)
+            changed = version(os.fstat(self._fd)) != self._version
+        except OSError as exc:
+            raise translate(exc, self._key) from exc
+        if changed:
+            raise TransientError(
+                ErrorCode.SOURCE_UNREADABLE, f"The object {self._key!r} changed while it was being read."
+            )
+        return data
+
+    def close(self) -> None:
+        """As in the contract."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def version(info: os.stat_result) -> str:
+    """Identifies the content of a file: modification time, size and inode."""
+    return f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
+
+
+def is_partial(name: str) -> bool:
+    """Whether a name is that of an unfinished upload."""
+    return name.startswith(".") and name.endswith(PART_SUFFIX)
+
+
+def walk(folder: int, path: str) -> Iterator[str]:
+    """The paths of all objects below an open folder; links are not followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    below = os.open(entry.name, FOLDER_FLAGS, dir_fd=folder)
+                    try:
+                        yield from walk(below, f"{path}{entry.name}/")
+                    finally:
+                        os.close(below)
+            elif entry.is_file(follow_symlinks=False) and not is_partial(entry.name):
+                yield f"{path}{entry.name}"
