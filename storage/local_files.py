@@ -27,6 +27,9 @@ def new_file(folder: int, partial: str) -> Iterator[tuple[int, bool]]:
     try:
         fd, has_name = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o644, dir_fd=folder), False
     except OSError as exc:
+        if os.fstat(folder).st_nlink == 0:
+            # Kernels differ in what they answer for a folder that was removed while it was open.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from exc
         if exc.errno not in _NO_NAMELESS:
             raise
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
