@@ -95,16 +95,29 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def decoder_processes() -> list[int]:
-    """Every slot and decode child on this machine."""
+def orphaned_decoders() -> list[int]:
+    """Slots and decode children whose worker is gone: their parent is not a Python process any more."""
     found = []
-    for line in Path("/proc").glob("[0-9]*/cmdline"):
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if b"processors.slot" in line.read_bytes():
-                found.append(int(line.parent.name))
+            if b"processors.slot" not in (folder / "cmdline").read_bytes():
+                continue
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            if b"python" not in Path(f"/proc/{parent}/cmdline").read_bytes():
+                found.append(int(folder.name))
         except OSError:
             continue
     return found
+
+
+def no_decoder_is_orphaned(timeout_s: float = 5.0) -> bool:
+    """Whether every decoder whose worker has ended is gone within a moment."""
+    deadline = time.monotonic() + timeout_s
+    while orphaned_decoders():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def kill_quietly(pid: int, number: int = signal.SIGKILL) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.platform import Platform, Upload
-from tests.system.supervisor import Role, Supervisor, children_of, decoder_processes, kill_quietly
+from tests.system.supervisor import Role, Supervisor, children_of, kill_quietly, no_decoder_is_orphaned
 
 UPLOADS = 300
 SIGNALS = 18
@@ -70,7 +70,7 @@ def test_no_upload_is_lost_when_processes_are_killed(
     assert sent >= 15
     assert platform.problems() == []
     assert codes == dict.fromkeys(codes, 0)
-    assert decoder_processes() == []
+    assert no_decoder_is_orphaned()
     assert {record.key().decode() for record in platform.read_topic("thumbnail.dlq")} == {
         upload.record_key for upload in uploads if not upload.sound
     }

@@ -7,7 +7,7 @@ import pytest
 
 from tests.services import postgres as postgres_service
 from tests.system.stack import Broker, Database, a_stack
-from tests.system.supervisor import decoder_processes
+from tests.system.supervisor import no_decoder_is_orphaned
 
 UPLOADS = 24
 
@@ -49,4 +49,4 @@ def test_uploads_go_on_when_a_killed_broker_is_back(own_kafka: Broker, postgres_
         own_kafka.start()
         platform.publish(uploads[UPLOADS // 2 :])
         stack.wait_for(lambda: not platform.problems(), timeout_s=180, restart=True)
-    assert decoder_processes() == []
+    assert no_decoder_is_orphaned()
