@@ -1,7 +1,6 @@
 """One upright sRGB picture out of a photograph, by Pillow."""
 
 import warnings
-from dataclasses import dataclass
 from typing import IO, cast
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -10,22 +9,15 @@ from processors.colour import to_srgb
 from processors.geometry import fit, largest_box
 from processors.sniff import HEAD_BYTES, sniff_kind
 from processors.source_file import SourceFile
-from processors.types import SourceFacts, ThumbnailSpec
+from processors.taken import TakenPicture
+from processors.types import Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
 _ROTATIONS = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
 _ORIENTATION_TAG = 0x0112
 
 
-@dataclass(frozen=True)
-class Photograph:
-    """An upright picture in mode RGB or RGBA, no larger than it needs to be."""
-
-    image: Image.Image
-    facts: SourceFacts
-
-
-def take_picture(file: SourceFile, spec: ThumbnailSpec) -> Photograph:
+def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
     """The photograph, reduced and upright. Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels."""
     file.seek(0)
     Image.MAX_IMAGE_PIXELS = None  # our own limit stands below, and is an error rather than a warning
@@ -53,7 +45,7 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> Photograph:
         raise PermanentError(ErrorCode.MEDIA_CORRUPT, f"The picture cannot be decoded: {str(exc)[:200]}.") from exc
 
 
-def _take_from(opened: Image.Image, spec: ThumbnailSpec) -> Photograph:
+def _take_from(opened: Image.Image, spec: ThumbnailSpec) -> TakenPicture:
     width, height = opened.size
     if width * height > spec.max_pixels:
         raise PermanentError(
@@ -81,7 +73,7 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec) -> Photograph:
         format=(opened.format or "unknown").lower(),
         rotation=_ROTATIONS.get(orientation, 0),
     )
-    return Photograph(image, facts)
+    return TakenPicture(image, Frame(None, "image"), facts)
 
 
 def _box(orientation: object, spec: ThumbnailSpec) -> tuple[int, int]:

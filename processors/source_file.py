@@ -58,14 +58,6 @@ class SourceFile(io.BufferedIOBase):
         """As read()."""
         return self.read(size)
 
-    def everything(self) -> bytes:
-        """The whole source in few requests, past the cache: for decoders that want it all."""
-        parts = [
-            self._fetch(offset, min(MAX_BLOCK_RUN_BYTES, self.size - offset))
-            for offset in range(0, self.size, MAX_BLOCK_RUN_BYTES)
-        ]
-        return b"".join(parts)
-
     def _gather(self, offset: int, length: int) -> bytes:
         first, last = offset // BLOCK_BYTES, (offset + length - 1) // BLOCK_BYTES
         index, parts = first, []

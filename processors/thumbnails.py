@@ -2,29 +2,18 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-
-from PIL import Image
 
 from processors import image as photographs
 from processors import video_opencv, video_pyav
 from processors.render import render
 from processors.sniff import HEAD_BYTES, is_heic, sniff_kind
 from processors.source_file import SourceFile
+from processors.taken import TakenPicture
 from processors.thumbhash import thumbhash
-from processors.types import Frame, Kind, Source, SourceFacts, ThumbnailSet, ThumbnailSpec
-from processors.video import VideoPicture
+from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
-VideoWay = Callable[[SourceFile, ThumbnailSpec], VideoPicture]
-
-
-@dataclass(frozen=True)
-class _Taken:
-    image: Image.Image
-    frame: Frame
-    facts: SourceFacts
-    degraded: bool = False
+VideoWay = Callable[[SourceFile, ThumbnailSpec], TakenPicture]
 
 
 def create_thumbnails(source: Source, spec: ThumbnailSpec, *, kind: Kind | None = None) -> ThumbnailSet:
@@ -57,24 +46,21 @@ def create_thumbnails(source: Source, spec: ThumbnailSpec, *, kind: Kind | None 
     )
 
 
-def _take(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> _Taken:
+def _take(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> TakenPicture:
     head = file.read(HEAD_BYTES)
     kind = sniff_kind(head)
     if kind == "image":
         if is_heic(head):
             raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "HEIC pictures cannot be read.")
-        photograph = photographs.take_picture(file, spec)
-        return _Taken(photograph.image, Frame(None, "image"), photograph.facts)
+        return photographs.take_picture(file, spec)
     if kind is None and declared == "image":
-        photograph = photographs.take_picture(file, spec)
-        return _Taken(photograph.image, Frame(None, "image"), photograph.facts)
+        return photographs.take_picture(file, spec)
     if kind is None and _looks_like_text(head):
         raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The file is text, not a video or a picture.")
-    taken = _take_frame(file, spec)
-    return _Taken(taken.image, taken.frame, taken.facts, taken.degraded)
+    return _take_frame(file, spec)
 
 
-def _take_frame(file: SourceFile, spec: ThumbnailSpec) -> VideoPicture:
+def _take_frame(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
     """By each way in turn; when all fail, the first way's error stands, for it says most."""
     ways: dict[str, tuple[VideoWay, ...]] = {
         "auto": (video_pyav.take_picture, video_opencv.take_picture),

@@ -9,14 +9,14 @@ from PIL import Image
 from processors.frame_choice import Picture, candidate_times_s, clamp_time_s, score_picture, shows_something
 from processors.geometry import fit, largest_box, square_size
 from processors.source_file import SourceFile
+from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
-from processors.video import VideoPicture
 from schemas.errors import ErrorCode, PermanentError
 
 _TURNS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
-def take_picture(file: SourceFile, spec: ThumbnailSpec) -> VideoPicture:
+def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
     """The chosen frame. Raises PermanentError media.corrupt or media.too_many_pixels."""
     file.seek(0)
     # OpenCV keeps a borrowed reference to `file`: the caller's variable outlives the capture.
@@ -29,7 +29,7 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> VideoPicture:
         capture.release()
 
 
-def _take_from(capture: cv2.VideoCapture, spec: ThumbnailSpec) -> VideoPicture:
+def _take_from(capture: cv2.VideoCapture, spec: ThumbnailSpec) -> TakenPicture:
     width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
     if width * height > spec.max_pixels:
         raise PermanentError(ErrorCode.MEDIA_TOO_MANY_PIXELS, f"The video has {width}x{height} pixels a frame.")
@@ -57,7 +57,7 @@ def _take_from(capture: cv2.VideoCapture, spec: ThumbnailSpec) -> VideoPicture:
         rotation=rotation,
     )
     image = _upright(picture, rotation, _sample_aspect(capture), spec)
-    return VideoPicture(image, Frame(round(time_s, 3), f"opencv-{method}", score, looked_at), facts)
+    return TakenPicture(image, Frame(round(time_s, 3), f"opencv-{method}", score, looked_at), facts)
 
 
 def _search(

@@ -20,15 +20,15 @@ from processors.frame_choice import Picture, candidate_times_s, clamp_time_s, sc
 from processors.geometry import fit, largest_box, square_size
 from processors.limits import FFMPEG_FORMATS, FORWARD_BUDGET_S, MAX_FRAMES_FORWARD
 from processors.source_file import SourceFile
+from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
-from processors.video import VideoPicture
 from schemas.errors import ErrorCode, PermanentError
 
 _NEAR_S: Final = 2.0
 """A keyframe this close to the wanted moment is as good as the moment itself."""
 
 
-def take_picture(file: SourceFile, spec: ThumbnailSpec) -> VideoPicture:
+def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
     """The chosen frame. Raises PermanentError media.no_picture, media.corrupt or media.too_many_pixels."""
     file.seek(0)
     try:
@@ -42,7 +42,7 @@ def _refuse_to_open(url: str, _flags: int, _options: dict[str, str]) -> NoReturn
     raise PermissionError(f"only the source itself may be opened, not {url[:80]!r}")
 
 
-def _take_from(container: InputContainer, spec: ThumbnailSpec) -> VideoPicture:
+def _take_from(container: InputContainer, spec: ThumbnailSpec) -> TakenPicture:
     stream, is_cover = _picture_stream(container)
     context = stream.codec_context
     if context.width * context.height > spec.max_pixels:
@@ -71,7 +71,7 @@ def _take_from(container: InputContainer, spec: ThumbnailSpec) -> VideoPicture:
         format=container.format.name.split(",")[0],
         rotation=rotation,
     )
-    return VideoPicture(image, Frame(time_s, f"pyav-{method}", score, looked_at), facts, degraded=is_cover)
+    return TakenPicture(image, Frame(time_s, f"pyav-{method}", score, looked_at), facts, degraded=is_cover)
 
 
 def _picture_stream(container: InputContainer) -> tuple[VideoStream, bool]:

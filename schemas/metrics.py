@@ -1,12 +1,8 @@
 """The closed vocabulary of metrics: every name, label and bucket of every role stands here and nowhere else."""
 
-from typing import Final, Literal
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-MediaType = Literal["video", "image"]
-GenerationStatus = Literal["success", "failed", "retry"]
-TaskType = Literal["generate", "persist", "retry", "cleanup"]
 
 _TASK_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LATENCY_SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)

@@ -54,6 +54,17 @@ def create_topics(settings: KafkaSettings) -> tuple[str, ...]:
     return tuple(state.name for state in missing)
 
 
+def delete_topics(settings: KafkaSettings) -> None:
+    """Remove the topics with this prefix, and with them every record. For the demo, whose prefix is its own."""
+    states = list_topics(settings)
+    names = [state.name for state in states if state.partitions > 0]
+    for future in _admin(settings).delete_topics(names, operation_timeout=ADMIN_TIMEOUT_S).values() if names else ():
+        try:
+            future.result()
+        except KafkaException as exc:
+            raise KafkaUnreachableError(f"A topic could not be deleted: {exc.args[0].str()}.") from exc
+
+
 def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
     """Every topic of the list, with what is wrong with it in the cluster. Raises KafkaUnreachableError."""
     admin = _admin(settings)

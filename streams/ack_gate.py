@@ -7,20 +7,12 @@ from time import monotonic
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 
-class GatedMessage(Protocol):
-    """The part of Faust's Message that the gate looks at."""
-
-    tp: Any
-    offset: int
-    generation_id: int
-
-
 class GatedEvent(Protocol):
     """The part of Faust's EventT that the gate looks at."""
 
     @property
     def message(self) -> Any:
-        """A GatedMessage."""
+        """With `tp`, `offset` and `generation_id`."""
 
 
 TEvent = TypeVar("TEvent", bound=GatedEvent)
@@ -54,7 +46,6 @@ class AckGate(Generic[TEvent]):
         self._clock: Final = clock
         self._queues: dict[tuple[Any, int], deque[Entry[TEvent]]] = {}
         self._in_flight: set[Entry[TEvent]] = set()
-        self.last_ack_at = clock()
 
     def enter(self, event: TEvent) -> Entry[TEvent]:
         """Register an event that has just been taken, in the order of its partition."""
@@ -85,7 +76,6 @@ class AckGate(Generic[TEvent]):
             entry = queue.popleft()
             if entry.event is not None:
                 await self._ack(entry.event)
-                self.last_ack_at = self._clock()
                 acknowledged += 1
             entry.event = None
         if queue is not None and not queue:
@@ -110,8 +100,3 @@ class AckGate(Generic[TEvent]):
     def oldest_in_flight_s(self) -> float:
         """Age in seconds of the oldest event that is not done; 0.0 when there is none."""
         return self._clock() - min((entry.entered_at for entry in self._in_flight), default=self._clock())
-
-    @property
-    def waiting_for_ack(self) -> int:
-        """Finished events that wait for an earlier one of their partition."""
-        return sum(entry.is_finished for queue in self._queues.values() for entry in queue)

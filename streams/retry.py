@@ -72,11 +72,6 @@ class RetryRole:
         finally:
             self._consumer.close()
 
-    @property
-    def waiting_partitions(self) -> int:
-        """How many partitions are paused until their first record is due."""
-        return len(self._waiting)
-
     def _forget(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
             self._waiting.pop((partition.topic, partition.partition), None)

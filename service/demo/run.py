@@ -20,6 +20,7 @@ from service.demo.report import print_dead_letters, print_table, write_contact_s
 from service.demo.stack import COMPANIES, DemoError, DemoStack
 from service.demo.watch import Journey, watch
 from service.kafka_clients import producer_config
+from service.kafka_topics import KafkaUnreachableError
 from service.local_kafka import NoKafkaError
 from service.local_kafka.base import owned_folder
 from service.uploads import PublishError, Uploader, publish_uploads
@@ -43,7 +44,7 @@ def run_demo(paths: list[Path], *, out: Path | None, open_browser: bool) -> int:
     except KeyboardInterrupt:
         console.print("Stopped.")
         return EXIT_INTERRUPTED
-    except (DemoError, NoKafkaError, PublishError, ThumbnailError, OSError) as exc:
+    except (DemoError, NoKafkaError, KafkaUnreachableError, PublishError, ThumbnailError, OSError) as exc:
         sys.stderr.write(f"{exc}\n")
         return EXIT_FAILED
 

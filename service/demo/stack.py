@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from schemas.database import create_engine_for, write_transaction
 from schemas.migrations import upgrade
 from schemas.tables import companies, storage_connections
-from service.kafka_topics import create_topics
+from service.kafka_topics import create_topics, delete_topics
 from service.local_kafka import LocalKafka, choose_for_demo
 from service.local_kafka.base import end_process, owned_folder, owned_process
+from service.local_kafka.choice import ExternalKafka
 from service.settings import KafkaSettings
 
 ROLES: Final = ("worker", "persist", "retry")
@@ -113,6 +114,7 @@ class DemoStack:
         environment = dict(os.environ) | {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": self.topic_prefix,
+            "WORKER_GROUP": f"{self.topic_prefix}thumbnails",
             "KAFKA_SESSION_TIMEOUT_S": "6",
             "DATABASE_URL": self.database_url,
             "LOCAL_STORAGE_ROOT": str(self.storage_root),
@@ -141,5 +143,7 @@ class DemoStack:
         for role in self._roles:
             end_process(role.process)
         if self._kafka is not None:
+            if isinstance(self._kafka, ExternalKafka) and self._roles:
+                delete_topics(self.kafka_settings)  # somebody else's cluster is left as it was
             self._kafka.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
