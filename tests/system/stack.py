@@ -79,9 +79,9 @@ def settings_for(kafka: str, database_url: str, prefix: str, folder: Path) -> di
 
 
 @contextmanager
-def a_stack(kafka: str, database_url: str, prefix: str, folder: Path) -> Iterator[Stack]:
+def a_stack(kafka: str, database_url: str, prefix: str, folder: Path, **changes: str) -> Iterator[Stack]:
     """Everything up and ready; afterwards all roles ended with exit code 0."""
-    environment = settings_for(kafka, database_url, prefix, folder)
+    environment = settings_for(kafka, database_url, prefix, folder) | changes
     for command in (["topics", "create"], ["db", "upgrade"]):
         done = run_cli(environment, *command)
         assert done.returncode == 0, done.stderr
