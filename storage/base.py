@@ -1,5 +1,6 @@
 """The storage contract: what every provider promises, whichever store is behind it."""
 
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from schemas.errors import ErrorCode, TransientError
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class SourceReader(AbstractContextManager["SourceReader"]):
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes from `offset` on: `length` of them, fewer only at the object's end, never more.
 
-        Raises TransientError source.unreadable when the object was replaced since it was opened (never a mixture
-        of two versions), ObjectNotFoundError when it was deleted, TransientError storage.* when the store fails.
+        When the object was replaced or deleted since it was opened, either the opened version is still given, or
+        TransientError source.unreadable (replaced) or ObjectNotFoundError (deleted) is raised; never a mixture of two
+        versions. Raises TransientError storage.* when the store fails, ValueError for what is below zero.
         """
 
     @abstractmethod
@@ -51,6 +55,13 @@ class SourceReader(AbstractContextManager["SourceReader"]):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def span(offset: int, length: int, size: int) -> int:
+    """How many bytes of an object of `size` bytes such a read gives. Raises ValueError for what is below zero."""
+    if offset < 0 or length < 0:
+        raise ValueError(f"A read of {length} bytes at {offset} is outside of any object.")
+    return max(0, min(length, size - offset))
 
 
 class StorageProvider(ABC):
@@ -74,12 +85,16 @@ class StorageProvider(ABC):
         """Store `content` under `key`, replacing what was there, and confirm size and checksum with the store.
 
         Atomic: readers see the old object or the new one, never a part, also when this process dies half way.
-        Raises TransientError upload.unverified, with nothing left under the key, when the store confirms something else.
+        Raises TransientError upload.unverified, with nothing wrong left under the key, when the store confirms something
+        else. A store that is a file system refuses, with storage.bad_key, a key that is below another object's.
         """
 
     @abstractmethod
     def download_file(self, key: str, path: Path) -> None:
-        """Copy the object to the local file `path`, which is whole or absent afterwards."""
+        """Copy the object to the local file `path`, which is whole or, after an error, as it was before.
+
+        Raises TransientError storage.full or storage.unavailable, or PermanentError storage.denied, for `path` too.
+        """
 
     @abstractmethod
     def open_source(self, key: str) -> SourceReader:
@@ -87,7 +102,7 @@ class StorageProvider(ABC):
 
     @abstractmethod
     def file_exists(self, key: str) -> bool:
-        """Whether an object has this key."""
+        """Whether an object has this key; a folder is no object."""
 
     @abstractmethod
     def delete_file(self, key: str) -> None:
@@ -97,16 +112,25 @@ class StorageProvider(ABC):
     def list_files(self, prefix: str) -> Iterator[str]:
         """The keys under `prefix`, in order. `prefix` is a whole folder: 'acme' lists 'acme/x', never 'acme-2/x'.
 
-        Unfinished uploads are not listed. A prefix without objects gives nothing.
+        Unfinished uploads are not listed, nor is what has no allowed key. A prefix without objects gives nothing.
         """
 
     @abstractmethod
     def get_file_url(self, key: str) -> str:
         """The URL that the platform shows for `key`: stable, never an expiring link. The object need not exist."""
 
-    @abstractmethod
     def check(self) -> None:
         """Prove that the store works by writing, reading and deleting a probe. Raises what those raise."""
+        key, content = f"health-probe/{secrets.token_hex(8)}", secrets.token_bytes(64)
+        self.upload_file(key, content, content_type="application/octet-stream")
+        try:
+            with self.open_source(key) as source:
+                found = source.read_at(0, len(content) + 1)
+        finally:
+            self.delete_file(key)
+        if found != content:
+            message = f"The storage {self.name} gave back other bytes than were written."
+            raise TransientError(ErrorCode.STORAGE_UNAVAILABLE, message)
 
     def close(self) -> None:
         """Give back connections. The provider is not used afterwards."""

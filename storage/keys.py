@@ -1,6 +1,7 @@
 """Which keys are allowed, and how thumbnails are named."""
 
 import re
+import secrets
 import unicodedata
 from typing import Final
 
@@ -8,24 +9,34 @@ from schemas.errors import ErrorCode, PermanentError
 
 MAX_KEY_BYTES: Final = 1024
 """S3's limit, the smallest of the stores that we know."""
-MAX_PART_BYTES: Final = 240
-"""Of one part between slashes: a file system's 255, less what a temporary name adds."""
+MAX_PART_BYTES: Final = 255
+"""Of one part between slashes: what a file system takes."""
 
-_ENCODED: Final = re.compile(r"%(2e|2f|5c|00)", re.IGNORECASE)
-_LOOK_ALIKES: Final = frozenset("\u2044\u2215\u29f8\u29f9\ufe68\uff0f\uff3c\u2216\u2024\ufe52\uff0e\u2025\u2026")
+# Also when encoded again and again: somebody behind us may decode more than once.
+_ENCODED: Final = re.compile(r"%(25)*(2e|2f|5c|00)", re.IGNORECASE)
+_LOOK_ALIKES: Final = frozenset("\u2044\u2215\u2216\u29f5\u29f8\u29f9")
+"""Slashes and backslashes that Unicode's compatibility form (NFKC) leaves as they are."""
+_DIRECTIONS: Final = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+_MARKS: Final = frozenset("\u061c\u200e\u200f")
+_PARTIAL: Final = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
 
 
 def check_key(key: str) -> str:
     """`key` itself, when it is a plain relative path; raises PermanentError storage.bad_key when it is not.
 
     Refused: empty and absolute keys, empty, '.' and '..' parts, backslashes, control and direction characters, encoded
-    or look-alike separators and dots, and keys that are too long for any of the stores. Keys are taken as they are:
-    two Unicode forms of one text are two keys, so neither can stand in for the other.
+    or look-alike separators and dots, keys that are too long for any of the stores, and the names of unfinished
+    uploads. Keys are taken as they are: two Unicode forms of one text are two keys, so neither stands in for the other.
     """
     problem = _problem(key)
     if problem is not None:
         raise PermanentError(ErrorCode.STORAGE_BAD_KEY, f"The key {key[:80]!r} {problem}.")
     return key
+
+
+def is_key(key: str) -> bool:
+    """Whether `check_key` lets `key` pass."""
+    return _problem(key) is None
 
 
 def _problem(key: str) -> str | None:
@@ -35,18 +46,52 @@ def _problem(key: str) -> str | None:
         return "is not text that UTF-8 can write"
     if length_bytes > MAX_KEY_BYTES:
         return f"has {length_bytes} bytes; at most {MAX_KEY_BYTES} are allowed"
-    if not key:
-        return "is empty"
-    if "\\" in key or _ENCODED.search(key) or _LOOK_ALIKES & frozenset(key):
-        return "has a backslash, or an encoded or look-alike separator or dot"
-    if any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in key):
+    if any(map(_is_control, key)):
         return "has a control or direction character"
-    for part in key.split("/"):
-        if part in ("", ".", ".."):
-            return "is absolute, or has an empty, '.' or '..' part"
-        if len(part.encode()) > MAX_PART_BYTES:
-            return f"has a part of more than {MAX_PART_BYTES} bytes"
+    if "\\" in key or _ENCODED.search(key) or _LOOK_ALIKES & frozenset(key):
+        return "has a backslash, or an encoded or look-alike separator"
+    parts = key.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "is empty or absolute, or has an empty, '.' or '..' part"
+    if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
+        return f"has a part of more than {MAX_PART_BYTES} bytes"
+    if any(map(is_partial, parts)):
+        return "has the name of an unfinished upload"
+    if not key.isascii() and not _keeps_its_parts(key):
+        return "has characters that others may read as separators or dots"
     return None
+
+
+def _is_control(char: str) -> bool:
+    # The joiners of emoji and of Persian are format characters too (Cf), but belong into names.
+    return (
+        unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
+        or unicodedata.bidirectional(char) in _DIRECTIONS
+        or char in _MARKS
+    )
+
+
+def _keeps_its_parts(key: str) -> bool:
+    """Whether a reader who folds look-alikes (NFKC), and sees no invisible characters, still finds the same parts."""
+    folded = unicodedata.normalize("NFKC", "".join(char for char in key if unicodedata.category(char) != "Cf"))
+    return (
+        folded.count("/") == key.count("/")
+        and "\\" not in folded
+        and not _ENCODED.search(folded)
+        and not any(part in ("", ".", "..") for part in folded.split("/"))
+    )
+
+
+def partial_name(name: str) -> str:
+    """A new hidden name for the unfinished upload of `name`, beside it and no longer than a file system takes."""
+    # The dots, the digits and the ending are 23 bytes; a character that the cut splits is left out.
+    kept = name.encode()[: MAX_PART_BYTES - 23].decode(errors="ignore")
+    return f".{kept}.{secrets.token_hex(8)}.part"
+
+
+def is_partial(name: str) -> bool:
+    """Whether a name is one of `partial_name`. No key has such a part, so nobody's object is taken for a leftover."""
+    return _PARTIAL.fullmatch(name) is not None
 
 
 def is_inside(key: str, prefix: str) -> bool:

@@ -1,7 +1,6 @@
 """Objects in a folder of this host: atomic, checksums confirmed, and no way out of the folder."""
 
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -10,23 +9,23 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
+from schemas.errors import ErrorCode, ObjectNotFoundError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
-from storage.keys import check_key, join_key
+from storage.host_files import whole_or_absent
+from storage.keys import check_key, is_key, is_partial, join_key, partial_name
 from storage.local_files import (
     FILE_FLAGS,
-    FOLDER_FLAGS,
-    PART_SUFFIX,
     LocalReader,
     give_name,
-    is_partial,
     new_file,
+    open_folder,
     translate,
     walk,
     write,
 )
 
 _MKDIR_TRIES: Final = 20
+_COPY_BYTES: Final = 1 << 20
 
 
 class LocalStorageProvider(StorageProvider):
@@ -47,19 +46,18 @@ class LocalStorageProvider(StorageProvider):
 
         A process that is killed leaves nothing, for such a file goes with its last descriptor. Where the file system
         has none, and in the instant of replacing an object, a hidden name stands in its folder: see sweep_unfinished.
+        When the last sync fails, the new object is there but may not outlive a power cut: the caller uploads again.
         """
-        for attempt in range(_MKDIR_TRIES):
-            try:
+        for _ in range(_MKDIR_TRIES):
+            # A deletion may prune the folder between its opening and the file's making: make it again.
+            with suppress(ObjectNotFoundError):
                 return self._upload(key, content)
-            except ObjectNotFoundError:
-                # A deletion pruned the folder between its opening and the file's making: make it again.
-                if attempt == _MKDIR_TRIES - 1:
-                    raise
-        raise AssertionError("unreachable")
+        message = f"The folder of {key!r} was removed again and again."
+        raise TransientError(ErrorCode.STORAGE_UNAVAILABLE, message)
 
     def _upload(self, key: str, content: bytes) -> StoredObject:
         with self._translated(key), self._folder_of(key, create=True) as (folder, name):
-            partial = f".{name}.{secrets.token_hex(4)}{PART_SUFFIX}"
+            partial = partial_name(name)
             try:
                 with new_file(folder, partial) as (fd, has_name):
                     confirmed = write(fd, content, key)
@@ -68,7 +66,7 @@ class LocalStorageProvider(StorageProvider):
                 if has_name:
                     os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # the first error tells more, and the sweep comes by again
                     os.unlink(partial, dir_fd=folder)
                 raise
             os.fsync(folder)
@@ -76,16 +74,9 @@ class LocalStorageProvider(StorageProvider):
 
     def download_file(self, key: str, path: Path) -> None:
         """Copy to a temporary name beside `path`, then rename."""
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
-        with self.open_source(key) as source:
-            try:
-                with partial.open("wb") as file:
-                    for offset in range(0, source.size, 1 << 20):
-                        file.write(source.read_at(offset, 1 << 20))
-                partial.replace(path)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
+        with self.open_source(key) as source, whole_or_absent(path) as file:
+            for offset in range(0, source.size, _COPY_BYTES):
+                file.write(source.read_at(offset, _COPY_BYTES))
 
     def open_source(self, key: str) -> SourceReader:
         """Hold the file open: a rename over it does not reach this reader, a change in place is noticed."""
@@ -101,61 +92,52 @@ class LocalStorageProvider(StorageProvider):
             return False
 
     def delete_file(self, key: str) -> None:
-        """Unlink the file, then every folder above it that is empty now."""
-        with suppress(ObjectNotFoundError), self._translated(key), self._folder_of(key) as (folder, name):
+        """Unlink the file (a link itself, never what it names), then every folder above it that is empty now."""
+        with (
+            suppress(ObjectNotFoundError),
+            self._translated(key),
+            self._folder_of(key) as (folder, name),
+            suppress(IsADirectoryError),  # a folder is no object
+        ):
             os.unlink(name, dir_fd=folder)
         parts = key.split("/")[:-1]
         while parts:
             try:
-                with self._folder(parts[:-1]) as above:
+                with suppress(FileNotFoundError), self._folder(parts[:-1]) as above:
                     os.rmdir(parts[-1], dir_fd=above)
-            except OSError:  # not empty, or already gone: an upload may have been faster
+            except OSError:  # not empty: it is still needed, or an upload was faster
                 return
             parts.pop()
 
     def list_files(self, prefix: str) -> Iterator[str]:
-        """Walk the folder without following links; hidden partial files are not objects."""
+        """Walk the folder without following links; hidden partial files are not objects.
+
+        Others may put files here whose names are no keys: nobody could open them, so they are left out.
+        """
         check_key(prefix)
         try:
             with self._translated(prefix), self._folder(prefix.split("/")) as folder:
-                names = sorted(walk(folder, ""))
+                keys = sorted(filter(is_key, walk(folder, f"{prefix}/")))
         except ObjectNotFoundError:
             return
-        yield from (f"{prefix}/{name}" for name in names)
+        yield from keys
 
     def get_file_url(self, key: str) -> str:
         """The base URL, then the key with everything quoted that a URL reserves."""
         return f"{self._base_url}/{quote(join_key(self._base_path, check_key(key)))}"
 
-    def check(self) -> None:
-        """Write, read and delete a probe below the base path."""
-        with self._translated("(the root)"):
-            self._top().mkdir(parents=True, exist_ok=True)
-        key, content = f"health-probe/{secrets.token_hex(8)}", secrets.token_bytes(64)
-        self.upload_file(key, content, content_type="application/octet-stream")
-        try:
-            with self.open_source(key) as source:
-                if source.read_at(0, 128) != content:
-                    raise TransientError(
-                        ErrorCode.STORAGE_UNAVAILABLE, "The storage gave back other bytes than were written."
-                    )
-        finally:
-            self.delete_file(key)
-
     def sweep_unfinished(self, *, older_than_s: float) -> int:
         """Remove partial files that a killed process left, unless they are younger; returns how many."""
-        swept = 0
-        for folder, _, names in os.walk(self._top()):
-            for name in names:
-                path = Path(folder, name)
-                with suppress(FileNotFoundError):
-                    if is_partial(name) and time.time() - path.lstat().st_mtime > older_than_s:
-                        path.unlink()
-                        swept += 1
+        swept, before = 0, time.time() - older_than_s
+        # No root yet means nothing to sweep.
+        with suppress(ObjectNotFoundError), self._translated("(the root)"), self._folder([]) as top:
+            for _, _, names, folder in os.fwalk(".", dir_fd=top):
+                for name in filter(is_partial, names):
+                    with suppress(FileNotFoundError):
+                        if os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime < before:
+                            os.unlink(name, dir_fd=folder)
+                            swept += 1
         return swept
-
-    def _top(self) -> Path:
-        return self._root / self._base_path if self._base_path else self._root
 
     @contextmanager
     def _folder_of(self, key: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
@@ -183,7 +165,8 @@ class LocalStorageProvider(StorageProvider):
                     if create:
                         with suppress(FileExistsError):
                             os.mkdir(part, dir_fd=fd)
-                    below = os.open(part, FOLDER_FLAGS, dir_fd=fd)
+                            os.fsync(fd)  # an object outlives a power cut only if the folders above it do
+                    below = open_folder(part, fd, absent_if_file=not create)
                     os.close(fd)
                     fd = below
             except FileNotFoundError:
@@ -202,7 +185,5 @@ class LocalStorageProvider(StorageProvider):
     def _translated(self, key: str) -> Iterator[None]:
         try:
             yield
-        except ThumbnailError:
-            raise
         except OSError as exc:
             raise translate(exc, key) from exc

@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
-from storage.base import SourceReader, StoredObject
+from storage.base import SourceReader, StoredObject, span
+from storage.host_files import failure
+from storage.keys import is_partial
 
-PART_SUFFIX: Final = ".part"
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a FIFO must not hang
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_ESCAPES: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR})
+_NOT_PLAIN: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR, errno.ENXIO, errno.ENODEV})
+"""Links, files among folders, folders among files; the last two are what sockets and dead devices answer."""
 _NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """How kernels and file systems without nameless files answer."""
 
@@ -41,11 +41,13 @@ def new_file(folder: int, partial: str) -> Iterator[tuple[int, bool]]:
 
 
 def write(fd: int, content: bytes, key: str) -> StoredObject:
-    """Write and sync `content`, and read it back."""
+    """Write and sync `content`, and read it back. Raises TransientError upload.unverified when that differs."""
     view = memoryview(content)
     while view:
         view = view[os.write(fd, view) :]
     os.fsync(fd)
+    # What was synced may leave the cache, so that the next read is the disk's own answer where the system can do so.
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     os.lseek(fd, 0, os.SEEK_SET)
     with os.fdopen(fd, "rb", closefd=False) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -69,18 +71,25 @@ def give_name(fd: int, folder: int, name: str, partial: str) -> None:
 
 def translate(exc: OSError, key: str) -> ThumbnailError:
     """The error of our tree for a system error."""
-    reason = os.strerror(exc.errno) if exc.errno else str(exc)
     if exc.errno == errno.ENOENT:
         return ObjectNotFoundError(key)
-    if exc.errno in _ESCAPES:
+    if exc.errno in _NOT_PLAIN:
+        reason = os.strerror(exc.errno)
         return PermanentError(
             ErrorCode.STORAGE_BAD_KEY, f"The key {key[:80]!r} does not lead to a plain file: {reason}."
         )
-    if exc.errno in _FULL:
-        return TransientError(ErrorCode.STORAGE_FULL, f"Local storage is full: {reason}.")
-    if exc.errno in _DENIED:
-        return PermanentError(ErrorCode.STORAGE_DENIED, f"Local storage refuses access: {reason}.")
-    return TransientError(ErrorCode.STORAGE_UNAVAILABLE, f"Local storage failed: {reason}.")
+    return failure(exc, "Local storage")
+
+
+def open_folder(part: str, above: int, *, absent_if_file: bool) -> int:
+    """The folder `part` of the open folder `above`. A link is refused; a file there means that nothing can be below."""
+    try:
+        return os.open(part, FOLDER_FLAGS, dir_fd=above)
+    except NotADirectoryError as exc:
+        # The kernel gives the same answer for a link and for a file.
+        if absent_if_file and stat.S_ISREG(os.stat(part, dir_fd=above, follow_symlinks=False).st_mode):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from exc
+        raise
 
 
 class LocalReader(SourceReader):
@@ -92,6 +101,8 @@ class LocalReader(SourceReader):
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
             os.close(fd)
+            if stat.S_ISDIR(info.st_mode):
+                raise ObjectNotFoundError(key)
             raise PermanentError(ErrorCode.STORAGE_BAD_KEY, f"The key {key[:80]!r} does not lead to a plain file.")
         self._size: Final = info.st_size
         self._version: Final = version(info)
@@ -107,9 +118,12 @@ class LocalReader(SourceReader):
         return self._version
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """As in the contract."""
+        """The version as it was opened, also when the key has a new object now; a change in place is noticed."""
+        wanted, data = span(offset, length, self._size), b""
         try:
-            data = os.pread(self._fd, length, offset)
+            while wanted > len(data) and (more := os.pread(self._fd, wanted - len(data), offset + len(data))):
+                data += more  # one read gives all of it, but for more than 2 GB
+            # Also tells when another thread closed this reader, and its descriptor is another file's by now.
             changed = version(os.fstat(self._fd)) != self._version
         except OSError as exc:
             raise translate(exc, self._key) from exc
@@ -131,21 +145,17 @@ def version(info: os.stat_result) -> str:
     return f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
 
 
-def is_partial(name: str) -> bool:
-    """Whether a name is that of an unfinished upload."""
-    return name.startswith(".") and name.endswith(PART_SUFFIX)
-
-
 def walk(folder: int, path: str) -> Iterator[str]:
     """The paths of all objects below an open folder; links are not followed."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                with suppress(FileNotFoundError):
-                    below = os.open(entry.name, FOLDER_FLAGS, dir_fd=folder)
-                    try:
-                        yield from walk(below, f"{path}{entry.name}/")
-                    finally:
-                        os.close(below)
-            elif entry.is_file(follow_symlinks=False) and not is_partial(entry.name):
-                yield f"{path}{entry.name}"
+    with os.scandir(folder) as found:
+        entries = list(found)  # closed before going deeper: one descriptor a level, not two
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            with suppress(FileNotFoundError, NotADirectoryError):  # gone, or swapped for something else, since then
+                below = os.open(entry.name, FOLDER_FLAGS, dir_fd=folder)
+                try:
+                    yield from walk(below, f"{path}{entry.name}/")
+                finally:
+                    os.close(below)
+        elif entry.is_file(follow_symlinks=False) and not is_partial(entry.name):
+            yield f"{path}{entry.name}"

@@ -1,16 +1,21 @@
 """Objects in memory: for tests and for trying, with failures on demand."""
 
 import hashlib
-import secrets
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Final
+from urllib.parse import quote
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
-from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.base import SourceReader, StorageProvider, StoredObject, span
+from storage.host_files import whole_or_absent
 from storage.keys import check_key, is_inside
+
+_CAN_FAIL: Final = frozenset(
+    {"upload_file", "download_file", "open_source", "read_at", "file_exists", "delete_file", "list_files"}
+)
 
 
 class MemoryStorageProvider(StorageProvider):
@@ -23,8 +28,14 @@ class MemoryStorageProvider(StorageProvider):
         self._failures: Final[dict[str, deque[ThumbnailError | None]]] = {}
 
     def fail_next(self, method: str, error: ThumbnailError, times: int = 1, *, after: int = 0) -> None:
-        """Let `times` calls of `method` (upload_file, read_at, …) raise `error`, once `after` calls went well."""
-        self._failures.setdefault(method, deque()).extend([None] * after + [error] * times)
+        """Let `times` calls of `method` (upload_file, read_at, …) raise `error`, once `after` calls went well.
+
+        Raises ValueError for a method that never asks: such a failure would be waited for in vain.
+        """
+        if method not in _CAN_FAIL:
+            raise ValueError(f"{method!r} cannot be made to fail; these can: {', '.join(sorted(_CAN_FAIL))}.")
+        with self._lock:
+            self._failures.setdefault(method, deque()).extend([None] * after + [error] * times)
 
     def raise_planned(self, method: str) -> None:
         """Raise the failure that was planned for this call, if any."""
@@ -50,11 +61,11 @@ class MemoryStorageProvider(StorageProvider):
 
     def download_file(self, key: str, path: Path) -> None:
         """As in the contract."""
+        check_key(key)
         self.raise_planned("download_file")
         content = self.get(key)
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        partial.write_bytes(content)
-        partial.replace(path)
+        with whole_or_absent(path) as file:
+            file.write(content)
 
     def open_source(self, key: str) -> SourceReader:
         """As in the contract."""
@@ -95,14 +106,7 @@ class MemoryStorageProvider(StorageProvider):
 
     def get_file_url(self, key: str) -> str:
         """As in the contract."""
-        return f"{self._base_url}/{check_key(key)}"
-
-    def check(self) -> None:
-        """As in the contract."""
-        key = f"health-probe/{secrets.token_hex(8)}"
-        self.upload_file(key, b"probe", content_type="application/octet-stream")
-        self.get(key)
-        self.delete_file(key)
+        return f"{self._base_url}/{quote(check_key(key))}"
 
 
 class _MemoryReader(SourceReader):
@@ -120,6 +124,7 @@ class _MemoryReader(SourceReader):
         return hashlib.sha256(self._content).hexdigest()
 
     def read_at(self, offset: int, length: int) -> bytes:
+        length = span(offset, length, len(self._content))
         self._provider.raise_planned("read_at")
         if self._provider.get(self._key) is not self._content:
             raise TransientError(

@@ -13,6 +13,7 @@ import pytest
 
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
 from storage import local_files
+from storage.keys import partial_name
 from storage.local import LocalStorageProvider
 
 TYPE = "image/webp"
@@ -158,7 +159,7 @@ def test_a_process_killed_in_an_upload_leaves_the_old_object_or_the_new(root: Pa
 
 
 def test_the_sweep_leaves_uploads_under_way_alone(provider: LocalStorageProvider, root: Path) -> None:
-    (root / "acme" / ".b.12345678.part").write_bytes(b"half")
+    (root / "acme" / partial_name("b")).write_bytes(b"half")
     assert provider.sweep_unfinished(older_than_s=3600) == 0
     assert provider.sweep_unfinished(older_than_s=-1) == 1
 
