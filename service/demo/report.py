@@ -91,7 +91,11 @@ def _card(journey: Journey, storage_root: Path) -> str:
     facts["source"] = (
         f"{ready.source.width}x{ready.source.height} {ready.source.codec}, {ready.source.bytes_read:,} bytes read"
     )
-    facts["time"] = f"{journey.took_s:.2f} s to the row"
+    took = ready.timings_ms
+    facts["time"] = f"{journey.took_s:.2f} s to the row, of it {took.total:.0f} ms work"
+    facts["work"] = (
+        f"read {took.read:.0f}, decode {took.decode:.0f}, render {took.render:.0f}, upload {took.upload:.0f} ms"
+    )
     facts["stored"] = medium.key
     strip = "".join(_image(item, storage_root) for item in others)
     return _article("ready", journey.file.title, journey.file.path.name, _image(medium, storage_root), facts, strip)
