@@ -58,7 +58,8 @@ def delete_topics(settings: KafkaSettings) -> None:
     """Remove the topics with this prefix, and with them every record. For the demo, whose prefix is its own."""
     states = list_topics(settings)
     names = [state.name for state in states if state.partitions > 0]
-    for future in _admin(settings).delete_topics(names, operation_timeout=ADMIN_TIMEOUT_S).values() if names else ():
+    admin = _admin(settings)  # its futures end with it
+    for future in admin.delete_topics(names, operation_timeout=ADMIN_TIMEOUT_S).values() if names else ():
         try:
             future.result()
         except KafkaException as exc:

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from tests.system.platform import a_clip, a_photo
 from tests.system.stack import run_cli, settings_for
@@ -157,3 +158,14 @@ def test_a_password_is_never_printed(kafka: str, topic_prefix: str, tmp_path: Pa
         done = run_cli(settings, command)
         assert done.returncode == 1
         assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_leaves_a_given_cluster_as_it_was(kafka: str, media: Path) -> None:
+    def topics() -> set[str]:
+        listed = AdminClient({"bootstrap.servers": kafka}).list_topics(timeout=10).topics
+        return {name for name in listed if name.startswith("demo-")}
+
+    done = run_shell("thumbnails demo photo.jpg --out sheet", media, {"KAFKA_BOOTSTRAP_SERVERS": kafka})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert topics() == set()
