@@ -8,8 +8,10 @@ from typing import NoReturn
 
 import pytest
 
+from service.kafka_topics import delete_topics
 from service.local_kafka.apache import ApacheKafka
 from service.local_kafka.base import NoKafkaError
+from service.settings import KafkaSettings
 from tests.services import kafka as kafka_service
 from tests.services import postgres as postgres_service
 from tests.services.postgres import NoPostgresError, SystemPostgres
@@ -62,8 +64,13 @@ def own_kafka() -> Iterator[ApacheKafka]:
 
 
 @pytest.fixture
-def topic_prefix() -> str:
-    return f"t-{uuid.uuid4().hex[:8]}."
+def topic_prefix() -> Iterator[str]:
+    """A prefix of one test's own; topics under it are removed from a cluster that is not ours."""
+    prefix = f"t-{uuid.uuid4().hex[:8]}."
+    yield prefix
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        delete_topics(KafkaSettings(kafka_bootstrap_servers=given, kafka_topic_prefix=prefix))
 
 
 @pytest.fixture(scope="session")
@@ -80,9 +87,11 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> str:
+def postgres_url(postgres_server: str) -> Iterator[str]:
     """An empty PostgreSQL database for one test."""
-    return postgres_service.new_database(postgres_server)
+    url = postgres_service.new_database(postgres_server)
+    yield url
+    postgres_service.drop_database(postgres_server, url)
 
 
 @pytest.fixture

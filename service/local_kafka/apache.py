@@ -1,5 +1,6 @@
 """Apache Kafka itself, one node in KRaft mode, from its jars: needs Java 17 and, for the first time, Maven."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,11 +14,30 @@ KAFKA_VERSION: Final = "4.3.1"
 _POM: Final = Path(__file__).with_name("pom.xml")
 _FETCH_TIMEOUT_S: Final = 600
 
+# What one node on a machine of developers needs, however it is started.
+SINGLE_NODE: Final = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "broker.session.timeout.ms": "3000",  # a killed broker's own successor waits for this
+    "broker.heartbeat.interval.ms": "500",
+    "group.min.session.timeout.ms": "2000",
+    "message.max.bytes": str(16 * 1024**2),
+}
+
 
 def jar_folder() -> Path:
-    """Where the jars are kept between runs."""
+    """Where the jars are kept between runs; another pom has another folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "thumbnail-pipeline" / f"kafka-{KAFKA_VERSION}"
+    made_from = hashlib.sha256(_POM.read_bytes()).hexdigest()[:8]
+    return cache / "thumbnail-pipeline" / f"kafka-{KAFKA_VERSION}-{made_from}"
 
 
 def can_run() -> bool:
@@ -33,20 +53,28 @@ def fetch_jars() -> Path:
     if shutil.which("mvn") is None:
         raise NoKafkaError("Apache Kafka's jars are fetched by Maven: install maven, or set KAFKA_BOOTSTRAP_SERVERS.")
     partial = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
-    goals = ["dependency:copy-dependencies", f"-DoutputDirectory={partial}", "-DincludeScope=runtime"]
-    fetched = subprocess.run(  # noqa: S603 - our own pom
-        ["mvn", "-q", "-B", "-f", str(_POM), *goals],  # noqa: S607 - by its name on PATH
-        capture_output=True,
-        text=True,
-        timeout=_FETCH_TIMEOUT_S,
-        check=False,
-    )
-    if fetched.returncode != 0 or not _is_complete(partial):
+    try:
+        _copy_dependencies(partial)
+        if not _is_complete(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    except OSError:
+        if not _is_complete(folder):  # it is there when somebody else was faster
+            raise
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise NoKafkaError(f"Maven could not fetch Apache Kafka: {(fetched.stdout + fetched.stderr)[-1000:]}")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
     return folder
+
+
+def _copy_dependencies(folder: Path) -> None:
+    goals = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
+    command = ["mvn", "-q", "-B", "-f", str(_POM), f"-Dkafka.version={KAFKA_VERSION}", *goals]
+    try:
+        fetched = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S, check=False)  # noqa: S603 - our own pom
+    except subprocess.TimeoutExpired as exc:
+        raise NoKafkaError(f"Maven did not fetch Apache Kafka within {_FETCH_TIMEOUT_S} s.") from exc
+    if fetched.returncode != 0 or not _is_complete(folder):
+        raise NoKafkaError(f"Maven could not fetch Apache Kafka: {(fetched.stdout + fetched.stderr)[-1000:]}")
 
 
 def _is_complete(folder: Path) -> bool:
@@ -59,6 +87,8 @@ class ApacheKafka(ProcessKafka):
     description = f"Apache Kafka {KAFKA_VERSION}"
 
     def __init__(self) -> None:
+        if shutil.which("java") is None:
+            raise NoKafkaError("Apache Kafka needs Java 17 or later: install a JRE, or set KAFKA_BOOTSTRAP_SERVERS.")
         jars = fetch_jars()
         super().__init__()
         self._classpath: Final = f"{jars}/*"
@@ -68,53 +98,26 @@ class ApacheKafka(ProcessKafka):
 
     def _settings(self) -> str:
         controller = free_port()
-        settings = {
-            "process.roles": "broker,controller",
-            "node.id": 1,
+        settings = SINGLE_NODE | {
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
-            "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "log.dirs": self.folder / "data",
-            "auto.create.topics.enable": "false",
-            "offsets.topic.replication.factor": 1,
-            "offsets.topic.num.partitions": 4,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
-            "group.initial.rebalance.delay.ms": 0,
-            "broker.session.timeout.ms": 3000,  # a killed broker's own successor waits for this
-            "broker.heartbeat.interval.ms": 500,
-            "group.min.session.timeout.ms": 2000,
-            "message.max.bytes": 16 * 1024**2,
+            "log.dirs": str(self.folder / "data"),
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
     def _format_storage(self) -> None:
-        cluster = uuid.uuid4().hex[:22]
-        done = subprocess.run(  # noqa: S603 - our own jars
-            [
-                *self._java(),
-                "kafka.tools.StorageTool",
-                "format",
-                "--standalone",
-                "-t",
-                cluster,
-                "-c",
-                str(self._properties),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", uuid.uuid4().hex[:22]]
+        command = [*self._java(), *tool, "-c", str(self._properties)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own jars
         if done.returncode != 0:
             self.stop()
             raise NoKafkaError(f"Apache Kafka's storage could not be formatted: {(done.stdout + done.stderr)[-1000:]}")
 
     def _java(self) -> list[str]:
         java = shutil.which("java") or "java"
-        return [java, "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", self._classpath]
+        options = ["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        return [java, *options, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", self._classpath]
 
     def _command(self) -> list[str]:
         return [*self._java(), "kafka.Kafka", str(self._properties)]

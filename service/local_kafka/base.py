@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -20,6 +22,8 @@ START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
 _FOLDER_PREFIX: Final = "thumbnails-kafka-"
 _PR_SET_PDEATHSIG: Final = 1
+_EPHEMERAL_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST_PORT: Final = 15_000
 
 
 class NoKafkaError(Exception):
@@ -68,7 +72,7 @@ class ProcessKafka(LocalKafka):
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self.bootstrap_servers):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                tail = (self.folder / "broker.log").read_text(errors="replace")[-2000:]
+                tail = _end_of_log(self.folder / "broker.log")
                 self.stop()
                 raise NoKafkaError(f"{self.description} did not start. Its log ends with:\n{tail}")
         return self.bootstrap_servers
@@ -86,22 +90,42 @@ class ProcessKafka(LocalKafka):
             process.kill()
             process.wait()
 
+    def restart(self) -> str:
+        """End the broker in good order and start it again, on the same port."""
+        self.stop_process()
+        return self.start()
+
     def stop(self) -> None:
         """As in the contract."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def _end_of_log(log: Path) -> str:
+    """The last lines, without the frames of stack traces."""
+    lines = log.read_text(errors="replace").splitlines()
+    return "\n".join([line for line in lines if not line.startswith("\tat ")][-12:])
+
+
 def owned_process(
-    command: list[str], log: Path, environment: dict[str, str], *, user: str | None = None
+    command: list[str],
+    log: Path,
+    environment: dict[str, str],
+    *,
+    user: str | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
-    """Start `command`; it dies with this process, and a terminal's Ctrl-C does not reach it."""
+    """Start `command`, as `user` with that user's group alone; a terminal's Ctrl-C does not reach it.
+
+    It gets `death_signal` when the thread that calls this ends: call it from the main thread.
+    """
     owner = os.getpid()
     libc = ctypes.CDLL(None) if hasattr(signal, "SIGRTMIN") else None
 
     def die_with_owner() -> None:
+        # After the change of user, which would clear it.
         if libc is not None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            libc.prctl(_PR_SET_PDEATHSIG, death_signal)
         if os.getppid() != owner:
             os._exit(1)
 
@@ -114,6 +138,8 @@ def owned_process(
             env=environment,
             start_new_session=True,
             user=user,
+            group=pwd.getpwnam(user).pw_gid if user else None,
+            extra_groups=[] if user else None,
             preexec_fn=die_with_owner,
         )
 
@@ -143,22 +169,38 @@ def answers(bootstrap_servers: str) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nothing listens on at this moment.
+
+    It lies below the ports that the kernel gives to outgoing connections: of those, one that belongs to a server which
+    is down for a moment can be taken by the very client that tries to reach it again.
+    """
+    for _ in range(100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", _any_port()))
+            return int(probe.getsockname()[1])
+    raise NoKafkaError("No free TCP port was found on 127.0.0.1.")
+
+
+def _any_port() -> int:
+    try:
+        first_ephemeral = int(_EPHEMERAL_PORTS.read_text().split()[0])
+    except OSError:
+        return 0  # not Linux: the kernel's choice
+    below = first_ephemeral - _LOWEST_PORT
+    return _LOWEST_PORT + secrets.randbelow(below) if below > 0 else 0
 
 
 def owned_folder(prefix: str) -> Path:
     """A new temporary folder that names its owner; those of owners that were killed are removed first."""
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         owner = folder.name.removeprefix(prefix).partition("-")[0]
-        if owner.isdigit() and not _is_running(int(owner)):
+        if owner.isdigit() and not is_running(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether there is a process with this id."""
     with suppress(PermissionError):
         try:
             os.kill(pid, 0)

