@@ -69,8 +69,8 @@ class TenantStorage:
         self.provider.delete_file(self._confined(key))
 
     def list_files(self, prefix: str) -> Iterator[str]:
-        """As StorageProvider's."""
-        return self.provider.list_files(self._confined(prefix))
+        """As StorageProvider's; `prefix` may also be the company's whole part."""
+        return self.provider.list_files(prefix if prefix == self.prefix else self._confined(prefix))
 
     def get_file_url(self, key: str) -> str:
         """As StorageProvider's."""

@@ -1,0 +1,130 @@
+"""Which keys are plain relative paths, and how thumbnails are named."""
+
+import posixpath
+import unicodedata
+
+import pytest
+
+from schemas.errors import ErrorCode, PermanentError
+from storage.keys import check_key, is_inside, is_key, is_partial, partial_name, thumbnail_key, thumbnails_prefix
+
+GOOD_KEYS = [
+    "acme/uploads/a.mp4",
+    "a",
+    "acme/.hidden",
+    "acme/...",
+    "acme/..a",
+    "acme/a b+c&d=e#f?g.mp4",
+    "acme/100%.mp4",
+    "acme/caf\u00e9.mp4",
+    "acme/cafe\u0301.mp4",
+    "acme/Part 1\u2026.mp4",
+    "acme/\u52d5\u753b\uff0emp4",
+    "acme/\u00bd.mp4",
+    "acme/\u06cc\u200c\u062e.mp4",
+    "acme/\U0001f468\u200d\U0001f469\u200d\U0001f467.mp4",
+    "acme/.mine.part",
+    "acme/" + "x" * 255,
+]
+BAD_KEYS = {
+    "nothing": "",
+    "absolute": "/etc/passwd",
+    "parent": "acme/../globex",
+    "this folder": "acme/./a",
+    "empty part": "acme//a",
+    "folder": "acme/",
+    "backslash": "acme\\a",
+    "NUL": "acme/a\0",
+    "newline": "acme/a\n",
+    "delete character": "acme/\x7f",
+    "C1 control": "acme/\x85",
+    "line separator": "acme/\u2028",
+    "right-to-left override": "acme/\u202egpj.exe",
+    "isolate": "acme/\u2067a",
+    "right-to-left mark": "acme/\u200fa",
+    "lone surrogate": "acme/\udcff",
+    "encoded slash": "acme%2Fa",
+    "encoded backslash": "acme%5ca",
+    "encoded dots": "acme/%2e%2E/a",
+    "encoded NUL": "acme/a%00.mp4",
+    "encoded twice": "acme/%252e%25252e/a",
+    "fullwidth slash": "acme\uff0fa",
+    "fullwidth backslash": "acme\uff3ca",
+    "fullwidth dots": "acme/\uff0e\uff0e/a",
+    "fullwidth percent": "acme/\uff052e\uff052e/a",
+    "small dots": "acme/\ufe52\ufe52/a",
+    "small backslash": "acme\ufe68a",
+    "division slash": "acme\u2215a",
+    "fraction slash": "acme\u2044a",
+    "big solidus": "acme\u29f8a",
+    "set minus": "acme\u2216a",
+    "one-dot leaders": "acme/\u2024\u2024/a",
+    "two-dot leader": "acme/\u2025/a",
+    "a dot and a leader": "acme/.\u2024/a",
+    "a letter with a slash in it": "acme/\u2100",
+    "dots with something invisible between": "acme/.\u200b./a",
+    "something invisible only": "acme/\u200b/a",
+    "part of 256 bytes": "acme/" + "x" * 256,
+    "part of 258 bytes in 86 characters": "acme/" + "\u4e16" * 86,
+    "1025 bytes": "/".join(["y" * 204] * 4 + ["y" * 205]),
+    "2000 characters": "a/" * 999 + "aa",
+    "unfinished upload": "acme/" + partial_name("a.webp"),
+    "folder called like an unfinished upload": f"acme/{partial_name('a')}/b",
+}
+
+
+@pytest.mark.parametrize("key", GOOD_KEYS, ids=[ascii(key)[:30] for key in GOOD_KEYS])
+def test_a_plain_relative_path_is_taken_as_it_is(key: str) -> None:
+    assert check_key(key) == key
+    assert is_key(key)
+
+
+@pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS)
+def test_anything_else_is_refused_for_good(key: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        check_key(key)
+    assert caught.value.code is ErrorCode.STORAGE_BAD_KEY
+    assert not is_key(key)
+
+
+def test_the_message_is_one_printable_line_that_utf8_can_write() -> None:
+    for key in BAD_KEYS.values():
+        with pytest.raises(PermanentError) as caught:
+            check_key(key)
+        assert caught.value.message.isprintable()
+        assert len(caught.value.message.encode()) < 1024
+
+
+def test_no_single_character_makes_a_way_out_of_a_folder() -> None:
+    """Every character that Unicode folds into others: refused, or harmless to whoever folds what we let pass."""
+    folding = [char for char in map(chr, range(0x110000)) if unicodedata.normalize("NFKC", char) != char]
+    keys = [f"acme/{char}{char}/a" for char in folding]
+    passed = [unicodedata.normalize("NFKC", key) for key in keys if is_key(key)]
+    assert 4000 < len(passed) < len(keys)
+    for read in passed:
+        assert (posixpath.normpath(read), read.count("/"), "\\" in read) == (read, 2, False), ascii(read)
+
+
+def test_whole_parts_decide_what_is_inside() -> None:
+    assert is_inside("acme/x", "acme")
+    assert not is_inside("acme-2/x", "acme")
+    assert not is_inside("acme", "acme")
+    assert not is_inside("x/acme/y", "acme")
+
+
+def test_a_thumbnail_is_named_by_tenant_media_version_and_rendition() -> None:
+    folder = thumbnails_prefix("acme", "ar_content", 9)
+    assert thumbnail_key(folder, "v1", "small", "webp") == "acme/thumbnails/ar_content/9/v1/small.webp"
+
+
+@pytest.mark.parametrize("name", ["a.webp", "x" * 255, "\u4e16" * 85, "a" + "\U0001f468" * 63, ".a.part"])
+def test_the_name_of_an_unfinished_upload_is_known_and_fits(name: str) -> None:
+    partial = partial_name(name)
+    assert is_partial(partial)
+    assert len(partial.encode()) <= 255
+    assert partial != partial_name(name)
+
+
+@pytest.mark.parametrize("name", [".mine.part", "a.part", ".a.12345678.part", "a.0123456789abcdef.part", ".part"])
+def test_a_tenants_own_name_is_not_taken_for_an_unfinished_upload(name: str) -> None:
+    assert not is_partial(name)
