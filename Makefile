@@ -1,6 +1,7 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check bench up down lock clean
+PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FILES ?=
@@ -10,7 +11,8 @@ help: ## Show what can be done here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/installed: requirements-dev.lock pyproject.toml
-	python3 -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
@@ -33,7 +35,7 @@ check: install ## Lint, types, imports, compose file, lock files, generated docu
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python -m service.documents --check
-	@! grep -nE 'https?://' requirements.lock requirements-dev.lock
+	$(BIN)/python -m tests.services.lock_files
 	@test "$$(wc -l < README.md)" -le 120
 
 bench: install ## Compare a worker's slots with bare processes, side by side
@@ -47,6 +49,7 @@ down: ## Stop the containers and keep their data
 	docker compose down
 
 lock: ## Make both lock files anew from pyproject.toml (needs uv)
+	@command -v uv >/dev/null || { echo "uv makes the lock files: pip install uv"; exit 1; }
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
 

@@ -78,7 +78,15 @@ def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, wait_for: str) -> N
     before = leftovers()
     command = [sys.executable, "-m", "service", "demo", "--out", str(tmp_path / "sheet")]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    demo = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        # A shell starts what it puts in the background with SIGINT ignored, and the tests may run there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert demo.stdout is not None
     with demo.stdout:
         for line in demo.stdout:
