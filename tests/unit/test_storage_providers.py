@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
+from storage.base import StoredObject
 from storage.keys import partial_name
 from storage.local import LocalStorageProvider
-from storage.local_files import translate
+from storage.local_files import FOLDER_FLAGS, new_file, translate
 from storage.memory import MemoryStorageProvider
 
 TYPE = "image/webp"
@@ -121,6 +122,37 @@ def test_deleting_again_prunes_what_an_interrupted_deletion_left(root: Path, pro
     (root / "acme" / "x").mkdir()
     provider.delete_file("acme/x/y/z")
     assert [path.name for path in (root / "acme").iterdir()] == ["a"]
+
+
+def test_an_upload_whose_folder_always_vanishes_gives_up_for_now(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root.mkdir()
+    monkeypatch.setattr(os, "mkdir", lambda *_arguments, **_named: None)
+    with pytest.raises(TransientError) as caught:
+        LocalStorageProvider(root, "http://x").upload_file("acme/a", b"x", content_type=TYPE)
+    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+
+
+def test_a_file_for_a_folder_that_was_removed_while_open_is_absence(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    folder = os.open(tmp_path / "gone", FOLDER_FLAGS)
+    try:
+        (tmp_path / "gone").rmdir()
+        with pytest.raises(FileNotFoundError), new_file(folder, partial_name("a")):
+            pass
+    finally:
+        os.close(folder)
+
+
+def test_a_check_notices_a_store_that_gives_back_something_else() -> None:
+    class Forgetful(MemoryStorageProvider):
+        def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
+            return super().upload_file(key, content[:-1], content_type=content_type)
+
+    memory = Forgetful()
+    with pytest.raises(TransientError) as caught:
+        memory.check()
+    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+    assert memory.objects == {}
 
 
 @pytest.mark.parametrize(
