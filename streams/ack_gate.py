@@ -31,7 +31,8 @@ class AckGate(Generic[TEvent]):
     """Holds events in the order in which they were taken, one queue a (topic-partition, generation).
 
     A generation is one assignment of partitions. Results of an earlier generation are never acknowledged: another
-    consumer may have been given the partition and its own, earlier position. Not thread-safe: one event loop owns it.
+    consumer may have been given the partition and its own, earlier position. `forget` is told of each event that will
+    never be acknowledged, so that nobody waits for it. Not thread-safe: one event loop owns it.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class AckGate(Generic[TEvent]):
         ack: Callable[[TEvent], Awaitable[object]],
         current_generation: Callable[[], int],
         *,
+        forget: Callable[[TEvent], object] = lambda _event: None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._ack: Final = ack
         self._current_generation: Final = current_generation
+        self._forget: Final = forget
         self._clock: Final = clock
         self._queues: dict[tuple[Any, int], deque[Entry[TEvent]]] = {}
         self._in_flight: set[Entry[TEvent]] = set()
@@ -88,8 +91,9 @@ class AckGate(Generic[TEvent]):
             self._drop(queue_key)
 
     def _drop(self, queue_key: tuple[Any, int]) -> None:
-        # Faust's consumer waits for messages that are still referenced, so each reference must go.
         for entry in self._queues.pop(queue_key, ()):
+            if entry.event is not None:
+                self._forget(entry.event)
             entry.event = None
 
     @property

@@ -77,7 +77,9 @@ class Worker:
         self.app.agent(channel, name=f"worker.{name}", concurrency=1)(consume)
 
     async def _consume(self, stream: StreamT[Any]) -> None:
-        gate: AckGate[EventT[Any]] = AckGate(stream.ack, lambda: self.app.consumer_generation_id)
+        gate: AckGate[EventT[Any]] = AckGate(
+            stream.ack, lambda: self.app.consumer_generation_id, forget=_stop_waiting_for
+        )
         self._gates.append(gate)
         events: AsyncIterator[EventT[Any]] = aiter(cast(AsyncIterator[EventT[Any]], stream.events()))
         while True:
@@ -158,6 +160,15 @@ def run_worker(worker: Worker, loop: asyncio.AbstractEventLoop) -> int:
         runner.execute_from_commandline()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
+
+
+def _stop_waiting_for(event: EventT[Any]) -> None:
+    """Let Faust's consumer not wait for an event that is redelivered: it would hold up every rebalance and the stop.
+
+    It waits for each message that it has handed out until it is marked, or garbage; but the stream itself holds on to
+    the last one. The mark alone moves no offset: those are kept by the consumer's own ack(), which is not called.
+    """
+    event.message.acked = True
 
 
 def _inbound(message: Any) -> InboundRecord:

@@ -17,6 +17,7 @@ from tests.system.supervisor import Role, Supervisor, children_of, kill_quietly,
 UPLOADS = 300
 SIGNALS = 18
 SETTLE_TIMEOUT_S = 150.0
+HIT_TIMEOUT_S = 30.0
 
 
 def run_cli(environment: dict[str, str], *arguments: str) -> None:
@@ -103,11 +104,17 @@ def _publish_and_kill(platform: Platform, supervisor: Supervisor, uploads: list[
         while time.monotonic() < pause_until:
             supervisor.restart_ended()
             time.sleep(0.05)
-        sent += _hit(supervisor, number, generator)
+        deadline = time.monotonic() + HIT_TIMEOUT_S
+        while not _hit(supervisor, number, generator):  # on a slow machine there may be nobody to hit yet
+            assert time.monotonic() < deadline, "there is no process to hit"
+            supervisor.restart_ended()
+            time.sleep(0.1)
+        sent += 1
     return sent
 
 
 def _hit(supervisor: Supervisor, number: int, generator: random.Random) -> bool:
+    """Send one signal to a living process: whether there was one to get it."""
     role: Role
     if number % 3 == 2:
         role = generator.choice(supervisor.of("worker"))
@@ -116,7 +123,8 @@ def _hit(supervisor: Supervisor, number: int, generator: random.Random) -> bool:
         victims = jobs or slots
         return bool(victims) and kill_quietly(generator.choice(victims))
     role = generator.choice(supervisor.of("worker") if number % 3 == 0 else supervisor.of("persist"))
-    return kill_quietly(role.process.pid, generator.choice([signal.SIGKILL, signal.SIGTERM]))
+    alive = role.process.poll() is None
+    return alive and kill_quietly(role.process.pid, generator.choice([signal.SIGKILL, signal.SIGTERM]))
 
 
 def _wait_until_settled(platform: Platform, supervisor: Supervisor) -> float:

@@ -33,7 +33,13 @@ class Gate:
         self.acked: list[tuple[int, int]] = []
         self.generation = 1
         self.now = 0.0
-        self.gate: AckGate[Event] = AckGate(self._ack, lambda: self.generation, clock=lambda: self.now)
+        self.forgotten: list[int] = []
+        self.gate: AckGate[Event] = AckGate(
+            self._ack,
+            lambda: self.generation,
+            forget=lambda event: self.forgotten.append(event.message.offset),
+            clock=lambda: self.now,
+        )
 
     async def _ack(self, event: Event) -> None:
         await asyncio.sleep(0)
@@ -73,7 +79,7 @@ def test_a_late_result_of_an_earlier_generation_is_never_acknowledged() -> None:
         gate.generation = 2
         new = gate.gate.enter(an_event(3, generation=2))
         assert await gate.gate.finish(old) == 0
-        assert gate.acked == []
+        assert (gate.acked, gate.forgotten) == ([], [3])
         await gate.gate.finish(new)
         assert gate.acked == [(0, 3)]
 
@@ -87,6 +93,7 @@ def test_revoked_partitions_are_forgotten_and_their_events_let_go() -> None:
         gate.gate.drop_revoked({("uploads", 1)})
         assert await gate.gate.finish(dropped) == 0
         assert dropped.event is None
+        assert gate.forgotten == [0]
         assert await gate.gate.finish(kept) == 1
         assert gate.gate.in_flight == 0
 
