@@ -121,10 +121,17 @@ class Worker:
         await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(sent)), SEND_TIMEOUT_S)
 
 
+class App(faust.App):
+    """Faust's app, less the folders that it would make for tables: we keep none, and the working folder may be read-only."""
+
+    def _create_directories(self) -> None:
+        """Make nothing."""
+
+
 def build_app(options: WorkerOptions) -> faust.App:
     """A Faust app with the settings that lost no event in the chaos trials; it connects when it is started."""
     per_poll = max(2, 2 * options.concurrency)
-    return faust.App(
+    return App(
         options.group,
         broker=[f"kafka://{server}" for server in options.bootstrap_servers.split(",")],
         version=1,  # never raised: it renames the consumer group

@@ -97,3 +97,4 @@ def a_stack(kafka: str, database_url: str, prefix: str, folder: Path, **changes:
         codes = supervisor.stop()
         platform.close()
     assert codes == dict.fromkeys(codes, 0)
+    assert list(Path.cwd().glob(f"{prefix}thumbnails-data*")) == [], "a role left something in its working folder"

@@ -59,6 +59,8 @@ def test_no_upload_is_lost_when_processes_are_killed(
         starts = {role.log.stem: role.starts for role in supervisor.roles}
     finally:
         codes = supervisor.stop()
+        problems = platform.problems()
+        platform.close()
 
     done = collections.Counter(
         json.loads(record.value())["upload_event_id"] for record in platform.read_topic("thumbnail.ready")
@@ -69,13 +71,12 @@ def test_no_upload_is_lost_when_processes_are_killed(
     )
     print(f"\n{figures}")  # noqa: T201 - the figures of the run are what one wants to see of it
     assert sent >= 15
-    assert platform.problems() == []
+    assert problems == []
     assert codes == dict.fromkeys(codes, 0)
     assert no_decoder_is_orphaned()
     assert {record.key().decode() for record in platform.read_topic("thumbnail.dlq")} == {
         upload.record_key for upload in uploads if not upload.sound
     }
-    platform.close()
 
 
 def _make_uploads(platform: Platform) -> list[Upload]:
