@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 from urllib3.util.ssl_ import create_urllib3_context
 
 from schemas.errors import ErrorCode, PermanentError
+from storage.exchange_watch import WATCH
 
 MAX_ADDRESSES: Final = 3
 """Of one host, that are tried one after another: each may cost a whole connect timeout."""
@@ -28,6 +29,15 @@ class EndpointRefusedError(PermanentError):
 
     def __init__(self, message: str) -> None:
         super().__init__(ErrorCode.STORAGE_DENIED, message)
+
+
+@dataclass(frozen=True)
+class HttpLimits:
+    """Of one connection's HTTP client. The read timeout is between two bytes; storage.exchange_watch bounds the whole."""
+
+    max_connections: int = 10
+    connect_timeout_s: float = 3.0
+    read_timeout_s: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -93,10 +103,14 @@ def _guarded(base: Any, policy: EndpointPolicy) -> type[HTTPConnection | HTTPSCo
     """A connection that resolves its host itself, and connects to an address that it has judged.
 
     Nothing is resolved again in between, so a name cannot change its meaning (DNS rebinding), and a redirect is
-    connected to by such a connection, too.
+    connected to by such a connection, too. An exchange that lasts too long is ended: see storage.exchange_watch.
     """
 
     class Guarded(base):  # type: ignore[misc]  # the base is chosen when running
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            WATCH.begin(cast(HTTPConnection, self))
+            super().request(*args, **kwargs)
+
         def _new_conn(self) -> socket.socket:
             connection = cast(HTTPConnection, self)
             name = connection._dns_host  # noqa: SLF001 - where urllib3 itself keeps what is to be resolved

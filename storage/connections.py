@@ -1,0 +1,40 @@
+"""Storage connections as the platform's rows describe them, before anything is built from them."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.errors import ErrorCode, PermanentError
+
+
+class ProviderConfigurationError(PermanentError):
+    """The connection's row cannot work as it is: the caller falls back, and a person mends the row."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorCode.STORAGE_DENIED, message)
+
+
+@dataclass(frozen=True)
+class StorageConnection:
+    """A row of storage_connections. `credentials` is the column's JSON text, encrypted or not; never part of a repr."""
+
+    id: int
+    name: str
+    provider: str
+    credentials: str = field(default="{}", repr=False)
+    base_path: str = ""
+    is_active: bool = True
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with whatever a provider is built from, so that an edited row gets a new one. Tells no secret."""
+        state = f"{self.provider}\0{self.credentials}\0{self.base_path}"
+        return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class LocalStorageSettings:
+    """Where this host keeps objects, and under which URL they are served."""
+
+    root: Path
+    base_url: str

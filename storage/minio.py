@@ -1,0 +1,160 @@
+"""Objects in any S3: Amazon's, MinIO, and what else speaks its protocol."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from botocore.exceptions import ClientError
+
+from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
+from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.credentials import MinioCredentials
+from storage.host_files import whole_or_absent
+from storage.keys import check_key, is_key, join_key
+from storage.minio_client import make_client
+from storage.minio_errors import translated, unavailable
+from storage.minio_reader import MinioReader, etag_of
+from storage.outbound import EndpointPolicy, HttpLimits
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import PutObjectOutputTypeDef
+
+_COPY_BYTES: Final = 4 * 1024**2
+_PUT_TRIES: Final = 3
+
+
+class MinioStorageProvider(StorageProvider):
+    """Keys are object names below `base_path` in one bucket. A put is atomic in S3; its checksum travels with it."""
+
+    def __init__(
+        self,
+        credentials: MinioCredentials,
+        *,
+        base_path: str = "",
+        policy: EndpointPolicy,
+        limits: HttpLimits | None = None,
+    ) -> None:
+        """Connects at the first use. Raises PermanentError for an endpoint or a base path that is not allowed."""
+        self._bucket: Final = credentials.bucket
+        self._base_path: Final = check_key(base_path) if base_path else ""
+        self._client: Final = make_client(credentials, policy, limits or HttpLimits())
+        self._url: Final = _base_url(credentials, self._client.meta.endpoint_url)
+        self._extra: Final[dict[str, Any]] = _encryption(credentials)
+
+    @property
+    def name(self) -> str:
+        """As in the contract."""
+        return "minio"
+
+    def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
+        """One put, with the SHA-256 that the server compares; confirmed by the first proof that the server gives.
+
+        That is its own SHA-256, or an ETag that is the content's MD5, or the object read back.
+        """
+        object_key, digest = self._object_key(key), hashlib.sha256(content)
+        checksum = base64.b64encode(digest.digest()).decode()
+        with translated(key):
+            answer = self._put(Key=object_key, Body=content, ContentType=content_type, ChecksumSHA256=checksum)
+        if answer.get("ChecksumSHA256") != checksum and not self._is_there(object_key, content, answer.get("ETag", "")):
+            with suppress(ThumbnailError):  # the error below tells more
+                self.delete_file(key)
+            raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The S3 storage did not keep what was sent as {key!r}.")
+        return StoredObject(key, len(content), digest.hexdigest(), etag_of(answer))
+
+    def _put(self, **request: Any) -> "PutObjectOutputTypeDef":
+        """Put, and again where access is denied: MinIO says so, too, when a deletion prunes the folder meanwhile."""
+        for _ in range(_PUT_TRIES - 1):
+            try:
+                return self._client.put_object(Bucket=self._bucket, **request, **self._extra)
+            except ClientError as exc:
+                if exc.response.get("Error", {}).get("Code") != "AccessDenied":
+                    raise
+        return self._client.put_object(Bucket=self._bucket, **request, **self._extra)
+
+    def _is_there(self, object_key: str, content: bytes, etag: str) -> bool:
+        if etag.strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest():
+            return True
+        with MinioReader(self._client, self._bucket, object_key, object_key) as found:
+            return found.size == len(content) and found.read_at(0, found.size) == content
+
+    def download_file(self, key: str, path: Path) -> None:
+        """Ranges of one version, to a temporary name beside `path`."""
+        with self.open_source(key) as source, whole_or_absent(path) as file:
+            for offset in range(0, source.size, _COPY_BYTES):
+                file.write(source.read_at(offset, _COPY_BYTES))
+
+    def open_source(self, key: str) -> SourceReader:
+        """One request, which brings the object's beginning, too."""
+        return MinioReader(self._client, self._bucket, self._object_key(key), key)
+
+    def file_exists(self, key: str) -> bool:
+        """By asking for the first byte: a HEAD cannot tell a missing bucket from a missing object."""
+        object_key = self._object_key(key)
+        try:
+            with translated(key):
+                answer = self._client.get_object(Bucket=self._bucket, Key=object_key, Range="bytes=0-0")
+                answer["Body"].close()
+                etag_of(answer)
+        except ObjectNotFoundError:
+            return False
+        except TransientError as exc:
+            if _is_empty(exc.__cause__):
+                return True
+            raise
+        return True
+
+    def delete_file(self, key: str) -> None:
+        """As in the contract: S3 itself takes the deletion of what is absent for done."""
+        object_key = self._object_key(key)
+        with suppress(ObjectNotFoundError), translated(key):
+            answer = self._client.delete_object(Bucket=self._bucket, Key=object_key)
+            if "html" in answer["ResponseMetadata"]["HTTPHeaders"].get("content-type", ""):
+                raise unavailable("The S3 storage's endpoint answered with something that is not S3.")
+
+    def list_files(self, prefix: str) -> Iterator[str]:
+        """Page by page, while it is asked for more."""
+        folder = f"{self._object_key(prefix)}/"
+        base = f"{self._base_path}/" if self._base_path else ""
+        with translated(prefix):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder):
+                for found in page.get("Contents", ()):
+                    key = found["Key"].removeprefix(base)
+                    if is_key(key):
+                        yield key
+
+    def get_file_url(self, key: str) -> str:
+        """Below `public_base_url`, else the object's own address, which is readable where the bucket's policy says so."""
+        return f"{self._url}/{quote(self._object_key(key))}"
+
+    def close(self) -> None:
+        """Close the connection pool."""
+        self._client.close()
+
+    def _object_key(self, key: str) -> str:
+        return join_key(self._base_path, check_key(key))
+
+
+def _base_url(credentials: MinioCredentials, endpoint_url: str) -> str:
+    if credentials.public_base_url:
+        return credentials.public_base_url.rstrip("/")
+    if credentials.endpoint_url is not None and credentials.addressing != "virtual":
+        return f"{endpoint_url.rstrip('/')}/{credentials.bucket}"
+    scheme, _, host = endpoint_url.rstrip("/").partition("://")
+    return f"{scheme}://{credentials.bucket}.{host}"
+
+
+def _encryption(credentials: MinioCredentials) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    if credentials.sse is not None:
+        extra["ServerSideEncryption"] = credentials.sse
+    if credentials.sse_kms_key_id is not None:
+        extra["SSEKMSKeyId"] = credentials.sse_kms_key_id
+    return extra
+
+
+def _is_empty(exc: BaseException | None) -> bool:
+    return isinstance(exc, ClientError) and exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 416

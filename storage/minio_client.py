@@ -1,0 +1,84 @@
+"""Makes boto3's S3 client: of what the connection's row says alone, guarded, and without retries of its own."""
+
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import botocore.session
+from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
+from botocore.config import Config
+from botocore.httpsession import URLLib3Session
+
+from storage.credentials import MinioCredentials
+from storage.minio_errors import translated
+from storage.outbound import EndpointPolicy, HttpLimits, guarded_pools, tls_context
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_NOT_FROM_OUTSIDE: Final = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, "/dev/null", None),
+    "credentials_file": (None, None, "/dev/null", None),
+}
+"""The host's own AWS configuration is the operator's, and no part of a tenant's connection."""
+_BUILDING: Final = Lock()
+"""A botocore session makes one client at a time."""
+
+
+class _GuardedSession(URLLib3Session):
+    def __init__(self, policy: EndpointPolicy, limits: HttpLimits, ca_pem: str | None) -> None:
+        self._tls: Final = tls_context(ca_pem)
+        super().__init__(
+            verify=True,
+            proxies={},
+            timeout=(limits.connect_timeout_s, limits.read_timeout_s),  # type: ignore[arg-type]  # its stub forgets tuples
+            max_pool_connections=limits.max_connections,
+        )
+        manager: Any = self._manager  # type: ignore[attr-defined]  # not in its stub
+        manager.pool_classes_by_scheme = guarded_pools(policy, AWSHTTPConnectionPool, AWSHTTPSConnectionPool)
+
+    def _get_ssl_context(self) -> Any:
+        return self._tls
+
+    def _get_pool_manager_kwargs(self, **extra_kwargs: Any) -> dict[str, Any]:
+        # A full pool makes its users wait; botocore's own would open ever more connections.
+        return {**super()._get_pool_manager_kwargs(**extra_kwargs), "block": True}  # type: ignore[misc]  # not in its stub
+
+
+def make_client(credentials: MinioCredentials, policy: EndpointPolicy, limits: HttpLimits) -> "S3Client":
+    """A client for one connection; it connects at its first use.
+
+    Raises PermanentError storage.denied for an endpoint that the policy refuses, and for what no client can be made of.
+    """
+    endpoint_url = credentials.endpoint_url
+    if endpoint_url is not None:
+        policy.check_url(endpoint_url)
+    is_path_style = credentials.addressing == "path" or (credentials.addressing == "auto" and endpoint_url is not None)
+    config = Config(
+        signature_version="s3v4",
+        proxies={},
+        retries={"mode": "standard", "total_max_attempts": 1},  # one place decides about retries, and it is not here
+        s3={"addressing_style": "path" if is_path_style else "virtual"},
+        request_checksum_calculation="when_required",  # we send the stronger SHA-256 ourselves
+        response_checksum_validation="when_required",
+    )
+    token = credentials.session_token
+    with translated("(the connection)"), _BUILDING:
+        client = _session().create_client(
+            "s3",
+            region_name=credentials.region,
+            endpoint_url=endpoint_url,
+            aws_access_key_id=credentials.access_key.get_secret_value(),
+            aws_secret_access_key=credentials.secret_key.get_secret_value(),
+            aws_session_token=token.get_secret_value() if token else None,
+            config=config,
+        )
+    guarded = _GuardedSession(policy, limits, credentials.ca_pem)
+    client._endpoint.http_session = guarded  # type: ignore[attr-defined]  # noqa: SLF001 - botocore has no public place for it
+    return cast("S3Client", client)
+
+
+@cache
+def _session() -> botocore.session.Session:
+    return botocore.session.Session(session_vars=_NOT_FROM_OUTSIDE)

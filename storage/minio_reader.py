@@ -1,0 +1,138 @@
+"""Ranged reads of one version of an S3 object: the first request opens it and brings its beginning, too."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from schemas.errors import ErrorCode, PermanentError, TransientError
+from storage.base import SourceReader, span
+from storage.minio_errors import translated, unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+FIRST_READ_BYTES: Final = 256 * 1024
+"""Read while opening: every decoder begins at the beginning, so this saves a request."""
+MAX_SKIPPED_BYTES: Final = 64 * 1024**2
+"""How far into an object a server that ignores Range is read along, to come to what is asked for."""
+_SKIP_BYTES: Final = 1 << 20
+
+
+class MinioReader(SourceReader):
+    """Pinned to an ETag: each read is conditional on it, and its answer is compared with it."""
+
+    def __init__(self, client: "S3Client", bucket: str, object_key: str, key: str) -> None:
+        """`key` is the caller's name of `object_key`. Raises as StorageProvider.open_source does."""
+        self._client: Final = client
+        self._bucket: Final = bucket
+        self._object_key: Final = object_key
+        self._key: Final = key
+        with translated(key):
+            self._size, self._version, self._head = self._open()
+
+    def _open(self) -> tuple[int, str, bytes]:
+        try:
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=self._object_key, Range=f"bytes=0-{FIRST_READ_BYTES - 1}"
+            )
+        except ClientError as exc:
+            if exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 416:
+                raise
+            return self._open_empty()
+        with _closing(answer):
+            size = _total(answer)
+            return size, etag_of(answer), _read(answer["Body"], min(size, FIRST_READ_BYTES))
+
+    def _open_empty(self) -> tuple[int, str, bytes]:
+        """An empty object has no first byte, so the range is refused."""
+        found = self._client.head_object(Bucket=self._bucket, Key=self._object_key)
+        if found["ContentLength"]:
+            raise TransientError(ErrorCode.SOURCE_UNREADABLE, f"The object {self._key!r} changes while it is opened.")
+        return 0, etag_of(found), b""
+
+    @property
+    def size(self) -> int:
+        """As in the contract."""
+        return self._size
+
+    @property
+    def version(self) -> str:
+        """The ETag."""
+        return self._version
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """As in the contract; what came with the opening is not asked for again."""
+        length = span(offset, length, self._size)
+        if not length or offset + length <= len(self._head):
+            return self._head[offset : offset + length]
+        with translated(self._key):
+            answer = self._client.get_object(
+                Bucket=self._bucket,
+                Key=self._object_key,
+                Range=f"bytes={offset}-{offset + length - 1}",
+                IfMatch=f'"{self._version}"',
+            )
+            with _closing(answer):
+                if etag_of(answer) != self._version or _total(answer) != self._size:
+                    raise TransientError(
+                        ErrorCode.SOURCE_UNREADABLE, f"The object {self._key!r} was replaced while it was being read."
+                    )
+                self._skip_to(offset, length, answer)
+                return _read(answer["Body"], length)
+
+    def _skip_to(self, offset: int, length: int, answer: "GetObjectOutputTypeDef") -> None:
+        """Bring the body to `offset`, where the server gives the whole object whatever range is asked for."""
+        found = answer.get("ContentRange")
+        if found:
+            if found != f"bytes {offset}-{offset + length - 1}/{self._size}":
+                raise unavailable("The S3 storage answered with another range than was asked for.")
+            return
+        if offset > MAX_SKIPPED_BYTES:
+            raise PermanentError(
+                ErrorCode.SOURCE_UNREADABLE, "The S3 storage ignores ranges, and the object is too long to read whole."
+            )
+        for start in range(0, offset, _SKIP_BYTES):
+            _read(answer["Body"], min(_SKIP_BYTES, offset - start))
+
+    def close(self) -> None:
+        """Let go of the object's beginning; connections belong to the client."""
+        self._head = b""
+
+
+def etag_of(answer: Any) -> str:
+    """The answer's ETag without its quotes. Raises TransientError for an answer without one: S3 always has it."""
+    etag = str(answer.get("ETag", "")).strip('"')
+    if not etag:
+        raise unavailable("The S3 storage's endpoint answered with something that is not S3.")
+    return etag
+
+
+class _closing:  # noqa: N801 - used as contextlib.closing is
+    """Closes the body of an answer that was not read to its end; the connection of one that was is used again."""
+
+    def __init__(self, answer: "GetObjectOutputTypeDef") -> None:
+        self._body: Final = answer["Body"]
+
+    def __enter__(self) -> None:
+        """Nothing is to be begun."""
+
+    def __exit__(self, *_: object) -> None:
+        self._body.close()
+
+
+def _total(answer: "GetObjectOutputTypeDef") -> int:
+    total = answer.get("ContentRange", "").rpartition("/")[2]
+    if total.isdecimal():
+        return int(total)
+    length: int | None = answer.get("ContentLength")
+    if length is not None and not total:
+        return length  # the whole object: Range was ignored
+    raise unavailable("The S3 storage does not say how long the object is.")
+
+
+def _read(body: Any, length: int) -> bytes:
+    data: bytes = body.read(length) if length else b""
+    if len(data) != length:
+        raise unavailable(f"The S3 storage's answer ended after {len(data)} of {length} bytes.")
+    return data
