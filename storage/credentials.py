@@ -62,8 +62,8 @@ def parse_credentials(model: type[Model], found: Mapping[str, Any]) -> Model:
         return model.model_validate(found)
     except ValidationError as exc:
         problems = [_problem(error["type"], [str(part) for part in error["loc"]]) for error in exc.errors()]
-        # The cause is left out: pydantic's own error keeps the values.
-        raise ProviderConfigurationError(f"The credentials {', and '.join(problems)}.") from None
+    # Out here, so that neither cause nor context is there: pydantic's own error keeps the values.
+    raise ProviderConfigurationError(f"The credentials {', and '.join(problems)}.")
 
 
 def _problem(kind: str, path: Sequence[str]) -> str:
@@ -101,11 +101,8 @@ class CredentialsCipher:
 
     def decrypt(self, stored: str) -> dict[str, Any]:
         """The credentials in the column's text. Raises ProviderConfigurationError without a word of them."""
-        try:
-            found = json.loads(stored or "{}")
-            found = json.loads(found) if isinstance(found, str) else found  # a JSON column that was filled with text
-        except ValueError:
-            raise ProviderConfigurationError("The credentials are not JSON.") from None
+        found = _read_json(stored or "{}")
+        found = _read_json(found) if isinstance(found, str) else found  # a JSON column that was filled with text
         if found is None:
             return {}
         if not isinstance(found, dict):
@@ -117,9 +114,10 @@ class CredentialsCipher:
         if self._fernet is None:
             raise ProviderConfigurationError("The credentials are encrypted, but STORAGE_CREDENTIALS_KEY is not set.")
         try:
-            found = json.loads(self._fernet.decrypt(str(token).encode()))
-        except (InvalidToken, ValueError):
+            text = self._fernet.decrypt(str(token).encode())
+        except InvalidToken:
             raise ProviderConfigurationError("No key in STORAGE_CREDENTIALS_KEY decrypts the credentials.") from None
+        found = _read_json(text)
         if not isinstance(found, dict):
             raise ProviderConfigurationError("The credentials are not a JSON object.")
         return found
@@ -131,6 +129,15 @@ class CredentialsCipher:
                 "STORAGE_CREDENTIALS_KEY is not set; `thumbnails credentials key` makes a key for it."
             )
         return {ENCRYPTED: self._fernet.encrypt(json.dumps(credentials, ensure_ascii=False).encode()).decode()}
+
+
+def _read_json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    # Out here, so that neither cause nor context is there: the decoder's own error keeps the text.
+    raise ProviderConfigurationError("The credentials are not JSON.")
 
 
 def is_encrypted(stored: str) -> bool:

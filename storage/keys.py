@@ -82,11 +82,14 @@ def _keeps_its_parts(key: str) -> bool:
     )
 
 
-def partial_name(name: str) -> str:
-    """A new hidden name for the unfinished upload of `name`, beside it and no longer than a file system takes."""
+def partial_name(name: str, token: str | None = None) -> str:
+    """A hidden name for the unfinished upload of `name`, beside it and no longer than a file system takes.
+
+    A new one, or always the same for a `token` of 16 hexadecimal digits.
+    """
     # The dots, the digits and the ending are 23 bytes; a character that the cut splits is left out.
     kept = name.encode()[: MAX_PART_BYTES - 23].decode(errors="ignore")
-    return f".{kept}.{secrets.token_hex(8)}.part"
+    return f".{kept}.{token or secrets.token_hex(8)}.part"
 
 
 def is_partial(name: str) -> bool:

@@ -3,33 +3,38 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
-from typing import Final, Literal, Protocol
+from types import TracebackType
+from typing import Final, Literal, Protocol, Self
+
+import structlog
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
-from storage.factory import (
-    LocalStorageSettings,
-    ProviderConfigurationError,
-    StorageConnection,
-    get_provider,
-    provider_label,
-)
+from storage.connections import ProviderConfigurationError, StorageConnection
+from storage.factory import ProviderSettings, get_provider, provider_label
 from storage.keys import check_key, is_inside
+from storage.provider_cache import ProviderCache
+
+log = structlog.get_logger(__name__)
 
 FallbackPolicy = Literal["local", "never"]
 
 
 @dataclass(frozen=True)
 class Company:
-    """A row of companies with its storage connection."""
+    """A row of companies with its storage connection.
+
+    `is_connection_missing`: the row names a connection that is not there any more.
+    """
 
     id: int
     slug: str
     is_active: bool
     storage_path: str
     connection: StorageConnection | None
+    is_connection_missing: bool = False
 
 
 class CompanyDirectory(Protocol):
@@ -44,6 +49,7 @@ class TenantStorage:
     """A provider, confined to one company's prefix: every key outside of it is refused with storage.bad_key.
 
     `fallback_reason` says why this is not the company's own storage, whose provider is `wanted_provider`.
+    Close it, or use it in a `with`: the provider may be closed after that.
     """
 
     provider: StorageProvider
@@ -51,6 +57,19 @@ class TenantStorage:
     connection_id: int | None
     wanted_provider: str
     fallback_reason: str | None = None
+    release: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the provider back. Call it once."""
+        self.release()
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
         """As StorageProvider's."""
@@ -91,14 +110,16 @@ class Tenants:
         self,
         directory: CompanyDirectory,
         *,
-        local: LocalStorageSettings,
+        settings: ProviderSettings,
+        cache: ProviderCache | None = None,
         fallback: FallbackPolicy = "local",
         cache_ttl_s: float = 10.0,
         max_cached: int = 1024,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory: Final = directory
-        self._local: Final = local
+        self._local: Final = get_provider(None, settings=settings)
+        self._providers: Final = cache or ProviderCache(lambda connection: get_provider(connection, settings=settings))
         self._fallback: Final = fallback
         self._cache_ttl_s: Final = cache_ttl_s
         self._max_cached: Final = max_cached
@@ -117,17 +138,21 @@ class Tenants:
             raise PermanentError(ErrorCode.TENANT_INACTIVE, f"Company {company_id} is not active.")
         prefix = check_key(company.storage_path.strip("/") or company.slug)
         connection = company.connection
+        if connection is None and company.is_connection_missing:
+            self._require_fallback(f"The storage connection of company {company_id} does not exist.")
+            return self._on_local(prefix, "unknown", "connection_missing")
         if connection is None:
             return self._on_local(prefix, "local_disk", "no_connection")
         if not connection.is_active:
             self._require_fallback(f"Storage connection {connection.id} is not active.")
             return self._on_local(prefix, provider_label(connection.provider), "connection_inactive")
         try:
-            provider = get_provider(connection, local=self._local)
+            lease = self._providers.lease(connection)
         except ProviderConfigurationError as exc:
+            log.warning("connection_broken", company_id=company_id, connection_id=connection.id, problem=exc.message)
             self._require_fallback(exc.message)
             return self._on_local(prefix, provider_label(connection.provider), "connection_broken")
-        return TenantStorage(provider, prefix, connection.id, connection.provider)
+        return TenantStorage(lease.provider, prefix, connection.id, connection.provider, release=lease.release)
 
     def fallback_for(self, tenant: TenantStorage, reason: str) -> TenantStorage | None:
         """Local storage under the company's prefix, for when `tenant` has failed; None where there is no other place."""
@@ -159,7 +184,7 @@ class Tenants:
         return company
 
     def _on_local(self, prefix: str, wanted_provider: str, reason: str) -> TenantStorage:
-        return TenantStorage(get_provider(None, local=self._local), prefix, None, wanted_provider, reason)
+        return TenantStorage(self._local, prefix, None, wanted_provider, reason)
 
     def _require_fallback(self, problem: str) -> None:
         if self._fallback == "never":
