@@ -23,6 +23,7 @@ class ErrorCode(StrEnum):
     STORAGE_UNAVAILABLE = "storage.unavailable"
     STORAGE_RATE_LIMITED = "storage.rate_limited"
     STORAGE_LOCKED = "storage.locked"
+    STORAGE_PAUSED = "storage.paused"
     STORAGE_DENIED = "storage.denied"
     STORAGE_FULL = "storage.full"
     STORAGE_BAD_KEY = "storage.bad_key"
@@ -103,6 +104,7 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.STORAGE_UNAVAILABLE: "Check the tenant's storage connection; when it answers again, replay.",
     ErrorCode.STORAGE_RATE_LIMITED: "The storage limits requests: lower WORKER_CONCURRENCY or raise its quota, then replay.",
     ErrorCode.STORAGE_LOCKED: "The storage keeps the file locked: wait for the other writer to finish, then replay.",
+    ErrorCode.STORAGE_PAUSED: "The tenant's storage was down for the whole time budget: bring it back, then replay.",
     ErrorCode.STORAGE_DENIED: "Renew the storage connection's credentials or rights, then replay.",
     ErrorCode.STORAGE_FULL: "Free or add space in the tenant's storage, then replay.",
     ErrorCode.STORAGE_BAD_KEY: "Mend the producer: the key must stay inside the company's storage_path.",

@@ -16,6 +16,7 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self._declare_the_platforms()
         self._declare_the_workers()
+        self._declare_the_storages()
         self._declare_the_consumers()
 
     def _declare_the_platforms(self) -> None:
@@ -50,6 +51,24 @@ class Metrics:
             ["task_type"],
             buckets=_TASK_SECONDS,
             registry=registry,
+        )
+
+    def _declare_the_storages(self) -> None:
+        registry = self.registry
+        self.breakers = Gauge(
+            "thumbnail_storage_breakers",
+            "Storage connections by the state of their breaker.",
+            ["state"],
+            registry=registry,
+        )
+        self.breaker_opened_total = Counter(
+            "thumbnail_storage_breaker_opened_total",
+            "How often a storage connection was given a rest.",
+            ["provider"],
+            registry=registry,
+        )
+        self.open_providers = Gauge(
+            "thumbnail_storage_providers_open", "Storage connections that are open.", registry=registry
         )
 
     def _declare_the_workers(self) -> None:

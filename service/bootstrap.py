@@ -3,6 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import sqlalchemy as sa
@@ -13,8 +14,13 @@ from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka_clients import consumer_config, producer_config
 from service.settings import Settings
-from storage.factory import LocalStorageSettings
+from storage.breaker import BreakerPolicy, BreakerState
+from storage.connections import LocalStorageSettings
+from storage.credentials import CredentialsCipher
+from storage.factory import ProviderSettings, get_provider, provider_label
 from storage.local import LocalStorageProvider
+from storage.outbound import EndpointPolicy, HttpLimits
+from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService
 from streams.company_directory import SqlCompanyDirectory
@@ -36,6 +42,7 @@ class WorkerParts:
     worker: Worker
     slots: DecodeSlots
     local_storage: LocalStorageProvider
+    providers: ProviderCache
     engine: sa.Engine
 
 
@@ -57,11 +64,45 @@ def local_settings(settings: Settings) -> LocalStorageSettings:
     )
 
 
-def build_tenants(settings: Settings, engine: sa.Engine) -> Tenants:
+def provider_settings(settings: Settings) -> ProviderSettings:
+    """What the operator decides for all tenants' storage. Raises CredentialsKeyError for a key that is none."""
+    chosen = settings.connections
+    return ProviderSettings(
+        local=local_settings(settings),
+        cipher=CredentialsCipher.of(chosen.storage_credentials_key),
+        policy=EndpointPolicy(chosen.storage_allowed_networks, chosen.storage_allow_http),
+        limits=HttpLimits(chosen.storage_pool_size, chosen.storage_connect_timeout_s, chosen.storage_read_timeout_s),
+        yandex_api_url=chosen.yandex_disk_api_url,
+    )
+
+
+def build_providers(settings: Settings, metrics: Metrics) -> ProviderCache:
+    """The providers of all storage connections; each connects at its first use."""
+    of_all = provider_settings(settings)
+    cache = ProviderCache(
+        lambda connection: get_provider(connection, settings=of_all),
+        max_open=settings.connections.storage_max_open,
+        breaker_policy=BreakerPolicy(
+            settings.connections.storage_breaker_failures, settings.connections.storage_breaker_open_s
+        ),
+        on_breaker_open=lambda name: metrics.breaker_opened_total.labels(provider_label(name)).inc(),
+    )
+    metrics.open_providers.set_function(lambda: cache.open_count)
+    for state in BreakerState:
+        metrics.breakers.labels(state).set_function(partial(_count_breakers, cache, state))
+    return cache
+
+
+def _count_breakers(cache: ProviderCache, state: BreakerState) -> int:
+    return sum(found.state is state for found in cache.health())
+
+
+def build_tenants(settings: Settings, engine: sa.Engine, providers: ProviderCache | None = None) -> Tenants:
     """Companies and their storage, as the database says."""
     return Tenants(
         SqlCompanyDirectory(engine),
-        local=local_settings(settings),
+        settings=provider_settings(settings),
+        cache=providers or build_providers(settings, Metrics()),
         fallback=settings.storage.storage_fallback,
         cache_ttl_s=settings.storage.tenant_cache_s,
         max_cached=MAX_CACHED_TENANTS,
@@ -90,7 +131,8 @@ def build_spec(settings: Settings) -> ThumbnailSpec:
 def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     """The worker role. Call it inside the thread and loop that will run it."""
     engine = build_engine(settings)
-    tenants = build_tenants(settings, engine)
+    providers = build_providers(settings, metrics)
+    tenants = build_tenants(settings, engine, providers)
     slots = build_slots(settings, metrics)
     # Storage calls block: each event in work may have one, and cleanups one more.
     executor = ThreadPoolExecutor(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
@@ -114,7 +156,7 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     worker = Worker(options, handler)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
-    return WorkerParts(worker, slots, build_local_storage(settings), engine)
+    return WorkerParts(worker, slots, build_local_storage(settings), providers, engine)
 
 
 def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> PersistRole:

@@ -21,6 +21,7 @@ from service.kafka_clients import producer_config
 from service.kafka_topics import KafkaUnreachableError, create_topics, list_topics
 from service.settings import Settings
 from service.uploads import PublishError, Uploader, publish_records, publish_uploads
+from storage.credentials import CredentialsKeyError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -46,7 +47,7 @@ def main() -> None:
     """Run the command line; errors that are expected become one sentence."""
     try:
         app()
-    except (ThumbnailError, KafkaUnreachableError, PublishError) as exc:
+    except (ThumbnailError, KafkaUnreachableError, PublishError, CredentialsKeyError) as exc:
         _fail(str(exc))
     except ValidationError as exc:
         problem = exc.errors(include_url=False)[0]

@@ -35,6 +35,8 @@ def _default(field: Any) -> str:
     if field.default is PydanticUndefined:
         return "number of cores"
     value = field.default
+    if value is None or value == ():
+        return "not set"
     return ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
 
 

@@ -16,6 +16,7 @@ from service.checks import CheckResult, check_database, check_kafka, check_stora
 from service.http import Health, HttpServer
 from service.logs import configure_logs
 from service.settings import Settings
+from storage.breaker import BreakerState
 from streams.worker import run_worker
 
 log = structlog.get_logger(__name__)
@@ -66,12 +67,19 @@ def run_worker_role(settings: Settings) -> int:
             "oldest_in_flight_s": round(oldest_s, 1),
         }
 
-    server = _serve(settings, metrics, live=live, ready=lambda: live() | {"dependencies": "proven"})
+    def ready() -> dict[str, Any]:
+        # A tenant's storage that is down is told, but makes no worker unready: the other tenants need it.
+        states = {found.connection_id: found.state for found in parts.providers.health()}
+        resting = {number: state for number, state in states.items() if state is not BreakerState.CLOSED}
+        return live() | {"dependencies": "proven", "storage_connections": len(states), "resting_connections": resting}
+
+    server = _serve(settings, metrics, live=live, ready=ready)
     try:
         return run_worker(parts.worker, loop)
     finally:
         server.stop()
         parts.slots.kill()
+        parts.providers.close()
         log.info("role_stopped")
 
 

@@ -1,10 +1,11 @@
 """Settings from the environment: one frozen class a component, read once at start and printed without secrets."""
 
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.topics import THUMBNAIL_RETRIES
@@ -95,6 +96,36 @@ class StorageSettings(_Component):
     )
 
 
+class ConnectionSettings(_Component):
+    """Tenants' own storage connections: S3/MinIO and Yandex Disk."""
+
+    storage_credentials_key: SecretStr | None = Field(
+        None,
+        description="Fernet keys for storage_connections.credentials, newest first: KEY,OLD_KEY."
+        " `thumbnails credentials key` makes one.",
+    )
+    storage_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (), description="Networks that are not public, but that storage may connect to: 10.0.0.0/8,fd00::/8."
+    )
+    storage_allow_http: bool = Field(False, description="Whether storage may also be spoken to without TLS.")
+    storage_connect_timeout_s: float = Field(3.0, gt=0, description="To connect to a storage, in seconds.")
+    storage_read_timeout_s: float = Field(10.0, gt=0, description="Between two bytes of an answer, in seconds.")
+    storage_pool_size: int = Field(10, ge=1, le=256, description="HTTP connections at most to one storage connection.")
+    storage_max_open: int = Field(64, ge=1, le=4096, description="Storage connections that are open at once at most.")
+    storage_breaker_failures: int = Field(
+        5, ge=1, description="Failures in a row after which a storage connection is given a rest."
+    )
+    storage_breaker_open_s: float = Field(
+        30.0, gt=0, description="How long it rests before one call tries it again, in seconds."
+    )
+    yandex_disk_api_url: str = Field("https://cloud-api.yandex.net", description="The Yandex Disk REST API.")
+
+    @field_validator("storage_allowed_networks", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 class DatabaseSettings(_Component):
     """The platform's database."""
 
@@ -126,6 +157,7 @@ class Settings:
         self.decode = DecodeSettings()
         self.retry = RetrySettings()
         self.storage = StorageSettings()
+        self.connections = ConnectionSettings()
         self.database = DatabaseSettings()
         self.http = HttpSettings()
         self.log = LogSettings()
@@ -138,6 +170,7 @@ class Settings:
             self.decode,
             self.retry,
             self.storage,
+            self.connections,
             self.database,
             self.http,
             self.log,

@@ -39,10 +39,10 @@ class Uploader:
         """Make the row, store the file's bytes and return the event to publish. Raises ThumbnailError, OSError."""
         kind = MediaKind.VIDEO if path.suffix.lower() in _VIDEO_SUFFIXES else MediaKind.IMAGE
         content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        tenant = self.tenants.open(company_id)
-        key = f"{tenant.prefix}/uploads/{uuid.uuid4().hex[:12]}{path.suffix.lower()}"
         content = path.read_bytes()
-        tenant.upload_file(key, content, content_type=content_type)
+        with self.tenants.open(company_id) as tenant:
+            key = f"{tenant.prefix}/uploads/{uuid.uuid4().hex[:12]}{path.suffix.lower()}"
+            tenant.upload_file(key, content, content_type=content_type)
         media = self._insert_row(company_id, kind, key, path.name, content_type, len(content))
         return MediaUploaded(
             event_id=str(uuid.uuid4()), occurred_at=datetime.now(UTC), company_id=company_id, media=media

@@ -8,7 +8,7 @@ from typing import Final
 from schemas.events import ThumbnailCleanup
 from schemas.metrics import Metrics
 from storage.keys import thumbnails_prefix
-from storage.tenants import Tenants
+from storage.tenants import Tenants, TenantStorage
 from streams.patience import Patience
 from streams.row_state import RowStates
 
@@ -41,13 +41,18 @@ class CleanupService:
         kept = shown.versions if shown is not None else frozenset[str]()
         deleted = 0
         for tenant in self._tenants.places(request.company_id):
-            prefix = thumbnails_prefix(tenant.prefix, request.media.kind.value, request.media.row_id)
-            keys = self._patience.call(lambda tenant=tenant, prefix=prefix: list(tenant.list_files(prefix)))  # type: ignore[misc]
-            for key in _doomed(keys, prefix, request.version, kept):
-                self._patience.call(lambda tenant=tenant, key=key: tenant.delete_file(key))  # type: ignore[misc]
-                deleted += 1
+            with tenant:
+                deleted += self._clean_place(tenant, request, kept)
         self._metrics.cleaned_objects_total.labels(request.reason).inc(deleted)
         return deleted
+
+    def _clean_place(self, tenant: TenantStorage, request: ThumbnailCleanup, kept: frozenset[str]) -> int:
+        prefix = thumbnails_prefix(tenant.prefix, request.media.kind.value, request.media.row_id)
+        keys = self._patience.call(lambda: list(tenant.list_files(prefix)))
+        doomed = list(_doomed(keys, prefix, request.version, kept))
+        for key in doomed:
+            self._patience.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
+        return len(doomed)
 
 
 def _doomed(keys: Iterable[str], prefix: str, version: str, kept: frozenset[str]) -> Iterator[str]:

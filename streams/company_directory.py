@@ -1,6 +1,5 @@
 """Companies and their storage connections, read from the platform's database."""
 
-from collections.abc import Mapping
 from typing import Final
 
 import sqlalchemy as sa
@@ -8,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import ErrorCode, TransientError
 from schemas.tables import companies, storage_connections
-from storage.factory import StorageConnection
+from storage.connections import StorageConnection
 from storage.tenants import Company
 
 
@@ -40,24 +39,28 @@ class SqlCompanyDirectory:
             is_active=row["is_active"],
             storage_path=row["storage_path"] or "",
             connection=_connection(row),
+            is_connection_missing=row["storage_connection_id"] is not None and row["found_connection_id"] is None,
         )
 
 
-_CONNECTION_COLUMNS: Final = tuple(
-    storage_connections.c[name].label(f"connection_{name}")
-    for name in ("name", "provider", "credentials", "base_path", "is_active")
+_CONNECTION_COLUMNS: Final = (
+    *(
+        storage_connections.c[name].label(f"connection_{name}")
+        for name in ("name", "provider", "base_path", "is_active")
+    ),
+    # As text: what is no JSON is then one broken connection, and not a failing query.
+    sa.cast(storage_connections.c.credentials, sa.Text).label("connection_credentials"),
 )
 
 
 def _connection(row: sa.RowMapping) -> StorageConnection | None:
     if row["found_connection_id"] is None:
         return None
-    credentials = row["connection_credentials"]
     return StorageConnection(
         id=row["found_connection_id"],
         name=row["connection_name"],
         provider=row["connection_provider"],
-        credentials=credentials if isinstance(credentials, Mapping) else {},
+        credentials=row["connection_credentials"] or "{}",
         base_path=row["connection_base_path"] or "",
         is_active=row["connection_is_active"],
     )

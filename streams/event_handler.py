@@ -29,7 +29,7 @@ from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY, THU
 from streams.cleanup_service import CleanupService
 from streams.dead_letters import dead_letter, dead_letter_headers, error_headers, origin_headers
 from streams.records import InboundRecord, OutboundRecord
-from streams.retry_policy import RetryAt, RetryPolicy
+from streams.retry_policy import GiveUp, RetryAt, RetryPolicy
 from streams.thumbnail_service import Progress, ThumbnailService
 
 log = structlog.get_logger(__name__)
@@ -95,7 +95,7 @@ class EventHandler:
                 upload,
                 progress,
                 attempt=delivery.attempt,
-                is_last_attempt=self._policy.is_last_attempt(delivery.attempt - 1),
+                is_final=lambda error: isinstance(self._decide(delivery, error), GiveUp),
             )
             outcome = self._announce(record, upload, ready)
         except ThumbnailError as error:
@@ -139,11 +139,8 @@ class EventHandler:
         return Outcome("success", (OutboundRecord(topic, _key(upload), write_event(ready), headers),))
 
     def _fail(self, delivery: _Delivery, error: ThumbnailError, stage: Stage, upload: MediaUploaded | None) -> Outcome:
-        now = self._now()
-        first_failed_at = delivery.first_failed_at or now
-        decision = self._policy.decide(
-            error, failed_attempts=delivery.attempt, first_failed_at=first_failed_at, now=now
-        )
+        first_failed_at = delivery.first_failed_at or self._now()
+        decision = self._decide(delivery, error)
         context = {"error_code": error.code, "error": error.message, "stage": stage, "attempt": delivery.attempt}
         if upload is not None:
             context |= {"company_id": upload.company_id, "media": upload.media.record_key}
@@ -154,6 +151,12 @@ class EventHandler:
         self._metrics.dead_letters_total.labels(error.code).inc()
         log.error("event_given_up", why=decision.reason, **context, **_position(delivery.record))
         return Outcome("failed", self._give_up(delivery, error, stage, upload, first_failed_at))
+
+    def _decide(self, delivery: _Delivery, error: ThumbnailError) -> RetryAt | GiveUp:
+        now = self._now()
+        return self._policy.decide(
+            error, failed_attempts=delivery.attempt, first_failed_at=delivery.first_failed_at or now, now=now
+        )
 
     def _retry(
         self, delivery: _Delivery, error: ThumbnailError, stage: Stage, decision: RetryAt, first_failed_at: datetime

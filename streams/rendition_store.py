@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Final, TypeVar
 
+import structlog
+
 from processors.types import Rendition
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from schemas.events import MediaUploaded, RenditionInfo
@@ -13,6 +15,8 @@ from schemas.metrics import Metrics
 from storage.keys import thumbnail_key, thumbnails_prefix
 from storage.tenants import Tenants, TenantStorage
 from streams.patience import Patience
+
+log = structlog.get_logger(__name__)
 
 CONTENT_TYPES: Final = {"webp": "image/webp", "jpeg": "image/jpeg", "avif": "image/avif"}
 EXTENSIONS: Final = {"webp": "webp", "jpeg": "jpg", "avif": "avif"}
@@ -39,19 +43,26 @@ class RenditionStore:
         tenant: TenantStorage,
         renditions: tuple[Rendition, ...],
         *,
-        is_last_attempt: bool,
+        is_final: Callable[[ThumbnailError], bool],
     ) -> tuple[TenantStorage, tuple[RenditionInfo, ...]]:
         """Where the renditions are now, and what the store confirmed of each.
 
-        In `tenant`, or in its fallback: at once when the tenant's own storage refuses for good, and on the last attempt
-        whatever the failure. Raises ThumbnailError where neither can be.
+        In `tenant`, or in its fallback when the tenant's own storage fails with what `is_final`, the end of the event.
+        Raises ThumbnailError where neither can be.
         """
         try:
             return tenant, await self._put_all(upload, tenant, renditions)
         except ThumbnailError as error:
-            may_pass = isinstance(error, TransientError) and not is_last_attempt
-            if may_pass or error.code is ErrorCode.STORAGE_BAD_KEY:
+            if error.code is ErrorCode.STORAGE_BAD_KEY or not is_final(error):
                 raise
+            log.warning(
+                "storage_falls_back",
+                company_id=upload.company_id,
+                media=upload.media.record_key,
+                connection_id=tenant.connection_id,
+                error_code=error.code,
+                error=error.message,
+            )
             fallback = self._tenants.fallback_for(tenant, error.code)
             if fallback is None:
                 raise
@@ -85,6 +96,7 @@ class RenditionStore:
             sha256 = hashlib.sha256(content).hexdigest()
             if (stored.size_bytes, stored.sha256) != (len(content), sha256):
                 raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The store confirmed other content for {key!r}.")
+            url = await self._patiently(lambda: tenant.get_file_url(key))  # some stores must be asked
         except ThumbnailError:
             self._metrics.upload_total.labels(provider, "failed").inc()
             raise
@@ -92,7 +104,7 @@ class RenditionStore:
         return RenditionInfo(
             name=rendition.name,
             key=key,
-            url=tenant.get_file_url(key),
+            url=url,
             width=rendition.width,
             height=rendition.height,
             format=rendition.format,

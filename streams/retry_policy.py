@@ -9,8 +9,8 @@ from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientE
 RETRIED_ONCE: Final = frozenset({ErrorCode.MEDIA_TIMEOUT, ErrorCode.MEDIA_CRASHED_DECODER})
 """A decoder that hung or died does so again, as a rule: one retry tells bad luck from a bad file."""
 
-OUTAGES: Final = frozenset({ErrorCode.DATABASE_UNAVAILABLE})
-"""Failures of a part that every event needs: waiting for it says nothing about the event, so no attempt is used up."""
+OUTAGES: Final = frozenset({ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_PAUSED})
+"""Failures of a part that many events need: waiting for it says nothing about the event, so no attempt is used up."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,6 @@ class RetryPolicy:
         if due_at - first_failed_at > timedelta(seconds=self.budget_s):
             return GiveUp(f"the time budget of {self.budget_s:g} s is used up")
         return RetryAt(tier, due_at, retry=counted)
-
-    def is_last_attempt(self, failed_attempts_before: int) -> bool:
-        """Whether an ordinary failure of the attempt under way would be the end of the event."""
-        return failed_attempts_before >= len(self.delays_s)
 
     def _allowed_retries(self, code: ErrorCode) -> int:
         return min(1, len(self.delays_s)) if code in RETRIED_ONCE else len(self.delays_s)

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Final, Protocol, TypeVar
 
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
-from schemas.errors import Stage
+from schemas.errors import ErrorCode, ObjectNotFoundError, Stage, ThumbnailError, TransientError
 from schemas.events import (
     FrameInfo,
     MediaUploaded,
@@ -21,6 +21,7 @@ from schemas.events import (
     derived_event_id,
 )
 from schemas.metrics import Metrics
+from storage.base import SourceReader
 from storage.tenants import Tenants, TenantStorage
 from streams.patience import Patience
 from streams.rendition_store import RenditionStore
@@ -89,19 +90,27 @@ class ThumbnailService:
         self._now: Final = now
 
     async def create(
-        self, upload: MediaUploaded, progress: Progress, *, attempt: int, is_last_attempt: bool
+        self,
+        upload: MediaUploaded,
+        progress: Progress,
+        *,
+        attempt: int,
+        is_final: Callable[[ThumbnailError], bool],
     ) -> ThumbnailReady:
         """The announcement of `upload`'s stored thumbnails; raises ThumbnailError, `progress` says at which stage.
 
-        `attempt` is 1-based. On the last attempt thumbnails go to local storage rather than nowhere.
+        `attempt` is 1-based. Where an error of the upload `is_final`, thumbnails go to local storage rather than nowhere.
         """
         started = perf_counter()
         progress.stage = Stage.TENANT
         tenant = await self._in_thread(lambda: self._tenants.open(upload.company_id))
-        made = await self._make(upload, tenant, progress)
-        progress.stage = Stage.UPLOAD
-        upload_started = perf_counter()
-        used, stored = await self._store.store(upload, tenant, made.renditions, is_last_attempt=is_last_attempt)
+        try:
+            made = await self._make(upload, tenant, progress)
+            progress.stage = Stage.UPLOAD
+            upload_started = perf_counter()
+            used, stored = await self._store.store(upload, tenant, made.renditions, is_final=is_final)
+        finally:
+            tenant.close()
         finished = perf_counter()
         timings = TimingsMs(
             read=round(made.read_ms, 1),
@@ -117,7 +126,7 @@ class ThumbnailService:
     async def _make(self, upload: MediaUploaded, tenant: TenantStorage, progress: Progress) -> ThumbnailSet:
         progress.stage = Stage.READ
         key = upload.media.key
-        source = await self._in_thread(lambda: self._patience.call(lambda: tenant.open_source(key)))
+        source = await self._open(tenant, key)
         try:
             progress.stage = Stage.DECODE
             spec = replace(self._spec, frame_time_s=upload.frame_time_s)
@@ -125,6 +134,18 @@ class ThumbnailService:
             return await self._maker.create_thumbnails(PatientSource(source, self._patience), spec, kind=kind)
         finally:
             source.close()
+
+    async def _open(self, tenant: TenantStorage, key: str) -> SourceReader:
+        try:
+            return await self._in_thread(lambda: self._patience.call(lambda: tenant.open_source(key)))
+        except ObjectNotFoundError as error:
+            if tenant.fallback_reason in (None, "no_connection"):
+                raise
+            # Its absence here is no news: it is where the company's own connection would lead.
+            raise TransientError(
+                ErrorCode.SOURCE_MISSING,
+                f"Local storage stands in for the company's own ({tenant.fallback_reason}), and has no {key!r}.",
+            ) from error
 
     def _announcement(
         self,

@@ -24,7 +24,8 @@ from service.kafka_topics import KafkaUnreachableError
 from service.local_kafka import NoKafkaError
 from service.local_kafka.base import owned_folder
 from service.uploads import PublishError, Uploader, publish_uploads
-from storage.factory import LocalStorageSettings
+from storage.connections import LocalStorageSettings
+from storage.factory import ProviderSettings
 from storage.tenants import Tenants
 from streams.company_directory import SqlCompanyDirectory
 
@@ -55,7 +56,7 @@ def _run(files: list[DemoFile], console: Console, out: Path, *, open_browser: bo
         console.print(f"Running on {stack.description}.")
         engine = stack.engine()
         local = LocalStorageSettings(stack.storage_root, stack.storage_root.as_uri())
-        uploader = Uploader(engine, Tenants(SqlCompanyDirectory(engine), local=local))
+        uploader = Uploader(engine, Tenants(SqlCompanyDirectory(engine), settings=ProviderSettings(local)))
         journeys = [Journey(file, uploader.upload(file.company + 1, file.path)) for file in files]
         producer = Producer(producer_config(stack.kafka_settings))
         publish_uploads(producer, [journey.upload for journey in journeys], topic_prefix=stack.topic_prefix)

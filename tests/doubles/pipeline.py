@@ -10,7 +10,8 @@ from schemas.errors import ThumbnailError
 from schemas.events import Media, MediaKind, MediaUploaded
 from schemas.metrics import Metrics
 from storage.base import StoredObject
-from storage.factory import LocalStorageSettings
+from storage.connections import LocalStorageSettings
+from storage.factory import ProviderSettings
 from storage.memory import MemoryStorageProvider
 from storage.tenants import Company, Tenants, TenantStorage
 from streams.patience import Patience
@@ -43,7 +44,7 @@ class OneTenant(Tenants):
     """Company 1, called acme, whose storage is in memory; its fallback is another memory."""
 
     def __init__(self, own: MemoryStorageProvider | None = None, *, fallback_allowed: bool = True) -> None:
-        super().__init__(NoCompanies(), local=LocalStorageSettings(Path("/nowhere"), "http://x"))
+        super().__init__(NoCompanies(), settings=ProviderSettings(LocalStorageSettings(Path("/nowhere"), "http://x")))
         self.own = own or MemoryStorageProvider()
         self.local = MemoryStorageProvider("memory://local")
         self._fallback_allowed = fallback_allowed

@@ -30,8 +30,8 @@ def test_uploads_of_renditions_are_counted_by_provider_and_status() -> None:
     flow = a_flow()
     flow.tenants.own.fail_next("upload_file", TransientError(ErrorCode.STORAGE_FULL, "Full."))
     with pytest.raises(TransientError):
-        asyncio.run(flow.service.create(an_upload(), Progress(), attempt=1, is_last_attempt=False))
-    asyncio.run(flow.service.create(an_upload(), Progress(), attempt=2, is_last_attempt=False))
+        asyncio.run(flow.service.create(an_upload(), Progress(), attempt=1, is_final=lambda _: False))
+    asyncio.run(flow.service.create(an_upload(), Progress(), attempt=2, is_final=lambda _: False))
 
     value = flow.metrics.registry.get_sample_value
     assert value("thumbnail_upload_total", {"provider": "memory", "status": "success"}) == 3
@@ -42,7 +42,7 @@ def test_uploads_of_renditions_are_counted_by_provider_and_status() -> None:
 def test_no_label_names_a_company_or_a_media() -> None:
     metrics = Metrics()
     labels = {label for c in metrics.registry._names_to_collectors.values() for label in c._labelnames}  # type: ignore[attr-defined]
-    assert labels == {"type", "status", "provider", "task_type", "code", "reason", "method", "cause"}
+    assert labels == {"type", "status", "provider", "task_type", "code", "reason", "method", "cause", "state"}
 
 
 def test_every_metric_is_exported_with_help() -> None:

@@ -5,14 +5,20 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
-from storage.factory import LocalStorageSettings, ProviderConfigurationError, StorageConnection, get_provider
+from storage.connections import LocalStorageSettings, ProviderConfigurationError, StorageConnection
+from storage.factory import ProviderSettings, get_provider
 from storage.tenants import Company, FallbackPolicy, Tenants
 
 TYPE = "image/webp"
 
 
 def a_connection(**changes: object) -> StorageConnection:
-    fields: dict[str, object] = {"id": 5, "name": "disk", "provider": "local_disk", "credentials": {"secret": "s3cr3t"}}
+    fields: dict[str, object] = {
+        "id": 5,
+        "name": "disk",
+        "provider": "local_disk",
+        "credentials": '{"secret": "s3cr3t"}',
+    }
     return StorageConnection(**(fields | changes))  # type: ignore[arg-type]
 
 
@@ -40,22 +46,32 @@ class Directory:
 
 
 def tenants_of(root: Path, *companies: Company, fallback: FallbackPolicy = "local") -> Tenants:
-    return Tenants(Directory(*companies), local=LocalStorageSettings(root, "http://files.example"), fallback=fallback)
+    return Tenants(
+        Directory(*companies),
+        settings=ProviderSettings(LocalStorageSettings(root, "http://files.example")),
+        fallback=fallback,
+    )
 
 
 def test_no_connection_is_local_storage(tmp_path: Path) -> None:
-    assert get_provider(None, local=LocalStorageSettings(tmp_path, "http://x")).name == "local_disk"
+    assert (
+        get_provider(None, settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://x"))).name == "local_disk"
+    )
 
 
 def test_an_unknown_provider_is_named_with_those_that_are_known(tmp_path: Path) -> None:
     with pytest.raises(ProviderConfigurationError, match="'gopher'; known are local_disk"):
-        get_provider(a_connection(provider="gopher"), local=LocalStorageSettings(tmp_path, "http://x"))
+        get_provider(
+            a_connection(provider="gopher"), settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://x"))
+        )
 
 
 @pytest.mark.parametrize("base_path", ["../other", "a/../../b", "a\\b"])
 def test_a_base_path_that_leaves_the_root_is_a_broken_configuration(tmp_path: Path, base_path: str) -> None:
     with pytest.raises(ProviderConfigurationError):
-        get_provider(a_connection(base_path=base_path), local=LocalStorageSettings(tmp_path, "http://x"))
+        get_provider(
+            a_connection(base_path=base_path), settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://x"))
+        )
 
 
 def test_credentials_are_not_in_the_repr() -> None:
@@ -107,7 +123,11 @@ def test_an_empty_storage_path_is_the_slug_never_the_root(tmp_path: Path) -> Non
 def test_rows_are_remembered_for_a_while(tmp_path: Path) -> None:
     directory, now = Directory(a_company(None)), [0.0]
     tenants = Tenants(
-        directory, local=LocalStorageSettings(tmp_path, "http://x"), cache_ttl_s=10, max_cached=2, clock=lambda: now[0]
+        directory,
+        settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://x")),
+        cache_ttl_s=10,
+        max_cached=2,
+        clock=lambda: now[0],
     )
     tenants.open(1)
     tenants.open(1)

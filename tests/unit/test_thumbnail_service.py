@@ -18,7 +18,10 @@ DENIED = PermanentError(ErrorCode.STORAGE_DENIED, "The store refuses.")
 def create(
     flow: Flow, *, progress: Progress | None = None, last: bool = False, key: str = SOURCE_KEY
 ) -> ThumbnailReady:
-    made = flow.service.create(an_upload(key=key), progress or Progress(), attempt=1, is_last_attempt=last)
+    def is_final(error: ThumbnailError) -> bool:
+        return last or isinstance(error, PermanentError)
+
+    made = flow.service.create(an_upload(key=key), progress or Progress(), attempt=1, is_final=is_final)
     return asyncio.run(made)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError
-from storage.factory import LocalStorageSettings
+from storage.connections import LocalStorageSettings
 from storage.local import LocalStorageProvider
 from storage.tenants import TenantStorage
 

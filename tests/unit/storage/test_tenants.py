@@ -1,12 +1,14 @@
 """Tenants: what is remembered and for how long, which places a company has, and that nothing secret is told."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
-from storage.factory import LocalStorageSettings, ProviderConfigurationError, StorageConnection, get_provider
+from storage.connections import LocalStorageSettings, ProviderConfigurationError, StorageConnection
+from storage.factory import ProviderSettings, get_provider
 from storage.memory import MemoryStorageProvider
 from storage.tenants import Company, FallbackPolicy, Tenants, TenantStorage
 
@@ -31,12 +33,19 @@ class Directory:
 
 
 def a_connection(provider: str = "local_disk", *, base_path: str = "", is_active: bool = True) -> StorageConnection:
-    return StorageConnection(5, "disk", provider, {"secret_key": SECRET}, base_path, is_active)
+    return StorageConnection(5, "disk", provider, json.dumps({"secret_key": SECRET}), base_path, is_active)
 
 
 def tenants_of(directory: Directory, root: Path, *, max_cached: int = 8, fallback: FallbackPolicy = "local") -> Tenants:
     local = LocalStorageSettings(root, "http://files.example")
-    return Tenants(directory, local=local, fallback=fallback, cache_ttl_s=10, max_cached=max_cached, clock=lambda: 0.0)
+    return Tenants(
+        directory,
+        settings=ProviderSettings(local),
+        fallback=fallback,
+        cache_ttl_s=10,
+        max_cached=max_cached,
+        clock=lambda: 0.0,
+    )
 
 
 def test_the_least_recently_found_company_is_forgotten_first(tmp_path: Path) -> None:
@@ -100,8 +109,10 @@ def test_what_is_told_of_a_broken_connection_has_no_secret_in_it(tmp_path: Path,
 
 def test_credentials_cannot_choose_a_folder_of_the_host(tmp_path: Path) -> None:
     credentials = {"root": "/etc", "base_path": "/etc", "base_url": "http://evil.example"}
-    connection = StorageConnection(5, "disk", "local_disk", credentials, "shared")
-    provider = get_provider(connection, local=LocalStorageSettings(tmp_path, "http://files.example"))
+    connection = StorageConnection(5, "disk", "local_disk", json.dumps(credentials), "shared")
+    provider = get_provider(
+        connection, settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://files.example"))
+    )
     provider.upload_file("acme/a", b"x", content_type="image/webp")
     assert (tmp_path / "shared" / "acme" / "a").read_bytes() == b"x"
     assert provider.get_file_url("acme/a") == "http://files.example/shared/acme/a"
@@ -109,7 +120,7 @@ def test_credentials_cannot_choose_a_folder_of_the_host(tmp_path: Path) -> None:
 
 def test_a_broken_configuration_is_an_error_of_our_tree(tmp_path: Path) -> None:
     with pytest.raises(ProviderConfigurationError) as caught:
-        get_provider(a_connection("gopher"), local=LocalStorageSettings(tmp_path, "http://x"))
+        get_provider(a_connection("gopher"), settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://x")))
     assert isinstance(caught.value, PermanentError)
     assert caught.value.code is ErrorCode.STORAGE_DENIED
 

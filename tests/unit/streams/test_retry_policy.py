@@ -26,8 +26,18 @@ def test_each_retry_waits_twice_as_long_in_the_next_topic(attempt: int, delay_s:
 
 def test_the_fourth_failure_is_the_last() -> None:
     assert isinstance(decide(UNAVAILABLE, 4), GiveUp)
-    assert POLICY.is_last_attempt(3)
-    assert not POLICY.is_last_attempt(2)
+    assert isinstance(decide(UNAVAILABLE, 3), RetryAt)
+
+
+def test_a_connection_that_is_given_a_rest_uses_up_no_attempt() -> None:
+    paused = TransientError(ErrorCode.STORAGE_PAUSED, "x", retry_after_s=20)
+    assert decide(paused, 4) == RetryAt(3, NOW + timedelta(seconds=240), 3)
+    assert decide(paused, 1) == RetryAt(1, NOW + timedelta(seconds=60), 0)
+
+
+def test_the_rest_of_a_connection_is_bounded_by_the_time_budget() -> None:
+    paused = TransientError(ErrorCode.STORAGE_PAUSED, "x", retry_after_s=20)
+    assert isinstance(decide(paused, 1, age_s=POLICY.budget_s), GiveUp)
 
 
 def test_a_permanent_error_is_given_up_at_once() -> None:

@@ -1,0 +1,146 @@
+"""A circuit breaker for one storage connection: repeated failures open it, and one probe closes it again."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from threading import Lock
+from typing import Final
+
+from schemas.errors import ErrorCode, ThumbnailError, TransientError
+
+_FAILURES: Final = frozenset({ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_RATE_LIMITED})
+"""What says that the whole connection is in trouble; any other error proves that the store answers."""
+
+
+class BreakerState(StrEnum):
+    """Closed lets calls pass, open refuses them, half-open lets one pass as a probe."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class ConnectionPausedError(TransientError):
+    """The connection is given a rest: the event waits in a retry topic, and no attempt is used up."""
+
+    def __init__(self, name: str, retry_after_s: float) -> None:
+        message = f"{name} failed repeatedly and is given a rest."
+        super().__init__(ErrorCode.STORAGE_PAUSED, message, retry_after_s=retry_after_s)
+
+
+@dataclass(frozen=True)
+class BreakerPolicy:
+    """How many failures in a row open the breaker, for how long, and after which time an unanswered call counts as one."""
+
+    failures: int = 5
+    open_s: float = 30.0
+    slow_s: float = 5.0
+
+
+class CircuitBreaker:
+    """Put `with breaker.call():` around each call of the store. Safe in several threads."""
+
+    def __init__(
+        self,
+        name: str,
+        policy: BreakerPolicy | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_open: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`name` begins the sentence that a refused caller gets."""
+        self._name: Final = name
+        self._policy: Final = policy or BreakerPolicy()
+        self._clock: Final = clock
+        self._on_open: Final = on_open
+        self._lock: Final = Lock()
+        self._begun: Final[dict[object, float]] = {}
+        self._failures = 0
+        self._open_until: float | None = None
+        self._probe: object | None = None
+
+    @property
+    def state(self) -> BreakerState:
+        """As it is now."""
+        with self._lock:
+            if self._open_until is None:
+                return BreakerState.CLOSED
+            is_over = self._probe is not None or self._clock() >= self._open_until
+            return BreakerState.HALF_OPEN if is_over else BreakerState.OPEN
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """One call of the store. Raises ConnectionPausedError instead of making it, or instead of its own failure.
+
+        The latter when the breaker is open by then: an event that has found out about an outage is not worse off than
+        one that waits for its end.
+        """
+        token = self._admit()
+        try:
+            yield
+        except ThumbnailError as error:
+            if error.code not in _FAILURES:
+                self._succeeded(token)
+                raise
+            paused = self._failed(token, error)
+            if paused is None:
+                raise
+            raise paused from error
+        except BaseException:
+            self._left(token)
+            raise
+        else:
+            self._succeeded(token)
+
+    def _admit(self) -> object:
+        with self._lock:
+            now, token = self._clock(), object()
+            if self._open_until is None:
+                unanswered = sum(now - begun > self._policy.slow_s for begun in self._begun.values())
+                if unanswered and self._failures + unanswered >= self._policy.failures:
+                    self._open(now, 0.0)
+                    raise self._paused(now)
+            elif self._probe is not None or now < self._open_until:
+                raise self._paused(now)
+            else:
+                self._probe = token
+            self._begun[token] = now
+            return token
+
+    def _failed(self, token: object, error: ThumbnailError) -> ConnectionPausedError | None:
+        asked_s = (error.retry_after_s or 0.0) if isinstance(error, TransientError) else 0.0
+        with self._lock:
+            now = self._clock()
+            del self._begun[token]
+            self._failures += 1
+            if self._probe is token:
+                self._probe = None
+                self._open_until = now + max(self._policy.open_s, asked_s)
+            elif self._open_until is None and self._failures >= self._policy.failures:
+                self._open(now, asked_s)
+            return None if self._open_until is None else self._paused(now)
+
+    def _succeeded(self, token: object) -> None:
+        with self._lock:
+            del self._begun[token]
+            if self._probe is token:
+                self._probe = self._open_until = None
+            if self._open_until is None:
+                self._failures = 0
+
+    def _left(self, token: object) -> None:
+        """The call ended without a word about the store; a probe leaves its place to the next."""
+        with self._lock:
+            del self._begun[token]
+            if self._probe is token:
+                self._probe = None
+
+    def _open(self, now: float, asked_s: float) -> None:
+        self._open_until = now + max(self._policy.open_s, asked_s)
+        self._on_open()
+
+    def _paused(self, now: float) -> ConnectionPausedError:
+        left_s = (self._open_until or now) - now
+        return ConnectionPausedError(self._name, max(left_s, 1.0))

@@ -1,0 +1,168 @@
+"""Keeps the providers of connections open between events, and closes each when its last user is done."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from threading import Condition
+from typing import Final
+
+from schemas.errors import ErrorCode, TransientError
+from storage.base import StorageProvider
+from storage.breaker import BreakerPolicy, BreakerState, CircuitBreaker
+from storage.breaker_provider import BreakerProvider
+from storage.connections import StorageConnection
+
+_WAIT_S: Final = 30.0
+"""For a place among the open providers: longer than most events use theirs."""
+_MAX_BREAKERS: Final = 4096
+
+
+@dataclass(eq=False)
+class _Entry:
+    provider: StorageProvider
+    fingerprint: str
+    users: int = 0
+    is_retired: bool = False
+
+
+@dataclass(frozen=True)
+class ConnectionHealth:
+    """One connection's breaker, for people: `provider` as its row names it."""
+
+    connection_id: int
+    provider: str
+    state: BreakerState
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A provider that stays open until `release` is called, once."""
+
+    provider: StorageProvider
+    release: Callable[[], None] = field(repr=False)
+
+
+class ProviderCache:
+    """One provider and one breaker a connection and state of its row; at most `max_open` providers are open at once."""
+
+    def __init__(
+        self,
+        build: Callable[[StorageConnection], StorageProvider],
+        *,
+        max_open: int = 64,
+        breaker_policy: BreakerPolicy | None = None,
+        on_breaker_open: Callable[[str], None] = lambda _provider: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`build` does not connect. `on_breaker_open` is told the provider's name."""
+        self._build: Final = build
+        self._max_open: Final = max_open
+        self._breaker_policy: Final = breaker_policy
+        self._on_breaker_open: Final = on_breaker_open
+        self._clock: Final = clock
+        self._changed: Final = Condition()
+        self._current: Final[OrderedDict[int, _Entry]] = OrderedDict()
+        self._retired: Final[list[_Entry]] = []
+        self._breakers: Final[OrderedDict[int, tuple[str, str, CircuitBreaker]]] = OrderedDict()
+
+    def lease(self, connection: StorageConnection) -> Lease:
+        """The connection's provider, behind its breaker. An edited row gets a new one; who has the old one keeps it.
+
+        Blocks while `max_open` others are all in use. Raises ProviderConfigurationError, or TransientError
+        storage.unavailable after half a minute of waiting.
+        """
+        doomed: list[StorageProvider] = []
+        try:
+            with self._changed:
+                entry = self._find_or_build(connection, doomed)
+                entry.users += 1
+        finally:
+            for provider in doomed:
+                provider.close()
+        return Lease(entry.provider, lambda: self._release(entry))
+
+    def health(self) -> list[ConnectionHealth]:
+        """Every connection that was used of late."""
+        with self._changed:
+            found = [(number, provider, breaker) for number, (_, provider, breaker) in self._breakers.items()]
+        return [ConnectionHealth(number, provider, breaker.state) for number, provider, breaker in found]
+
+    @property
+    def open_count(self) -> int:
+        """How many providers are open."""
+        with self._changed:
+            return len(self._current) + len(self._retired)
+
+    def close(self) -> None:
+        """Close every provider, used or not: the process ends."""
+        with self._changed:
+            entries = [*self._current.values(), *self._retired]
+            self._current.clear()
+            self._retired.clear()
+        for entry in entries:
+            entry.provider.close()
+
+    def _find_or_build(self, connection: StorageConnection, doomed: list[StorageProvider]) -> _Entry:
+        fingerprint = connection.fingerprint
+        for _ in self._tries():
+            entry = self._current.get(connection.id)
+            if entry is not None and entry.fingerprint == fingerprint:
+                self._current.move_to_end(connection.id)
+                return entry
+            if entry is not None:
+                self._retire(connection.id, doomed)
+            if self._make_room(doomed):
+                provider = self._build(connection)
+                entry = _Entry(BreakerProvider(provider, self._breaker_of(connection)), fingerprint)
+                self._current[connection.id] = entry
+                return entry
+        raise TransientError(ErrorCode.STORAGE_UNAVAILABLE, "Too many storage connections are in use at once.")
+
+    def _tries(self) -> Iterator[None]:
+        """Once at once, and then each time that something was released, for a bounded time."""
+        until = self._clock() + _WAIT_S
+        yield
+        while self._changed.wait(max(0.0, until - self._clock())):
+            yield
+
+    def _make_room(self, doomed: list[StorageProvider]) -> bool:
+        if len(self._current) + len(self._retired) < self._max_open:
+            return True
+        idle = next((number for number, entry in self._current.items() if not entry.users), None)
+        if idle is None:
+            return False
+        self._retire(idle, doomed)
+        return True
+
+    def _retire(self, connection_id: int, doomed: list[StorageProvider]) -> None:
+        entry = self._current.pop(connection_id)
+        entry.is_retired = True
+        if entry.users:
+            self._retired.append(entry)
+        else:
+            doomed.append(entry.provider)
+
+    def _release(self, entry: _Entry) -> None:
+        with self._changed:
+            entry.users -= 1
+            is_last = entry.is_retired and not entry.users
+            if is_last and entry in self._retired:
+                self._retired.remove(entry)
+            self._changed.notify_all()
+        if is_last:
+            entry.provider.close()
+
+    def _breaker_of(self, connection: StorageConnection) -> CircuitBreaker:
+        """The connection's own; a row that was edited begins anew, for the edit may have mended it."""
+        found = self._breakers.pop(connection.id, None)
+        if found is None or found[0] != connection.fingerprint:
+            name, provider = f"Storage connection {connection.id}", connection.provider
+            breaker = CircuitBreaker(
+                name, self._breaker_policy, clock=self._clock, on_open=lambda: self._on_breaker_open(provider)
+            )
+            found = (connection.fingerprint, provider, breaker)
+        self._breakers[connection.id] = found
+        while len(self._breakers) > _MAX_BREAKERS:
+            self._breakers.popitem(last=False)
+        return found[2]
