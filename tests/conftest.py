@@ -7,20 +7,29 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from mypy_boto3_s3 import S3Client
 
 from service.kafka_topics import delete_topics
 from service.local_kafka.apache import ApacheKafka
 from service.local_kafka.base import NoKafkaError
+from service.local_s3 import LocalMinio, NoS3Error, S3Server
+from service.local_s3.certificates import Certificates, make_certificates
 from service.settings import KafkaSettings
 from tests.services import kafka as kafka_service
 from tests.services import postgres as postgres_service
+from tests.services import s3 as s3_service
+from tests.services import toxiproxy as toxiproxy_service
+from tests.services.go_tools import time_to_build
 from tests.services.postgres import NoPostgresError, SystemPostgres
+from tests.services.toxiproxy import NoToxiproxyError, Toxiproxy
 
 
 def pytest_report_header() -> list[str]:
     return [
         f"Kafka: {kafka_service.describe_choice()}",
         f"PostgreSQL: {postgres_service.describe_choice()}",
+        f"S3: {s3_service.describe_choice()}",
+        f"Toxiproxy: {toxiproxy_service.describe_choice()}",
         f"REQUIRE_REAL_SERVICES: {os.environ.get('REQUIRE_REAL_SERVICES', 'not set: a missing part is skipped')}",
     ]
 
@@ -103,6 +112,78 @@ def own_postgres() -> Iterator[SystemPostgres]:
     server = SystemPostgres(binaries)
     try:
         server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(pytestconfig: pytest.Config) -> Iterator[S3Server]:
+    """An S3 that all tests share; take a bucket of your own."""
+    try:
+        with time_to_build(pytestconfig) as tell:
+            found = s3_service.choose_s3(tell)
+        found.start()
+    except NoS3Error as exc:
+        missing(str(exc))
+    try:
+        yield found.server
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_server: S3Server) -> Iterator[str]:
+    """An empty bucket for one test."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    s3_server.make_bucket(name)
+    yield name
+    s3_server.remove_bucket(name)
+
+
+@pytest.fixture
+def s3_client(s3_server: S3Server) -> Iterator[S3Client]:
+    """boto3's client with the keys of the server's owner."""
+    client = s3_server.client()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def own_minio(pytestconfig: pytest.Config) -> Iterator[LocalMinio]:
+    """A MinIO for one test alone, which may stop, kill and restart it."""
+    yield from _running_minio(pytestconfig, None)
+
+
+@pytest.fixture
+def own_tls_minio(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[LocalMinio]:
+    """A MinIO that speaks https alone, with a certificate of an authority that nobody knows."""
+    yield from _running_minio(pytestconfig, make_certificates(tmp_path / "certificates"))
+
+
+def _running_minio(config: pytest.Config, tls: Certificates | None) -> Iterator[LocalMinio]:
+    try:
+        with time_to_build(config) as tell:
+            minio = LocalMinio(tls=tls, tell=tell)
+        minio.start()
+    except NoS3Error as exc:
+        missing(str(exc))
+    try:
+        yield minio
+    finally:
+        minio.stop()
+
+
+@pytest.fixture(scope="session")
+def toxiproxy(pytestconfig: pytest.Config) -> Iterator[Toxiproxy]:
+    """Proxies that cut, slow and mangle connections; each test makes its own."""
+    try:
+        with time_to_build(pytestconfig) as tell:
+            server = Toxiproxy(tell)
+        server.start()
+    except NoToxiproxyError as exc:
+        missing(str(exc))
+    try:
         yield server
     finally:
         server.stop()
