@@ -17,9 +17,11 @@ from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
 from schemas.topics import MEDIA_UPLOADED, prefixed
 from service import bootstrap
 from service.checks import check_database, check_kafka, check_storage, run_checks
+from service.credentials_cli import credentials_app
 from service.kafka_clients import producer_config
 from service.kafka_topics import KafkaUnreachableError, create_topics, list_topics
 from service.settings import Settings
+from service.tenant_checks import check_connections, check_prefixes
 from service.uploads import PublishError, Uploader, publish_records, publish_uploads
 from storage.credentials import CredentialsKeyError
 
@@ -38,6 +40,7 @@ topics_app = typer.Typer(no_args_is_help=True, help="Make and look at the Kafka 
 db_app = typer.Typer(no_args_is_help=True, help="Prepare the database.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(db_app, name="db")
+app.add_typer(credentials_app, name="credentials")
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -184,17 +187,22 @@ def db_upgrade() -> None:
 @app.command()
 def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    tenants: Annotated[bool, typer.Option("--tenants", help="Prove every tenant's storage connection, too.")] = False,
 ) -> None:
-    """Prove every dependency by using it. Example: thumbnails check."""
+    """Prove every dependency by using it. Example: thumbnails check --tenants."""
     settings = Settings()
     engine = bootstrap.build_engine(settings)
+    of_all_tenants = bootstrap.provider_settings(settings)
     results = run_checks(
         [
             lambda: check_kafka(settings.kafka),
             lambda: check_database(engine),
             lambda: check_storage(bootstrap.build_local_storage(settings)),
+            lambda: check_prefixes(engine),
         ]
     )
+    if tenants:
+        results += check_connections(engine, of_all_tenants)
     if as_json:
         sys.stdout.write(json.dumps({result.name: result.problem for result in results}) + "\n")
     else:

@@ -119,4 +119,5 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str | 
 
 
 def _admin(settings: KafkaSettings) -> AdminClient:
-    return AdminClient(client_config(settings))
+    # A broker that cannot be reached is told in one sentence, not in one line for each try.
+    return AdminClient(client_config(settings) | {"log_level": 2})

@@ -20,7 +20,7 @@ class SqlCompanyDirectory:
     def find_company(self, company_id: int) -> Company | None:
         """As storage.tenants.CompanyDirectory asks."""
         query = (
-            sa.select(companies, storage_connections.c.id.label("found_connection_id"), *_CONNECTION_COLUMNS)
+            sa.select(companies, storage_connections.c.id.label("found_connection_id"), *CONNECTION_COLUMNS)
             .outerjoin(storage_connections, companies.c.storage_connection_id == storage_connections.c.id)
             .where(companies.c.id == company_id)
         )
@@ -38,12 +38,12 @@ class SqlCompanyDirectory:
             slug=row["slug"],
             is_active=row["is_active"],
             storage_path=row["storage_path"] or "",
-            connection=_connection(row),
+            connection=connection_of(row),
             is_connection_missing=row["storage_connection_id"] is not None and row["found_connection_id"] is None,
         )
 
 
-_CONNECTION_COLUMNS: Final = (
+CONNECTION_COLUMNS: Final = (
     *(
         storage_connections.c[name].label(f"connection_{name}")
         for name in ("name", "provider", "base_path", "is_active")
@@ -51,9 +51,11 @@ _CONNECTION_COLUMNS: Final = (
     # As text: what is no JSON is then one broken connection, and not a failing query.
     sa.cast(storage_connections.c.credentials, sa.Text).label("connection_credentials"),
 )
+"""What a connection is made of, beside its id."""
 
 
-def _connection(row: sa.RowMapping) -> StorageConnection | None:
+def connection_of(row: sa.RowMapping) -> StorageConnection | None:
+    """The connection in a row of CONNECTION_COLUMNS with its id as found_connection_id; None where there is none."""
     if row["found_connection_id"] is None:
         return None
     return StorageConnection(
