@@ -94,11 +94,17 @@ def demo(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder that keeps the contact sheet and the thumbnails.")] = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Show the contact sheet.")] = True,
+    providers: Annotated[
+        str,
+        typer.Option(
+            "--providers", "--provider", help="Where the companies keep their files: local, minio, yandex, or all."
+        ),
+    ] = "local",
 ) -> None:
-    """Watch files travel through the whole pipeline. Example: thumbnails demo holiday.mp4 photo.jpg."""
+    """Watch files travel through the whole pipeline. Example: thumbnails demo holiday.mp4 photo.jpg --providers all."""
     from service.demo.run import run_demo
 
-    raise typer.Exit(run_demo(paths or [], out=out, open_browser=open_browser))
+    raise typer.Exit(run_demo(paths or [], out=out, open_browser=open_browser, providers=providers))
 
 
 @app.command()

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from schemas import headers as h
 from schemas.events import RenditionInfo
-from service.demo.stack import COMPANIES
 from service.demo.watch import Journey, journey_code
+from storage.tenants import Tenants, TenantStorage
 
 SHEET_NAME: Final = "contact-sheet.html"
 _STYLE: Final = """
@@ -38,8 +38,7 @@ def print_table(console: Console, journeys: list[Journey]) -> None:
         frame = ready.frame if ready else None
         moment = "-" if frame is None or frame.time_s is None else f"{frame.time_s:.2f} s"
         sizes = " ".join(f"{item.width}x{item.height}" for item in ready.renditions) if ready else journey_code(journey)
-        company = COMPANIES[journey.file.company]
-        stored = f"{company}: {ready.storage.provider}" if ready else "-"
+        stored = f"{journey.company}: {ready.storage.provider}" if ready else "-"
         table.add_row(
             journey.file.path.name,
             f"{journey.took_s:.1f} s",
@@ -62,9 +61,9 @@ def print_dead_letters(console: Console, journeys: list[Journey]) -> None:
                 console.print(f"  {name}: {value}", highlight=False, markup=False, soft_wrap=True)
 
 
-def write_contact_sheet(journeys: list[Journey], storage_root: Path, folder: Path) -> Path:
+def write_contact_sheet(journeys: list[Journey], tenants: Tenants, folder: Path) -> Path:
     """An HTML page with every picture inside it; needs nothing but a browser."""
-    cards = "".join(_card(journey, storage_root) for journey in journeys)
+    cards = "".join(_card(journey, tenants) for journey in journeys)
     ready = sum(journey.ready is not None for journey in journeys)
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -77,8 +76,8 @@ def write_contact_sheet(journeys: list[Journey], storage_root: Path, folder: Pat
     return path
 
 
-def _card(journey: Journey, storage_root: Path) -> str:
-    facts = {"company": COMPANIES[journey.file.company], "row": journey.upload.media.record_key}
+def _card(journey: Journey, tenants: Tenants) -> str:
+    facts = {"company": journey.company, "row": journey.upload.media.record_key}
     ready = journey.ready
     if ready is None:
         code = journey_code(journey)
@@ -96,9 +95,12 @@ def _card(journey: Journey, storage_root: Path) -> str:
     facts["work"] = (
         f"read {took.read:.0f}, decode {took.decode:.0f}, render {took.render:.0f}, upload {took.upload:.0f} ms"
     )
-    facts["stored"] = medium.key
-    strip = "".join(_image(item, storage_root) for item in others)
-    return _article("ready", journey.file.title, journey.file.path.name, _image(medium, storage_root), facts, strip)
+    facts["stored"] = f"{ready.storage.provider}: {medium.key}"
+    facts["address"] = medium.url
+    with tenants.open(journey.upload.company_id) as tenant:
+        strip = "".join(_image(item, tenant) for item in others)
+        picture = _image(medium, tenant)
+    return _article("ready", journey.file.title, journey.file.path.name, picture, facts, strip)
 
 
 def _article(state: str, title: str, name: str, picture: str, facts: dict[str, str], strip: str = "") -> str:
@@ -109,9 +111,9 @@ def _article(state: str, title: str, name: str, picture: str, facts: dict[str, s
     )
 
 
-def _image(rendition: RenditionInfo, storage_root: Path) -> str:
-    """The stored bytes themselves, found by their key below whichever base path the company has."""
-    found = next(storage_root.glob(f"*/{rendition.key}"), storage_root / rendition.key)
-    data = base64.b64encode(found.read_bytes()).decode()
+def _image(rendition: RenditionInfo, tenant: TenantStorage) -> str:
+    """The stored bytes themselves, read from the company's own storage."""
+    with tenant.open_source(rendition.key) as source:
+        data = base64.b64encode(source.read_at(0, source.size)).decode()
     label = f"{rendition.name}, {rendition.width} by {rendition.height} pixels"
     return f'<img alt="{label}" width="{rendition.width}" height="{rendition.height}" src="data:image/{rendition.format};base64,{data}">'

@@ -7,6 +7,7 @@ import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
@@ -17,47 +18,57 @@ from rich.console import Console
 from schemas.errors import ThumbnailError
 from service.demo.media import DemoFile, make_demo_media
 from service.demo.report import print_dead_letters, print_table, write_contact_sheet
-from service.demo.stack import COMPANIES, DemoError, DemoStack
+from service.demo.stack import DemoError, DemoStack
+from service.demo.storages import DemoCompany, UnknownProviderError, chosen_companies
 from service.demo.watch import Journey, watch
 from service.kafka_clients import producer_config
 from service.kafka_topics import KafkaUnreachableError
 from service.local_kafka import NoKafkaError
 from service.local_kafka.base import owned_folder
+from service.local_s3 import NoS3Error
 from service.uploads import PublishError, Uploader, publish_uploads
-from storage.connections import LocalStorageSettings
-from storage.factory import ProviderSettings
 from storage.tenants import Tenants
 from streams.company_directory import SqlCompanyDirectory
 
 DEFAULT_OUT: Final = Path("thumbnails-demo")
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
 
-def run_demo(paths: list[Path], *, out: Path | None, open_browser: bool) -> int:
+def run_demo(paths: list[Path], *, out: Path | None, open_browser: bool, providers: str = "local") -> int:
     """Exit code 0 when every file ended as expected: all ready, and of the demo's own files the broken one failed."""
     console = Console()
     try:
         with _terminable(), _media_folder() as folder:
+            companies = chosen_companies(providers)
             files = _own_files(paths) if paths else make_demo_media(folder)
-            return _run(files, console, out or DEFAULT_OUT, open_browser=open_browser)
+            shared = [replace(file, company=index % len(companies)) for index, file in enumerate(files)]
+            return _run(shared, companies, console, out or DEFAULT_OUT, open_browser=open_browser)
     except KeyboardInterrupt:
         console.print("Stopped.")
         return EXIT_INTERRUPTED
-    except (DemoError, NoKafkaError, KafkaUnreachableError, PublishError, ThumbnailError, OSError) as exc:
+    except UnknownProviderError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return EXIT_USAGE
+    except (DemoError, NoKafkaError, NoS3Error, KafkaUnreachableError, PublishError, ThumbnailError, OSError) as exc:
         sys.stderr.write(f"{exc}\n")
         return EXIT_FAILED
 
 
-def _run(files: list[DemoFile], console: Console, out: Path, *, open_browser: bool) -> int:
-    console.print(f"{len(files)} files of {len(COMPANIES)} companies. Starting a broker and the three roles …")
-    with DemoStack() as stack:
+def _run(
+    files: list[DemoFile], companies: list[DemoCompany], console: Console, out: Path, *, open_browser: bool
+) -> int:
+    console.print(f"{len(files)} files of {len(companies)} companies. Starting a broker and the three roles …")
+    with DemoStack(companies) as stack:
         console.print(f"Running on {stack.description}.")
         engine = stack.engine()
-        local = LocalStorageSettings(stack.storage_root, stack.storage_root.as_uri())
-        uploader = Uploader(engine, Tenants(SqlCompanyDirectory(engine), settings=ProviderSettings(local)))
-        journeys = [Journey(file, uploader.upload(file.company + 1, file.path)) for file in files]
+        tenants = Tenants(SqlCompanyDirectory(engine), settings=stack.storages.settings)
+        uploader = Uploader(engine, tenants)
+        journeys = [
+            Journey(file, companies[file.company].slug, uploader.upload(file.company + 1, file.path)) for file in files
+        ]
         producer = Producer(producer_config(stack.kafka_settings))
         publish_uploads(producer, [journey.upload for journey in journeys], topic_prefix=stack.topic_prefix)
 
@@ -68,8 +79,8 @@ def _run(files: list[DemoFile], console: Console, out: Path, *, open_browser: bo
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
         finished = watch(journeys, stack.kafka_settings, engine, check=stack.check_roles, tell=tell)
+        sheet = write_contact_sheet(journeys, tenants, out)
         engine.dispose()
-        sheet = write_contact_sheet(journeys, stack.storage_root, out)
     print_table(console, journeys)
     print_dead_letters(console, journeys)
     console.print(f"Contact sheet: {sheet}", highlight=False, soft_wrap=True)
@@ -85,7 +96,7 @@ def _own_files(paths: list[Path]) -> list[DemoFile]:
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise DemoError(f"No such file: {', '.join(missing)}.")
-    return [DemoFile(path, path.name, "ready", index % len(COMPANIES)) for index, path in enumerate(paths)]
+    return [DemoFile(path, path.name, "ready", 0) for path in paths]
 
 
 def _show(sheet: Path) -> None:

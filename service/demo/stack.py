@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from schemas.database import create_engine_for, write_transaction
 from schemas.migrations import upgrade
-from schemas.tables import companies, storage_connections
+from service.demo.storages import DemoCompany, DemoStorages
 from service.kafka_topics import create_topics, delete_topics
 from service.local_kafka import LocalKafka, choose_for_demo
 from service.local_kafka.base import end_process, owned_folder, owned_process
@@ -23,7 +23,6 @@ from service.local_kafka.choice import ExternalKafka
 from service.settings import KafkaSettings
 
 ROLES: Final = ("worker", "persist", "retry")
-COMPANIES: Final = ("acme", "globex")
 _FOLDER_PREFIX: Final = "thumbnails-demo-"
 _STARTED: Final = '"role_ready"'
 _START_TIMEOUT_S: Final = 45.0
@@ -43,16 +42,18 @@ class _Role:
 class DemoStack:
     """Everything the demo runs on. Leaving the `with` ends every process and removes every file of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, companies: list[DemoCompany]) -> None:
         self.folder: Final = owned_folder(_FOLDER_PREFIX)
         self.database_url: Final = f"sqlite:///{self.folder / 'demo.db'}"
         self.storage_root: Final = self.folder / "storage"
+        self.storages: Final = DemoStorages(companies, self.storage_root)
         self.topic_prefix: Final = f"demo-{os.getpid()}."
         self._roles: Final[list[_Role]] = []
         self._kafka: LocalKafka | None = None
 
     def __enter__(self) -> Self:
         try:
+            self.storages.__enter__()
             self._kafka = choose_for_demo()
             self.bootstrap_servers = self._kafka.start()
             create_topics(self.kafka_settings)
@@ -73,7 +74,7 @@ class DemoStack:
     @property
     def description(self) -> str:
         """What the demo runs on, for its first line."""
-        return f"{self._kafka.description if self._kafka else 'no broker'}, SQLite, local storage"
+        return f"{self._kafka.description if self._kafka else 'no broker'}, SQLite, {self.storages.description}"
 
     @property
     def kafka_settings(self) -> KafkaSettings:
@@ -102,29 +103,27 @@ class DemoStack:
         self.storage_root.mkdir()
         engine = self.engine()
         with write_transaction(engine) as connection:
-            for number, slug in enumerate(COMPANIES, start=1):
-                storage = {"id": number, "name": f"{slug} disk", "provider": "local_disk", "credentials": {}}
-                connection.execute(sa.insert(storage_connections).values(base_path=f"tenants-{number}", **storage))
-                company = {"id": number, "name": slug.title(), "slug": slug, "storage_path": slug}
-                connection.execute(sa.insert(companies).values(storage_connection_id=number, **company))
+            self.storages.fill_database(connection)
         engine.dispose()
 
     def _start_role(self, name: str) -> None:
         log = self.folder / f"{name}.log"
-        environment = dict(os.environ) | {
-            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": self.topic_prefix,
-            "WORKER_GROUP": f"{self.topic_prefix}thumbnails",
-            "KAFKA_SESSION_TIMEOUT_S": "6",
-            "DATABASE_URL": self.database_url,
-            "LOCAL_STORAGE_ROOT": str(self.storage_root),
-            "LOCAL_STORAGE_URL": self.storage_root.as_uri(),
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_PORT": "0",
-            "RETRY_DELAYS_S": "1,2,4",
-            "LOG_FORMAT": "json",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
+        environment = (
+            dict(os.environ)
+            | self.storages.environment
+            | {
+                "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+                "KAFKA_TOPIC_PREFIX": self.topic_prefix,
+                "WORKER_GROUP": f"{self.topic_prefix}thumbnails",
+                "KAFKA_SESSION_TIMEOUT_S": "6",
+                "DATABASE_URL": self.database_url,
+                "HTTP_HOST": "127.0.0.1",
+                "HTTP_PORT": "0",
+                "RETRY_DELAYS_S": "1,2,4",
+                "LOG_FORMAT": "json",
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            }
+        )
         process = owned_process([sys.executable, "-m", "service", name], log, environment)
         self._roles.append(_Role(name, process, log))
 
@@ -146,4 +145,5 @@ class DemoStack:
             if isinstance(self._kafka, ExternalKafka) and self._roles:
                 delete_topics(self.kafka_settings)  # somebody else's cluster is left as it was
             self._kafka.stop()
+        self.storages.__exit__(None, None, None)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -28,6 +28,7 @@ class Journey:
     """One file's way: what its topics and its row have shown so far."""
 
     file: DemoFile
+    company: str
     upload: MediaUploaded
     steps: list[str] = field(default_factory=lambda: ["published"])
     ready: ThumbnailReady | None = None
