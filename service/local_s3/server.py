@@ -100,8 +100,13 @@ class S3Server:
         """Remove a bucket with all objects and their versions."""
         client = self.client()
         try:
-            for page in client.get_paginator("list_object_versions").paginate(Bucket=name):
-                for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            # MinIO lists no object that is below another one, until that is gone.
+            while found := [
+                version
+                for page in client.get_paginator("list_object_versions").paginate(Bucket=name)
+                for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            ]:
+                for version in found:
                     client.delete_object(Bucket=name, Key=version["Key"], VersionId=version["VersionId"])
             client.delete_bucket(Bucket=name)
         finally:

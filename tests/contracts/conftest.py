@@ -1,18 +1,35 @@
 """One fixture a storage provider: name it in PROVIDERS, and the whole contract is asked of it."""
 
+import ipaddress
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from service.local_s3 import S3Server
+from service.local_yandex import YandexDouble
 from storage.base import StorageProvider
+from storage.credentials import MinioCredentials, parse_credentials
 from storage.local import LocalStorageProvider
 from storage.memory import MemoryStorageProvider
+from storage.minio import MinioStorageProvider
+from storage.outbound import EndpointPolicy, guarded_session
+from storage.yandex_disk import YandexDiskProvider, YandexDiskSettings
 from tests.doubles.old_file_system import open_without_nameless_files
 
 URL = "http://files.example/s"
-PROVIDERS = ["local_disk", "local_disk_with_base_path", "local_disk_without_nameless_files", "memory"]
+LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)
+PROVIDERS = [
+    "local_disk",
+    "local_disk_with_base_path",
+    "local_disk_without_nameless_files",
+    "memory",
+    "minio",
+    "minio_with_base_path",
+    "yandex_disk",
+    "yandex_disk_with_base_path",
+]
 
 
 @pytest.fixture
@@ -35,6 +52,45 @@ def local_disk_without_nameless_files(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.fixture
 def memory() -> StorageProvider:
     return MemoryStorageProvider(URL)
+
+
+@pytest.fixture
+def minio(s3_server: S3Server, s3_bucket: str) -> StorageProvider:
+    return _minio(s3_server, s3_bucket, "")
+
+
+@pytest.fixture
+def minio_with_base_path(s3_server: S3Server, s3_bucket: str) -> StorageProvider:
+    return _minio(s3_server, s3_bucket, "b/c")
+
+
+def _minio(server: S3Server, bucket: str, base_path: str) -> StorageProvider:
+    credentials = {
+        "endpoint": server.endpoint_url,
+        "bucket": bucket,
+        "access_key": server.access_key,
+        "secret_key": server.secret_key,
+        "public_base_url": URL,
+    }
+    return MinioStorageProvider(parse_credentials(MinioCredentials, credentials), base_path=base_path, policy=LOOPBACK)
+
+
+@pytest.fixture
+def yandex_disk() -> Iterator[StorageProvider]:
+    with YandexDouble() as double:
+        yield _yandex_disk(double, "")
+
+
+@pytest.fixture
+def yandex_disk_with_base_path() -> Iterator[StorageProvider]:
+    with YandexDouble() as double:
+        double.api.moves_become_operations = True
+        yield _yandex_disk(double, "b/c")
+
+
+def _yandex_disk(double: YandexDouble, base_path: str) -> StorageProvider:
+    settings = YandexDiskSettings("token", double.url, public_base_url=URL)
+    return YandexDiskProvider(settings, base_path=base_path, session=guarded_session(LOOPBACK))
 
 
 @pytest.fixture(params=PROVIDERS)
