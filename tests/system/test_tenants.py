@@ -1,0 +1,207 @@
+"""Three tenants at once, each with another provider, from Kafka to the row; and what the outage of one does to the others."""
+
+import json
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+import sqlalchemy as sa
+
+from service.local_s3 import S3Server
+from service.local_yandex import YandexDouble
+from tests.services.toxiproxy import Toxiproxy
+from tests.system.stack import Stack, a_stack, run_cli
+from tests.system.tenants import (
+    BucketStore,
+    DiskStore,
+    FolderStore,
+    Tenant,
+    add_rows,
+    add_tenant,
+    problems_of,
+    upload_for,
+)
+
+LOCAL_ENVIRONMENT = {"STORAGE_ALLOWED_NETWORKS": "127.0.0.0/8", "STORAGE_ALLOW_HTTP": "true"}
+
+
+def minio_tenant(number: int, slug: str, server: S3Server, bucket: str, endpoint_url: str | None = None) -> Tenant:
+    credentials = {"endpoint": endpoint_url or server.endpoint_url, "bucket": bucket}
+    credentials |= {"access_key": server.access_key, "secret_key": server.secret_key}
+    return Tenant(number, slug, "minio", credentials, BucketStore(server, bucket, slug), base_path=slug)
+
+
+def local_tenant(stack: Stack, number: int, slug: str) -> Tenant:
+    return Tenant(
+        number, slug, "local_disk", {}, FolderStore(stack.platform.storage_root / f"base-{slug}"), f"base-{slug}"
+    )
+
+
+@contextmanager
+def an_encrypted_stack(kafka: str, url: str, prefix: str, folder: Path, **changes: str) -> Iterator[Stack]:
+    key = subprocess.run(
+        [sys.executable, "-m", "service", "credentials", "key"], capture_output=True, text=True, check=True
+    )
+    settings = LOCAL_ENVIRONMENT | {"STORAGE_CREDENTIALS_KEY": key.stdout.strip()} | changes
+    with a_stack(kafka, url, prefix, folder, **settings) as stack:
+        yield stack
+
+
+def settle(stack: Stack, tenants: list[Tenant], timeout_s: float = 90.0) -> None:
+    def all_ready() -> bool:
+        query = "SELECT (SELECT count(*) FROM videos WHERE thumbnail_status = 'ready')"
+        query += " + (SELECT count(*) FROM ar_contents WHERE thumbnail_status = 'ready')"
+        with stack.platform.engine.connect() as connection:
+            done: int = connection.execute(sa.text(query)).scalar_one()
+        return done >= sum(len(tenant.expected) for tenant in tenants)
+
+    try:
+        stack.wait_for(all_ready, timeout_s)
+    finally:
+        assert [problem for tenant in tenants for problem in problems_of(stack.platform, tenant)] == []
+
+
+def ready_events(stack: Stack) -> list[dict[str, object]]:
+    return [json.loads(record.value()) for record in stack.platform.read_topic("thumbnail.ready")]
+
+
+def test_three_tenants_on_three_providers_get_their_thumbnails_in_their_own_storage(
+    kafka: str, postgres_url: str, topic_prefix: str, tmp_path: Path, s3_server: S3Server, s3_bucket: str
+) -> None:
+    with (
+        YandexDouble(["a-token"]) as double,
+        an_encrypted_stack(kafka, postgres_url, topic_prefix, tmp_path, YANDEX_DISK_API_URL=double.url) as stack,
+    ):
+        tenants = [
+            local_tenant(stack, 2, "globex"),
+            minio_tenant(3, "initech", s3_server, s3_bucket),
+            Tenant(
+                4, "hooli", "yandex_disk", {"token": "a-token"}, DiskStore(double, "a-token", "ar/files"), "ar/files"
+            ),
+        ]
+        for tenant in tenants:
+            add_tenant(stack.platform, tenant)
+            add_rows(stack.platform, tenant, range(tenant.company_id * 100, tenant.company_id * 100 + 6))
+        assert run_cli(stack.environment, "credentials", "encrypt").returncode == 0
+        uploads = [
+            upload_for(stack.platform, tenant, tenant.company_id * 100 + number, "video" if number % 2 else "image")
+            for number in range(6)
+            for tenant in tenants
+        ]
+        stack.platform.publish(uploads)
+        settle(stack, tenants)
+
+        stored = {event["company_id"]: event["storage"] for event in ready_events(stack)}
+        checks = run_cli(stack.environment, "check", "--tenants")
+    assert stored == {
+        2: {"provider": "local_disk", "connection_id": 2, "fallback": None},
+        3: {"provider": "minio", "connection_id": 3, "fallback": None},
+        4: {"provider": "yandex_disk", "connection_id": 4, "fallback": None},
+    }
+    assert "FAILED" not in checks.stdout, checks.stdout
+
+
+def test_an_outage_of_one_connection_burns_no_attempt_and_leaves_the_others_alone(
+    kafka: str,
+    postgres_url: str,
+    topic_prefix: str,
+    tmp_path: Path,
+    s3_server: S3Server,
+    s3_bucket: str,
+    toxiproxy: Toxiproxy,
+) -> None:
+    with (
+        toxiproxy.proxy(s3_server.endpoint_url) as cut,
+        toxiproxy.proxy(s3_server.endpoint_url) as sound,
+        an_encrypted_stack(
+            kafka, postgres_url, topic_prefix, tmp_path, STORAGE_BREAKER_OPEN_S="2", RETRY_DELAYS_S="1,2,4"
+        ) as stack,
+    ):
+        tenants = [
+            local_tenant(stack, 2, "globex"),
+            minio_tenant(3, "initech", s3_server, s3_bucket, cut.url),
+            minio_tenant(4, "hooli", s3_server, s3_bucket, sound.url),
+        ]
+        for tenant in tenants:
+            add_tenant(stack.platform, tenant)
+            add_rows(stack.platform, tenant, range(tenant.company_id * 100, tenant.company_id * 100 + 40))
+        down, others = tenants[1], [tenants[0], tenants[2]]
+
+        def publish(numbers: range) -> None:
+            stack.platform.publish(
+                [upload_for(stack.platform, tenant, tenant.company_id * 100 + n) for n in numbers for tenant in tenants]
+            )
+
+        publish(range(10))
+        settle(stack, tenants)
+        cut.cut()
+        publish(range(10, 40))
+        stack.wait_for(lambda: not [p for tenant in others for p in problems_of(stack.platform, tenant)])
+        stack.wait_for(lambda: paused_retries(stack) >= 40)  # longer than all ordinary attempts would last
+        health = readiness(stack)
+        cut.mend()
+        settle(stack, tenants)
+
+        attempts = [event["attempt"] for event in ready_events(stack) if event["company_id"] == down.company_id]
+        dead = stack.platform.read_topic("thumbnail.dlq")
+    assert health["ok"] is True
+    assert health["resting_connections"] in ({"3": "open"}, {"3": "half_open"})
+    assert len(attempts) == 40
+    assert sum(int(str(attempt)) - 1 for attempt in attempts) <= 4, "fewer failures than open the breaker are counted"
+    assert dead == []
+
+
+def paused_retries(stack: Stack) -> int:
+    found = 0
+    for tier in (1, 2, 3):
+        for record in stack.platform.read_topic(f"thumbnail.retry.{tier}"):
+            found += dict(record.headers())["error-code"] == b"storage.paused"
+    return found
+
+
+def readiness(stack: Stack) -> dict[str, object]:
+    log = stack.supervisor.of("worker")[0].log.read_text()
+    port = re.findall(r'"http_port": (\d+)', log)[-1]
+    with urlopen(f"http://127.0.0.1:{port}/health/ready") as answer:
+        details: dict[str, object] = json.load(answer)
+    return details
+
+
+@pytest.mark.parametrize("change", ["credentials", "row"])
+def test_a_rotated_credential_or_an_edited_row_is_picked_up_without_a_restart(
+    kafka: str, postgres_url: str, topic_prefix: str, tmp_path: Path, s3_server: S3Server, s3_bucket: str, change: str
+) -> None:
+    other_bucket = f"other-{uuid.uuid4().hex[:12]}"
+    s3_server.make_bucket(other_bucket)
+    wrong = {"secret_key": "wrong-wrong-wrong"} if change == "credentials" else {"bucket": s3_bucket}
+    with an_encrypted_stack(kafka, postgres_url, topic_prefix, tmp_path) as stack:
+        right = minio_tenant(3, "initech", s3_server, other_bucket)
+        before = replace(right, credentials=right.credentials | wrong)
+        add_tenant(stack.platform, before)
+        add_rows(stack.platform, right, range(300, 302))
+        first = upload_for(stack.platform, right, 300)
+        if change == "row":
+            BucketStore(s3_server, s3_bucket, "initech").put(str(first.event["media"]["key"]), b"no picture at all")
+        stack.platform.publish([first])
+        stack.wait_for(lambda: (stack.platform.row("ar_content:300") or {}).get("thumbnail_status") == "failed")
+        with stack.platform.engine.begin() as connection:
+            connection.execute(
+                sa.text("UPDATE storage_connections SET credentials = :found WHERE id = 3"),
+                {"found": json.dumps(right.credentials)},
+            )
+        del right.expected["ar_content:300"]
+
+        def it_works() -> bool:
+            stack.platform.publish([upload_for(stack.platform, right, 301)])
+            stack.wait_for(lambda: (stack.platform.row("ar_content:301") or {}).get("thumbnail_status"))
+            return bool((stack.platform.row("ar_content:301") or {})["thumbnail_status"] == "ready")
+
+        stack.wait_for(it_works, 20)
+    s3_server.remove_bucket(other_bucket)
