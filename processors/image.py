@@ -25,7 +25,7 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd metadata, which is dropped anyway
             with Image.open(cast(IO[bytes], file)) as opened:
-                return _take_from(opened, spec)
+                return _take_from(opened, spec, file)
     except UnidentifiedImageError as exc:
         file.seek(0)
         if sniff_kind(file.read(HEAD_BYTES)) == "image":
@@ -45,7 +45,7 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
         raise PermanentError(ErrorCode.MEDIA_CORRUPT, f"The picture cannot be decoded: {str(exc)[:200]}.") from exc
 
 
-def _take_from(opened: Image.Image, spec: ThumbnailSpec) -> TakenPicture:
+def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> TakenPicture:
     width, height = opened.size
     if width * height > spec.max_pixels:
         raise PermanentError(
@@ -59,6 +59,7 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec) -> TakenPicture:
         target = fit(width, height, *box)
         opened.draft("RGB", (target[0] * 2, target[1] * 2))
     profile = opened.info.get("icc_profile")
+    file.expect_whole()
     opened.load()
     # Reduce first: colours are then converted on few pixels. The box is the turned one, as the pixels are not upright yet.
     image = _plain_mode(opened)

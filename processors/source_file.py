@@ -58,6 +58,11 @@ class SourceFile(io.BufferedIOBase):
         """As read()."""
         return self.read(size)
 
+    def expect_whole(self) -> None:
+        """The rest will be read from here to its end, as photographs are: in the longest runs at once."""
+        self._next_sequential = self._position // BLOCK_BYTES + (self._position % BLOCK_BYTES > 0)
+        self._run_bytes = MAX_BLOCK_RUN_BYTES
+
     def _gather(self, offset: int, length: int) -> bytes:
         first, last = offset // BLOCK_BYTES, (offset + length - 1) // BLOCK_BYTES
         index, parts = first, []
