@@ -54,9 +54,9 @@ def provider_label(name: str) -> str:
 
 
 def _find_builder(name: str) -> Builder:
-    plugins = entry_points(group=PLUGIN_GROUP)
     if name in _BUILDERS:
         return _BUILDERS[name]
+    plugins = entry_points(group=PLUGIN_GROUP)
     if name in plugins.names:
         return cast(Builder, plugins[name].load())
     known = ", ".join(sorted({*_BUILDERS, *plugins.names}))

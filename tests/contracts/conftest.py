@@ -10,12 +10,15 @@ import pytest
 from service.local_s3 import S3Server
 from service.local_yandex import YandexDouble
 from storage.base import StorageProvider
+from storage.connections import LocalStorageSettings, StorageConnection
 from storage.credentials import MinioCredentials, parse_credentials
+from storage.factory import ProviderSettings, get_provider
 from storage.local import LocalStorageProvider
 from storage.memory import MemoryStorageProvider
 from storage.minio import MinioStorageProvider
 from storage.outbound import EndpointPolicy, guarded_session
 from storage.yandex_disk import YandexDiskProvider, YandexDiskSettings
+from tests.doubles.documented_provider import documented_provider
 from tests.doubles.old_file_system import open_without_nameless_files
 
 URL = "http://files.example/s"
@@ -29,6 +32,7 @@ PROVIDERS = [
     "minio_with_base_path",
     "yandex_disk",
     "yandex_disk_with_base_path",
+    "provider_of_the_documentation",
 ]
 
 
@@ -91,6 +95,16 @@ def yandex_disk_with_base_path() -> Iterator[StorageProvider]:
 def _yandex_disk(double: YandexDouble, base_path: str) -> StorageProvider:
     settings = YandexDiskSettings("token", double.url, public_base_url=URL)
     return YandexDiskProvider(settings, base_path=base_path, session=guarded_session(LOOPBACK))
+
+
+@pytest.fixture
+def provider_of_the_documentation(tmp_path: Path) -> StorageProvider:
+    """The example in docs/storage.md, as a package of somebody else's would bring it."""
+    root = tmp_path / "root"
+    root.mkdir()
+    with documented_provider(tmp_path / "package"):
+        connection = StorageConnection(1, "documented", "sqlite")
+        return get_provider(connection, settings=ProviderSettings(LocalStorageSettings(root, URL)))
 
 
 @pytest.fixture(params=PROVIDERS)
