@@ -85,9 +85,13 @@ def before_it(do: Callable[[], None]) -> Action:
 
 @dataclass(frozen=True)
 class Hold:
-    """Stops a request until it is let go on; `reached` is set when it has come. After a minute it is dropped."""
+    """Stops a request until it is let go on; `reached` is set when it has come. After a minute it is dropped.
+
+    `after_it` stops it when it is done and before it is answered; `then_drop` never does it at all.
+    """
 
     after_it: bool = False
+    then_drop: bool = False
     reached: Event = field(default_factory=Event)
     release: Event = field(default_factory=Event)
 
@@ -95,7 +99,7 @@ class Hold:
         """As an Action."""
         answer = go_on() if self.after_it else None
         self.reached.set()
-        if not self.release.wait(HOLD_LIMIT_S):
+        if not self.release.wait(HOLD_LIMIT_S) or self.then_drop:
             return None
         return answer if answer is not None else go_on()
 

@@ -60,15 +60,15 @@ def memory() -> StorageProvider:
 
 @pytest.fixture
 def minio(s3_server: S3Server, s3_bucket: str) -> StorageProvider:
-    return _minio(s3_server, s3_bucket, "")
+    return a_minio(s3_server, s3_bucket, "")
 
 
 @pytest.fixture
 def minio_with_base_path(s3_server: S3Server, s3_bucket: str) -> StorageProvider:
-    return _minio(s3_server, s3_bucket, "b/c")
+    return a_minio(s3_server, s3_bucket, "b/c")
 
 
-def _minio(server: S3Server, bucket: str, base_path: str) -> StorageProvider:
+def a_minio(server: S3Server, bucket: str, base_path: str) -> StorageProvider:
     credentials = {
         "endpoint": server.endpoint_url,
         "bucket": bucket,
@@ -82,17 +82,17 @@ def _minio(server: S3Server, bucket: str, base_path: str) -> StorageProvider:
 @pytest.fixture
 def yandex_disk() -> Iterator[StorageProvider]:
     with YandexDouble() as double:
-        yield _yandex_disk(double, "")
+        yield a_yandex_disk(double, "")
 
 
 @pytest.fixture
 def yandex_disk_with_base_path() -> Iterator[StorageProvider]:
     with YandexDouble() as double:
         double.api.moves_become_operations = True
-        yield _yandex_disk(double, "b/c")
+        yield a_yandex_disk(double, "b/c")
 
 
-def _yandex_disk(double: YandexDouble, base_path: str) -> StorageProvider:
+def a_yandex_disk(double: YandexDouble, base_path: str) -> StorageProvider:
     settings = YandexDiskSettings("token", double.url, public_base_url=URL)
     return YandexDiskProvider(settings, base_path=base_path, session=guarded_session(LOOPBACK))
 
