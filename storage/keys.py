@@ -51,7 +51,7 @@ def _problem(key: str) -> str | None:
     if "\\" in key or _ENCODED.search(key) or _LOOK_ALIKES & frozenset(key):
         return "has a backslash, or an encoded or look-alike separator"
     parts = key.split("/")
-    if any(part in ("", ".", "..") for part in parts):
+    if any(part.strip() in ("", ".", "..") for part in parts):  # MinIO, for one, trims them itself
         return "is empty or absolute, or has an empty, '.' or '..' part"
     if any(len(part.encode()) > MAX_PART_BYTES for part in parts):
         return f"has a part of more than {MAX_PART_BYTES} bytes"
@@ -78,7 +78,7 @@ def _keeps_its_parts(key: str) -> bool:
         folded.count("/") == key.count("/")
         and "\\" not in folded
         and not _ENCODED.search(folded)
-        and not any(part in ("", ".", "..") for part in folded.split("/"))
+        and not any(part.strip() in ("", ".", "..") for part in folded.split("/"))
     )
 
 

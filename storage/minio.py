@@ -17,7 +17,7 @@ from storage.host_files import whole_or_absent
 from storage.keys import check_key, is_key, join_key
 from storage.minio_client import make_client
 from storage.minio_errors import translated, unavailable
-from storage.minio_reader import MinioReader, etag_of
+from storage.minio_reader import MinioReader, body_of, etag_of
 from storage.outbound import EndpointPolicy, HttpLimits
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class MinioStorageProvider(StorageProvider):
         try:
             with translated(key):
                 answer = self._client.get_object(Bucket=self._bucket, Key=object_key, Range="bytes=0-0")
-                answer["Body"].close()
-                etag_of(answer)
+                with body_of(answer):
+                    etag_of(answer)
         except ObjectNotFoundError:
             return False
         except TransientError as exc:

@@ -1,5 +1,7 @@
 """Ranged reads of one version of an S3 object: the first request opens it and brings its beginning, too."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -40,9 +42,9 @@ class MinioReader(SourceReader):
             if exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 416:
                 raise
             return self._open_empty()
-        with _closing(answer):
+        with body_of(answer) as body:
             size = _total(answer)
-            return size, etag_of(answer), _read(answer["Body"], min(size, FIRST_READ_BYTES))
+            return size, etag_of(answer), _read(body, min(size, FIRST_READ_BYTES))
 
     def _open_empty(self) -> tuple[int, str, bytes]:
         """An empty object has no first byte, so the range is refused."""
@@ -73,15 +75,15 @@ class MinioReader(SourceReader):
                 Range=f"bytes={offset}-{offset + length - 1}",
                 IfMatch=f'"{self._version}"',
             )
-            with _closing(answer):
+            with body_of(answer) as body:
                 if etag_of(answer) != self._version or _total(answer) != self._size:
                     raise TransientError(
                         ErrorCode.SOURCE_UNREADABLE, f"The object {self._key!r} was replaced while it was being read."
                     )
-                self._skip_to(offset, length, answer)
-                return _read(answer["Body"], length)
+                self._skip_to(offset, length, answer, body)
+                return _read(body, length)
 
-    def _skip_to(self, offset: int, length: int, answer: "GetObjectOutputTypeDef") -> None:
+    def _skip_to(self, offset: int, length: int, answer: "GetObjectOutputTypeDef", body: Any) -> None:
         """Bring the body to `offset`, where the server gives the whole object whatever range is asked for."""
         found = answer.get("ContentRange")
         if found:
@@ -93,7 +95,7 @@ class MinioReader(SourceReader):
                 ErrorCode.SOURCE_UNREADABLE, "The S3 storage ignores ranges, and the object is too long to read whole."
             )
         for start in range(0, offset, _SKIP_BYTES):
-            _read(answer["Body"], min(_SKIP_BYTES, offset - start))
+            _read(body, min(_SKIP_BYTES, offset - start))
 
     def close(self) -> None:
         """Let go of the object's beginning; connections belong to the client."""
@@ -108,17 +110,16 @@ def etag_of(answer: Any) -> str:
     return etag
 
 
-class _closing:  # noqa: N801 - used as contextlib.closing is
-    """Closes the body of an answer that was not read to its end; the connection of one that was is used again."""
-
-    def __init__(self, answer: "GetObjectOutputTypeDef") -> None:
-        self._body: Final = answer["Body"]
-
-    def __enter__(self) -> None:
-        """Nothing is to be begun."""
-
-    def __exit__(self, *_: object) -> None:
-        self._body.close()
+@contextmanager
+def body_of(answer: "GetObjectOutputTypeDef") -> Iterator[Any]:
+    """The answer's body. Its connection is used again when it was read to its end, and closed when it was not."""
+    body: Any = answer["Body"]
+    try:
+        yield body
+    finally:
+        body.close()
+        # Closing alone would take the connection's place in the pool along, and a bounded pool would run dry.
+        body._raw_stream.release_conn()  # noqa: SLF001 - botocore has no public way
 
 
 def _total(answer: "GetObjectOutputTypeDef") -> int:

@@ -92,6 +92,17 @@ def test_a_read_below_zero_is_a_mistake_of_the_caller(provider: StorageProvider,
         source.read_at(offset, length)
 
 
+def test_no_call_uses_up_what_the_next_one_needs(provider: StorageProvider) -> None:
+    put(provider, "acme/a", b"x" * 1_000_000)
+    for _ in range(30):  # more than any provider has connections
+        assert provider.file_exists("acme/a")
+        assert not provider.file_exists("acme/none")
+        with provider.open_source("acme/a") as source:
+            source.read_at(900_000, 10)
+        with pytest.raises(ObjectNotFoundError):
+            provider.open_source("acme/none")
+
+
 def test_closing_a_reader_twice_is_harmless(provider: StorageProvider) -> None:
     put(provider, "acme/a")
     source = provider.open_source("acme/a")
