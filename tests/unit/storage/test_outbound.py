@@ -1,0 +1,190 @@
+"""Where storage may connect to: every way round the policy that we know of."""
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+
+from schemas.errors import ErrorCode
+from storage.credentials import MinioCredentials, parse_credentials
+from storage.minio import MinioStorageProvider
+from storage.outbound import EndpointPolicy, EndpointRefusedError, guarded_session
+
+PUBLIC_ONLY = EndpointPolicy(allow_http=True)
+LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)
+NOT_PUBLIC = [
+    *("127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]"),  # noqa: S104
+    *("10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "[fd00:ec2::254]", "[fe80::1]"),
+    *("[2002:7f00:1::]", "[64:ff9b::7f00:1]", "[64:ff9b::a9fe:a9fe]", "224.0.0.1", "255.255.255.255", "[ff02::1]"),
+]
+
+
+class Listener(ThreadingHTTPServer):
+    """Counts what arrives; answers with a redirect where it is told one."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.heads: list[dict[str, str]] = []
+        self.redirect: str | None = None
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Listener
+
+    def do_GET(self) -> None:
+        self.server.heads.append(dict(self.headers))
+        self.send_response(307 if self.server.redirect else 200)
+        if self.server.redirect:
+            self.send_header("Location", self.server.redirect)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_PUT = do_GET  # noqa: N815 - http.server's name
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        pass
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    yield from _listening()
+
+
+@pytest.fixture
+def other_listener() -> Iterator[Listener]:
+    yield from _listening()
+
+
+def _listening() -> Iterator[Listener]:
+    with Listener() as made:
+        threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True).start()
+        yield made
+        made.shutdown()
+
+
+def a_minio(endpoint: str, policy: EndpointPolicy) -> MinioStorageProvider:
+    found = {"endpoint": endpoint, "bucket": "bucket", "access_key": "key", "secret_key": "secret"}
+    return MinioStorageProvider(parse_credentials(MinioCredentials, found), policy=policy)
+
+
+@pytest.mark.parametrize("host", NOT_PUBLIC)
+def test_no_byte_goes_to_an_address_that_is_not_public(host: str, listener: Listener) -> None:
+    url = f"http://{host}:{listener.server_address[1]}/"
+    with pytest.raises(EndpointRefusedError) as caught:
+        guarded_session(PUBLIC_ONLY).get(url, timeout=2)
+    assert caught.value.code is ErrorCode.STORAGE_DENIED
+    with pytest.raises(EndpointRefusedError):
+        a_minio(url, PUBLIC_ONLY).upload_file("a/b", b"x", content_type="a/b")
+    assert listener.heads == []
+
+
+def test_what_the_operator_allows_is_reached(listener: Listener) -> None:
+    assert guarded_session(LOOPBACK).get(listener.url, timeout=2).status_code == 200
+    assert len(listener.heads) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "ftp://s3.example",
+            "//s3.example",
+            "s3.example",
+            "https://",
+            "https://a:b@s3.example",
+            "https://s3.example/?a=b",
+        ),
+        *(
+            "https://s3.example/#a",
+            "https://[::1",
+            "https://s3.example:port",
+            "file:///etc/passwd",
+            "http://s3.example",
+        ),
+    ],
+)
+def test_an_endpoint_of_another_form_is_refused_before_anything_is_built(url: str) -> None:
+    with pytest.raises(EndpointRefusedError):
+        EndpointPolicy().check_url(url)
+
+
+def test_plain_http_is_refused_unless_it_is_allowed() -> None:
+    assert EndpointPolicy(allow_http=True).check_url("http://s3.example") == "http://s3.example"
+    with pytest.raises(requests.exceptions.InvalidSchema):
+        guarded_session(EndpointPolicy()).get("http://s3.example")
+
+
+def test_a_name_that_changes_its_meaning_leads_nowhere(monkeypatch: pytest.MonkeyPatch, listener: Listener) -> None:
+    """DNS rebinding: public when it is asked about first, this host from then on."""
+    answers = iter(["93.184.216.34"])
+    real = socket.getaddrinfo
+    connected: list[str] = []
+
+    def resolve(host: str, port: int, *rest: Any, **named: Any) -> Any:
+        if host == "rebinding.example":
+            host = next(answers, "127.0.0.1")
+        return real(host, port, *rest, **named)
+
+    def connect(_self: socket.socket, address: tuple[str, int]) -> None:
+        connected.append(address[0])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    session = guarded_session(PUBLIC_ONLY)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect)
+        with pytest.raises(requests.ConnectionError):
+            session.get(f"http://rebinding.example:{listener.server_address[1]}", timeout=2)
+    assert connected == ["93.184.216.34"], "the address that was judged, and no other"
+    with pytest.raises(EndpointRefusedError):
+        session.get(f"http://rebinding.example:{listener.server_address[1]}", timeout=2)
+    assert listener.heads == []
+
+
+def test_a_redirect_to_a_refused_address_is_not_followed(listener: Listener, other_listener: Listener) -> None:
+    policy = EndpointPolicy((ipaddress.ip_network("127.0.0.1/32"),), allow_http=True)
+    listener.redirect = f"http://127.0.0.2:{other_listener.server_address[1]}/"
+    with pytest.raises(EndpointRefusedError):
+        guarded_session(policy).get(listener.url, timeout=2)
+    assert other_listener.heads == []
+
+
+def test_a_redirect_from_https_only_to_http_is_not_followed() -> None:
+    session = guarded_session(EndpointPolicy())
+    assert list(session.adapters) == ["https://"]
+
+
+def test_an_s3_that_redirects_gets_no_signed_request_to_another_host(
+    listener: Listener, other_listener: Listener
+) -> None:
+    listener.redirect = f"{other_listener.url}/bucket/a/b"
+    with pytest.raises(Exception, match=r"^storage\.") as caught:
+        a_minio(listener.url, LOOPBACK).upload_file("a/b", b"x", content_type="a/b")
+    assert caught.value.code is ErrorCode.STORAGE_DENIED  # type: ignore[attr-defined]
+    assert other_listener.heads == []
+
+
+def test_proxies_of_the_environment_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, listener: Listener, other_listener: Listener
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, other_listener.url)
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    guarded_session(LOOPBACK).get(listener.url, timeout=2)
+    with pytest.raises(Exception, match=r"^storage\."):
+        a_minio(listener.url, LOOPBACK).open_source("a/b")  # an empty answer is none of S3's
+    assert (len(listener.heads), other_listener.heads) == (2, [])
+
+
+def test_the_name_and_not_its_address_is_what_the_server_is_told(listener: Listener) -> None:
+    guarded_session(LOOPBACK).get(f"http://localhost:{listener.server_address[1]}", timeout=2)
+    assert listener.heads[0]["Host"] == f"localhost:{listener.server_address[1]}"
