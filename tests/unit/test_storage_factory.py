@@ -6,8 +6,9 @@ import pytest
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
 from storage.connections import LocalStorageSettings, ProviderConfigurationError, StorageConnection
-from storage.factory import ProviderSettings, get_provider
+from storage.factory import ProviderSettings, get_provider, provider_label
 from storage.tenants import Company, FallbackPolicy, Tenants
+from tests.doubles.documented_provider import documented_provider
 
 TYPE = "image/webp"
 
@@ -155,3 +156,43 @@ def test_two_companies_on_one_connection_do_not_reach_each_other(tmp_path: Path)
         with pytest.raises(PermanentError):
             one.upload_file(key, b"mine", content_type=TYPE)
     assert (tmp_path / "shared" / "acme-2" / "secret").read_bytes() == b"theirs"
+
+
+def test_a_connection_whose_row_is_gone_is_told_apart_from_none(tmp_path: Path) -> None:
+    tenant = tenants_of(tmp_path, a_company(None, is_connection_missing=True)).open(1)
+    assert (tenant.fallback_reason, tenant.wanted_provider) == ("connection_missing", "unknown")
+    with pytest.raises(PermanentError, match="does not exist"):
+        tenants_of(tmp_path, a_company(None, is_connection_missing=True), fallback="never").open(1)
+
+
+def test_every_provider_of_the_platform_is_known(tmp_path: Path) -> None:
+    minio = '{"bucket": "bucket", "access_key": "a", "secret_key": "b"}'
+    rows = {"local_disk": "{}", "minio": minio, "yandex_disk": '{"token": "t"}'}
+    for name, credentials in rows.items():
+        provider = get_provider(
+            a_connection(provider=name, credentials=credentials),
+            settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://x")),
+        )
+        assert provider.name == provider_label(name) == name
+        provider.close()
+    assert provider_label("gopher") == "unknown"
+
+
+@pytest.mark.parametrize("name", ["minio", "yandex_disk"])
+@pytest.mark.parametrize("base_path", ["../other", "a/../../b", "a\\b", "a//b", "a/%2e%2e/b"])
+def test_no_provider_takes_a_base_path_that_leads_out(tmp_path: Path, name: str, base_path: str) -> None:
+    credentials = '{"bucket": "bucket", "access_key": "a", "secret_key": "b"}' if name == "minio" else '{"token": "t"}'
+    connection = a_connection(provider=name, credentials=credentials, base_path=base_path)
+    with pytest.raises(ProviderConfigurationError):
+        get_provider(connection, settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://x")))
+
+
+def test_an_installed_package_brings_a_provider(tmp_path: Path) -> None:
+    settings = ProviderSettings(LocalStorageSettings(tmp_path, "http://x"))
+    with pytest.raises(ProviderConfigurationError, match="known are local_disk, minio, yandex_disk"):
+        get_provider(a_connection(provider="sqlite"), settings=settings)
+    with documented_provider(tmp_path / "package"):
+        assert provider_label("sqlite") == "sqlite"
+        get_provider(a_connection(provider="sqlite"), settings=settings).check()
+        with pytest.raises(ProviderConfigurationError, match="known are local_disk, minio, sqlite, yandex_disk"):
+            get_provider(a_connection(provider="gopher"), settings=settings)
