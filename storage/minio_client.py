@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 
 from storage.credentials import MinioCredentials
-from storage.minio_errors import translated
+from storage.minio_errors import translated, unavailable
 from storage.outbound import EndpointPolicy, HttpLimits, guarded_pools, tls_context
 
 if TYPE_CHECKING:
@@ -75,8 +75,25 @@ def make_client(credentials: MinioCredentials, policy: EndpointPolicy, limits: H
             config=config,
         )
     guarded = _GuardedSession(policy, limits, credentials.ca_pem)
+    client.meta.events.register_last("before-parameter-build.s3", _follow_no_region)
+    client.meta.events.register("after-call.s3", _refuse_pages)
     client._endpoint.http_session = guarded  # type: ignore[attr-defined]  # noqa: SLF001 - botocore has no public place for it
     return cast("S3Client", client)
+
+
+def _follow_no_region(context: dict[str, Any], **_: Any) -> None:
+    """Keep botocore from looking for a bucket's region: it asks again without end where the answer is always a redirect.
+
+    A wrong region is a mistake in the connection's row, which is told.
+    """
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _refuse_pages(http_response: Any, model: Any, **_: Any) -> None:
+    """A page with status 200 would pass for an empty listing, or for a deletion; an object may well be a page."""
+    is_page = http_response.status_code < 300 and "html" in http_response.headers.get("Content-Type", "")
+    if is_page and model.name != "GetObject":
+        raise unavailable("The S3 storage's endpoint answered with something that is not S3.")
 
 
 @cache

@@ -107,8 +107,14 @@ def _guarded(base: Any, policy: EndpointPolicy) -> type[HTTPConnection | HTTPSCo
     """
 
     class Guarded(base):  # type: ignore[misc]  # the base is chosen when running
+        def connect(self) -> None:
+            super().connect()
+            WATCH.begin(cast(HTTPConnection, self).sock)
+
         def request(self, *args: Any, **kwargs: Any) -> None:
-            WATCH.begin(cast(HTTPConnection, self))
+            connected = cast(HTTPConnection, self).sock
+            if connected is not None:  # else connect() follows
+                WATCH.begin(connected)
             super().request(*args, **kwargs)
 
         def _new_conn(self) -> socket.socket:
