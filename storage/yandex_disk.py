@@ -97,7 +97,7 @@ class YandexDiskProvider(StorageProvider):
         with self._translated(key):
             try:
                 self._put(partial, folder, content, key)
-                self._confirm(partial, digests, key)
+                self._confirm(partial, digests, key, twin=path)
                 self._move(partial, path, key)
                 self._confirm_move(partial, path, digests, key)
             except BaseException:
@@ -153,22 +153,31 @@ class YandexDiskProvider(StorageProvider):
             if self._client.exists(partial) or not self._client.exists(path):
                 raise
 
-    def _confirm(self, path: str, digests: _Digests, key: str) -> None:
-        """Raise upload.unverified unless Yandex Disk has what was sent. Without checksums, for a while, it is asked again."""
+    def _confirm(self, path: str, digests: _Digests, key: str, *, twin: str | None = None) -> None:
+        """Raise upload.unverified unless Yandex Disk has what was sent. Without checksums, for a while, it is asked again.
+
+        The same content at `twin` will do: another upload of it has moved our file there already.
+        """
         for delay_s in _CONFIRM_DELAYS_S:
             if delay_s:
                 self._sleep(delay_s)
-            with suppress(yandex.PathNotFoundError):
-                found = self._client.get_meta(path, fields=["size", "md5", "sha256"])
-                if found.sha256 or found.md5:
-                    is_same = (found.sha256 or digests.sha256, found.md5 or digests.md5) == (
-                        digests.sha256,
-                        digests.md5,
-                    )
-                    if is_same and found.size == digests.size:
-                        return
-                    break
+            is_there = self._has(path, digests)
+            if is_there or (is_there is None and twin is not None and self._has(twin, digests)):
+                return
+            if is_there is False:
+                break
         raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"Yandex Disk did not confirm what was sent as {key!r}.")
+
+    def _has(self, path: str, digests: _Digests) -> bool | None:
+        """Whether the file has this content; None as long as it is not there, or its checksums are not."""
+        try:
+            found = self._client.get_meta(path, fields=["size", "md5", "sha256"])
+        except yandex.PathNotFoundError:
+            return None
+        if not (found.sha256 or found.md5):
+            return None
+        shown = (found.size, found.md5 or digests.md5, found.sha256 or digests.sha256)
+        return shown == (digests.size, digests.md5, digests.sha256)
 
     def _move(self, source: str, target: str, key: str) -> None:
         """A move never replaces a folder: what stands there is looked at before it is overwritten."""
@@ -179,8 +188,9 @@ class YandexDiskProvider(StorageProvider):
         except yandex.PathNotFoundError:
             return  # a twin of this upload has moved it: the confirmation decides
         except yandex.ConflictError:
-            if self._client.get_type(target) == "dir":
-                raise PermanentError(ErrorCode.STORAGE_BAD_KEY, f"A folder has the key {key[:80]!r}.") from None
+            with suppress(yandex.PathNotFoundError):  # what stood there was deleted meanwhile
+                if self._client.get_type(target) == "dir":
+                    raise PermanentError(ErrorCode.STORAGE_BAD_KEY, f"A folder has the key {key[:80]!r}.") from None
             with suppress(yandex.PathNotFoundError):
                 self._client.move(source, target, overwrite=True, **_WAITING)
 

@@ -173,6 +173,23 @@ def test_a_move_whose_answer_is_lost_is_repeated_by_the_caller_and_leaves_one_ob
     assert files(double) == {"/acme/a": CONTENT}
 
 
+@pytest.mark.parametrize("step", ["GET .part.*md5", "POST move"])
+def test_a_twin_of_an_upload_may_be_faster_at_any_step(
+    double: YandexDouble, provider: YandexDiskProvider, step: str
+) -> None:
+    method, path = step.split(" ")
+    double.faults.add(method, path, before_it(lambda: put(a_provider(double), "acme/a", CONTENT)))
+    put(provider, "acme/a", CONTENT)
+    assert files(double) == {"/acme/a": CONTENT}
+
+
+def test_what_is_replaced_may_be_deleted_meanwhile(double: YandexDouble, provider: YandexDiskProvider) -> None:
+    put(provider, "acme/a", b"old")
+    double.faults.add("GET", r"fields=type", before_it(lambda: a_provider(double).delete_file("acme/a")))
+    put(provider, "acme/a", CONTENT)
+    assert files(double) == {"/acme/a": CONTENT}
+
+
 @pytest.mark.parametrize("times", [1, 3])
 def test_checksums_that_are_late_are_waited_for(double: YandexDouble, provider: YandexDiskProvider, times: int) -> None:
     double.faults.add("GET", r"\.part.*md5", change_json(md5=None, sha256=None), times=times)
