@@ -56,7 +56,8 @@ class CircuitBreaker:
         self._clock: Final = clock
         self._on_open: Final = on_open
         self._lock: Final = Lock()
-        self._begun: Final[dict[object, float]] = {}
+        self._begun: Final[dict[object, tuple[float, int]]] = {}
+        self._era = 0
         self._failures = 0
         self._open_until: float | None = None
         self._probe: object | None = None
@@ -98,7 +99,8 @@ class CircuitBreaker:
         with self._lock:
             now, token = self._clock(), object()
             if self._open_until is None:
-                unanswered = sum(now - begun > self._policy.slow_s for begun in self._begun.values())
+                slow_s, era = self._policy.slow_s, self._era
+                unanswered = sum(now - begun > slow_s and of == era for begun, of in self._begun.values())
                 if unanswered and self._failures + unanswered >= self._policy.failures:
                     self._open(now, 0.0)
                     raise self._paused(now)
@@ -106,20 +108,24 @@ class CircuitBreaker:
                 raise self._paused(now)
             else:
                 self._probe = token
-            self._begun[token] = now
+            self._begun[token] = now, self._era
             return token
 
     def _failed(self, token: object, error: ThumbnailError) -> ConnectionPausedError | None:
         asked_s = (error.retry_after_s or 0.0) if isinstance(error, TransientError) else 0.0
         with self._lock:
             now = self._clock()
-            del self._begun[token]
-            self._failures += 1
-            if self._probe is token:
+            _, era = self._begun.pop(token)
+            if self._open_until is None:
+                # What began before the last probe closed it tells of an outage that is over.
+                self._failures += era == self._era
+                if self._failures >= self._policy.failures:
+                    self._open(now, asked_s)
+            elif self._probe is token:
                 self._probe = None
-                self._open_until = now + max(self._policy.open_s, asked_s)
-            elif self._open_until is None and self._failures >= self._policy.failures:
                 self._open(now, asked_s)
+            else:
+                self._open_until = max(self._open_until, now + asked_s)
             return None if self._open_until is None else self._paused(now)
 
     def _succeeded(self, token: object) -> None:
@@ -127,6 +133,7 @@ class CircuitBreaker:
             del self._begun[token]
             if self._probe is token:
                 self._probe = self._open_until = None
+                self._era += 1
             if self._open_until is None:
                 self._failures = 0
 
@@ -143,4 +150,5 @@ class CircuitBreaker:
 
     def _paused(self, now: float) -> ConnectionPausedError:
         left_s = (self._open_until or now) - now
-        return ConnectionPausedError(self._name, max(left_s, 1.0))
+        # Nobody knows how long a probe takes that is under way.
+        return ConnectionPausedError(self._name, left_s if left_s > 0 else self._policy.open_s)

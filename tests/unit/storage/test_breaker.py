@@ -141,6 +141,18 @@ def test_calls_from_before_neither_close_it_nor_lengthen_its_rest(breaker: Circu
     assert state_of(breaker) is BreakerState.HALF_OPEN
 
 
+def test_what_began_before_a_good_probe_does_not_open_it_again(breaker: CircuitBreaker, clock: Clock) -> None:
+    old = [breaker.call() for _ in range(4)]
+    for call in old:
+        call.__enter__()
+    fail(breaker, times=3)
+    clock.now_s += 30
+    succeed(breaker)
+    succeed(breaker)  # the four still hang, and count no more
+    assert not any(call.__exit__(type(DOWN), DOWN, None) for call in old)
+    assert state_of(breaker) is BreakerState.CLOSED
+
+
 def test_calls_that_hang_count_as_failures_after_a_while(breaker: CircuitBreaker, clock: Clock) -> None:
     hanging = [breaker.call() for _ in range(3)]
     for call in hanging:
@@ -160,22 +172,33 @@ def test_the_store_s_own_wish_lengthens_the_rest(breaker: CircuitBreaker, clock:
     assert state_of(breaker) is BreakerState.OPEN
 
 
+def test_a_wish_that_comes_late_still_lengthens_the_rest(breaker: CircuitBreaker, clock: Clock) -> None:
+    late = breaker.call()
+    late.__enter__()
+    fail(breaker, times=3)
+    with pytest.raises(ConnectionPausedError):
+        late.__exit__(type(LIMITED), LIMITED, None)
+    clock.now_s += 69
+    assert state_of(breaker) is BreakerState.OPEN
+
+
 def test_of_many_threads_one_is_the_probe(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, times=3)
     clock.now_s += 30
     inside: list[int] = []
     refused: list[int] = []
-    together = threading.Barrier(8)
+    together, others = threading.Barrier(8), threading.Event()
 
     def work() -> None:
         together.wait()
         try:
             with breaker.call():
                 inside.append(1)
-                while len(refused) < 7:  # the others come meanwhile
-                    pass
+                assert others.wait(10), "the others come meanwhile"
         except ConnectionPausedError:
             refused.append(1)
+            if len(refused) == 7:
+                others.set()
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -213,6 +236,18 @@ def test_every_method_of_a_provider_is_behind_it(
         with pytest.raises(ConnectionPausedError):
             call()
     assert memory.objects == {"acme/a": b"content"}
+
+
+def test_a_caller_that_takes_its_time_over_a_listing_is_no_failure_of_the_store(
+    behind: tuple[BreakerProvider, MemoryStorageProvider], breaker: CircuitBreaker, clock: Clock
+) -> None:
+    provider, memory = behind
+    put(memory, "acme/a")
+    listings = [provider.list_files("acme") for _ in range(3)]
+    clock.now_s += 60
+    assert provider.file_exists("acme/a")
+    assert [list(found) for found in listings] == [["acme/a"]] * 3
+    assert state_of(breaker) is BreakerState.CLOSED
 
 
 def test_a_store_that_fails_is_not_asked_while_it_rests(
