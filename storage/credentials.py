@@ -1,18 +1,31 @@
 """Credentials of storage connections: encrypted in the database, checked field by field, and never told to anybody."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from storage.connections import ProviderConfigurationError
 
 ENCRYPTED: Final = "encrypted"
 """The one field of credentials that are encrypted: {"encrypted": "<Fernet token>"}."""
 
+_FIELD_NAME: Final = re.compile("[a-z][a-z_]{0,30}")
+
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _check_secret(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text or any(char.isspace() or not char.isprintable() for char in text):
+        raise ValueError("empty, or with a space or a control character")
+    return value
+
+
+_Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
 
 
 class CredentialsKeyError(Exception):
@@ -29,9 +42,9 @@ class MinioCredentials(_Credentials):
 
     endpoint: str | None = Field(None, validation_alias=AliasChoices("endpoint", "endpoint_url"))
     bucket: str = Field(validation_alias=AliasChoices("bucket", "bucket_name"), pattern=r"^[A-Za-z0-9._-]{3,63}$")
-    access_key: SecretStr = Field(validation_alias=AliasChoices("access_key", "access_key_id"))
-    secret_key: SecretStr = Field(validation_alias=AliasChoices("secret_key", "secret_access_key"))
-    session_token: SecretStr | None = None
+    access_key: _Secret = Field(validation_alias=AliasChoices("access_key", "access_key_id"))
+    secret_key: _Secret = Field(validation_alias=AliasChoices("secret_key", "secret_access_key"))
+    session_token: _Secret | None = None
     region: str = Field("us-east-1", pattern=r"^[A-Za-z0-9-]{1,64}$")
     secure: bool = Field(True, description="Whether an endpoint without a scheme means https.")
     addressing: Literal["auto", "path", "virtual"] = "auto"
@@ -51,7 +64,7 @@ class MinioCredentials(_Credentials):
 class YandexDiskCredentials(_Credentials):
     """A Yandex Disk. `root` app:/ is the application's own folder."""
 
-    token: SecretStr = Field(validation_alias=AliasChoices("token", "oauth_token"))
+    token: _Secret = Field(validation_alias=AliasChoices("token", "oauth_token"))
     root: Literal["disk:/", "app:/"] = "disk:/"
     public_base_url: str | None = None
 
@@ -67,7 +80,8 @@ def parse_credentials(model: type[Model], found: Mapping[str, Any]) -> Model:
 
 
 def _problem(kind: str, path: Sequence[str]) -> str:
-    name = ".".join(path)[:80]
+    # Somebody may have pasted a secret in the place of a name: only what looks like a field's name is told.
+    name = ".".join(path) if all(map(_FIELD_NAME.fullmatch, path)) else "(not shown)"
     if kind == "missing":
         return f"lack the field {name!r}"
     if kind == "extra_forbidden":
@@ -107,14 +121,13 @@ class CredentialsCipher:
             return {}
         if not isinstance(found, dict):
             raise ProviderConfigurationError("The credentials are not a JSON object.")
-        token = found.get(ENCRYPTED)
-        return found if token is None else self._decrypt_token(token)
+        return self._decrypt_token(found[ENCRYPTED]) if ENCRYPTED in found else found
 
     def _decrypt_token(self, token: object) -> dict[str, Any]:
         if self._fernet is None:
             raise ProviderConfigurationError("The credentials are encrypted, but STORAGE_CREDENTIALS_KEY is not set.")
         try:
-            text = self._fernet.decrypt(str(token).encode())
+            text = self._fernet.decrypt(str(token).encode(errors="replace"))
         except InvalidToken:
             raise ProviderConfigurationError("No key in STORAGE_CREDENTIALS_KEY decrypts the credentials.") from None
         found = _read_json(text)
@@ -134,7 +147,7 @@ class CredentialsCipher:
 def _read_json(text: str | bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     # Out here, so that neither cause nor context is there: the decoder's own error keeps the text.
     raise ProviderConfigurationError("The credentials are not JSON.")
