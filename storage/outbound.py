@@ -21,7 +21,12 @@ from storage.exchange_watch import WATCH
 
 MAX_ADDRESSES: Final = 3
 """Of one host, that are tried one after another: each may cost a whole connect timeout."""
-_NAT64: Final = IPv6Network("64:ff9b::/96")
+_HOLD_IPV4: Final = tuple(map(IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
+"""Forms of IPv6 addresses that end with the IPv4 address that they lead to: NAT64, compatible, translated."""
+_NOT_PUBLIC: Final = tuple(
+    map(ipaddress.ip_network, ("64:ff9b:1::/48", "fec0::/10", "5f00::/16", "192.88.99.0/24", "168.63.129.16/32"))
+)
+"""What Python takes for global, but leads to somewhere near: local NAT64, site-local, relays, a cloud's own host."""
 
 
 class EndpointRefusedError(PermanentError):
@@ -61,7 +66,7 @@ class EndpointPolicy:
             raise EndpointRefusedError(
                 "The endpoint must begin with https:// (STORAGE_ALLOW_HTTP also allows http://)."
             )
-        if not host or parts.username is not None or parts.query or parts.fragment:
+        if not host or parts.username is not None or "?" in url or "#" in url:
             raise EndpointRefusedError("The endpoint must be a URL with a host, without a user, query or fragment.")
         with suppress(ValueError):  # a name: what it stands for is asked at each connection
             self.check_address(host, host)
@@ -72,7 +77,7 @@ class EndpointPolicy:
         found = _meant(ipaddress.ip_address(address.partition("%")[0]))
         if any(found in network for network in self.allowed_networks):
             return
-        if not found.is_global or found.is_multicast:
+        if not found.is_global or found.is_multicast or any(found in network for network in _NOT_PUBLIC):
             raise EndpointRefusedError(
                 f"The endpoint {host[:80]!r} is at {found}, which is not public; STORAGE_ALLOWED_NETWORKS may allow it."
             )
@@ -82,7 +87,7 @@ def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """The IPv4 address that an IPv6 address of a translation scheme leads to, else the address itself."""
     if isinstance(address, IPv4Address):
         return address
-    if address in _NAT64:
+    if any(address in network for network in _HOLD_IPV4) and int(address) > 1:  # ::1 is itself
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
 
