@@ -3,11 +3,12 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Condition
 from typing import Final
 
-from schemas.errors import ErrorCode, TransientError
+from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from storage.base import StorageProvider
 from storage.breaker import BreakerPolicy, BreakerState, CircuitBreaker
 from storage.breaker_provider import BreakerProvider
@@ -24,6 +25,14 @@ class _Entry:
     fingerprint: str
     users: int = 0
     is_retired: bool = False
+    is_closed: bool = False
+
+    def close(self) -> None:
+        """Close the provider, once. A provider that cannot even be closed must not take an event along."""
+        if not self.is_closed:
+            self.is_closed = True
+            with suppress(ThumbnailError, OSError):
+                self.provider.close()
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class ProviderCache:
         self._on_breaker_open: Final = on_breaker_open
         self._clock: Final = clock
         self._changed: Final = Condition()
+        self._is_closed = False
         self._current: Final[OrderedDict[int, _Entry]] = OrderedDict()
         self._retired: Final[list[_Entry]] = []
         self._breakers: Final[OrderedDict[int, tuple[str, str, CircuitBreaker]]] = OrderedDict()
@@ -72,15 +82,15 @@ class ProviderCache:
         Blocks while `max_open` others are all in use. Raises ProviderConfigurationError, or TransientError
         storage.unavailable after half a minute of waiting.
         """
-        doomed: list[StorageProvider] = []
+        doomed: list[_Entry] = []
         try:
             with self._changed:
                 entry = self._find_or_build(connection, doomed)
                 entry.users += 1
         finally:
-            for provider in doomed:
-                provider.close()
-        return Lease(entry.provider, lambda: self._release(entry))
+            for old in doomed:
+                old.close()
+        return Lease(entry.provider, _once(lambda: self._release(entry)))
 
     def health(self) -> list[ConnectionHealth]:
         """Every connection that was used of late."""
@@ -97,13 +107,16 @@ class ProviderCache:
     def close(self) -> None:
         """Close every provider, used or not: the process ends."""
         with self._changed:
+            self._is_closed = True
             entries = [*self._current.values(), *self._retired]
             self._current.clear()
             self._retired.clear()
         for entry in entries:
-            entry.provider.close()
+            entry.close()
 
-    def _find_or_build(self, connection: StorageConnection, doomed: list[StorageProvider]) -> _Entry:
+    def _find_or_build(self, connection: StorageConnection, doomed: list[_Entry]) -> _Entry:
+        if self._is_closed:
+            raise TransientError(ErrorCode.STORAGE_UNAVAILABLE, "The process is about to end.")
         fingerprint = connection.fingerprint
         for _ in self._tries():
             entry = self._current.get(connection.id)
@@ -126,7 +139,7 @@ class ProviderCache:
         while self._changed.wait(max(0.0, until - self._clock())):
             yield
 
-    def _make_room(self, doomed: list[StorageProvider]) -> bool:
+    def _make_room(self, doomed: list[_Entry]) -> bool:
         if len(self._current) + len(self._retired) < self._max_open:
             return True
         idle = next((number for number, entry in self._current.items() if not entry.users), None)
@@ -135,13 +148,13 @@ class ProviderCache:
         self._retire(idle, doomed)
         return True
 
-    def _retire(self, connection_id: int, doomed: list[StorageProvider]) -> None:
+    def _retire(self, connection_id: int, doomed: list[_Entry]) -> None:
         entry = self._current.pop(connection_id)
         entry.is_retired = True
         if entry.users:
             self._retired.append(entry)
         else:
-            doomed.append(entry.provider)
+            doomed.append(entry)
 
     def _release(self, entry: _Entry) -> None:
         with self._changed:
@@ -151,7 +164,7 @@ class ProviderCache:
                 self._retired.remove(entry)
             self._changed.notify_all()
         if is_last:
-            entry.provider.close()
+            entry.close()
 
     def _breaker_of(self, connection: StorageConnection) -> CircuitBreaker:
         """The connection's own; a row that was edited begins anew, for the edit may have mended it."""
@@ -166,3 +179,14 @@ class ProviderCache:
         while len(self._breakers) > _MAX_BREAKERS:
             self._breakers.popitem(last=False)
         return found[2]
+
+
+def _once(release: Callable[[], None]) -> Callable[[], None]:
+    """A second release would take the provider from under another user."""
+    left = [release]
+
+    def call() -> None:
+        if left:
+            left.pop()()
+
+    return call

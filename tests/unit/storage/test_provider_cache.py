@@ -175,6 +175,18 @@ def test_closing_closes_everything(factory: Factory) -> None:
     cache.lease(a_connection(2, '{"rotated": true}'))
     cache.close()
     assert (factory.open, cache.open_count) == (0, 0)
+    with pytest.raises(TransientError, match="about to end"):
+        cache.lease(a_connection(1))
+
+
+def test_a_lease_is_given_back_once_however_often_it_is_released(factory: Factory) -> None:
+    cache = ProviderCache(factory, max_open=1)
+    first, second = cache.lease(a_connection()), cache.lease(a_connection())
+    first.release()
+    first.release()
+    cache.close()
+    second.release()
+    assert [provider.closed for provider in factory.built] == [1]
 
 
 def test_whatever_is_done_nobody_has_a_closed_provider_and_never_are_too_many_open(factory: Factory) -> None:
