@@ -145,13 +145,15 @@ def test_an_outage_of_one_connection_burns_no_attempt_and_leaves_the_others_alon
         publish(range(10, 40))
         stack.wait_for(lambda: not [p for tenant in others for p in problems_of(stack.platform, tenant)])
         stack.wait_for(lambda: paused_retries(stack) >= 40)  # longer than all ordinary attempts would last
-        health = readiness(stack)
+        health, metrics = readiness(stack), scraped(stack)
         cut.mend()
         settle(stack, tenants)
 
         attempts = [event["attempt"] for event in ready_events(stack) if event["company_id"] == down.company_id]
         dead = stack.platform.read_topic("thumbnail.dlq")
     assert health["ok"] is True
+    assert metrics['thumbnail_storage_breakers{state="closed"}'] == 2
+    assert metrics['thumbnail_storage_breaker_opened_total{provider="minio"}'] == 1
     assert health["resting_connections"] in ({"3": "open"}, {"3": "half_open"})
     assert len(attempts) == 40
     assert sum(int(str(attempt)) - 1 for attempt in attempts) <= 4, "fewer failures than open the breaker are counted"
@@ -167,11 +169,20 @@ def paused_retries(stack: Stack) -> int:
 
 
 def readiness(stack: Stack) -> dict[str, object]:
-    log = stack.supervisor.of("worker")[0].log.read_text()
-    port = re.findall(r'"http_port": (\d+)', log)[-1]
-    with urlopen(f"http://127.0.0.1:{port}/health/ready") as answer:
+    with urlopen(f"http://127.0.0.1:{worker_port(stack)}/health/ready") as answer:
         details: dict[str, object] = json.load(answer)
     return details
+
+
+def scraped(stack: Stack) -> dict[str, float]:
+    with urlopen(f"http://127.0.0.1:{worker_port(stack)}/metrics") as answer:
+        lines = [line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}
+
+
+def worker_port(stack: Stack) -> int:
+    log = stack.supervisor.of("worker")[0].log.read_text()
+    return int(re.findall(r'"http_port": (\d+)', log)[-1])
 
 
 @pytest.mark.parametrize("change", ["credentials", "row"])

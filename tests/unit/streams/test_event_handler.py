@@ -72,6 +72,34 @@ def test_a_good_upload_is_announced_under_its_key() -> None:
     assert h.get_header(record.headers, "ce_id") == ready.event_id
 
 
+PAUSED = TransientError(ErrorCode.STORAGE_PAUSED, "Storage connection 5 is given a rest.", retry_after_s=20)
+
+
+@pytest.mark.parametrize("method", ["open_source", "upload_file"])
+def test_an_event_whose_connection_rests_waits_without_using_up_an_attempt(method: str) -> None:
+    flow = a_flow()
+    headers = ((h.RETRY_ATTEMPT, b"3"), (h.FIRST_FAILED_AT, h.format_time(NOW - timedelta(hours=1)).encode()))
+    flow.tenants.own.fail_next(method, PAUSED)
+    outcome = handle(flow, a_record(headers=headers))
+
+    (record,) = outcome.records
+    assert (outcome.status, record.topic) == ("retry", "p.thumbnail.retry.3")
+    assert h.get_header(record.headers, h.RETRY_ATTEMPT) == "3"
+    assert h.get_header(record.headers, h.ERROR_CODE) == "storage.paused"
+    assert list(flow.tenants.local.objects) == []
+
+
+def test_when_the_time_budget_ends_at_an_upload_local_storage_takes_the_thumbnails() -> None:
+    flow = a_flow()
+    first_failed_at = h.format_time(NOW - timedelta(seconds=86_400)).encode()
+    flow.tenants.own.fail_next("upload_file", PAUSED)
+    outcome = handle(flow, a_record(headers=((h.RETRY_ATTEMPT, b"1"), (h.FIRST_FAILED_AT, first_failed_at))))
+
+    (record,) = outcome.records
+    ready = read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, record.value, record.headers)
+    assert (ready.storage.fallback, len(flow.tenants.local.objects)) == ("storage.paused", 3)
+
+
 def test_a_passing_failure_waits_in_the_first_retry_topic_with_everything_as_it_came() -> None:
     flow = a_flow()
     del flow.tenants.own.objects["acme/uploads/a.mp4"]
