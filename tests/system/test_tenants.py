@@ -153,7 +153,7 @@ def test_an_outage_of_one_connection_burns_no_attempt_and_leaves_the_others_alon
         dead = stack.platform.read_topic("thumbnail.dlq")
     assert health["ok"] is True
     assert metrics['thumbnail_storage_breakers{state="closed"}'] == 2
-    assert metrics['thumbnail_storage_breaker_opened_total{provider="minio"}'] == 1
+    assert metrics['thumbnail_storage_breaker_opened_total{provider="minio"}'] >= 1, "again after each probe that fails"
     assert health["resting_connections"] in ({"3": "open"}, {"3": "half_open"})
     assert len(attempts) == 40
     assert sum(int(str(attempt)) - 1 for attempt in attempts) <= 4, "fewer failures than open the breaker are counted"
