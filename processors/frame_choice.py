@@ -1,19 +1,31 @@
-"""Which moment of a video is shown: pure rules over times and pixels."""
+"""Which moment of a video is shown: pure rules over times and scores."""
 
-from typing import Final
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final, Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from processors.frame_score import GOOD
+from processors.limits import SEARCH_BUDGET_S, SEARCH_BYTES
+from processors.types import FrameStrategy
 
 EARLY_SHARE: Final = 0.1
 EARLIEST_LIMIT_S: Final = 10.0
 """Titles and leaders are over by then, and nothing that a trailer would hide is shown."""
 _SPREAD: Final = (0.25, 0.4, 0.55, 0.7, 0.85)
-_BLACK_LUMA: Final = 24.0
-_FLAT_SPREAD: Final = 4.0
+_CLEARLY_BETTER: Final = 1.1
+"""An earlier candidate keeps its place against one that is hardly better."""
 
-Picture = NDArray[np.uint8]
-"""Height x width x 3 (RGB) or 4 (RGBA)."""
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Choice(Generic[Found]):
+    """The frame that was chosen, its score, and how many were looked at."""
+
+    frame: Found
+    score: float
+    candidates: int
 
 
 def preferred_time_s(duration_s: float | None) -> float:
@@ -22,7 +34,7 @@ def preferred_time_s(duration_s: float | None) -> float:
 
 
 def candidate_times_s(duration_s: float | None) -> tuple[float, ...]:
-    """Moments to look at, the preferred one first; the others only when those before them show nothing."""
+    """Moments to look at, the preferred one first; the others only when those before them are not good enough."""
     if not duration_s:
         return (0.0, 1.0, 3.0, 8.0)
     return (preferred_time_s(duration_s), *(share * duration_s for share in _SPREAD), 0.0)
@@ -33,26 +45,45 @@ def clamp_time_s(wanted_s: float, duration_s: float | None) -> float:
     return wanted_s if duration_s is None else max(0.0, min(wanted_s, duration_s - 0.05))
 
 
-def score_picture(picture: Picture) -> float:
-    """How much a frame shows, from 0 (black, white or one colour) to 1.
+class SearchBudget:
+    """Time and bytes that the search for a good frame may cost; `bytes_read` says what the source has cost so far."""
 
-    The spread of the luma (BT.601 weights) against that of an evenly lit scene, and nothing for what is as good as
-    black: title cards and fades come out low, ordinary scenes above 0.5.
+    def __init__(self, bytes_read: Callable[[], int], clock: Callable[[], float] = time.perf_counter) -> None:
+        self._bytes_read: Final = bytes_read
+        self._clock: Final = clock
+        self._until: Final = clock() + SEARCH_BUDGET_S
+        self._most_bytes: Final = bytes_read() + SEARCH_BYTES
+
+    def is_spent(self) -> bool:
+        """Whether the best frame so far must do."""
+        return self._clock() > self._until or self._bytes_read() > self._most_bytes
+
+
+def choose(
+    duration_s: float | None,
+    strategy: FrameStrategy,
+    look_at: Callable[[float], tuple[Found, float] | None],
+    budget: SearchBudget,
+) -> Choice[Found] | None:
+    """The first candidate that is good enough, else the best within the budget; None when no moment gives a frame.
+
+    `look_at` gives the frame at a moment and its score. The strategy `fixed` takes the first moment that gives one.
     """
-    luma = luma_of(picture)
-    spread = float(luma.std())
-    if float(np.percentile(luma, 95)) < _BLACK_LUMA or spread < _FLAT_SPREAD:
-        return 0.0
-    return round(min(1.0, spread / 60.0), 3)
+    best: Choice[Found] | None = None
+    for looked_at, (frame, score) in enumerate(_looks(duration_s, look_at, budget), start=1):
+        is_better = best is None or score > best.score * _CLEARLY_BETTER
+        best = Choice(frame, score, looked_at) if best is None or is_better else replace(best, candidates=looked_at)
+        if strategy == "fixed" or score >= GOOD:
+            break
+    return best
 
 
-def luma_of(picture: Picture) -> NDArray[np.float32]:
-    """Luma of every 4th pixel each way, 0 to 255: enough to judge by."""
-    sample = picture[::4, ::4, :3].astype(np.float32)
-    luma: NDArray[np.float32] = sample @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    return luma
-
-
-def shows_something(score: float) -> bool:
-    """Whether the search may end here."""
-    return score > 0.0
+def _looks(
+    duration_s: float | None, look_at: Callable[[float], tuple[Found, float] | None], budget: SearchBudget
+) -> Iterator[tuple[Found, float]]:
+    for time_s in candidate_times_s(duration_s):
+        found = look_at(time_s)
+        if found is not None:
+            yield found
+            if budget.is_spent():
+                return

@@ -30,6 +30,12 @@ MAX_FRAMES_FORWARD: Final = 300
 """Frames decoded from a keyframe on to reach a moment: ten seconds of common video."""
 FORWARD_BUDGET_S: Final = 4.0
 """Time for that; afterwards the nearest frame found is taken."""
+SEARCH_BUDGET_S: Final = 2.0
+"""For looking at candidates; slow storage counts. The best so far is taken then."""
+SEARCH_BYTES: Final = 8 * MIB
+"""Read for the same purpose."""
+MAX_PACKETS_TO_KEYFRAME: Final = 1000
+"""Skipped after a seek until one begins a picture: half a minute of common video."""
 
 FFMPEG_FORMATS: Final = "mov,matroska,avi,gif,apng,mpegts,mpegvideo,flv,asf,ogg,mpeg,mjpeg,mp3,flac,wav,aac"
 """What FFmpeg may open: no playlists, no concatenations, no session descriptions, which would open other sources."""

@@ -4,14 +4,20 @@ from fractions import Fraction
 from typing import Any, Final, cast
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from processors.frame_choice import Picture, candidate_times_s, clamp_time_s, score_picture, shows_something
+from processors.frame_choice import SearchBudget, choose, clamp_time_s
+from processors.frame_score import JUDGED_SIDE, Luma, score_luma
 from processors.geometry import fit, largest_box, square_size
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
+
+Picture = NDArray[np.uint8]
+"""Height x width x 3 (RGB)."""
 
 _TURNS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -24,58 +30,60 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
     try:
         if not capture.isOpened():
             raise PermanentError(ErrorCode.MEDIA_CORRUPT, "OpenCV cannot open the video.")
-        return _take_from(capture, spec)
+        return _take_from(capture, file, spec)
     finally:
         capture.release()
 
 
-def _take_from(capture: cv2.VideoCapture, spec: ThumbnailSpec) -> TakenPicture:
+def _take_from(capture: cv2.VideoCapture, file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
     width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
     if width * height > spec.max_pixels:
         raise PermanentError(ErrorCode.MEDIA_TOO_MANY_PIXELS, f"The video has {width}x{height} pixels a frame.")
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # turned here, after scaling, which is cheaper
     duration_s = _duration_s(capture)
-    if spec.frame_time_s is not None:
-        time_s = clamp_time_s(spec.frame_time_s, duration_s)
-        picture, method, score, looked_at = _read_at(capture, time_s), "chosen", None, 1
-    else:
-        time_s, picture, score, looked_at = _search(capture, duration_s, spec)
-        method = spec.strategy
-    if picture is None:
-        capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-        time_s, picture, method, score, looked_at = 0.0, _read(capture), "first", None, 1
-    if picture is None:
-        raise PermanentError(ErrorCode.MEDIA_CORRUPT, "No frame of the video can be decoded.")
+    found, frame = _choose(capture, duration_s, spec, SearchBudget(lambda: file.bytes_read))
     rotation = int(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
     facts = SourceFacts(
         kind="video",
-        width=picture.shape[1],
-        height=picture.shape[0],
+        width=found.shape[1],
+        height=found.shape[0],
         duration_s=duration_s,
         codec=_codec(capture),
         format="opencv",
         rotation=rotation,
     )
-    image = _upright(picture, rotation, _sample_aspect(capture), spec)
-    return TakenPicture(image, Frame(round(time_s, 3), f"opencv-{method}", score, looked_at), facts)
+    return TakenPicture(_upright(found, rotation, _sample_aspect(capture), spec), frame, facts)
 
 
-def _search(
-    capture: cv2.VideoCapture, duration_s: float | None, spec: ThumbnailSpec
-) -> tuple[float, Picture | None, float | None, int]:
-    best: tuple[float, float, Picture] | None = None
-    looked_at = 0
-    for time_s in candidate_times_s(duration_s):
+def _choose(
+    capture: cv2.VideoCapture, duration_s: float | None, spec: ThumbnailSpec, budget: SearchBudget
+) -> tuple[Picture, Frame]:
+    """The frame, and how it was found. Raises PermanentError media.corrupt when there is none."""
+    if spec.frame_time_s is not None:
+        time_s = clamp_time_s(spec.frame_time_s, duration_s)
         picture = _read_at(capture, time_s)
-        if picture is None:
-            continue
-        looked_at += 1
-        score = score_picture(picture)
-        if best is None or score > best[0]:
-            best = (score, time_s, picture)
-        if spec.strategy == "fixed" or shows_something(score):
-            break
-    return (0.0, None, None, 0) if best is None else (best[1], best[2], best[0], looked_at)
+        if picture is not None:
+            return picture, Frame(round(time_s, 3), "opencv-chosen")
+    else:
+        choice = choose(duration_s, spec.strategy, lambda moment_s: _look_at(capture, moment_s), budget)
+        if choice is not None:
+            time_s, picture = choice.frame
+            return picture, Frame(round(time_s, 3), f"opencv-{spec.strategy}", choice.score, choice.candidates)
+    capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+    picture = _read(capture)
+    if picture is None:
+        raise PermanentError(ErrorCode.MEDIA_CORRUPT, "No frame of the video can be decoded.")
+    return picture, Frame(0.0, "opencv-first")
+
+
+def _look_at(capture: cv2.VideoCapture, time_s: float) -> tuple[tuple[float, Picture], float] | None:
+    picture = _read_at(capture, time_s)
+    return None if picture is None else ((time_s, picture), score_luma(_luma(picture)))
+
+
+def _luma(picture: Picture) -> Luma:
+    size = fit(picture.shape[1], picture.shape[0], JUDGED_SIDE, JUDGED_SIDE)
+    return cast(Luma, cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY))
 
 
 def _read_at(capture: cv2.VideoCapture, time_s: float) -> Picture | None:

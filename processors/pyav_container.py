@@ -1,0 +1,71 @@
+"""Containers opened by FFmpeg, in a hurry or with care, and never anything but the source itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NoReturn
+
+import av
+import av.subtitles.codeccontext
+import av.subtitles.stream  # both are imported late by PyAV otherwise, which a locked process cannot do
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from processors.limits import FFMPEG_FORMATS
+from processors.source_file import SourceFile
+from schemas.errors import ErrorCode, PermanentError
+
+_CARE: Final = {"format_whitelist": FFMPEG_FORMATS}
+_HURRY: Final = {
+    **_CARE,
+    # FFmpeg reads on and decodes a frame to find out what most headers say already.
+    "probesize": "32",
+    "analyzeduration": "1",
+    "fpsprobesize": "0",
+    "skip_frame": "all",
+}
+
+
+@contextmanager
+def open_container(file: SourceFile, *, in_a_hurry: bool) -> Iterator[InputContainer]:
+    """The container, from its beginning. In a hurry streams may be unknown, or without a size. Raises FFmpegError."""
+    file.seek(0)
+    options = _HURRY if in_a_hurry else _CARE
+    with av.open(file, "r", options=options, metadata_errors="replace", io_open=_refuse_to_open) as container:
+        yield container
+
+
+def _refuse_to_open(url: str, _flags: int, _options: dict[str, str]) -> NoReturn:
+    raise PermissionError(f"only the source itself may be opened, not {url[:80]!r}")
+
+
+def is_described(container: InputContainer) -> bool:
+    """Whether the headers alone said what the video streams are."""
+    streams = container.streams.video
+    return bool(streams) and all(has_decoder(stream) and stream.codec_context.width > 0 for stream in streams)
+
+
+def has_decoder(stream: VideoStream) -> bool:
+    """Whether FFmpeg knows the codec; PyAV's types say that it always does."""
+    context: object = stream.codec_context
+    return context is not None
+
+
+def picture_stream(container: InputContainer) -> tuple[VideoStream, bool]:
+    """The largest video stream, else an embedded cover (True). Raises PermanentError media.no_picture or media.unsupported."""
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    covers = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
+    if not films and not covers:
+        raise PermanentError(ErrorCode.MEDIA_NO_PICTURE, "The file has no video stream and no cover.")
+    for streams, is_cover in ((films, False), (covers, True)):
+        known = [stream for stream in streams if has_decoder(stream)]
+        if known:
+            return max(known, key=lambda s: s.codec_context.width * s.codec_context.height), is_cover
+    raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "There is no decoder for the file's video stream.")
+
+
+def duration_s(container: InputContainer, stream: VideoStream) -> float | None:
+    """Seconds, as the headers say; None when they do not."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
