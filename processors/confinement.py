@@ -1,10 +1,10 @@
-"""What a decoder process gives up: its parent's protection, resources, and (in a later step) the kernel's doors.
+"""The cage: what a decoder process gives up. Its parent's protection, resources, and the kernel's doors.
 
 The order matters, and is the same in every process that runs a decoder:
-slot: PDEATHSIG, parent check, NO_NEW_PRIVS, DUMPABLE 0, imports and warm-up, [Landlock];
-child: PDEATHSIG and parent check again (they are not inherited by a fork), rlimits, [seccomp], first media byte.
-The two bracketed locks have their places marked below: Landlock before the limit on files, which it needs one of, and
-seccomp after all limits, which it would refuse.
+slot: PDEATHSIG, parent check, NO_NEW_PRIVS, DUMPABLE 0, imports and warm-up, one thread, Landlock;
+child: PDEATHSIG and parent check again (they are not inherited by a fork), rlimits, seccomp, first media byte.
+Landlock comes before the limit on files, which it needs one of, and seccomp after all limits, which it would refuse.
+Seccomp alone is enough where Landlock is missing; Landlock is a second wall, and also stands around the slot itself.
 """
 
 import ctypes
@@ -12,15 +12,32 @@ import os
 import resource
 import signal
 import sys
-from typing import Final
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
 
+from processors import landlock, seccomp
 from processors.limits import CPU_S, MIB
+
+Confinement = Literal["required", "best_effort", "off"]
+"""Whether a worker starts when its decoders could get out; off leaves only the limits."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _ADDRESS_SPACE_EXTRA_MB: Final = 1024
 """Mapped libraries count into the address space; RLIMIT_DATA is the limit that bites."""
+
+
+class ConfinementError(Exception):
+    """A decoder could get out of its cage, and DECODE_CONFINEMENT=required; the message says what to do."""
+
+    def __init__(self, open_doors: Sequence[str]) -> None:
+        super().__init__(
+            f"Decoders cannot be confined on this machine: a caged one could {', '.join(open_doors)}. "
+            "Linux on x86-64 or aarch64 with seccomp is needed; DECODE_CONFINEMENT=best_effort decodes without."
+        )
+
 
 _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -38,8 +55,17 @@ def give_up_privileges() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def lock_slot() -> None:
-    """Close the file system and the network for the slot and all its children. Landlock's place."""
+def lock_slot() -> int:
+    """Close the file system and the network for the slot and all its children: Landlock's version, 0 without it.
+
+    Raises OSError when there is a second thread: the locks cover the calling one only.
+    """
+    if sys.platform != "linux":
+        return 0
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    if threads != 1:
+        raise OSError(f"a slot must have one thread, not {threads}, or its cage has a gap")
+    return landlock.restrict_self()
 
 
 def limit_job(memory_mb: int) -> None:
@@ -54,7 +80,9 @@ def limit_job(memory_mb: int) -> None:
 
 
 def lock_job() -> None:
-    """Leave only the system calls that decoding needs. Seccomp's place, after every limit."""
+    """Leave only the system calls that decoding needs; after every limit. Raises OSError when the kernel refuses."""
+    if seccomp.is_supported():
+        seccomp.install()
 
 
 def _prctl(option: int, value: int) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
+from processors.confinement import Confinement
 from processors.job_run import JobRun
 from processors.slot_process import SlotProcess
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
@@ -24,17 +25,18 @@ class DecodeSlots:
         slots: int,
         timeout_s: float = 30.0,
         memory_mb: int = 1024,
+        confinement: Confinement = "required",
         on_restart: Callable[[str], None] | None = None,
     ) -> None:
         self._timeout_s: Final = timeout_s
         self._on_restart: Final = on_restart or (lambda _cause: None)
-        self._slots: Final = [SlotProcess(memory_mb) for _ in range(slots)]
+        self._slots: Final = [SlotProcess(memory_mb, confinement) for _ in range(slots)]
         self._idle: Final[asyncio.Queue[SlotProcess]] = asyncio.Queue()
         # A read that a slow storage holds up keeps its thread after the job's end: leave room for others.
         self._readers: Final = ThreadPoolExecutor(4 * slots, thread_name_prefix="source-read")
 
     async def start(self) -> None:
-        """Start every slot, and return when all are warm."""
+        """Start every slot, and return when all are warm. Raises as SlotProcess.start()."""
         await asyncio.gather(*(slot.start() for slot in self._slots))
         for slot in self._slots:
             self._idle.put_nowait(slot)
@@ -57,6 +59,11 @@ class DecodeSlots:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
+
+    @property
+    def open_doors(self) -> list[str]:
+        """What a decoder could do that it must not; empty where cages are shut, or off."""
+        return sorted({door for slot in self._slots for door in slot.open_doors})
 
     @property
     def pids(self) -> list[int]:

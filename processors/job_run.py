@@ -135,6 +135,11 @@ class JobRun:
             number = os.WTERMSIG(ended.status)
             if number == signal.SIGXCPU:
                 return TransientError(ErrorCode.MEDIA_TIMEOUT, f"Decoding used {ended.cpu_s:.1f} s of processor time.")
+            if number == signal.SIGSYS:
+                return PermanentError(
+                    ErrorCode.MEDIA_CRASHED_DECODER,
+                    "The decoder tried to break out of its cage: keep the file for a look.",
+                )
             return TransientError(
                 ErrorCode.MEDIA_CRASHED_DECODER, f"The decoder was ended by {signal.Signals(number).name}."
             )

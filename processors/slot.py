@@ -10,7 +10,7 @@ from contextlib import suppress
 from fractions import Fraction
 from typing import Final, NoReturn
 
-from processors import confinement
+from processors import confinement, escape_probe
 from processors.limits import MAX_ERROR_BYTES, MAX_RESULT_BYTES
 from processors.wire import DATA, DONE, FAILED, FRAME, HELLO, JOB, ORDER, READ, VERDICT, Job, pack_result
 from schemas.errors import ErrorCode, ThumbnailError
@@ -18,21 +18,44 @@ from schemas.errors import ErrorCode, ThumbnailError
 _EXIT_SOURCE_GONE: Final = 3
 
 
-def main(control_fd: int, parent_pid: int, memory_mb: int) -> int:
+def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int) -> int:
     """Serve jobs until the worker closes the control socket."""
     confinement.die_with_parent(parent_pid)
     confinement.give_up_privileges()
     warm_up()
-    confinement.lock_slot()
     control = socket.socket(fileno=control_fd)
-    control.send(HELLO)
+    open_doors, can_lock_jobs = _prove_cage() if is_caged else ([], False)
+    control.send(HELLO + "\n".join(open_doors).encode())
     while True:
         message, fds, _, _ = socket.recv_fds(control, ORDER.size, 1)
         if not message:
             return 0
         if not fds:
             continue  # a kill that crossed with the end of its job
-        _run_job(control, fds[0], ORDER.unpack(message)[0], memory_mb)
+        _run_job(control, fds[0], ORDER.unpack(message)[0], memory_mb, is_caged=can_lock_jobs)
+
+
+def _prove_cage() -> tuple[list[str], bool]:
+    """Lock this process, and let a child in a cage like every job's try to get out.
+
+    What it could do, and whether jobs can be locked at all. The worker decides whether that is good enough.
+    """
+    open_doors = []
+    try:
+        confinement.lock_slot()
+    except OSError as exc:
+        open_doors.append(f"not have its slot locked: {exc.strerror or exc}")
+    child_pid = os.fork()
+    if child_pid == 0:
+        status = escape_probe.EXIT_NOT_LOCKED
+        try:
+            confinement.lock_job()
+            status = escape_probe.try_all()
+        finally:
+            os._exit(status)
+    status = os.waitpid(child_pid, 0)[1]
+    is_locked = os.waitstatus_to_exitcode(status) != escape_probe.EXIT_NOT_LOCKED
+    return [*open_doors, *escape_probe.describe(status)], is_locked
 
 
 def warm_up() -> None:
@@ -74,12 +97,12 @@ class _Bytes:
         return self._content[offset : offset + length]
 
 
-def _run_job(control: socket.socket, job_fd: int, deadline_s: float, memory_mb: int) -> None:
+def _run_job(control: socket.socket, job_fd: int, deadline_s: float, memory_mb: int, *, is_caged: bool) -> None:
     """Fork the child, wait for its end, for the deadline or for the worker's word, and report how it ended."""
     slot_pid = os.getpid()
     child_pid = os.fork()
     if child_pid == 0:
-        _be_child(control, job_fd, slot_pid, memory_mb)
+        _be_child(control, job_fd, slot_pid, memory_mb, is_caged=is_caged)
     os.close(job_fd)
     late = _wait(control, child_pid, deadline_s)
     _, status, usage = os.wait4(child_pid, 0)
@@ -102,21 +125,21 @@ def _wait(control: socket.socket, child_pid: int, deadline_s: float) -> bool:
         os.close(pidfd)
 
 
-def _be_child(control: socket.socket, job_fd: int, slot_pid: int, memory_mb: int) -> NoReturn:
+def _be_child(control: socket.socket, job_fd: int, slot_pid: int, memory_mb: int, *, is_caged: bool) -> NoReturn:
     """The child's whole life. It leaves by os._exit: nothing of the slot's may run in it."""
     status = 1
     try:
         confinement.die_with_parent(slot_pid)
         control.close()
-        connection = socket.socket(fileno=job_fd)
         confinement.limit_job(memory_mb)
-        confinement.lock_job()
-        status = _decode(connection)
+        if is_caged:
+            confinement.lock_job()
+        status = _decode(job_fd)
     finally:
         os._exit(status)
 
 
-def _decode(connection: socket.socket) -> int:
+def _decode(connection: int) -> int:
     from processors.thumbnails import create_thumbnails
 
     kind, length, _ = FRAME.unpack(_receive(connection, FRAME.size))
@@ -139,7 +162,7 @@ def _decode(connection: socket.socket) -> int:
         )
     except EOFError as exc:
         frame_kind, payload = FAILED, _failure(ErrorCode.SOURCE_UNREADABLE, str(exc))
-    connection.sendall(FRAME.pack(frame_kind, len(payload), 0) + payload)
+    _send(connection, FRAME.pack(frame_kind, len(payload), 0) + payload)
     return 0
 
 
@@ -154,14 +177,14 @@ class _SourceGoneError(BaseException):
 class _RemoteSource:
     """The source, at the other end of the job's socket."""
 
-    def __init__(self, connection: socket.socket, size: int) -> None:
+    def __init__(self, connection: int, size: int) -> None:
         self._connection: Final = connection
         self.size: Final = size
 
     def read_at(self, offset: int, length: int) -> bytes:
         """As processors.types.Source asks; leaves by _SourceGoneError when the worker has given up."""
         try:
-            self._connection.sendall(FRAME.pack(READ, length, offset))
+            _send(self._connection, FRAME.pack(READ, length, offset))
             kind, found, _ = FRAME.unpack(_receive(self._connection, FRAME.size))
             if kind != DATA or found > length:
                 raise _SourceGoneError
@@ -170,11 +193,18 @@ class _RemoteSource:
             raise _SourceGoneError from exc
 
 
-def _receive(connection: socket.socket, length: int) -> bytearray:
+# The job's socket as a plain file descriptor: the cage has no calls for sockets.
+def _send(connection: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(connection, view) :]
+
+
+def _receive(connection: int, length: int) -> bytearray:
     data = bytearray(length)
     view = memoryview(data)
     while view:
-        received = connection.recv_into(view)
+        received = os.readv(connection, [view])
         if received == 0:
             raise EOFError("the worker closed the socket")
         view = view[received:]
@@ -183,4 +213,4 @@ def _receive(connection: socket.socket, length: int) -> bytearray:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        sys.exit(main(*map(int, sys.argv[1:4])))
+        sys.exit(main(*map(int, sys.argv[1:5])))

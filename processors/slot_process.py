@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from processors.confinement import Confinement, ConfinementError
 from processors.limits import JOBS_PER_SLOT, START_TIMEOUT_S
 from processors.wire import HELLO
 from schemas.errors import ErrorCode, TransientError
@@ -28,8 +29,10 @@ _START: Final = "import sys; sys.path.append(sys.argv[1]); from processors.slot 
 class SlotProcess:
     """One slot process and its control socket."""
 
-    def __init__(self, memory_mb: int) -> None:
+    def __init__(self, memory_mb: int, confinement: Confinement) -> None:
         self.memory_mb: Final = memory_mb
+        self._confinement: Final = confinement
+        self.open_doors: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._jobs = 0
         self._broken_by: str | None = None
@@ -60,12 +63,17 @@ class SlotProcess:
         self._jobs += 1
 
     async def start(self) -> None:
-        """Start the process and wait until it is warm. Raises TransientError internal.error when it does not come up."""
+        """Start the process and wait until it is warm and has proven its cage.
+
+        Raises TransientError internal.error when it does not come up, and ConfinementError when its cage is open although
+        that is required to be shut; `open_doors` says what is open where it is not required.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         root = Path(__file__).parent.parent
         with theirs:
             command = [sys.executable, "-I", "-c", _START, str(root)]
-            numbers = [str(theirs.fileno()), str(os.getpid()), str(self.memory_mb)]
+            is_caged = self._confinement != "off"
+            numbers = [str(theirs.fileno()), str(os.getpid()), str(self.memory_mb), str(int(is_caged))]
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own interpreter; 7 ms, and the loop's thread must start it
                 command + numbers,
                 env=_ENVIRONMENT,
@@ -78,12 +86,16 @@ class SlotProcess:
         ours.setblocking(False)
         self.control, self._jobs, self._broken_by = ours, 0, None
         try:
-            hello = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(ours, 64), START_TIMEOUT_S)
+            hello = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(ours, 1024), START_TIMEOUT_S)
         except (TimeoutError, OSError):
             hello = b""
-        if hello != HELLO:
+        if not hello.startswith(HELLO):
             self.kill()
             raise TransientError(ErrorCode.INTERNAL_ERROR, "A decode slot does not start.")
+        self.open_doors = tuple(hello.removeprefix(HELLO).decode("utf-8", "replace").splitlines())
+        if self.open_doors and self._confinement == "required":
+            self.kill()
+            raise ConfinementError(self.open_doors)
 
     def kill(self) -> None:
         """End the process; its child dies with it."""

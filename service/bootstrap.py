@@ -115,6 +115,7 @@ def build_slots(settings: Settings, metrics: Metrics) -> DecodeSlots:
         settings.decode.decode_slots,
         timeout_s=settings.decode.decode_timeout_s,
         memory_mb=settings.decode.decode_memory_mb,
+        confinement=settings.decode.decode_confinement,
         on_restart=lambda cause: metrics.slot_restarts_total.labels(cause).inc(),
     )
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from processors.confinement import ConfinementError
 from schemas.cloudevents import context_headers, read_event
 from schemas.errors import ThumbnailError
 from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
@@ -50,7 +51,7 @@ def main() -> None:
     """Run the command line; errors that are expected become one sentence."""
     try:
         app()
-    except (ThumbnailError, KafkaUnreachableError, PublishError, CredentialsKeyError) as exc:
+    except (ThumbnailError, KafkaUnreachableError, PublishError, CredentialsKeyError, ConfinementError) as exc:
         _fail(str(exc))
     except ValidationError as exc:
         problem = exc.errors(include_url=False)[0]

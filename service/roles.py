@@ -58,6 +58,8 @@ def run_worker_role(settings: Settings) -> int:
     swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
     log.info("unfinished_uploads_swept", files=swept)
     loop.run_until_complete(parts.slots.start())
+    if parts.slots.open_doors or settings.decode.decode_confinement == "off":
+        log.warning("decoders_not_confined", could=parts.slots.open_doors, setting=settings.decode.decode_confinement)
 
     def live() -> dict[str, Any]:
         oldest_s = parts.worker.oldest_in_flight_s()

@@ -53,6 +53,10 @@ class DecodeSettings(_Component):
     )
     decode_timeout_s: float = Field(30.0, gt=0, description="Wall time of one decode, in seconds.")
     decode_memory_mb: int = Field(1024, ge=128, description="Memory of one decode, in MiB.")
+    decode_confinement: Literal["required", "best_effort", "off"] = Field(
+        "required",
+        description="Whether a worker starts where its decoders cannot be locked in: by seccomp, and Landlock where it is.",
+    )
     frame_decoder: Literal["auto", "pyav", "opencv"] = Field("auto", description="What takes frames out of videos.")
     frame_strategy: Literal["smart", "fixed"] = Field("smart", description="How the moment of a video is chosen.")
     thumbnail_format: Literal["webp", "jpeg", "avif"] = Field("webp", description="Format of the thumbnails.")
