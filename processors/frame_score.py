@@ -10,8 +10,8 @@ Luma = NDArray[np.uint8]
 
 JUDGED_SIDE: Final = 160
 """Small enough to cost a millisecond; what is blurred at this size is blurred in every thumbnail."""
-GOOD: Final = 0.6
-"""The search ends here. Photographs and ordinary scenes score 0.6 to 1, half faded or blurred ones 0.3 to 0.6."""
+GOOD: Final = 0.7
+"""The search ends here. Ordinary scenes score 0.7 to 1, half faded or blurred ones 0.3 to 0.65."""
 
 _BLACK: Final = 24
 """A frame whose brightest twentieth is darker than this is as good as black."""

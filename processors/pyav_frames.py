@@ -34,9 +34,9 @@ class FrameFinder:
 
     def time_s(self, frame: VideoFrame) -> float:
         """The frame's time from the video's beginning, in seconds."""
-        if frame.pts is None or frame.time_base is None:
+        if frame.pts is None:
             return 0.0
-        return round(max(0.0, float((frame.pts - self._start) * frame.time_base)), 3)
+        return round(max(0.0, float((frame.pts - self._start) * self._base)), 3)
 
     def near(self, time_s: float) -> VideoFrame | None:
         """A frame around `time_s`: the keyframe before it or behind it when that is near enough, else the frame itself."""
