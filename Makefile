@@ -38,7 +38,8 @@ check: install ## Lint, types, imports, compose file, lock files, generated docu
 	$(BIN)/python -m tests.services.lock_files
 	@test "$$(wc -l < README.md)" -le 120
 
-bench: install ## Compare a worker's slots with bare processes, side by side
+bench: install ## Compare with other tools, and a worker's slots with bare processes, side by side
+	$(BIN)/python -m benchmarks.frames
 	$(BIN)/python -m benchmarks.slots
 	$(BIN)/python -m benchmarks.worker
 

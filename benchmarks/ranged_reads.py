@@ -14,16 +14,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.clips import write_clip, write_photograph
 from processors.decode_slots import DecodeSlots
 from processors.types import Kind, ThumbnailSpec
 from service.local_s3 import LocalMinio
@@ -50,41 +48,18 @@ class Input:
 
 def make_inputs(folder: Path) -> list[Input]:
     """Noise on a moving texture: it fills the bit rate."""
-    clip = _write_clip(folder / "clip.mp4", seconds=21)
+    # One quantiser for all frames: a rate control that has to settle makes a first frame of twice the others' size.
+    clip = write_clip(folder / "clip.mp4", "libx264", (1920, 1080), 525, {"preset": "ultrafast", "g": "50", "qp": "35"})
     huge = _repeat(clip, folder / "huge.mp4", 1_000_000_000)
-    webm = _write_webm(folder / "clip.webm")
-    photo = folder / "photo.jpg"
-    small = np.random.default_rng(3).integers(0, 255, (375, 500, 3), dtype=np.uint8)
-    Image.fromarray(small).resize((4000, 3000), Image.Resampling.BICUBIC).save(photo, quality=90)
+    options = {"deadline": "realtime", "cpu-used": "8", "g": "50"}
+    webm = write_clip(folder / "clip.webm", "libvpx-vp9", (1280, 720), 250, options, bit_rate=6_000_000)
+    photo = write_photograph(folder / "photo.jpg", quality=90)
     return [
         Input("H.264 1080p, 60 MB", clip, "video"),
         Input("H.264 1080p, 1 GB", huge, "video"),
         Input("VP9 720p WebM", webm, "video"),
         Input("JPEG 12 MP", photo, "image"),
     ]
-
-
-def _frames(width: int, height: int, count: int) -> Any:
-    generator = np.random.default_rng(5)
-    texture = generator.integers(0, 255, (height // 8, width // 4, 3), dtype=np.uint8)
-    wide = np.asarray(Image.fromarray(texture).resize((width * 2, height), Image.Resampling.BICUBIC)).astype(np.int16)
-    noises = generator.integers(-24, 24, (4, height, width, 1), dtype=np.int16)
-    for number in range(count):
-        start = number * 2 % width
-        pixels = wide[:, start : start + width] + noises[number % 4]
-        yield np.ascontiguousarray(pixels.clip(0, 255).astype(np.uint8))
-
-
-def _write_clip(path: Path, *, seconds: int) -> Path:
-    """MP4 as FFmpeg writes it by default: the index after the media."""
-    with av.open(str(path), "w") as container:
-        # One quantiser for all frames: a rate control that has to settle makes a first frame of twice the others' size.
-        stream: Any = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "50", "qp": "35"})
-        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
-        for pixels in _frames(1920, 1080, seconds * 25):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
-        container.mux(stream.encode())
-    return path
 
 
 def _repeat(clip: Path, path: Path, size_bytes: int) -> Path:
@@ -103,17 +78,6 @@ def _repeat(clip: Path, path: Path, size_bytes: int) -> Path:
                     written += packet.size
                     out.mux(packet)
                 shift += source.duration or 0
-    return path
-
-
-def _write_webm(path: Path) -> Path:
-    with av.open(str(path), "w") as container:
-        options = {"deadline": "realtime", "cpu-used": "8", "g": "50", "b": "6M"}
-        stream: Any = container.add_stream("libvpx-vp9", rate=Fraction(25), options=options)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 1280, 720, "yuv420p", 6_000_000
-        for pixels in _frames(1280, 720, 250):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
-        container.mux(stream.encode())
     return path
 
 
