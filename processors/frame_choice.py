@@ -1,12 +1,12 @@
 """Which moment of a video is shown: pure rules over times and scores."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
-from processors.frame_score import GOOD
-from processors.limits import SEARCH_BUDGET_S, SEARCH_BYTES
+from processors.frame_score import FAIR, GOOD
+from processors.limits import FAIR_SEARCH_BYTES, FAIR_SEARCH_S, SEARCH_BYTES, SEARCH_S
 from processors.types import FrameStrategy
 
 EARLY_SHARE: Final = 0.1
@@ -51,12 +51,14 @@ class SearchBudget:
     def __init__(self, bytes_read: Callable[[], int], clock: Callable[[], float] = time.perf_counter) -> None:
         self._bytes_read: Final = bytes_read
         self._clock: Final = clock
-        self._until: Final = clock() + SEARCH_BUDGET_S
-        self._most_bytes: Final = bytes_read() + SEARCH_BYTES
+        self._started: Final = clock()
+        self._bytes_before: Final = bytes_read()
 
-    def is_spent(self) -> bool:
-        """Whether the best frame so far must do."""
-        return self._clock() > self._until or self._bytes_read() > self._most_bytes
+    def is_spent(self, best_score: float) -> bool:
+        """Whether the best frame so far must do, which has this score."""
+        most_s, most_bytes = (FAIR_SEARCH_S, FAIR_SEARCH_BYTES) if best_score >= FAIR else (SEARCH_S, SEARCH_BYTES)
+        spent_bytes = self._bytes_read() - self._bytes_before
+        return spent_bytes > most_bytes or self._clock() - self._started > most_s
 
 
 def choose(
@@ -70,20 +72,15 @@ def choose(
     `look_at` gives the frame at a moment and its score. The strategy `fixed` takes the first moment that gives one.
     """
     best: Choice[Found] | None = None
-    for looked_at, (frame, score) in enumerate(_looks(duration_s, look_at, budget), start=1):
-        is_better = best is None or score > best.score * _CLEARLY_BETTER
-        best = Choice(frame, score, looked_at) if best is None or is_better else replace(best, candidates=looked_at)
-        if strategy == "fixed" or score >= GOOD:
-            break
-    return best
-
-
-def _looks(
-    duration_s: float | None, look_at: Callable[[float], tuple[Found, float] | None], budget: SearchBudget
-) -> Iterator[tuple[Found, float]]:
+    looked_at = 0
     for time_s in candidate_times_s(duration_s):
         found = look_at(time_s)
-        if found is not None:
-            yield found
-            if budget.is_spent():
-                return
+        if found is None:
+            continue
+        frame, score = found
+        looked_at += 1
+        is_better = best is None or score > best.score * _CLEARLY_BETTER
+        best = Choice(frame, score, looked_at) if best is None or is_better else replace(best, candidates=looked_at)
+        if strategy == "fixed" or score >= GOOD or budget.is_spent(best.score):
+            break
+    return best

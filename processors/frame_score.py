@@ -12,6 +12,8 @@ JUDGED_SIDE: Final = 160
 """Small enough to cost a millisecond; what is blurred at this size is blurred in every thumbnail."""
 GOOD: Final = 0.7
 """The search ends here. Ordinary scenes score 0.7 to 1, half faded or blurred ones 0.3 to 0.65."""
+FAIR: Final = 0.35
+"""Worth showing. Below it are black, slates, and what is hardly lit."""
 
 _BLACK: Final = 24
 """A frame whose brightest twentieth is darker than this is as good as black."""

@@ -30,10 +30,12 @@ MAX_FRAMES_FORWARD: Final = 300
 """Frames decoded from a keyframe on to reach a moment: ten seconds of common video."""
 FORWARD_BUDGET_S: Final = 4.0
 """Time for that; afterwards the nearest frame found is taken."""
-SEARCH_BUDGET_S: Final = 2.0
-"""For looking at candidates; slow storage counts. The best so far is taken then."""
+SEARCH_S: Final = 2.0
 SEARCH_BYTES: Final = 8 * MIB
-"""Read for the same purpose."""
+"""For looking at candidates while none shows much; slow storage counts. The best so far is taken then."""
+FAIR_SEARCH_S: Final = 0.3
+FAIR_SEARCH_BYTES: Final = 1 * MIB
+"""The same once a fair one is found: a better one is worth a few keyframes, but no megabytes."""
 MAX_PACKETS_TO_KEYFRAME: Final = 1000
 """Skipped after a seek until one begins a picture: half a minute of common video."""
 

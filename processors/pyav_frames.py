@@ -1,10 +1,10 @@
 """Single frames out of a container by PyAV: seek to a keyframe, and decode as little as possible."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 import av
@@ -18,6 +18,8 @@ from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD, MAX_PACKETS_
 
 NEAR_S: Final = 2.0
 """A keyframe this close to the wanted moment is as good as the moment itself."""
+_BEGINNING_S: Final = 0.5
+"""So early, the first frame is as good as any."""
 _LATER_SHARE: Final = 0.25
 """Of the duration: how far behind the wanted moment the next keyframe may be."""
 
@@ -34,22 +36,18 @@ class FrameFinder:
 
     def time_s(self, frame: VideoFrame) -> float:
         """The frame's time from the video's beginning, in seconds."""
-        if frame.pts is None:
-            return 0.0
-        return round(max(0.0, float((frame.pts - self._start) * self._base)), 3)
+        return round(max(0.0, self._ticks_to_s(frame.pts)), 3)
 
     def near(self, time_s: float) -> VideoFrame | None:
         """A frame around `time_s`: the keyframe before it or behind it when that is near enough, else the frame itself."""
-        earlier = self._keyframe(time_s, backward=True)
-        if earlier is None:
-            return self.at(time_s)
-        found_s = self.time_s(earlier)
-        if abs(time_s - found_s) <= NEAR_S and found_s >= time_s / 2:
-            return earlier
-        if self._has_later_keyframe(time_s):
-            later = self._keyframe(time_s, backward=False)
-            if later is not None and self.time_s(later) > found_s:
-                return later
+        # Packets know their times: nothing is decoded before it is known to be wanted.
+        for backward in (True, False):
+            if backward or self._has_later_keyframe(time_s):
+                self._seek(time_s, backward=backward)
+                keyframes = self._keyframes()
+                first = next(keyframes, None)
+                if first is not None and self._is_near(first, time_s, backward=backward):
+                    return self._first_sound(chain([first], keyframes)) or self.at(time_s)
         return self.at(time_s)
 
     def at(self, time_s: float) -> VideoFrame | None:
@@ -70,26 +68,35 @@ class FrameFinder:
         """The first frame that can be decoded from where the container stands: no seek, so that it is tried last."""
         return next(self._decode(), None)
 
+    def _is_near(self, keyframe: "Packet[VideoStream]", time_s: float, *, backward: bool) -> bool:
+        found_s = self._ticks_to_s(keyframe.dts if keyframe.pts is None else keyframe.pts)
+        if not backward:
+            return found_s > time_s
+        return time_s - found_s <= NEAR_S and (found_s >= time_s / 2 or time_s <= _BEGINNING_S)
+
     def _has_later_keyframe(self, time_s: float) -> bool:
         """Whether the container's index has a keyframe soon after `time_s`: a seek beyond the last one may read to the end."""
         entries = self._stream.index_entries
         found = entries.search_timestamp(self._ticks(time_s), backward=False)
         if found < 0 or not self._duration_s:
             return False
-        later_s = float((entries[found].timestamp - self._start) * self._base)
+        later_s = self._ticks_to_s(entries[found].timestamp)
         return later_s - time_s <= max(NEAR_S, _LATER_SHARE * self._duration_s)
 
-    def _keyframe(self, time_s: float, *, backward: bool) -> VideoFrame | None:
-        """The first sound keyframe from there on, decoded alone: no other frame costs anything."""
-        self._seek(time_s, backward=backward)
+    def _keyframes(self) -> "Iterator[Packet[VideoStream]]":
+        """The keyframes' packets from where the container stands."""
+        for packet in islice(self._packets(), MAX_PACKETS_TO_KEYFRAME):
+            if packet.size and packet.is_keyframe:
+                yield packet
+
+    def _first_sound(self, keyframes: "Iterable[Packet[VideoStream]]") -> VideoFrame | None:
+        """The first that is whole, decoded alone: no other frame costs anything. Else the first that is there at all."""
         spoilt: VideoFrame | None = None
-        with suppress(FFmpegError):  # the file ends amid a packet
-            for packet in islice(self._container.demux(self._stream), MAX_PACKETS_TO_KEYFRAME):
-                if packet.size and packet.is_keyframe:
-                    frame = self._decode_alone(packet)
-                    if frame is not None and not frame.is_corrupt:
-                        return self._whole(frame, time_s, backward=backward)
-                    spoilt = spoilt or frame
+        for packet in keyframes:
+            frame = self._decode_alone(packet)
+            if frame is not None and not frame.is_corrupt:
+                return self._with_both_fields(frame, packet)
+            spoilt = spoilt or frame
         return spoilt
 
     def _decode_alone(self, packet: "Packet[VideoStream]") -> VideoFrame | None:
@@ -103,16 +110,20 @@ class FrameFinder:
             context.flush_buffers()
         return frames[0] if frames else None
 
-    def _whole(self, frame: VideoFrame, time_s: float, *, backward: bool) -> VideoFrame:
-        """The frame with both of its fields: the second one of an interlaced frame may be a packet of its own."""
-        if not frame.interlaced_frame:
+    def _with_both_fields(self, frame: VideoFrame, packet: "Packet[VideoStream]") -> VideoFrame:
+        """The second field of an interlaced frame may be a packet of its own."""
+        if not frame.interlaced_frame or packet.pts is None:
             return frame
-        self._seek(time_s, backward=backward)
+        with suppress(FFmpegError):
+            self._container.seek(packet.pts, stream=self._stream, backward=True)
         return next(self._decode(), None) or frame
 
     def _seek(self, time_s: float, *, backward: bool) -> None:
         with suppress(FFmpegError):  # not seekable, as raw streams are: decode from where we are
             self._container.seek(self._ticks(time_s), stream=self._stream, backward=backward)
+
+    def _ticks_to_s(self, ticks: int | None) -> float:
+        return 0.0 if ticks is None else float((ticks - self._start) * self._base)
 
     def _ticks(self, time_s: float) -> int:
         return self._start + int(time_s / self._base)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from processors.frame_choice import SearchBudget, candidate_times_s, choose
 from processors.frame_score import GOOD, score_luma
-from processors.limits import SEARCH_BUDGET_S, SEARCH_BYTES
+from processors.limits import FAIR_SEARCH_BYTES, FAIR_SEARCH_S, SEARCH_BYTES, SEARCH_S
 from processors.thumbnails import create_thumbnails
 from processors.types import FrameDecoder, ThumbnailSet, ThumbnailSpec
 from tests.doubles.clips import RATE, clip
@@ -100,7 +100,7 @@ CLIPS: dict[str, list[Pixels]] = {
     "black for 3 s": seconds((3, plain(0)), (5, SHARP)),
     "mostly black": seconds((6, plain(0)), (1.5, SHARP), (2.5, plain(0))),
     "a slate first": seconds((2.5, slate()), (5, SHARP)),
-    "blurred, then sharp": seconds((2.5, POOR["blurred"]), (5, SHARP)),
+    "blurred, then sharp": seconds((1, POOR["blurred"]), (6, SHARP)),
     "a white flash": seconds((0.6, SHARP), (0.4, plain(255)), (7, SHARP)),
     "a fade in": [faded(SHARP, min(1.0, number / 25)) for number in range(150)],
     "black at both ends": seconds((2, plain(0)), (4, SHARP), (2, plain(0))),
@@ -139,20 +139,22 @@ def test_with_sparse_keyframes_the_next_one_serves() -> None:
 
 
 def a_budget(times_s: Sequence[float] = (), reads: Sequence[int] = ()) -> SearchBudget:
-    clock, read = iter([0.0, *times_s]), iter([0, *reads])
-    return SearchBudget(lambda: next(read, 0), lambda: next(clock, 0.0))
+    clock, read = iter([0.0, *times_s]), iter([5, *reads])
+    return SearchBudget(lambda: next(read, 5), lambda: next(clock, 0.0))
 
 
-def test_the_best_so_far_stands_when_the_time_is_spent() -> None:
-    found = choose(100.0, "smart", lambda time_s: (time_s, time_s / 1000), a_budget([1.0, SEARCH_BUDGET_S + 1]))
+@pytest.mark.parametrize(("score", "most_s"), [(0.2, SEARCH_S), (0.5, FAIR_SEARCH_S)])
+def test_the_best_so_far_stands_when_its_time_is_spent(score: float, most_s: float) -> None:
+    found = choose(100.0, "smart", lambda time_s: (time_s, score), a_budget([most_s, most_s + 0.01]))
     assert found is not None
-    assert (found.frame, found.candidates) == (25.0, 2)
+    assert (found.frame, found.candidates) == (10.0, 2)
 
 
-def test_the_best_so_far_stands_when_the_bytes_are_spent() -> None:
-    found = choose(100.0, "smart", lambda time_s: (time_s, time_s / 1000), a_budget(reads=[5, SEARCH_BYTES + 1]))
+@pytest.mark.parametrize(("score", "most_bytes"), [(0.2, SEARCH_BYTES), (0.5, FAIR_SEARCH_BYTES)])
+def test_the_best_so_far_stands_when_its_bytes_are_spent(score: float, most_bytes: int) -> None:
+    found = choose(100.0, "smart", lambda time_s: (time_s, score), a_budget(reads=[5 + most_bytes, 6 + most_bytes]))
     assert found is not None
-    assert (found.frame, found.candidates) == (25.0, 2)
+    assert (found.frame, found.candidates) == (10.0, 2)
 
 
 def test_an_early_candidate_keeps_its_place_against_one_that_is_hardly_better() -> None:
