@@ -49,7 +49,7 @@ class Input:
 def make_inputs(folder: Path) -> list[Input]:
     """Noise on a moving texture: it fills the bit rate."""
     # One quantiser for all frames: a rate control that has to settle makes a first frame of twice the others' size.
-    clip = write_clip(folder / "clip.mp4", "libx264", (1920, 1080), 525, {"preset": "ultrafast", "g": "50", "qp": "35"})
+    clip = write_clip(folder / "clip.mp4", "libx264", (1920, 1080), 735, {"preset": "ultrafast", "g": "50", "qp": "35"})
     huge = _repeat(clip, folder / "huge.mp4", 1_000_000_000)
     options = {"deadline": "realtime", "cpu-used": "8", "g": "50"}
     webm = write_clip(folder / "clip.webm", "libvpx-vp9", (1280, 720), 250, options, bit_rate=6_000_000)

@@ -39,6 +39,7 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
         EOFError,
         IndexError,
         OverflowError,
+        RuntimeError,
         Image.DecompressionBombError,
     ) as exc:
         # Pillow's decoders raise all of these for damaged files.

@@ -162,6 +162,8 @@ def _decode(connection: int) -> int:
         )
     except EOFError as exc:
         frame_kind, payload = FAILED, _failure(ErrorCode.SOURCE_UNREADABLE, str(exc))
+    except Exception as exc:  # noqa: BLE001 - a mistake of ours: the worker calls it a crash, and can say what it was
+        frame_kind, payload = FAILED, _failure(ErrorCode.MEDIA_CRASHED_DECODER, f"{type(exc).__name__}: {exc}")
     _send(connection, FRAME.pack(frame_kind, len(payload), 0) + payload)
     return 0
 

@@ -26,7 +26,7 @@ from tests.doubles.clips import clip
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.escapes import ATTEMPTS
 from tests.unit.processors.test_decode_slots import PICTURE, jobs_of, make, with_slots
-from tests.unit.processors.test_pictures import encoded
+from tests.unit.processors.test_pictures import assert_upright, encoded
 
 REFUSED = {"EACCES", "EPERM", "EAGAIN", "ENOSYS", "ENOTTY", "SIGSYS"}
 NOBODY = 65534
@@ -106,6 +106,7 @@ def test_every_picture_format_is_decoded_in_the_cage(name: str) -> None:
     found = with_slots(lambda slots: make(slots, BytesSource(content)))
     assert found.source.kind == "image"
     assert (found.source.width, found.source.height) == (160, 128)
+    assert_upright(found)
 
 
 VIDEOS = {
@@ -134,6 +135,7 @@ def test_every_codec_is_decoded_in_the_cage(name: str) -> None:
     assert found.source.kind == "video"
     assert (found.source.width, found.source.height) == (160, 128)
     assert found.frame.method.startswith("pyav"), "no step of the ladder is lost"
+    assert_upright(found)
 
 
 def test_a_cage_that_is_open_keeps_the_worker_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from processors.thumbnails import create_thumbnails
 from processors.types import FrameDecoder, RenditionSpec, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 from service.demo.media import CORNERS, scene, turn_by_matrix, write_video
+from tests.doubles.clips import clip
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 
 PLACES = {
@@ -237,6 +239,68 @@ def a_bomb(side: int) -> bytes:
 def test_too_many_pixels_are_refused_before_decoding() -> None:
     assert code_of(a_bomb(30_000)) is ErrorCode.MEDIA_TOO_MANY_PIXELS
     assert code_of(encoded(Image.new("RGB", (200, 200))), max_pixels=39_999) is ErrorCode.MEDIA_TOO_MANY_PIXELS
+
+
+def test_of_a_film_with_a_hundred_thousand_frames_only_the_first_are_decoded() -> None:
+    gif = bytearray(encoded(Image.fromarray(scene(64, 48, 0.5)), "GIF"))
+    tiny = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    started = time.perf_counter()
+    made = make(bytes(gif[:-1] + tiny * 100_000 + b";"))
+    assert time.perf_counter() - started < 1
+    assert (made.renditions[2].width, made.renditions[2].height) == (64, 48)
+
+
+CONTAINERS: dict[str, dict[str, Any]] = {
+    "index at the end": {},
+    "fragments": {"muxer": {"movflags": "frag_keyframe+empty_moov"}, "g": "10"},
+    "an edit list": {"bf": "3"},  # B-frames make FFmpeg write one
+    "matroska": {"container": "matroska"},
+    "quicktime": {"container": "mov"},
+    "transport stream": {"container": "mpegts", "g": "15"},
+    "flash": {"container": "flv"},
+    "intra only": {"g": "1"},
+    "interlaced": {"x264-params": "interlaced=1"},
+    "4:4:4": {"pixels": "yuv444p"},
+    "ten bits": {"pixels": "yuv420p10le"},
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_every_shape_of_h264_shows_the_scene(name: str) -> None:
+    made = make(clip([scene(640, 360, number / 75) for number in range(75)], **CONTAINERS[name]), decoder="pyav")
+    assert_upright(made)
+    assert not made.degraded
+    assert made.frame.time_s == pytest.approx(0.3, abs=0.35)
+
+
+def test_a_container_that_cannot_be_sought_in_gives_its_first_frame() -> None:
+    """A transport stream has no index, and this one a single keyframe, which a seek passes by."""
+    made = make(clip([scene(640, 360, number / 75) for number in range(75)], container="mpegts"), decoder="pyav")
+    assert_upright(made)
+    assert (made.degraded, made.frame.method, made.frame.time_s) == (True, "pyav-first", 0.0)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (64, 1200), (1200, 64), (639, 359)])
+def test_odd_sizes_are_kept(size: tuple[int, int]) -> None:
+    width, height = size
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, :, 0] = 200
+    made = make(clip([pixels] * 3, "libx264", pixels="yuv444p"), decoder="pyav")
+    large = made.renditions[2]
+    assert large.width / large.height == pytest.approx(width / height, rel=0.05)
+    assert is_near(colour_at(pixels_of(large), 0.5, 0.5), (200, 0, 0))
+
+
+def test_a_video_of_one_frame_shows_it() -> None:
+    made = make(clip([scene(320, 180, 0.5)]))
+    assert_upright(made)
+    assert made.frame.time_s == 0.0
+
+
+def test_metadata_in_no_encoding_at_all_do_not_matter() -> None:
+    content = clip([scene(320, 180, 0.5)] * 3, container="matroska")
+    assert content.count(b"Lavf") > 0
+    assert_upright(make(content.replace(b"Lavf", b"\xff\xfe\xff\xff")))
 
 
 def test_other_sources_are_never_opened_by_a_playlist(tmp_path: Path) -> None:
