@@ -66,6 +66,11 @@ class DecodeSlots:
         return sorted({door for slot in self._slots for door in slot.open_doors})
 
     @property
+    def has_landlock(self) -> bool:
+        """Whether the second wall stands around every slot; the first one, seccomp, is enough."""
+        return all(slot.landlock > 0 for slot in self._slots)
+
+    @property
     def pids(self) -> list[int]:
         """The slots' process ids, for looking at them from outside."""
         return [slot.pid for slot in self._slots if slot.pid]

@@ -1,6 +1,7 @@
 """Landlock: no file, no TCP port, no outside process for this process and its children. Linux 5.13 and later."""
 
 import ctypes
+import os
 import struct
 import sys
 from typing import Final
@@ -35,9 +36,13 @@ def restrict_self() -> int:
         return 0
     attributes = _attributes(version)
     ruleset = int(libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0)))
-    if ruleset < 0 or libc.syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint(0)) != 0:
+    if ruleset < 0:
         raise OSError(ctypes.get_errno(), "Landlock refuses")
-    libc.close(ruleset)
+    try:
+        if libc.syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint(0)) != 0:
+            raise OSError(ctypes.get_errno(), "Landlock refuses")
+    finally:
+        os.close(ruleset)
     return version
 
 

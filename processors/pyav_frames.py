@@ -129,19 +129,21 @@ class FrameFinder:
         return self._start + int(time_s / self._base)
 
     def _decode(self) -> Iterator[VideoFrame]:
+        """Every sound frame from here on, in order; when there is none, the first spoilt one."""
         spoilt: VideoFrame | None = None
+        is_any_sound = False
         for packet in self._packets():
             try:
                 frames = packet.decode()
             except (FFmpegError, EOFError):
                 continue  # a damaged packet; a later one may be whole
             for frame in frames:
-                if spoilt is None and frame.is_corrupt:
-                    spoilt = frame
-                if not frame.is_corrupt:
-                    spoilt = None
+                if frame.is_corrupt:
+                    spoilt = spoilt or frame
+                else:
+                    is_any_sound = True
                     yield frame
-        if spoilt is not None:
+        if spoilt is not None and not is_any_sound:
             yield spoilt
 
     def _packets(self) -> "Iterator[Packet[VideoStream]]":

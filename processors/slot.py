@@ -24,8 +24,8 @@ def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int) -> int
     confinement.give_up_privileges()
     warm_up()
     control = socket.socket(fileno=control_fd)
-    open_doors, can_lock_jobs = _prove_cage() if is_caged else ([], False)
-    control.send(HELLO + "\n".join(open_doors).encode())
+    landlock, open_doors, can_lock_jobs = _prove_cage() if is_caged else (0, [], False)
+    control.send(HELLO + "\n".join([str(landlock), *open_doors]).encode())
     while True:
         message, fds, _, _ = socket.recv_fds(control, ORDER.size, 1)
         if not message:
@@ -35,14 +35,15 @@ def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int) -> int
         _run_job(control, fds[0], ORDER.unpack(message)[0], memory_mb, is_caged=can_lock_jobs)
 
 
-def _prove_cage() -> tuple[list[str], bool]:
+def _prove_cage() -> tuple[int, list[str], bool]:
     """Lock this process, and let a child in a cage like every job's try to get out.
 
-    What it could do, and whether jobs can be locked at all. The worker decides whether that is good enough.
+    Landlock's version (0: none), what the child could do, and whether jobs can be locked at all. The worker decides
+    whether that is good enough.
     """
-    open_doors = []
+    landlock, open_doors = 0, []
     try:
-        confinement.lock_slot()
+        landlock = confinement.lock_slot()
     except OSError as exc:
         open_doors.append(f"not have its slot locked: {exc.strerror or exc}")
     child_pid = os.fork()
@@ -55,7 +56,7 @@ def _prove_cage() -> tuple[list[str], bool]:
             os._exit(status)
     status = os.waitpid(child_pid, 0)[1]
     is_locked = os.waitstatus_to_exitcode(status) != escape_probe.EXIT_NOT_LOCKED
-    return [*open_doors, *escape_probe.describe(status)], is_locked
+    return landlock, [*open_doors, *escape_probe.describe(status)], is_locked
 
 
 def warm_up() -> None:

@@ -32,6 +32,7 @@ class SlotProcess:
     def __init__(self, memory_mb: int, confinement: Confinement) -> None:
         self.memory_mb: Final = memory_mb
         self._confinement: Final = confinement
+        self.landlock = 0
         self.open_doors: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._jobs = 0
@@ -92,7 +93,8 @@ class SlotProcess:
         if not hello.startswith(HELLO):
             self.kill()
             raise TransientError(ErrorCode.INTERNAL_ERROR, "A decode slot does not start.")
-        self.open_doors = tuple(hello.removeprefix(HELLO).decode("utf-8", "replace").splitlines())
+        landlock, *open_doors = hello.removeprefix(HELLO).decode("utf-8", "replace").splitlines()
+        self.landlock, self.open_doors = int(landlock), tuple(open_doors)
         if self.open_doors and self._confinement == "required":
             self.kill()
             raise ConfinementError(self.open_doors)

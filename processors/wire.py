@@ -18,7 +18,7 @@ ORDER: Final = struct.Struct("<d")
 VERDICT: Final = struct.Struct("<iBdI")
 """From the slot: exit status as wait4 gives it, whether it was killed for being late, CPU seconds, peak memory in KiB."""
 HELLO: Final = b"ready:"
-"""From the slot when it is warm, and after it what a caged child could do of what it must not, one a line."""
+"""From the slot when it is warm. After it, a line each: Landlock's version, and what a caged child could do that it must not."""
 
 _META: Final = struct.Struct("<BIIdH24s24sdd32sHBdddB80s")
 _PICTURE: Final = struct.Struct("<III")

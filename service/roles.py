@@ -60,6 +60,8 @@ def run_worker_role(settings: Settings) -> int:
     loop.run_until_complete(parts.slots.start())
     if parts.slots.open_doors or settings.decode.decode_confinement == "off":
         log.warning("decoders_not_confined", could=parts.slots.open_doors, setting=settings.decode.decode_confinement)
+    elif not parts.slots.has_landlock:
+        log.warning("landlock_missing", hint="Seccomp alone confines the decoders; Linux 5.13 and later have both.")
 
     def live() -> dict[str, Any]:
         oldest_s = parts.worker.oldest_in_flight_s()

@@ -185,9 +185,21 @@ def test_a_kernel_without_filters_is_named_on_the_command_line(setting: str, cod
     assert len(list((tmp_path / "out").glob("*.webp"))) == (3 if setting == "best_effort" else 0)
 
 
+def test_the_second_wall_is_told_apart_from_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel without Landlock still has a shut cage."""
+    no_landlock = "from processors import landlock; landlock.restrict_self = lambda: 0; "
+    changed = slot_process._START.replace("from processors.slot", no_landlock + "from processors.slot")
+    monkeypatch.setattr(slot_process, "_START", changed)
+
+    async def body(slots: DecodeSlots) -> tuple[bool, list[str]]:
+        return slots.has_landlock, slots.open_doors
+
+    assert with_slots(body) == (False, [])
+
+
 def open_the_cage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take both walls away in the slots that are started from now on."""
-    without = "from processors import confinement as c; c.lock_job = c.lock_slot = lambda: None; "
+    without = "from processors import confinement as c; c.lock_job = lambda: None; c.lock_slot = lambda: 0; "
     changed = slot_process._START.replace("from processors.slot", without + "from processors.slot")
     monkeypatch.setattr(slot_process, "_START", changed)
 
