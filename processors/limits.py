@@ -39,7 +39,7 @@ FAIR_SEARCH_BYTES: Final = 1 * MIB
 MAX_PACKETS_TO_KEYFRAME: Final = 1000
 """Skipped after a seek until one begins a picture: half a minute of common video."""
 
-FFMPEG_FORMATS: Final = "mov,matroska,avi,gif,apng,mpegts,mpegvideo,flv,asf,ogg,mpeg,mjpeg,mp3,flac,wav,aac"
+FFMPEG_FORMATS: Final = "mov,matroska,avi,gif,apng,mpegts,mpegvideo,flv,asf,ogg,mpeg,mjpeg,mxf,ivf,dv,mp3,flac,wav,aac"
 """What FFmpeg may open: no playlists, no concatenations, no session descriptions, which would open other sources."""
 
 

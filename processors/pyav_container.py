@@ -1,13 +1,15 @@
 """Containers opened by FFmpeg, in a hurry or with care, and never anything but the source itself."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fractions import Fraction
 from typing import Final, NoReturn
 
 import av
 import av.subtitles.codeccontext
 import av.subtitles.stream  # both are imported late by PyAV otherwise, which a locked process cannot do
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -64,8 +66,24 @@ def picture_stream(container: InputContainer) -> tuple[VideoStream, bool]:
     raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "There is no decoder for the file's video stream.")
 
 
-def duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds, as the headers say; None when they do not."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
+def start_ticks(container: InputContainer, stream: VideoStream) -> int:
+    """The first picture's time in the stream's time base; the first packet tells where the headers do not.
+
+    That packet is taken out of the container: seek before reading on.
+    """
+    if stream.start_time is None:
+        with suppress(FFmpegError):
+            first = next((packet for packet in container.demux(stream) if packet.size), None)
+            return (first.pts if first else None) or 0
+    return stream.start_time or 0
+
+
+def duration_s(container: InputContainer, stream: VideoStream, start: int) -> float | None:
+    """Seconds, as the headers say; None when they do not. `start` is start_ticks()."""
+    base = stream.time_base or Fraction(1, av.time_base)
+    length_s = float(stream.duration * base) if stream.duration else (container.duration or 0) / av.time_base
+    start_s = float(start * base)
+    # Matroska's duration is the time at which the last frame ends, whenever the first begins.
+    if "matroska" in container.format.name and 0 < start_s < length_s:
+        length_s -= start_s
+    return length_s or None

@@ -18,6 +18,8 @@ from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD, MAX_PACKETS_
 
 NEAR_S: Final = 2.0
 """A keyframe this close to the wanted moment is as good as the moment itself."""
+GUESS_S: Final = 3.0
+"""How much earlier a seek is repeated that went too far; longer than common groups of pictures in transport streams."""
 _BEGINNING_S: Final = 0.5
 """So early, the first frame is as good as any."""
 _LATER_SHARE: Final = 0.25
@@ -25,21 +27,25 @@ _LATER_SHARE: Final = 0.25
 
 
 class FrameFinder:
-    """Seeks and decodes in one stream; what is damaged is stepped over."""
+    """Seeks and decodes in one stream, whose first picture is at `start` ticks; what is damaged is stepped over."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, duration_s: float | None) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, start: int, duration_s: float | None) -> None:
         self._container: Final = container
         self._stream: Final = stream
         self._duration_s: Final = duration_s
         self._base: Final = stream.time_base or Fraction(1, av.time_base)
-        self._start: Final = stream.start_time or 0
+        self._start: Final = start
+        self._looked_at: Final[set[int | None]] = set()
 
     def time_s(self, frame: VideoFrame) -> float:
         """The frame's time from the video's beginning, in seconds."""
         return round(max(0.0, self._ticks_to_s(frame.pts)), 3)
 
     def near(self, time_s: float) -> VideoFrame | None:
-        """A frame around `time_s`: the keyframe before it or behind it when that is near enough, else the frame itself."""
+        """A frame around `time_s`: the keyframe before it or behind it when that is near enough, else the frame itself.
+
+        None where there is none, and where it is one that was given before.
+        """
         # Packets know their times: nothing is decoded before it is known to be wanted.
         for backward in (True, False):
             if backward or self._has_later_keyframe(time_s):
@@ -47,14 +53,25 @@ class FrameFinder:
                 keyframes = self._keyframes()
                 first = next(keyframes, None)
                 if first is not None and self._is_near(first, time_s, backward=backward):
-                    return self._first_sound(chain([first], keyframes)) or self.at(time_s)
-        return self.at(time_s)
+                    if first.pts is not None and first.pts in self._looked_at:
+                        return None
+                    return self._unless_given(self._first_sound(chain([first], keyframes)) or self.at(time_s))
+        return self._unless_given(self.at(time_s))
+
+    def _unless_given(self, frame: VideoFrame | None) -> VideoFrame | None:
+        if frame is None or (frame.pts is not None and frame.pts in self._looked_at):
+            return None
+        self._looked_at.add(frame.pts)
+        return frame
 
     def at(self, time_s: float) -> VideoFrame | None:
         """The frame that is on screen at `time_s`; the nearest before it that the budgets of time and frames reach."""
-        self._seek(time_s, backward=True)
-        frames = self._decode()
+        frames = self._frames_from(time_s)
         found = next(frames, None)
+        if found is not None and 0 < time_s < self.time_s(found) - 1e-3:
+            # Containers without an index are sought in by guessing, and the guess may be late.
+            frames = self._frames_from(max(0.0, time_s - GUESS_S))
+            found = next(frames, found)
         if found is None:
             return None
         deadline = time.perf_counter() + FORWARD_BUDGET_S
@@ -63,6 +80,10 @@ class FrameFinder:
                 break
             found = later
         return found
+
+    def _frames_from(self, time_s: float) -> Iterator[VideoFrame]:
+        self._seek(time_s, backward=True)
+        return self._decode()
 
     def first(self) -> VideoFrame | None:
         """The first frame that can be decoded from where the container stands: no seek, so that it is tried last."""

@@ -12,7 +12,7 @@ from PIL import Image
 from processors.frame_choice import SearchBudget, choose, clamp_time_s
 from processors.frame_score import JUDGED_SIDE, Luma, score_luma
 from processors.geometry import fit, largest_box, square_size
-from processors.pyav_container import duration_s, is_described, open_container, picture_stream
+from processors.pyav_container import duration_s, is_described, open_container, picture_stream, start_ticks
 from processors.pyav_frames import FrameFinder
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
@@ -68,10 +68,11 @@ def _take_from(
     _check_pixels(context.width, context.height, spec)
     context.thread_count = 1  # slots are the parallelism; threads would not be caged
     context.options = {"max_pixels": str(spec.max_pixels)}  # also what the stream itself says later
-    length_s = None if is_cover else duration_s(container, stream)
-    finder = FrameFinder(container, stream, length_s)
+    # A cover stands before all packets, and a file that cannot be sought in is read once only.
+    start = start_ticks(container, stream) if is_seekable and not is_cover else stream.start_time or 0
+    length_s = None if is_cover else duration_s(container, stream, start)
+    finder = FrameFinder(container, stream, start, length_s)
     if is_cover or not is_seekable:
-        # A cover stands before all packets, and a seek would pass it by.
         found, frame = _take_first(finder, is_cover=is_cover)
     else:
         found, frame = _choose(finder, length_s, spec, SearchBudget(lambda: file.bytes_read))
@@ -86,7 +87,7 @@ def _take_from(
         format=container.format.name.split(",")[0],
         rotation=rotation,
     )
-    return TakenPicture(image, frame, facts, degraded=is_cover or not is_seekable)
+    return TakenPicture(image, frame, facts, degraded=is_cover or not is_seekable or found.is_corrupt)
 
 
 def _check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:
