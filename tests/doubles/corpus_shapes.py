@@ -78,7 +78,7 @@ def song_with_cover(container: str = "mp4", codec: str = "aac") -> bytes:
     cover, out = io.BytesIO(), io.BytesIO()
     Image.fromarray(scene(200, 200, 0.5)).save(cover, "JPEG", quality=95)
     opened: Any
-    with av.open(out, "w", format=container) as opened, av.open(io.BytesIO(cover.getvalue())) as picture:
+    with av.open(out, "w", format=container) as opened, av.open(io.BytesIO(cover.getvalue()), "r") as picture:
         sound = opened.add_stream(codec, rate=44_100, layout="mono")
         template: Any = picture.streams.video[0]
         attached: Any = opened.add_stream_from_template(template)
