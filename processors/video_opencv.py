@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processors.frame_choice import SearchBudget, choose, clamp_time_s
-from processors.frame_score import JUDGED_SIDE, Luma, score_luma
+from processors.frame_score import JUDGED_SIDE, Judgement, Luma, judge
 from processors.geometry import fit, largest_box, square_size
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
@@ -76,9 +76,9 @@ def _choose(
     return picture, Frame(0.0, "opencv-first")
 
 
-def _look_at(capture: cv2.VideoCapture, time_s: float) -> tuple[tuple[float, Picture], float] | None:
+def _look_at(capture: cv2.VideoCapture, time_s: float) -> tuple[tuple[float, Picture], Judgement] | None:
     picture = _read_at(capture, time_s)
-    return None if picture is None else ((time_s, picture), score_luma(_luma(picture)))
+    return None if picture is None else ((time_s, picture), judge(_luma(picture)))
 
 
 def _luma(picture: Picture) -> Luma:

@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from processors.frame_choice import SearchBudget, choose, clamp_time_s
-from processors.frame_score import JUDGED_SIDE, Luma, score_luma
+from processors.frame_score import JUDGED_SIDE, Judgement, Luma, judge
 from processors.geometry import fit, largest_box, square_size
 from processors.pyav_container import duration_s, is_described, open_container, picture_stream, start_ticks
 from processors.pyav_frames import FrameFinder
@@ -120,9 +120,9 @@ def _must_be_there(frame: VideoFrame | None) -> VideoFrame:
     return frame
 
 
-def _look_at(finder: FrameFinder, time_s: float) -> tuple[VideoFrame, float] | None:
+def _look_at(finder: FrameFinder, time_s: float) -> tuple[VideoFrame, Judgement] | None:
     frame = finder.near(time_s)
-    return None if frame is None else (frame, score_luma(_luma(frame)))
+    return None if frame is None else (frame, judge(_luma(frame)))
 
 
 def _luma(frame: VideoFrame) -> Luma:
