@@ -1,7 +1,7 @@
 """Which moment of a video is shown: pure rules over times and scores."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
@@ -71,13 +71,17 @@ def choose(
 
     `look_at` gives the frame at a moment and its score. The strategy `fixed` takes the first moment that gives one.
     """
+    found = (look_at(time_s) for time_s in candidate_times_s(duration_s))
+    return choose_among((candidate for candidate in found if candidate is not None), strategy, budget)
+
+
+def choose_among(
+    candidates: Iterable[tuple[Found, float]], strategy: FrameStrategy, budget: SearchBudget
+) -> Choice[Found] | None:
+    """As choose(), of frames with their scores in the order in which they come; none is made that is not looked at."""
     best: Choice[Found] | None = None
     looked_at = 0
-    for time_s in candidate_times_s(duration_s):
-        found = look_at(time_s)
-        if found is None:
-            continue
-        frame, score = found
+    for frame, score in candidates:
         looked_at += 1
         is_better = best is None or score > best.score * _CLEARLY_BETTER
         best = Choice(frame, score, looked_at) if best is None or is_better else replace(best, candidates=looked_at)
