@@ -80,9 +80,7 @@ def choose_among(
 ) -> Choice[Found] | None:
     """As choose(), of frames with their scores in the order in which they come; none is made that is not looked at."""
     best: Choice[Found] | None = None
-    looked_at = 0
-    for frame, score in candidates:
-        looked_at += 1
+    for looked_at, (frame, score) in enumerate(candidates, 1):
         is_better = best is None or score > best.score * _CLEARLY_BETTER
         best = Choice(frame, score, looked_at) if best is None or is_better else replace(best, candidates=looked_at)
         if strategy == "fixed" or score >= GOOD or budget.is_spent(best.score):

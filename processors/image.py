@@ -9,7 +9,7 @@ from processors.animation import show_frame
 from processors.colour import to_srgb
 from processors.geometry import needed_size
 from processors.picture_claims import check_pixels
-from processors.scaling import scale
+from processors.scaling import ROUGH_GAP, scale
 from processors.sniff import HEAD_BYTES, sniff_kind
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
@@ -63,7 +63,7 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
     file.expect_whole()
     shown, frame = show_frame(opened, spec, file)
     # Reduce first: colours are then converted on few pixels. The pixels are not upright yet.
-    image = scale(_plain_mode(shown), target)
+    image = scale(_plain_mode(shown), target, gap=ROUGH_GAP)
     image = ImageOps.exif_transpose(to_srgb(image, profile))
     facts = SourceFacts(
         kind="image",
