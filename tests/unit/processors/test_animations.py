@@ -108,10 +108,21 @@ def test_frames_are_composed_as_they_are_shown(picture_format: str, disposal: in
 
 
 def test_the_still_of_an_apng_is_not_one_of_its_frames() -> None:
-    content = animated(plain((0, 200, 0)) + plain((0, 0, 0)) + SCENES, "PNG", default_image=True)
+    still = Image.fromarray(np.asarray(SCENES[0])[::-1, ::-1])
+    content = animated([still, *plain((0, 0, 0)), *SCENES], "PNG", default_image=True)
     made = make(content)
     assert_upright(made)
-    assert made.frame.time_s == pytest.approx(0.1)
+    assert (made.frame.time_s, made.frame.candidates) == (pytest.approx(0.1), 2)
+
+
+def test_what_is_drawn_in_black_on_nothing_shows_on_the_background() -> None:
+    clear, drawn = Image.new("RGBA", (320, 240), (0, 0, 0, 0)), Image.new("RGBA", (320, 240), (0, 0, 0, 0))
+    for number in range(48):
+        x, y = number % 8 * 40, number // 8 * 40
+        drawn.paste((0, 0, 0, 255), (x, y, x + 20 + number % 3 * 5, y + 25))
+    content = animated([clear, drawn], "WEBP")
+    assert make(content).frame.time_s == pytest.approx(0.1)
+    assert make(content, background="000000").frame.score == 0.0
 
 
 def test_a_broken_end_does_not_spoil_what_came_before() -> None:

@@ -86,6 +86,13 @@ def test_counting_frames_reads_no_more_than_it_must() -> None:
     assert sum(length for _, length in source.reads) < 4_000_000
 
 
+def test_counting_ends_at_the_limit() -> None:
+    source = BytesSource(gif_of(100_000))
+    with pytest.raises(PermanentError):
+        create_thumbnails(source, ThumbnailSpec())
+    assert sum(length for _, length in source.reads) < source.size / 2
+
+
 def test_a_source_is_bounded_by_its_size() -> None:
     picture = encoded(Image.new("RGB", (20, 20)))
     assert len(make(picture, max_source_bytes=len(picture)).renditions) == 3
