@@ -152,27 +152,42 @@ def vp9_frames() -> bytes:
     return patched(content, at, claim.to_bytes(5, "big"))
 
 
-def h264_frames() -> bytes:
+def h264_frames(side: int = 65536) -> bytes:
     """A sequence header of our own, before the pictures of another."""
+    size = _golomb(side // 16 - 1)
+    header = f"{66:08b}{0:08b}{62:08b}" + "".join(map(_golomb, (0, 0, 2, 1))) + "0" + size * 2 + "1100"
     units = _units(clip(FRAMES, container="h264"))
-    header = f"{66:08b}{0:08b}{62:08b}" + "".join(map(_golomb, (0, 0, 2, 1))) + "0" + _golomb(4095) * 2 + "1100"
     return _transport_stream("libx264", [b"\x67" + _bytes(header) if unit[0] & 31 == 7 else unit for unit in units])
 
 
-def hevc_frames() -> bytes:
+def hevc_frames(side: int = 65528) -> bytes:
     """The sequence header with another size in it."""
     units = _units(clip(FRAMES, "libx265", "hevc"))
-    return _transport_stream("libx265", [_larger_hevc(unit) if unit[0] >> 1 & 63 == 33 else unit for unit in units])
+    larger = [_larger_hevc(unit, side) if unit[0] >> 1 & 63 == 33 else unit for unit in units]
+    return _transport_stream("libx265", larger)
 
 
-def _larger_hevc(unit: bytes) -> bytes:
+def av1_frames(side: int = 65536) -> bytes:
+    """The sequence header with another size in it, in sixteen bits each."""
+    stream = clip(FRAMES, "libsvtav1", "obu")
+    end = 4 + stream[3]  # behind the empty delimiter; this header is shorter than 128 bytes
+    bits = "".join(f"{byte:08b}" for byte in stream[4:end])
+    at = 12 + 12 + 5  # flags, the operating point, its level; then the lengths of width and height
+    old = 8 + int(bits[at : at + 4], 2) + 1 + int(bits[at + 4 : at + 8], 2) + 1
+    bits = bits[:at] + "1" * 8 + f"{side - 1:016b}" * 2 + bits[at + old :]
+    bits += "0" * (-len(bits) % 8)
+    header = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    return _muxed("libsvtav1", "avi", stream[:3] + bytes([len(header)]) + header + stream[end:])
+
+
+def _larger_hevc(unit: bytes, side: int) -> bytes:
     bits = "".join(f"{byte:08b}" for byte in unit.replace(b"\0\0\3", b"\0\0"))
     at = 16 + 8 + 96  # the unit's header, three ids, the profile
     ends = [at]
     for _ in range(4):  # id, chroma format, width, height
         zeros = bits.index("1", ends[-1]) - ends[-1]
         ends.append(ends[-1] + 2 * zeros + 1)
-    return unit[:1] + _bytes(bits[: ends[2]] + _golomb(65528) * 2 + bits[ends[4] :])[1:]
+    return unit[:1] + _bytes(bits[: ends[2]] + _golomb(side) * 2 + bits[ends[4] :])[1:]
 
 
 def _golomb(value: int) -> str:
@@ -192,13 +207,18 @@ def _units(stream: bytes) -> list[bytes]:
 
 
 def _transport_stream(codec: str, units: list[bytes]) -> bytes:
+    return _muxed(codec, "mpegts", b"".join(b"\0\0\0\1" + unit for unit in units))
+
+
+def _muxed(codec: str, container: str, content: bytes) -> bytes:
+    """The same packet three times."""
     out = io.BytesIO()
     opened: Any
-    with av.open(out, "w", format="mpegts") as opened:
+    with av.open(out, "w", format=container) as opened:
         stream: Any = opened.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
         for number in range(3):
-            packet: Any = av.Packet(b"".join(b"\0\0\0\1" + unit for unit in units))
+            packet: Any = av.Packet(content)
             packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), True
             packet.pts = packet.dts = number
             opened.mux(packet)
@@ -216,5 +236,6 @@ VIDEOS = {
         vp9_frames,
         h264_frames,
         hevc_frames,
+        av1_frames,
     )
 }

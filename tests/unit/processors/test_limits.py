@@ -14,7 +14,18 @@ from processors.types import ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
 from service.demo.media import scene
 from tests.doubles.clips import clip
-from tests.doubles.giants import ANIMATIONS, PICTURES, VIDEOS, apng_of, gif_of, png, webp_of
+from tests.doubles.giants import (
+    ANIMATIONS,
+    PICTURES,
+    VIDEOS,
+    apng_of,
+    av1_frames,
+    gif_of,
+    h264_frames,
+    hevc_frames,
+    png,
+    webp_of,
+)
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.test_decode_slots import with_slots
 from tests.unit.processors.test_pictures import assert_upright, code_of, encoded, make
@@ -28,6 +39,11 @@ def test_a_picture_of_hundreds_of_megapixels_is_refused_by_its_header(name: str)
 @pytest.mark.parametrize("name", VIDEOS)
 def test_a_video_that_claims_to_be_huge_is_refused_whoever_says_it(name: str) -> None:
     assert refused_fast(VIDEOS[name]()) is ErrorCode.MEDIA_TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("made", [h264_frames, hevc_frames, av1_frames])
+def test_a_video_above_our_own_limit_but_not_above_ffmpegs_is_refused_too(made: Any) -> None:
+    assert refused_fast(made(12_000)) is ErrorCode.MEDIA_TOO_MANY_PIXELS
 
 
 @pytest.mark.parametrize("name", ANIMATIONS)
