@@ -18,8 +18,8 @@ def register_heic() -> None:
     """Teach Pillow in this process to open HEIC. Raises ImportError without the extra."""
     import pillow_heif
 
-    # One thread is asked for; libde265 starts one nevertheless. Depth maps and the like are never looked at.
-    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=True, depth_images=False, aux_images=False)
+    # One thread is asked for; libde265 starts one nevertheless. Thumbnails and depth maps inside are never looked at.
+    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
 def can_read_heic() -> bool:

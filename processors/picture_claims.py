@@ -154,10 +154,10 @@ def _count_webp_frames(file: SourceFile, limit: int) -> int:
     file.seek(0)
     file.expect_whole()  # the decoder reads all of it afterwards
     at, count = 12, 0
-    while count <= limit:
+    for _ in range(limit + _MAX_BOXES):
         file.seek(at)
         chunk = file.read(8)
-        if len(chunk) < 8:
+        if len(chunk) < 8 or count > limit:
             break
         count += chunk[:4] == b"ANMF"
         length = int.from_bytes(chunk[4:], "little")

@@ -8,6 +8,7 @@ import av
 import av.subtitles.codeccontext
 import av.subtitles.stream  # both are imported late by PyAV otherwise, which a locked process cannot do
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -36,7 +37,11 @@ def open_container(file: SourceFile, *, in_a_hurry: bool) -> Iterator[InputConta
     file.seek(0)
     options = _HURRY if in_a_hurry else _CARE
     with heard() as said:
-        container = av.open(file, "r", options=options, metadata_errors="replace", io_open=_refuse_to_open)
+        try:
+            container = av.open(file, "r", options=options, metadata_errors="replace", io_open=_refuse_to_open)
+        except FFmpegError:
+            refuse_claims(said)
+            raise
     with container:
         refuse_claims(said)
         yield container
