@@ -1,11 +1,12 @@
 """Which moment of a video is shown: pure rules over times and scores."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from processors.frame_score import FAIR, GOOD, Judgement
 from processors.limits import FAIR_SEARCH_BYTES, FAIR_SEARCH_S, SEARCH_BYTES, SEARCH_S
@@ -20,6 +21,9 @@ _CLEARLY_BETTER: Final = 1.1
 
 _ODDNESS: Final = 0.3
 """How much of its score a frame loses that is nothing like the mean of the others."""
+
+_MOST_KEPT: Final = 8
+"""Frames in memory at once; of a long animation more are looked at."""
 
 Found = TypeVar("Found")
 
@@ -77,29 +81,37 @@ def choose(
     `look_at` gives the frame at a moment and what there is to say of it. The strategy `fixed` takes the first moment
     that gives one.
     """
-    looked_at: list[tuple[Found, Judgement]] = []
-    for time_s in candidate_times_s(duration_s):
-        found = look_at(time_s)
-        if found is None:
-            continue
-        looked_at.append(found)
-        if strategy == "fixed" or found[1].score >= GOOD:
-            return Choice(found[0], found[1].score, len(looked_at))
-        if budget.is_spent(max(judgement.score for _, judgement in looked_at)):
+    found = (look_at(time_s) for time_s in candidate_times_s(duration_s))
+    return choose_among((candidate for candidate in found if candidate is not None), strategy, budget)
+
+
+def choose_among(
+    candidates: Iterable[tuple[Found, Judgement]], strategy: FrameStrategy, budget: SearchBudget
+) -> Choice[Found] | None:
+    """As choose(), of judged frames in the order in which they come; none is made that is not looked at."""
+    kept: list[tuple[Found, Judgement]] = []
+    histograms = []
+    for frame, judgement in candidates:
+        kept.append((frame, judgement))
+        histograms.append(judgement.histogram)
+        if strategy == "fixed" or judgement.score >= GOOD:
+            return Choice(frame, judgement.score, len(histograms))
+        if len(kept) > _MOST_KEPT:
+            del kept[min(range(len(kept)), key=lambda number: kept[number][1].score)]
+        if budget.is_spent(max(other.score for _, other in kept)):
             break
-    return _best(looked_at) if looked_at else None
+    return _best(kept, np.mean(histograms, axis=0), len(histograms)) if kept else None
 
 
-def _best(looked_at: Sequence[tuple[Found, Judgement]]) -> Choice[Found]:
+def _best(candidates: Sequence[tuple[Found, Judgement]], mean: NDArray[np.float64], looked_at: int) -> Choice[Found]:
     """Of frames that are all less than good; the earlier one where two are about as good.
 
     What looks like the rest of the video is worth more: a flash, a title or a broken frame is the odd one out.
     """
-    mean = np.mean([judgement.histogram for _, judgement in looked_at], axis=0)
-    best, best_worth = looked_at[0], -1.0
-    for found in looked_at:
+    best, best_worth = candidates[0], -1.0
+    for found in candidates:
         nearness = 1 - float(np.abs(found[1].histogram - mean).sum()) / 2
         worth = found[1].score * (1 - _ODDNESS + _ODDNESS * nearness)
         if worth > best_worth * _CLEARLY_BETTER:
             best, best_worth = found, worth
-    return Choice(best[0], best[1].score, len(looked_at))
+    return Choice(best[0], best[1].score, looked_at)

@@ -5,15 +5,19 @@ from typing import IO, cast
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from processors.animation import show_frame
 from processors.colour import to_srgb
-from processors.geometry import fit, largest_box
+from processors.geometry import needed_size
+from processors.picture_claims import check_pixels
+from processors.scaling import ROUGH_GAP, scale
 from processors.sniff import HEAD_BYTES, sniff_kind
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
-from processors.types import Frame, SourceFacts, ThumbnailSpec
+from processors.types import SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
 _ROTATIONS = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
+_LYING = (5, 6, 7, 8)
 _ORIENTATION_TAG = 0x0112
 
 
@@ -48,24 +52,18 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
 
 def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> TakenPicture:
     width, height = opened.size
-    if width * height > spec.max_pixels:
-        raise PermanentError(
-            ErrorCode.MEDIA_TOO_MANY_PIXELS,
-            f"The picture has {width}x{height} pixels; at most {spec.max_pixels} are decoded.",
-        )
+    check_pixels(width, height, spec)
     orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
-    box = _box(orientation, spec)
+    target = needed_size(width, height, spec.renditions, is_turned=orientation in _LYING)
     if opened.format == "JPEG":
         # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
         # target leaves work for the better filter of the last step.
-        target = fit(width, height, *box)
         opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
     profile = opened.info.get("icc_profile")
     file.expect_whole()
-    opened.load()
-    # Reduce first: colours are then converted on few pixels. The box is the turned one, as the pixels are not upright yet.
-    image = _plain_mode(opened)
-    image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    shown, frame = show_frame(opened, spec, file)
+    # Reduce first: colours are then converted on few pixels. The pixels are not upright yet.
+    image = scale(_plain_mode(shown), target, gap=ROUGH_GAP)
     image = ImageOps.exif_transpose(to_srgb(image, profile))
     facts = SourceFacts(
         kind="image",
@@ -76,12 +74,7 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
         format=(opened.format or "unknown").lower(),
         rotation=_ROTATIONS.get(orientation, 0),
     )
-    return TakenPicture(image, Frame(None, "image"), facts)
-
-
-def _box(orientation: object, spec: ThumbnailSpec) -> tuple[int, int]:
-    width, height = largest_box(spec.renditions)
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+    return TakenPicture(image, frame, facts)
 
 
 def _plain_mode(image: Image.Image) -> Image.Image:

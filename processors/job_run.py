@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from processors.limits import KILL_GRACE_S, MAX_ERROR_BYTES, MAX_READ_BYTES, MAX_READS, MAX_RESULT_BYTES, bytes_budget
+from processors.limits import KILL_GRACE_S, MAX_ERROR_BYTES, MAX_READ_BYTES, MAX_RESULT_BYTES, bytes_budget
 from processors.slot_process import SlotProcess
 from processors.types import Source, ThumbnailSet, ThumbnailSpec
 from processors.wire import DATA, DONE, FAILED, FRAME, JOB, ORDER, READ, VERDICT, Job, WireError, unpack_result
@@ -21,6 +21,7 @@ _ALLOWED_CODES: Final = frozenset(
         ErrorCode.MEDIA_CORRUPT,
         ErrorCode.MEDIA_NO_PICTURE,
         ErrorCode.MEDIA_TOO_MANY_PIXELS,
+        ErrorCode.MEDIA_TOO_MANY_FRAMES,
         ErrorCode.SOURCE_TOO_LARGE,
         ErrorCode.SOURCE_UNREADABLE,
     }
@@ -165,7 +166,7 @@ class JobRun:
             while True:
                 kind, length, offset = FRAME.unpack(await reader.readexactly(FRAME.size))
                 if kind == READ:
-                    data = await self._read(source, offset, length)
+                    data = await self._read(source, job.spec, offset, length)
                     if data is None:
                         return None
                     writer.write(FRAME.pack(DATA, len(data), offset))
@@ -178,13 +179,13 @@ class JobRun:
         except (OSError, asyncio.IncompleteReadError):
             return None
 
-    async def _read(self, source: Source, offset: int, length: int) -> bytes | None:
+    async def _read(self, source: Source, spec: ThumbnailSpec, offset: int, length: int) -> bytes | None:
         """What the child asked for; None ends the job, with the reason in `_source_error`."""
         self._reads += 1
         self.bytes_read += length
         if not 0 < length <= MAX_READ_BYTES or offset + length > source.size:
             return None
-        if self._reads > MAX_READS or self.bytes_read > bytes_budget(source.size):
+        if self._reads > spec.max_reads or self.bytes_read > bytes_budget(source.size, spec.max_bytes_read):
             self._source_error = PermanentError(
                 ErrorCode.MEDIA_CORRUPT, "Decoding needs more reads than any sound file."
             )

@@ -7,10 +7,12 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, NoReturn
 
 from processors import confinement, escape_probe
+from processors.heic import register_heic
 from processors.limits import MAX_ERROR_BYTES, MAX_RESULT_BYTES
 from processors.wire import DATA, DONE, FAILED, FRAME, HELLO, JOB, ORDER, READ, VERDICT, Job, pack_result
 from schemas.errors import ErrorCode, ThumbnailError
@@ -18,24 +20,37 @@ from schemas.errors import ErrorCode, ThumbnailError
 _EXIT_SOURCE_GONE: Final = 3
 
 
-def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int) -> int:
+@dataclass(frozen=True, kw_only=True)
+class _Lock:
+    """What every child of this slot is locked into."""
+
+    memory_mb: int
+    cpu_s: int
+    is_caged: bool
+    allow_threads: bool
+
+
+def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s: int, heic: int) -> int:
     """Serve jobs until the worker closes the control socket."""
     confinement.die_with_parent(parent_pid)
     confinement.give_up_privileges()
+    if heic:
+        register_heic()
     warm_up()
     control = socket.socket(fileno=control_fd)
-    landlock, open_doors, can_lock_jobs = _prove_cage() if is_caged else (0, [], False)
+    landlock, open_doors, can_lock_jobs = _prove_cage(allow_threads=bool(heic)) if is_caged else (0, [], False)
     control.send(HELLO + "\n".join([str(landlock), *open_doors]).encode())
+    lock = _Lock(memory_mb=memory_mb, cpu_s=cpu_s, is_caged=can_lock_jobs, allow_threads=bool(heic))
     while True:
         message, fds, _, _ = socket.recv_fds(control, ORDER.size, 1)
         if not message:
             return 0
         if not fds:
             continue  # a kill that crossed with the end of its job
-        _run_job(control, fds[0], ORDER.unpack(message)[0], memory_mb, is_caged=can_lock_jobs)
+        _run_job(control, fds[0], ORDER.unpack(message)[0], lock)
 
 
-def _prove_cage() -> tuple[int, list[str], bool]:
+def _prove_cage(*, allow_threads: bool) -> tuple[int, list[str], bool]:
     """Lock this process, and let a child in a cage like every job's try to get out.
 
     Landlock's version (0: none), what the child could do, and whether jobs can be locked at all. The worker decides
@@ -50,7 +65,7 @@ def _prove_cage() -> tuple[int, list[str], bool]:
     if child_pid == 0:
         status = escape_probe.EXIT_NOT_LOCKED
         try:
-            confinement.lock_job()
+            confinement.lock_job(allow_threads=allow_threads)
             status = escape_probe.try_all()
         finally:
             os._exit(status)
@@ -98,12 +113,12 @@ class _Bytes:
         return self._content[offset : offset + length]
 
 
-def _run_job(control: socket.socket, job_fd: int, deadline_s: float, memory_mb: int, *, is_caged: bool) -> None:
+def _run_job(control: socket.socket, job_fd: int, deadline_s: float, lock: _Lock) -> None:
     """Fork the child, wait for its end, for the deadline or for the worker's word, and report how it ended."""
     slot_pid = os.getpid()
     child_pid = os.fork()
     if child_pid == 0:
-        _be_child(control, job_fd, slot_pid, memory_mb, is_caged=is_caged)
+        _be_child(control, job_fd, slot_pid, lock)
     os.close(job_fd)
     late = _wait(control, child_pid, deadline_s)
     _, status, usage = os.wait4(child_pid, 0)
@@ -126,15 +141,15 @@ def _wait(control: socket.socket, child_pid: int, deadline_s: float) -> bool:
         os.close(pidfd)
 
 
-def _be_child(control: socket.socket, job_fd: int, slot_pid: int, memory_mb: int, *, is_caged: bool) -> NoReturn:
+def _be_child(control: socket.socket, job_fd: int, slot_pid: int, lock: _Lock) -> NoReturn:
     """The child's whole life. It leaves by os._exit: nothing of the slot's may run in it."""
     status = 1
     try:
         confinement.die_with_parent(slot_pid)
         control.close()
-        confinement.limit_job(memory_mb)
-        if is_caged:
-            confinement.lock_job()
+        confinement.limit_job(lock.memory_mb, lock.cpu_s)
+        if lock.is_caged:
+            confinement.lock_job(allow_threads=lock.allow_threads)
         status = _decode(job_fd)
     finally:
         os._exit(status)
@@ -216,4 +231,4 @@ def _receive(connection: int, length: int) -> bytearray:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        sys.exit(main(*map(int, sys.argv[1:5])))
+        sys.exit(main(*map(int, sys.argv[1:7])))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from processors.confinement import Confinement, ConfinementError
-from processors.limits import JOBS_PER_SLOT, START_TIMEOUT_S
+from processors.limits import CPU_S, JOBS_PER_SLOT, START_TIMEOUT_S
 from processors.wire import HELLO
 from schemas.errors import ErrorCode, TransientError
 
@@ -29,8 +29,10 @@ _START: Final = "import sys; sys.path.append(sys.argv[1]); from processors.slot 
 class SlotProcess:
     """One slot process and its control socket."""
 
-    def __init__(self, memory_mb: int, confinement: Confinement) -> None:
+    def __init__(self, memory_mb: int, confinement: Confinement, *, cpu_s: int = CPU_S, heic: bool = False) -> None:
         self.memory_mb: Final = memory_mb
+        self._cpu_s: Final = cpu_s
+        self._heic: Final = heic
         self._confinement: Final = confinement
         self.landlock = 0
         self.open_doors: tuple[str, ...] = ()
@@ -74,9 +76,9 @@ class SlotProcess:
         with theirs:
             command = [sys.executable, "-I", "-c", _START, str(root)]
             is_caged = self._confinement != "off"
-            numbers = [str(theirs.fileno()), str(os.getpid()), str(self.memory_mb), str(int(is_caged))]
+            numbers = [theirs.fileno(), os.getpid(), self.memory_mb, int(is_caged), self._cpu_s, int(self._heic)]
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own interpreter; 7 ms, and the loop's thread must start it
-                command + numbers,
+                command + [str(number) for number in numbers],
                 env=_ENVIRONMENT,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,

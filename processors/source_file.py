@@ -5,18 +5,30 @@ import time
 from collections import OrderedDict
 from typing import Final
 
-from processors.limits import BLOCK_BYTES, CACHE_BYTES, MAX_BLOCK_RUN_BYTES, MAX_READ_BYTES
+from processors.limits import (
+    BLOCK_BYTES,
+    CACHE_BYTES,
+    MAX_BLOCK_RUN_BYTES,
+    MAX_BYTES_READ,
+    MAX_READ_BYTES,
+    MAX_READS,
+    bytes_budget,
+)
 from processors.types import Source
+from schemas.errors import ErrorCode, PermanentError
 
 
 class SourceFile(io.BufferedIOBase):
     """Caches blocks; one request covers a whole run of missing ones, and sequential reading asks for longer runs.
 
-    `read_s` and `bytes_read` say what the source has cost so far.
+    `read_s` and `bytes_read` say what the source has cost so far. Raises PermanentError media.corrupt at the first read
+    beyond `max_reads` or `max_bytes_read`: no sound file needs so many.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, max_reads: int = MAX_READS, max_bytes_read: int = MAX_BYTES_READ) -> None:
         super().__init__()
+        self._reads_left = max_reads
+        self._bytes_budget: Final = bytes_budget(source.size, max_bytes_read)
         self._source: Final = source
         self.size: Final = source.size
         self._position = 0
@@ -93,6 +105,9 @@ class SourceFile(io.BufferedIOBase):
             self._blocks.popitem(last=False)
 
     def _fetch(self, offset: int, length: int) -> bytes:
+        self._reads_left -= 1
+        if self._reads_left < 0 or self.bytes_read + length > self._bytes_budget:
+            raise PermanentError(ErrorCode.MEDIA_CORRUPT, "Decoding needs more reads than any sound file.")
         started = time.perf_counter()
         data = self._source.read_at(offset, length)
         self.read_s += time.perf_counter() - started

@@ -10,7 +10,7 @@ from PIL import Image
 
 from processors.frame_choice import SearchBudget, choose, clamp_time_s
 from processors.frame_score import JUDGED_SIDE, Judgement, Luma, judge
-from processors.geometry import fit, largest_box, square_size
+from processors.geometry import fit, needed_size, square_size
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
@@ -112,10 +112,7 @@ def _sample_aspect(capture: cv2.VideoCapture) -> Fraction | None:
 
 
 def _upright(picture: Picture, rotation: int, sample_aspect: Fraction | None, spec: ThumbnailSpec) -> Image.Image:
-    box_width, box_height = largest_box(spec.renditions)
-    if rotation in (90, 270):
-        box_width, box_height = box_height, box_width
     square = square_size(picture.shape[1], picture.shape[0], sample_aspect)
-    size = fit(*square, box_width, box_height)
+    size = needed_size(*square, spec.renditions, is_turned=rotation in (90, 270))
     scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return Image.fromarray(cv2.rotate(scaled, _TURNS[rotation]) if rotation in _TURNS else scaled)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from processors.frame_choice import SearchBudget, choose, clamp_time_s
 from processors.frame_score import JUDGED_SIDE, Judgement, Luma, judge
-from processors.geometry import fit, largest_box, square_size
+from processors.geometry import fit, needed_size, square_size
 from processors.pyav_container import duration_s, is_described, open_container, picture_stream, start_ticks
 from processors.pyav_frames import FrameFinder
 from processors.source_file import SourceFile
@@ -135,10 +135,7 @@ def _upright(frame: VideoFrame, stream: VideoStream, spec: ThumbnailSpec) -> tup
     """The picture with square pixels and upright, and the rotation in degrees clockwise that this took."""
     clockwise = -frame.rotation % 360
     width, height = square_size(frame.width, frame.height, _sample_aspect(stream))
-    box_width, box_height = largest_box(spec.renditions)
-    if clockwise in (90, 270):
-        box_width, box_height = box_height, box_width
-    width, height = fit(width, height, box_width, box_height)
+    width, height = needed_size(width, height, spec.renditions, is_turned=clockwise in (90, 270))
     picture: Any = frame.reformat(width, height, "rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
     image = Image.fromarray(picture)
     return (image.transpose(_TURNS[clockwise]) if clockwise in _TURNS else image), clockwise

@@ -9,6 +9,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from processors.decode_slots import DecodeSlots
+from processors.heic import is_heic_installed
+from processors.renditions import parse_renditions
 from processors.types import ThumbnailSpec
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
@@ -115,17 +117,30 @@ def build_slots(settings: Settings, metrics: Metrics) -> DecodeSlots:
         settings.decode.decode_slots,
         timeout_s=settings.decode.decode_timeout_s,
         memory_mb=settings.decode.decode_memory_mb,
+        cpu_s=settings.decode.decode_cpu_s,
+        heic=settings.decode.decode_heic == "auto" and is_heic_installed(),
         confinement=settings.decode.decode_confinement,
         on_restart=lambda cause: metrics.slot_restarts_total.labels(cause).inc(),
     )
 
 
 def build_spec(settings: Settings) -> ThumbnailSpec:
-    """The renditions of every upload."""
+    """The renditions of every upload, and the limits of making them."""
+    chosen = settings.decode
     return ThumbnailSpec(
-        format=settings.decode.thumbnail_format,
-        decoder=settings.decode.frame_decoder,
-        strategy=settings.decode.frame_strategy,
+        renditions=parse_renditions(chosen.thumbnail_renditions),
+        format=chosen.thumbnail_format,
+        quality=chosen.thumbnail_quality,
+        max_rendition_bytes=chosen.thumbnail_max_bytes,
+        background=chosen.thumbnail_background,
+        alpha=chosen.thumbnail_alpha,
+        decoder=chosen.frame_decoder,
+        strategy=chosen.frame_strategy,
+        max_source_bytes=chosen.decode_max_source_bytes,
+        max_pixels=chosen.decode_max_pixels,
+        max_frames=chosen.decode_max_frames,
+        max_reads=chosen.decode_max_reads,
+        max_bytes_read=chosen.decode_max_read_bytes,
     )
 
 

@@ -54,6 +54,16 @@ def test_no_attempt_gets_out(name: str, uid: int) -> None:
     assert uncaged != caged, "the attempt proves nothing: it fails without the cage as well"
 
 
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_no_attempt_gets_out_of_a_cage_with_threads(name: str) -> None:
+    """As HEIC needs it: a thread may start, and is caged like the one that started it."""
+    uid = users()[-1]
+    if name == "start a thread":
+        assert outcomes("threads", uid)[name] == "through"
+    else:
+        assert outcomes("threads", uid)[name] == outcomes("caged", uid)[name]
+
+
 def test_most_attempts_succeed_without_the_cage() -> None:
     assert list(outcomes("open", users()[-1]).values()).count("through") >= 49
 
@@ -199,7 +209,7 @@ def test_the_second_wall_is_told_apart_from_the_first(monkeypatch: pytest.Monkey
 
 def open_the_cage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take both walls away in the slots that are started from now on."""
-    without = "from processors import confinement as c; c.lock_job = lambda: None; c.lock_slot = lambda: 0; "
+    without = "from processors import confinement as c; c.lock_job = lambda **_: None; c.lock_slot = lambda: 0; "
     changed = slot_process._START.replace("from processors.slot", without + "from processors.slot")
     monkeypatch.setattr(slot_process, "_START", changed)
 
@@ -253,10 +263,12 @@ def test_the_filter_judges_by_arguments(machine: str) -> None:
     assert judge(machine, 0x40000003, mmap) == "kill", "a 32-bit call"
 
 
-def judge(machine: str, audit: int, number: int, arguments: tuple[int, ...] = ()) -> str | int:
+def judge(
+    machine: str, audit: int, number: int, arguments: tuple[int, ...] = (), *, allow_threads: bool = False
+) -> str | int:
     """What the filter says of a call of process 77, by a small interpreter of its own."""
     data = struct.pack("<IIQ6Q", number, audit, 0, *arguments, *[0] * (6 - len(arguments)))
-    program = list(struct.iter_unpack("=HBBI", seccomp.build_filter(machine, 77)))
+    program = list(struct.iter_unpack("=HBBI", seccomp.build_filter(machine, 77, allow_threads=allow_threads)))
     word, at = 0, 0
     while True:
         code, if_true, if_false, value = program[at]
