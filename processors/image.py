@@ -3,17 +3,19 @@
 import warnings
 from typing import IO, cast
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from processors.colour import to_srgb
 from processors.geometry import fit, largest_box
+from processors.orientation import EXIF_TURNS, Turn, clockwise, swaps_sides
+from processors.picture_colours import colours_of
+from processors.picture_modes import plain_mode
 from processors.sniff import HEAD_BYTES, sniff_kind
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
-_ROTATIONS = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
 _ORIENTATION_TAG = 0x0112
 
 
@@ -53,20 +55,13 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
             ErrorCode.MEDIA_TOO_MANY_PIXELS,
             f"The picture has {width}x{height} pixels; at most {spec.max_pixels} are decoded.",
         )
-    orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
-    box = _box(orientation, spec)
-    if opened.format == "JPEG":
-        # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
-        # target leaves work for the better filter of the last step.
-        target = fit(width, height, *box)
-        opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
-    profile = opened.info.get("icc_profile")
-    file.expect_whole()
-    opened.load()
-    # Reduce first: colours are then converted on few pixels. The box is the turned one, as the pixels are not upright yet.
-    image = _plain_mode(opened)
-    image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    image = ImageOps.exif_transpose(to_srgb(image, profile))
+    exif = opened.getexif()
+    turn = EXIF_TURNS.get(exif.get(_ORIENTATION_TAG, 1))
+    colours = colours_of(opened, exif, file)
+    # Reduce first: colours are then converted on few pixels.
+    image = to_srgb(_reduced(opened, _box(turn, spec), file), colours)
+    if turn is not None:
+        image = image.transpose(turn)
     facts = SourceFacts(
         kind="image",
         width=width,
@@ -74,26 +69,25 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
         duration_s=None,
         codec=(opened.format or "unknown").lower(),
         format=(opened.format or "unknown").lower(),
-        rotation=_ROTATIONS.get(orientation, 0),
+        rotation=clockwise(turn),
     )
     return TakenPicture(image, Frame(None, "image"), facts)
 
 
-def _box(orientation: object, spec: ThumbnailSpec) -> tuple[int, int]:
+def _reduced(opened: Image.Image, box: tuple[int, int], file: SourceFile) -> Image.Image:
+    """The pixels as they are stored, at most as large as `box`, in mode RGB, RGBA, L, CMYK or LAB."""
+    size = fit(*opened.size, *box)
+    if opened.format == "JPEG":
+        # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
+        # target leaves work for the better filter of the last step.
+        opened.draft("RGB", (size[0] * 5 // 4, size[1] * 5 // 4))
+    file.expect_whole()
+    opened.load()
+    # Pillow weighs colours by their alpha here, so that invisible ones do not get into the rims.
+    return plain_mode(opened).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
+def _box(turn: Turn, spec: ThumbnailSpec) -> tuple[int, int]:
+    """The turned one, as the pixels are not upright yet."""
     width, height = largest_box(spec.renditions)
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
-
-
-def _plain_mode(image: Image.Image) -> Image.Image:
-    """As a new image of mode RGB, RGBA, L or CMYK, which all can be scaled; 16-bit grey is reduced to 8."""
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        scale = 1 / 257 if image.mode != "F" else 1.0
-        grey = image.convert("F").point(lambda value: value * scale)
-        return grey.convert("L").copy()
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        converted = image.convert("RGBA")
-    elif image.mode in ("RGB", "L", "CMYK"):
-        converted = image.copy()
-    else:
-        converted = image.convert("RGB")
-    return converted
+    return (height, width) if swaps_sides(turn) else (width, height)
