@@ -58,7 +58,7 @@ def into_gamut(light: Light, matrix: Matrix) -> Light:
         return turned
     grey = np.maximum(turned @ LUMA_709, 0)[..., None]
     share = np.where(lowest < 0, grey / np.maximum(grey - lowest, 1e-9), np.float32(1))
-    return np.maximum(grey + share * (turned - grey), 0)
+    return cast(Light, np.maximum(grey + share * (turned - grey), 0))
 
 
 def to_codes(light: Light) -> Codes:

@@ -3,6 +3,7 @@
 from typing import Final, cast
 
 from av.codec import CodecContext
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
@@ -66,6 +67,7 @@ def _take_from(
     stream, is_cover = picture_stream(container)
     _check_pixels(stream.codec_context.width, stream.codec_context.height, spec)
     context = _decoder(stream)
+    context.flags |= Flags.unaligned  # crops of the codec's are applied to the pixel, not to whole words of memory
     context.thread_count = 1  # slots are the parallelism; threads would not be caged
     context.options = {"max_pixels": str(spec.max_pixels)}  # also what the stream itself says later
     length_s = None if is_cover else duration_s(container, stream)
