@@ -57,11 +57,12 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
         )
     exif = opened.getexif()
     turn = EXIF_TURNS.get(exif.get(_ORIENTATION_TAG, 1))
+    left_to_turn = None if opened.format == "TIFF" else turn  # Pillow turns TIFF itself, and tells the turned size
     colours = colours_of(opened, exif, file)
     # Reduce first: colours are then converted on few pixels.
-    image = to_srgb(_reduced(opened, _box(turn, spec), file), colours)
-    if turn is not None:
-        image = image.transpose(turn)
+    image = to_srgb(_reduced(opened, _box(left_to_turn, spec), file), colours)
+    if left_to_turn is not None:
+        image = image.transpose(left_to_turn)
     facts = SourceFacts(
         kind="image",
         width=width,

@@ -1,6 +1,7 @@
 """Containers patched by hand, to say what FFmpeg's muxers do not write."""
 
 import struct
+import zlib
 
 
 def with_clap(mp4: bytes, width: int, height: int, right: int = 0, down: int = 0) -> bytes:
@@ -59,3 +60,15 @@ def _inside(data: bytes, number: bytes, start: int) -> tuple[int, int, int, int]
             return start, size_at, content, content + size
         is_segment = data[start:size_at] == b"\x18\x53\x80\x67"
         start = content if is_segment else content + size
+
+
+def with_chunk(png: bytes, kind: bytes, content: bytes) -> bytes:
+    """A PNG with one chunk more, right behind its header."""
+    chunk = len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
+    return png[:33] + chunk + png[33:]
+
+
+def with_code_points(avif: bytes, primaries: int, transfer: int) -> bytes:
+    """An AVIF that says other things of its colours."""
+    at = avif.index(b"colrnclx") + 8
+    return avif[:at] + struct.pack(">HH", primaries, transfer) + avif[at + 4 :]
