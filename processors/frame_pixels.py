@@ -40,14 +40,17 @@ def upright_picture(frame: VideoFrame, shape: FrameShape, box: tuple[int, int]) 
     seen = frame.width - crop.left - crop.right, frame.height - crop.top - crop.bottom
     box = (box[1], box[0]) if swaps_sides(turn) else box
     width, height = fit(*square_size(*seen, shape.sample_aspect), *box)
-    # The whole frame is scaled, and the crop is then cut out of few pixels.
-    across, down = width / seen[0], height / seen[1]
-    whole = max(1, round(frame.width * across)), max(1, round(frame.height * down))
-    image = _scaled(without_comb(frame, whole[1]), *whole)
-    if shape.crop is not None:
-        left, top = min(round(crop.left * across), whole[0] - width), min(round(crop.top * down), whole[1] - height)
-        image = image.crop((max(0, left), max(0, top), max(0, left) + width, max(0, top) + height))
+    if shape.crop is None:
+        image = _scaled(without_comb(frame), width, height)
+    else:
+        image = _cropped(without_comb(frame), crop, (frame.width, frame.height), (width, height))
     return (image if turn is None else image.transpose(turn)), turn
+
+
+def scaled_srgb(frame: VideoFrame, codec: str, size: tuple[int, int]) -> Image.Image:
+    """The whole frame as sRGB, as it is stored."""
+    mark_matrix(frame, codec)
+    return _scaled(frame, *size)
 
 
 def judged_luma(frame: VideoFrame) -> Luma:
@@ -66,6 +69,18 @@ def _turn(frame: VideoFrame) -> Turn:
     except ValueError:  # PyAV does not know all that may stand beside it, as of spatial videos; the angle it tells
         return turn_of_angle(-frame.rotation)
     return None if matrix is None else turn_of_matrix(np.frombuffer(matrix, np.int32).tolist())
+
+
+def _cropped(frame: VideoFrame, crop: Crop, full: tuple[int, int], size: tuple[int, int]) -> Image.Image:
+    """The frame of `full` pixels scaled as a whole, and the crop cut out of few pixels."""
+    seen = full[0] - crop.left - crop.right, full[1] - crop.top - crop.bottom
+    # Scaling mixes what is cut off into the outermost pixels: they are cut off as well.
+    rim = 1 if size[0] < seen[0] or size[1] < seen[1] else 0
+    across, down = (size[0] + 2 * rim) / seen[0], (size[1] + 2 * rim) / seen[1]
+    whole = round(full[0] * across), round(full[1] * down)
+    left = min(round(crop.left * across) + rim, whole[0] - size[0])
+    top = min(round(crop.top * down) + rim, whole[1] - size[1])
+    return _scaled(frame, *whole).crop((left, top, left + size[0], top + size[1]))
 
 
 def _scaled(frame: VideoFrame, width: int, height: int) -> Image.Image:

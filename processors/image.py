@@ -6,9 +6,10 @@ from typing import IO, cast
 from PIL import Image, UnidentifiedImageError
 
 from processors.colour import to_srgb
+from processors.deep_still import take_deep
 from processors.geometry import fit, largest_box
 from processors.orientation import EXIF_TURNS, Turn, clockwise, swaps_sides
-from processors.picture_colours import colours_of
+from processors.picture_colours import PictureColours, colours_of
 from processors.picture_modes import plain_mode
 from processors.sniff import HEAD_BYTES, sniff_kind
 from processors.source_file import SourceFile
@@ -59,8 +60,9 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
     turn = EXIF_TURNS.get(exif.get(_ORIENTATION_TAG, 1))
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow turns TIFF itself, and tells the turned size
     colours = colours_of(opened, exif, file)
+    size = fit(width, height, *_box(left_to_turn, spec))
     # Reduce first: colours are then converted on few pixels.
-    image = to_srgb(_reduced(opened, _box(left_to_turn, spec), file), colours)
+    image = _deep(opened, colours, size, file) or to_srgb(_reduced(opened, size, file), colours)
     if left_to_turn is not None:
         image = image.transpose(left_to_turn)
     facts = SourceFacts(
@@ -75,9 +77,15 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
     return TakenPicture(image, Frame(None, "image"), facts)
 
 
-def _reduced(opened: Image.Image, box: tuple[int, int], file: SourceFile) -> Image.Image:
-    """The pixels as they are stored, at most as large as `box`, in mode RGB, RGBA, L, CMYK or LAB."""
-    size = fit(*opened.size, *box)
+def _deep(opened: Image.Image, colours: PictureColours, size: tuple[int, int], file: SourceFile) -> Image.Image | None:
+    """An HDR picture whose bits count; None for all others."""
+    if opened.format != "AVIF" or opened.mode != "RGB" or colours.curve not in ("pq", "hlg"):
+        return None
+    return take_deep(file, colours.curve, opened.size, size)
+
+
+def _reduced(opened: Image.Image, size: tuple[int, int], file: SourceFile) -> Image.Image:
+    """The pixels as they are stored, scaled to `size`, in mode RGB, RGBA, L, CMYK or LAB."""
     if opened.format == "JPEG":
         # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
         # target leaves work for the better filter of the last step.

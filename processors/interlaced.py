@@ -14,13 +14,13 @@ _COMBED_SHARE: Final = 0.004
 """Of the pixels; still scenes, and films that are only flagged as interlaced, stay far below it."""
 
 
-def without_comb(frame: VideoFrame, shown_height: int) -> VideoFrame:
-    """The frame, or one field of it where its two fields show different moments and `shown_height` would let it be seen.
+def without_comb(frame: VideoFrame) -> VideoFrame:
+    """The frame, or one field of it where its two fields show different moments.
 
-    Scaled to half its height or less, every line is mixed of both fields anyway. A field has half the lines, each twice
-    as high; the frame keeps the better resolution wherever nothing moved.
+    A field has half the lines, each twice as high, which thumbnails hardly need; mixed, the two moments would be seen as
+    ghosts even in small ones. Where nothing moved, the frame keeps its better resolution.
     """
-    if not frame.interlaced_frame or shown_height <= frame.height // 2 or frame.height < 4 or not _has_comb(frame):
+    if not frame.interlaced_frame or frame.height < 4 or not _has_comb(frame):
         return frame
     field = VideoFrame(frame.width, frame.height // 2, frame.format.name)
     for ours, theirs in zip(field.planes, frame.planes, strict=True):

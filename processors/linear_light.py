@@ -53,12 +53,15 @@ def to_bt709(source: Chromaticities) -> Matrix:
 def into_gamut(light: Light, matrix: Matrix) -> Light:
     """As sRGB's light: colours outside its gamut keep their hue and brightness, and lose what saturation they must."""
     turned = cast(Light, light @ matrix.T)
-    lowest = turned.min(axis=2, keepdims=True)
-    if lowest.min() >= 0:
-        return turned
-    grey = np.maximum(turned @ LUMA_709, 0)[..., None]
-    share = np.where(lowest < 0, grey / np.maximum(grey - lowest, 1e-9), np.float32(1))
-    return cast(Light, np.maximum(grey + share * (turned - grey), 0))
+    # Channel by channel: numpy is ten times slower along an axis of three.
+    lowest = np.minimum(np.minimum(turned[..., 0], turned[..., 1]), turned[..., 2])
+    outside = lowest < 0
+    if outside.any():
+        far = turned[outside]
+        grey = np.maximum(far @ LUMA_709, 0)[:, None]
+        share = grey / np.maximum(grey - lowest[outside][:, None], 1e-9)
+        turned[outside] = np.maximum(grey + share * (far - grey), 0)
+    return turned
 
 
 def to_codes(light: Light) -> Codes:

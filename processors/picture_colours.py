@@ -1,5 +1,6 @@
 """What the numbers of a photograph's pixels mean: by its ICC profile, its PNG chunks, its AVIF boxes or its EXIF."""
 
+import struct
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -78,7 +79,7 @@ def _is_adobe_rgb(exif: Image.Exif) -> bool:
         if exif.get_ifd(_EXIF_IFD).get(_COLOUR_SPACE) == _ADOBE_SPACE:
             return True
         index = exif.get_ifd(_INTEROP_IFD).get(_INTEROP_INDEX)
-    except (ValueError, TypeError, KeyError, SyntaxError, OSError):
+    except (ValueError, TypeError, LookupError, SyntaxError, OSError, struct.error):
         return False  # damaged EXIF; the picture itself may be whole
     return index in ("R03", "R03\0", b"R03", b"R03\0")
 

@@ -26,14 +26,12 @@ def plain_mode(image: Image.Image) -> Image.Image:
 
 def _from_deep(image: Image.Image) -> Image.Image:
     """Grey of 16 bits, of 32, or of floats from 0 to 1; numbers beyond what is usual are scaled by the largest one."""
-    values = np.asarray(image, np.float32)
     if image.mode.startswith("I;16"):
-        top = 65535.0
-    else:
-        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        largest = float(values.max(initial=0.0))
-        usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        top = next((limit for limit in usual if largest <= limit * 1.001), largest)
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    values = np.nan_to_num(np.asarray(image, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    largest = float(values.max(initial=0.0))
+    usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+    top = next((limit for limit in usual if largest <= limit * 1.001), largest)
     return Image.fromarray(np.rint(np.clip(values * np.float32(255 / top), 0, 255)).astype(np.uint8))
 
 

@@ -3,7 +3,8 @@
 The curve is that of ITU-R BT.2390 (its EETF): light up to a knee stays as it is, and only what is above is bent under the
 screen's white. So faces and skies look as in the SDR version of the same film, without a grey wash, which curves that
 bend everything (Hable, Reinhard) give. Its target is reference white, 203 cd/m2 (BT.2408); its source peak is the
-picture's own brightest light, so that a picture without highlights is not bent at all.
+picture's own brightest light, so that a picture without highlights is not bent at all, and at most three times reference
+white: what is still brighter keeps its hue alone, for a thumbnail beside SDR ones must not be dark for a sun's sake.
 """
 
 from typing import Final, Literal, cast
@@ -21,6 +22,7 @@ _PQ_PEAK_NITS: Final = 10_000.0
 _LUMA_2020: Final = np.array([0.2627, 0.6780, 0.0593], np.float32)
 _PEAK_PERCENTILE: Final = 99.9
 """Few glints do not darken a whole picture."""
+_MAX_PEAK: Final = 3.0
 _CURVE_STEPS: Final = 4096
 
 
@@ -29,11 +31,14 @@ def tone_map(coded: NDArray[np.uint16], transfer: Transfer, matrix: Matrix) -> C
     light = _PQ_LIGHT[coded] if transfer == "pq" else _hlg_light(coded)
     light = into_gamut(light, matrix)
     # The strongest channel is bent and the others follow: hues stay, and nothing is clipped.
-    top = light.max(axis=2)
-    peak = max(1.0, float(np.percentile(top[::2, ::2], _PEAK_PERCENTILE)))
+    top = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])
+    peak = min(float(np.percentile(top[::2, ::2], _PEAK_PERCENTILE)), _MAX_PEAK)
     if peak > 1.0:
         steps = np.sqrt(np.minimum(top / np.float32(peak), 1)) * np.float32(_CURVE_STEPS - 1)
         light *= _gains(peak)[steps.astype(np.uint16)][..., None]
+        light /= np.maximum(top / np.float32(peak), 1)[..., None]
+    elif top.max() > 1:
+        light /= np.maximum(top, 1)[..., None]
     return to_codes(light)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from processors.orientation import turn_of_angle, turn_of_matrix
 from processors.thumbnails import create_thumbnails
-from processors.types import FrameDecoder, ThumbnailSpec
+from processors.types import FrameDecoder, RenditionSpec, ThumbnailSpec
 from service.demo.media import CORNERS, scene
 from tests.doubles.clips import clip
 from tests.doubles.coded_clips import mirrored_clip
@@ -173,6 +173,14 @@ def test_a_moving_interlaced_frame_shows_no_comb() -> None:
     assert np.abs(np.diff(grey[:, 340])).max() < 20
     assert grey[240, 250] > 200
     assert grey[240, 330] < 90, "the other field's moment"
+
+
+def test_small_thumbnails_of_it_show_no_ghost() -> None:
+    content = clip([woven(150)] * 3, **INTERLACED)
+    made = create_thumbnails(BytesSource(content), ThumbnailSpec((RenditionSpec("small", 160, 120),), decoder="pyav"))
+    grey = pixels_of(made.renditions[0])[:, :, 1].astype(int)
+    assert grey[60, 62] > 200
+    assert grey[60, 100] < 90
 
 
 def test_the_same_weave_is_a_pattern_where_nothing_says_interlaced() -> None:
