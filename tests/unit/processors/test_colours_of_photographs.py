@@ -199,13 +199,20 @@ def test_the_primaries_of_a_png_are_undone() -> None:
     assert_bands(taken(with_chunk(encoded(Image.fromarray(bands())), b"cHRM", bytes(32))), tolerance=1)
 
 
+def test_another_white_in_a_png_becomes_white() -> None:
+    content = with_chunk(encoded(in_gamut(IN_PROPHOTO, 1.8)), b"gAMA", (55556).to_bytes(4))
+    points = (34570, 35850, 73470, 26530, 15960, 84040, 3660, 10)  # ProPhoto's, by the light of D50
+    assert_bands(taken(with_chunk(content, b"cHRM", struct.pack(">8I", *points))), tolerance=6)
+
+
 def test_the_code_points_of_a_png_go_before_its_profile() -> None:
     light = light_of(bands()) @ coded.IN_BT2020.T
     hdr = Image.fromarray(np.rint(255 * pq_of(light * 203)).astype(np.uint8))
     content = encoded(hdr, icc_profile=profiles.rgb_profile(profiles.ADOBE_RGB, 2.2))
     assert_bands(taken(with_chunk(content, b"cICP", bytes((9, 16, 0, 1)))), tolerance=10)
     wide = Image.fromarray(np.rint(255 * srgb_of(light_of(bands()) @ coded.IN_P3.T)).astype(np.uint8))
-    assert_bands(taken(with_chunk(encoded(wide), b"cICP", bytes((12, 13, 0, 1)))))
+    content = encoded(wide, icc_profile=profiles.rgb_profile(profiles.ADOBE_RGB, 2.2))
+    assert_bands(taken(with_chunk(content, b"cICP", bytes((12, 13, 0, 1)))))
 
 
 @pytest.mark.parametrize("transfer", [coded.PQ, coded.HLG])

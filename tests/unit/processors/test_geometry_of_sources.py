@@ -191,9 +191,9 @@ def test_the_same_weave_is_a_pattern_where_nothing_says_interlaced() -> None:
 def test_an_interlaced_frame_without_motion_keeps_all_its_lines() -> None:
     frame = np.full((480, 640, 3), 60, np.uint8)
     frame[240:, :] = 200
-    frame[100:102, 100:500] = 200
+    frame[101, 100:500] = 200  # a line that only the lower field has
     pixels = large(clip([frame] * 3, **INTERLACED))
-    assert pixels[100:102, 300, 1].min() > 150
+    assert pixels[101, 300, 1] > 150
     assert pixels[98, 300, 1] < 90
 
 
