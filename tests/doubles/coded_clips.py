@@ -134,14 +134,22 @@ def alpha_clip(rgba: NDArray[np.uint8], codec: str, container: str, pixels: str,
     return out.getvalue()
 
 
-def mirrored_clip(stored: NDArray[np.uint8], degrees: float, *, flips_across: bool, flips_down: bool) -> bytes:
-    """Frames as they are stored, and a display matrix that turns them counter-clockwise after flipping them."""
+def mirrored_clip(
+    stored: NDArray[np.uint8],
+    degrees: float,
+    *,
+    flips_across: bool = False,
+    flips_down: bool = False,
+    sample_aspect: Fraction = Fraction(1),
+) -> bytes:
+    """Frames as they are stored, and a display matrix that turns them counter-clockwise and then flips them."""
     out = io.BytesIO()
     opened: Any
     with av.open(out, "w", format="mp4") as opened:
         stream: Any = opened.add_stream("libx264", rate=10, options={"threads": "1"})
         stream.height, stream.width = stored.shape[:2]
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = sample_aspect
         stream.set_display_rotation(degrees, hflip=flips_across, vflip=flips_down)
         for _ in range(3):
             opened.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(stored), "rgb24")))

@@ -4,6 +4,7 @@
 """
 
 import io
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,7 @@ def _shapes_of_videos() -> dict[str, bytes]:
             turned[f"matrix of {degrees} degrees{name}.mp4"] = content
     return {
         **turned,
+        "pixels of 4:3, turned by 90.mp4": mirrored_clip(np.rot90(the_scene(), -1), 90, sample_aspect=Fraction(4, 3)),
         "clean aperture.mp4": with_clap(clip([whole] * 3), 256, 208, right=8, down=4),
         "absurd clean aperture.mp4": with_clap(clip([the_scene()] * 3), 9, 9),
         "PixelCrop.mkv": with_pixel_crop(clip([whole] * 3, container="matroska", muxer={"live": "1"}), 40, 20, 24, 12),

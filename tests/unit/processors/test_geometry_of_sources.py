@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -84,6 +85,27 @@ def test_mirrored_videos_come_out_as_a_player_shows_them(degrees: int, flips: tu
     content = mirrored_clip(stored, degrees, flips_across=flips[0], flips_down=flips[1])
     pixels = large(content)
     assert pixels.shape == (144, 256, 3)
+    assert_upright(pixels)
+
+
+@pytest.mark.parametrize(("degrees", "size"), [(0, (256, 144)), (90, (144, 256)), (180, (256, 144)), (270, (144, 256))])
+@pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(3, 4)])
+def test_oblong_pixels_are_stretched_before_they_are_turned(
+    degrees: int, size: tuple[int, int], aspect: Fraction
+) -> None:
+    shown = scene(*size, 0.5)
+    content = mirrored_clip(np.rot90(shown, -degrees // 90), degrees, sample_aspect=aspect)
+    pixels = large(content)
+    wide, high = (256 * aspect, 144) if aspect > 1 else (256, 144 / aspect)
+    wanted = (high, wide) if degrees in (0, 180) else (wide, high)
+    assert pixels.shape[:2] == pytest.approx(wanted, abs=1)
+    assert_upright(pixels)
+
+
+def test_oblong_pixels_are_stretched_in_what_a_crop_leaves() -> None:
+    content = with_clap(mirrored_clip(framed(), 0, sample_aspect=Fraction(4, 3)), 256, 208, right=8, down=4)
+    pixels = large(content)
+    assert pixels.shape[:2] == pytest.approx((208, 341), abs=1)
     assert_upright(pixels)
 
 
