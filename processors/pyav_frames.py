@@ -11,6 +11,7 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -29,9 +30,17 @@ _LATER_SHARE: Final = 0.25
 class FrameFinder:
     """Seeks and decodes in one stream, whose first picture is at `start` ticks; what is damaged is stepped over."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, start: int, duration_s: float | None) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        start: int,
+        duration_s: float | None,
+        decoder: VideoCodecContext,
+    ) -> None:
         self._container: Final = container
         self._stream: Final = stream
+        self._decoder: Final = decoder
         self._duration_s: Final = duration_s
         self._base: Final = stream.time_base or Fraction(1, av.time_base)
         self._start: Final = start
@@ -122,7 +131,7 @@ class FrameFinder:
 
     def _decode_alone(self, packet: "Packet[VideoStream]") -> VideoFrame | None:
         """What one packet gives; the decoder is emptied, for it may hold the frame back until others come."""
-        context = self._stream.codec_context
+        context = self._decoder
         frames: list[VideoFrame] = []
         try:
             with suppress(FFmpegError, EOFError):
@@ -155,7 +164,7 @@ class FrameFinder:
         is_any_sound = False
         for packet in self._packets():
             try:
-                frames = packet.decode()
+                frames = self._decoder.decode(packet)
             except (FFmpegError, EOFError):
                 continue  # a damaged packet; a later one may be whole
             for frame in frames:

@@ -1,4 +1,8 @@
-"""Frames by OpenCV: the same choice as with PyAV, by exact seeks."""
+"""Frames by OpenCV: the same choice as with PyAV, by exact seeks.
+
+OpenCV hands out eight bits of RGB by the marked matrix (unmarked: BT.601), and the rotation; it says nothing of gamuts,
+HDR, alpha, mirrored or interlaced frames, which only PyAV's way shows as they are meant.
+"""
 
 from fractions import Fraction
 from typing import Any, Final, cast
@@ -8,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from processors.clean_aperture import Crop, find_crop
 from processors.frame_choice import SearchBudget, choose, clamp_time_s
 from processors.frame_score import JUDGED_SIDE, Judgement, Luma, judge
 from processors.geometry import fit, needed_size, square_size
@@ -52,7 +57,14 @@ def _take_from(capture: cv2.VideoCapture, file: SourceFile, spec: ThumbnailSpec)
         format="opencv",
         rotation=rotation,
     )
-    return TakenPicture(_upright(found, rotation, _sample_aspect(capture), spec), frame, facts)
+    crop = find_crop(file, 0, found.shape[1], found.shape[0])  # OpenCV takes the first film
+    seen = found if crop is None else _cut(found, crop)
+    return TakenPicture(_upright(seen, rotation, _sample_aspect(capture), spec), frame, facts)
+
+
+def _cut(picture: Picture, crop: Crop) -> Picture:
+    height, width = picture.shape[:2]
+    return picture[crop.top : height - crop.bottom, crop.left : width - crop.right]
 
 
 def _choose(
