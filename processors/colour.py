@@ -6,13 +6,12 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
-from processors.linear_light import SRGB_LIGHT, into_gamut, to_codes
+from processors.linear_light import NO_CHANGE, SRGB_LIGHT, into_gamut, to_codes
 from processors.picture_colours import PictureColours
 from processors.tone_map import tone_map
 
 _SRGB: Final = ImageCms.createProfile("sRGB")
 _LAB: Final = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-_NO_GAMUT: Final = np.eye(3, dtype=np.float32)
 
 
 def to_srgb(image: Image.Image, colours: PictureColours) -> Image.Image:
@@ -61,7 +60,7 @@ def _by_curve(image: Image.Image, colours: PictureColours) -> Image.Image:
     if curve == "srgb" and gamut is None:
         return image.copy()
     codes = np.asarray(image)
-    matrix = _NO_GAMUT if gamut is None else gamut
+    matrix = NO_CHANGE if gamut is None else gamut
     if curve in ("pq", "hlg"):
         return Image.fromarray(tone_map(codes.astype(np.uint16) * 257, curve, matrix))
     table = SRGB_LIGHT if curve == "srgb" else ((np.arange(256) / 255) ** float(curve)).astype(np.float32)

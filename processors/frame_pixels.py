@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -14,14 +15,20 @@ from processors.frame_colours import colours_of, grey_of, mark_matrix
 from processors.frame_score import JUDGED_SIDE, Luma
 from processors.geometry import fit, needed_size, square_size
 from processors.interlaced import without_comb
-from processors.linear_light import SRGB_LIGHT, into_gamut, to_codes
+from processors.linear_light import NO_CHANGE, SRGB_LIGHT, into_gamut, to_codes
 from processors.orientation import Turn, swaps_sides, turn_of_angle, turn_of_matrix
 from processors.tone_map import luma_as_sdr, tone_map
 from processors.types import RenditionSpec
 
 _FULL_RANGE: Final = 2
 _MAX_ALPHA_PIXELS: Final = 16_000_000
-"""Frames with alpha are mixed at full size, which takes nine bytes a pixel; larger ones are thinned out first."""
+_MAX_ALPHA_PIXELS_OF_LIGHT: Final = 2_000_000
+"""Frames with alpha are mixed at full size, which takes nine bytes a pixel, and up to a hundred where their colours are
+turned into light; larger ones are thinned out first."""
+
+
+_UNMIXED: Final = Interpolation.POINT | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+"""Single pixels: swscale otherwise shares the colours of two neighbours, of RGB as well."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,9 @@ def judged_luma(frame: VideoFrame) -> Luma:
 def _turn(frame: VideoFrame) -> Turn:
     try:
         matrix = cast(Any, frame.side_data).get("DISPLAYMATRIX")  # PyAV's types have it as a dictionary of one key
+        return None if matrix is None else turn_of_matrix(np.frombuffer(matrix, np.int32).tolist())
     except ValueError:  # PyAV does not know all that may stand beside it, as of spatial videos; the angle it tells
         return turn_of_angle(-frame.rotation)
-    return None if matrix is None else turn_of_matrix(np.frombuffer(matrix, np.int32).tolist())
 
 
 def _cropped(frame: VideoFrame, crop: Crop, full: tuple[int, int], size: tuple[int, int]) -> Image.Image:
@@ -90,9 +97,12 @@ def _scaled(frame: VideoFrame, width: int, height: int) -> Image.Image:
     if not has_alpha(frame):
         return Image.fromarray(_srgb(frame, width, height))
     # swscale would mix the colours of invisible pixels into the rim; Pillow weighs them by their alpha.
-    frame_pixels = frame.width * frame.height
-    share = min(1.0, (_MAX_ALPHA_PIXELS / frame_pixels) ** 0.5)
-    image = Image.fromarray(_srgb(frame, int(frame.width * share), int(frame.height * share), with_alpha=True))
+    colours = colours_of(frame)
+    is_plain = colours.transfer == "sdr" and colours.gamut is None
+    most = _MAX_ALPHA_PIXELS if is_plain else _MAX_ALPHA_PIXELS_OF_LIGHT
+    share = min(1.0, (most / (frame.width * frame.height)) ** 0.5)
+    thinned = max(1, int(frame.width * share)), max(1, int(frame.height * share))
+    image = Image.fromarray(_srgb(frame, *thinned, with_alpha=True))
     if image.getchannel("A").getextrema() == (255, 255):
         return Image.fromarray(_srgb(frame, width, height))
     return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -106,7 +116,7 @@ def has_alpha(frame: VideoFrame) -> bool:
 def _srgb(frame: VideoFrame, width: int, height: int, *, with_alpha: bool = False) -> NDArray[np.uint8]:
     """Height x width x 3, or 4 with straight alpha."""
     colours = colours_of(frame)
-    scaling = "POINT" if with_alpha else "BICUBIC"
+    scaling = _UNMIXED if with_alpha else Interpolation.BICUBIC
     if colours.transfer == "sdr":
         plain = _reformat(frame, width, height, "rgba" if with_alpha else "rgb24", scaling)
         if colours.gamut is None:
@@ -114,10 +124,9 @@ def _srgb(frame: VideoFrame, width: int, height: int, *, with_alpha: bool = Fals
         converted = to_codes(into_gamut(SRGB_LIGHT[plain[..., :3]], colours.gamut))
         return np.dstack([converted, plain[..., 3]]) if with_alpha else converted
     deep = _reformat(frame, width, height, "rgba64le" if with_alpha else "rgb48le", scaling)
-    gamut = np.eye(3, dtype=np.float32) if colours.gamut is None else colours.gamut
-    converted = tone_map(deep[..., :3], colours.transfer, gamut)
+    converted = tone_map(deep[..., :3], colours.transfer, NO_CHANGE if colours.gamut is None else colours.gamut)
     return np.dstack([converted, (deep[..., 3] >> 8).astype(np.uint8)]) if with_alpha else converted
 
 
-def _reformat(frame: VideoFrame, width: int, height: int, pixels: str, interpolation: str) -> Any:
+def _reformat(frame: VideoFrame, width: int, height: int, pixels: str, interpolation: Interpolation) -> Any:
     return frame.reformat(width, height, pixels, interpolation=interpolation, threads=1).to_ndarray()

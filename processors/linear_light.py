@@ -15,6 +15,7 @@ Matrix = NDArray[np.float32]
 Chromaticities = tuple[float, float, float, float, float, float, float, float]
 """x and y of white, red, green and blue, as in PNG's cHRM."""
 
+NO_CHANGE: Final[Matrix] = np.eye(3, dtype=np.float32)
 _D65: Final = (0.3127, 0.3290)
 BT709: Final[Chromaticities] = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 BT2020: Final[Chromaticities] = (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046)

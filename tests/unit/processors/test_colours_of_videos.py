@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from processors.frame_colours import mark_matrix
@@ -192,6 +193,18 @@ def test_scaling_a_video_with_alpha_makes_no_rim() -> None:
     assert len(rim) > 20
     assert rim[:, 1].max() < 16, "the invisible green is in the rim"
     assert found[found[..., 3] > 0][:, 0].min() > 230
+
+
+def test_a_wide_frame_with_alpha_is_thinned_out_before_it_is_mixed() -> None:
+    frame = VideoFrame.from_ndarray(disc(3000), "rgba")  # nine million pixels, of light
+    frame.color_primaries = coded.BT2020
+    image, _ = upright_picture(frame, FrameShape("png", None, None), (300, 300))
+    assert image.mode == "RGBA"
+    assert colour_at(np.asarray(image), 0.5, 0.5)[3] == 255
+    found = np.asarray(image)
+    rim = found[(found[..., 3] > 8) & (found[..., 3] < 255)]
+    assert len(rim) > 100
+    assert rim[:, 1].max() < 16
 
 
 def test_alpha_that_hides_nothing_is_dropped() -> None:
