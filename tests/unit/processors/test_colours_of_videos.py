@@ -198,7 +198,7 @@ def test_scaling_a_video_with_alpha_makes_no_rim() -> None:
 def test_a_wide_frame_with_alpha_is_thinned_out_before_it_is_mixed() -> None:
     frame = VideoFrame.from_ndarray(disc(3000), "rgba")  # nine million pixels, of light
     frame.color_primaries = coded.BT2020
-    image, _ = upright_picture(frame, FrameShape("png", None, None), (300, 300))
+    image, _ = upright_picture(frame, FrameShape("png", None, None), (RenditionSpec("square", 300, 300),))
     assert image.mode == "RGBA"
     assert colour_at(np.asarray(image), 0.5, 0.5)[3] == 255
     found = np.asarray(image)
