@@ -39,7 +39,7 @@ class DecodeSlots:
         self._slots: Final = [SlotProcess(memory_mb, confinement, cpu_s=cpu_s, heic=heic) for _ in range(slots)]
         self._idle: Final[asyncio.Queue[SlotProcess]] = asyncio.Queue()
         # A read that a slow storage holds up keeps its thread after the job's end: leave room for others.
-        self._readers: Final = ThreadPoolExecutor(4 * slots, thread_name_prefix="source-read")
+        self._jobs: Final = ThreadPoolExecutor(4 * slots, thread_name_prefix="decode-job")
 
     async def start(self) -> None:
         """Start every slot, and return when all are warm. Raises as SlotProcess.start()."""
@@ -55,7 +55,7 @@ class DecodeSlots:
         """As stop(), also where no event loop runs any more."""
         for slot in self._slots:
             slot.kill()
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._jobs.shutdown(wait=False, cancel_futures=True)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -88,11 +88,25 @@ class DecodeSlots:
         the storage was being waited for, storage.unavailable. What the source raises comes through unchanged.
         """
         slot = await self._idle.get()
+        release = _Once(lambda: self._idle.put_nowait(slot))
         try:
             if not slot.is_fit():
                 self._on_restart(slot.cause_of_end())
                 slot.kill()
                 await slot.start()
-            return await JobRun(slot, self._readers, self._timeout_s).run(Job(source.size, spec, kind), source)
+            job = JobRun(slot, self._jobs, self._timeout_s, on_answer=release)
+            return await job.run(Job(source.size, spec, kind), source)
         finally:
-            self._idle.put_nowait(slot)
+            release()
+
+
+class _Once:
+    """Calls `action` at the first call only."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action: Callable[[], None] | None = action
+
+    def __call__(self) -> None:
+        action, self._action = self._action, None
+        if action is not None:
+            action()

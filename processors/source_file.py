@@ -32,7 +32,7 @@ class SourceFile(io.BufferedIOBase):
         self._source: Final = source
         self.size: Final = source.size
         self._position = 0
-        self._blocks: Final[OrderedDict[int, bytes]] = OrderedDict()
+        self._blocks: Final[OrderedDict[int, memoryview]] = OrderedDict()
         self._next_sequential = -1
         self._run_bytes = BLOCK_BYTES
         self.read_s = 0.0
@@ -77,15 +77,14 @@ class SourceFile(io.BufferedIOBase):
 
     def _gather(self, offset: int, length: int) -> bytes:
         first, last = offset // BLOCK_BYTES, (offset + length - 1) // BLOCK_BYTES
-        index, parts = first, []
-        while index <= last:
+        parts = []
+        for index in range(first, last + 1):
             if index not in self._blocks:
                 self._fetch_run(index, last)
             self._blocks.move_to_end(index)
-            parts.append(self._blocks[index])
-            index += 1
-        start = offset - first * BLOCK_BYTES
-        return b"".join(parts)[start : start + length]
+            start = index * BLOCK_BYTES
+            parts.append(self._blocks[index][max(offset - start, 0) : offset + length - start])
+        return b"".join(parts)
 
     def _fetch_run(self, first: int, last: int) -> None:
         """Fetch the missing blocks from `first` to `last`, and ahead of them where reading is sequential."""
@@ -95,7 +94,7 @@ class SourceFile(io.BufferedIOBase):
         while end <= last and end not in self._blocks and end - first < MAX_READ_BYTES // BLOCK_BYTES:
             end += 1
         end = max(end, first + self._run_bytes // BLOCK_BYTES)
-        data = self._fetch(first * BLOCK_BYTES, min(end * BLOCK_BYTES, self.size) - first * BLOCK_BYTES)
+        data = memoryview(self._fetch(first * BLOCK_BYTES, min(end * BLOCK_BYTES, self.size) - first * BLOCK_BYTES))
         for number in range(first, end):
             block = data[(number - first) * BLOCK_BYTES : (number - first + 1) * BLOCK_BYTES]
             if block:

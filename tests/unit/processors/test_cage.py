@@ -25,7 +25,7 @@ from service.demo.media import scene
 from tests.doubles.clips import clip
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.escapes import ATTEMPTS
-from tests.unit.processors.test_decode_slots import PICTURE, jobs_of, make, with_slots
+from tests.unit.processors.test_decode_slots import PICTURE, job_of, make, with_slots
 from tests.unit.processors.test_pictures import assert_upright, encoded
 
 REFUSED = {"EACCES", "EPERM", "EAGAIN", "ENOSYS", "ENOTTY", "SIGSYS"}
@@ -73,7 +73,7 @@ def test_every_job_runs_under_the_filter_and_without_files() -> None:
         seen: list[tuple[str, list[str]]] = []
 
         def look() -> None:
-            job = Path(f"/proc/{jobs_of(slots)[0]}")
+            job = Path(f"/proc/{job_of(slots)}")
             seen.append(((job / "status").read_text(), sorted(entry.name for entry in (job / "fd").iterdir())))
 
         await make(slots, BytesSource(PICTURE, look))
@@ -89,7 +89,7 @@ def test_every_job_runs_under_the_filter_and_without_files() -> None:
 def test_a_decoder_that_breaks_a_rule_is_no_case_for_a_retry() -> None:
     async def body(slots: DecodeSlots) -> None:
         with pytest.raises(PermanentError, match="break out") as caught:
-            await make(slots, BytesSource(PICTURE, lambda: os.kill(jobs_of(slots)[0], signal.SIGSYS)))
+            await make(slots, BytesSource(PICTURE, lambda: os.kill(job_of(slots), signal.SIGSYS)))
         assert caught.value.code is ErrorCode.MEDIA_CRASHED_DECODER
         assert len((await make(slots, BytesSource(PICTURE))).renditions) == 3
 
