@@ -7,6 +7,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from processors.colour import to_srgb
 from processors.geometry import fit, largest_box
+from processors.picture_decode import decode_reduced, exif_of
 from processors.sniff import HEAD_BYTES, sniff_kind
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
@@ -53,18 +54,12 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
             ErrorCode.MEDIA_TOO_MANY_PIXELS,
             f"The picture has {width}x{height} pixels; at most {spec.max_pixels} are decoded.",
         )
-    orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
+    orientation = exif_of(opened, file).get(_ORIENTATION_TAG, 1)
     box = _box(orientation, spec)
-    if opened.format == "JPEG":
-        # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
-        # target leaves work for the better filter of the last step.
-        target = fit(width, height, *box)
-        opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
     profile = opened.info.get("icc_profile")
-    file.expect_whole()
-    opened.load()
+    target = fit(width, height, *box)
+    image = decode_reduced(opened, file, target) or _decode(opened, file, target)
     # Reduce first: colours are then converted on few pixels. The box is the turned one, as the pixels are not upright yet.
-    image = _plain_mode(opened)
     image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)
     image = ImageOps.exif_transpose(to_srgb(image, profile))
     facts = SourceFacts(
@@ -77,6 +72,17 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
         rotation=_ROTATIONS.get(orientation, 0),
     )
     return TakenPicture(image, Frame(None, "image"), facts)
+
+
+def _decode(opened: Image.Image, file: SourceFile, target: tuple[int, int]) -> Image.Image:
+    """The picture by Pillow, whatever it is; in a mode that can be scaled."""
+    if opened.format == "JPEG":
+        # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
+        # target leaves work for the better filter of the last step.
+        opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
+    file.expect_whole()
+    opened.load()
+    return _plain_mode(opened)
 
 
 def _box(orientation: object, spec: ThumbnailSpec) -> tuple[int, int]:
