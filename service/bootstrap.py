@@ -9,9 +9,9 @@ from typing import Final
 import sqlalchemy as sa
 
 from processors.decode_slots import DecodeSlots
-from processors.types import ThumbnailSpec
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
+from service.decoding import build_slots, build_spec
 from service.kafka_clients import consumer_config, producer_config
 from service.settings import Settings
 from storage.breaker import BreakerPolicy, BreakerState
@@ -109,36 +109,16 @@ def build_tenants(settings: Settings, engine: sa.Engine, providers: ProviderCach
     )
 
 
-def build_slots(settings: Settings, metrics: Metrics) -> DecodeSlots:
-    """The decoders; start them from the thread that runs the event loop."""
-    return DecodeSlots(
-        settings.decode.decode_slots,
-        timeout_s=settings.decode.decode_timeout_s,
-        memory_mb=settings.decode.decode_memory_mb,
-        confinement=settings.decode.decode_confinement,
-        on_restart=lambda cause: metrics.slot_restarts_total.labels(cause).inc(),
-    )
-
-
-def build_spec(settings: Settings) -> ThumbnailSpec:
-    """The renditions of every upload."""
-    return ThumbnailSpec(
-        format=settings.decode.thumbnail_format,
-        decoder=settings.decode.frame_decoder,
-        strategy=settings.decode.frame_strategy,
-    )
-
-
 def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     """The worker role. Call it inside the thread and loop that will run it."""
     engine = build_engine(settings)
     providers = build_providers(settings, metrics)
     tenants = build_tenants(settings, engine, providers)
-    slots = build_slots(settings, metrics)
+    slots = build_slots(settings.decode, lambda cause: metrics.slot_restarts_total.labels(cause).inc())
     # Storage calls block: each event in work may have one, and cleanups one more.
     executor = ThreadPoolExecutor(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
     handler = EventHandler(
-        ThumbnailService(tenants, slots, build_spec(settings), executor, metrics),
+        ThumbnailService(tenants, slots, build_spec(settings.decode), executor, metrics),
         CleanupService(tenants, RowStates(engine), executor, metrics),
         RetryPolicy(settings.retry.retry_delays_s, settings.retry.retry_budget_s),
         metrics,
