@@ -39,8 +39,12 @@ check: install ## Lint, types, imports, compose file, lock files, generated docu
 	@test "$$(wc -l < README.md)" -le 120
 
 bench: install ## Compare with other tools, and a worker's slots with bare processes, side by side
+	@# The peers are optional: without them the tables have fewer rows.
+	-@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get install --quiet --yes ffmpegthumbnailer ffmpeg libvips-tools libvips42; fi
+	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check pyvips
 	$(BIN)/python -m benchmarks.frames
 	$(BIN)/python -m benchmarks.slots
+	$(BIN)/python -m benchmarks.make_files
 	$(BIN)/python -m benchmarks.worker
 
 up: ## Start the whole stack in containers

@@ -12,6 +12,7 @@ from processors.geometry import needed_size
 from processors.orientation import EXIF_TURNS, clockwise, swaps_sides
 from processors.picture_claims import check_pixels
 from processors.picture_colours import PictureColours, colours_of
+from processors.picture_decode import decode_reduced, exif_of
 from processors.picture_modes import plain_mode
 from processors.scaling import ROUGH_GAP, scale
 from processors.sniff import HEAD_BYTES, sniff_kind
@@ -55,21 +56,16 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
 def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> TakenPicture:
     width, height = opened.size
     check_pixels(width, height, spec)
-    exif = opened.getexif()
+    exif = exif_of(opened, file)
     turn = EXIF_TURNS.get(exif.get(_ORIENTATION_TAG, 1))
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow turns TIFF itself, and tells the turned size
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(left_to_turn))
     colours = colours_of(opened, exif, file)
     image, frame = _deep(opened, colours, target, file), Frame(None, "image")
     if image is None:
-        if opened.format == "JPEG":
-            # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
-            # target leaves work for the better filter of the last step.
-            opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
-        file.expect_whole()
-        shown, frame = show_frame(opened, spec, file)
+        stored, frame = _stored(opened, target, spec, file)
         # Reduce first: colours are then converted on few pixels.
-        image = to_srgb(scale(plain_mode(shown), target, gap=ROUGH_GAP), colours)
+        image = to_srgb(scale(stored, target, gap=ROUGH_GAP), colours)
     if left_to_turn is not None:
         image = image.transpose(left_to_turn)
     facts = SourceFacts(
@@ -82,6 +78,22 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
         rotation=clockwise(turn),
     )
     return TakenPicture(image, frame, facts)
+
+
+def _stored(
+    opened: Image.Image, target: tuple[int, int], spec: ThumbnailSpec, file: SourceFile
+) -> tuple[Image.Image, Frame]:
+    """The pixels as they are stored, at least as many as `target`, in a mode that can be scaled; of films one frame."""
+    reduced = decode_reduced(opened, file, target)
+    if reduced is not None:
+        return reduced, Frame(None, "image")
+    if opened.format == "JPEG":
+        # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
+        # target leaves work for the better filter of the last step.
+        opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
+    file.expect_whole()
+    shown, frame = show_frame(opened, spec, file)
+    return plain_mode(shown), frame
 
 
 def _deep(opened: Image.Image, colours: PictureColours, size: tuple[int, int], file: SourceFile) -> Image.Image | None:

@@ -9,11 +9,9 @@ from typing import Final
 import sqlalchemy as sa
 
 from processors.decode_slots import DecodeSlots
-from processors.heic import is_heic_installed
-from processors.renditions import parse_renditions
-from processors.types import ThumbnailSpec
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
+from service.decoding import build_slots, build_spec
 from service.kafka_clients import consumer_config, producer_config
 from service.settings import Settings
 from storage.breaker import BreakerPolicy, BreakerState
@@ -111,49 +109,16 @@ def build_tenants(settings: Settings, engine: sa.Engine, providers: ProviderCach
     )
 
 
-def build_slots(settings: Settings, metrics: Metrics) -> DecodeSlots:
-    """The decoders; start them from the thread that runs the event loop."""
-    return DecodeSlots(
-        settings.decode.decode_slots,
-        timeout_s=settings.decode.decode_timeout_s,
-        memory_mb=settings.decode.decode_memory_mb,
-        cpu_s=settings.decode.decode_cpu_s,
-        heic=settings.decode.decode_heic == "auto" and is_heic_installed(),
-        confinement=settings.decode.decode_confinement,
-        on_restart=lambda cause: metrics.slot_restarts_total.labels(cause).inc(),
-    )
-
-
-def build_spec(settings: Settings) -> ThumbnailSpec:
-    """The renditions of every upload, and the limits of making them."""
-    chosen = settings.decode
-    return ThumbnailSpec(
-        renditions=parse_renditions(chosen.thumbnail_renditions),
-        format=chosen.thumbnail_format,
-        quality=chosen.thumbnail_quality,
-        max_rendition_bytes=chosen.thumbnail_max_bytes,
-        background=chosen.thumbnail_background,
-        alpha=chosen.thumbnail_alpha,
-        decoder=chosen.frame_decoder,
-        strategy=chosen.frame_strategy,
-        max_source_bytes=chosen.decode_max_source_bytes,
-        max_pixels=chosen.decode_max_pixels,
-        max_frames=chosen.decode_max_frames,
-        max_reads=chosen.decode_max_reads,
-        max_bytes_read=chosen.decode_max_read_bytes,
-    )
-
-
 def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     """The worker role. Call it inside the thread and loop that will run it."""
     engine = build_engine(settings)
     providers = build_providers(settings, metrics)
     tenants = build_tenants(settings, engine, providers)
-    slots = build_slots(settings, metrics)
+    slots = build_slots(settings.decode, lambda cause: metrics.slot_restarts_total.labels(cause).inc())
     # Storage calls block: each event in work may have one, and cleanups one more.
     executor = ThreadPoolExecutor(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
     handler = EventHandler(
-        ThumbnailService(tenants, slots, build_spec(settings), executor, metrics),
+        ThumbnailService(tenants, slots, build_spec(settings.decode), executor, metrics),
         CleanupService(tenants, RowStates(engine), executor, metrics),
         RetryPolicy(settings.retry.retry_delays_s, settings.retry.retry_budget_s),
         metrics,

@@ -15,10 +15,9 @@ from processors.decode_slots import DecodeSlots
 from processors.sniff import is_heic, sniff_kind
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
-from schemas.metrics import Metrics
-from service.bootstrap import build_slots
+from service.decoding import build_slots
 from service.demo.media import scene
-from service.settings import Settings
+from service.settings import DecodeSettings
 from tests.doubles.giants import SIDE
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 from tests.unit.processors.test_cage import AUDIT, judge
@@ -102,7 +101,7 @@ def test_the_setting_and_the_extra_decide(
     monkeypatch.setattr(heic, "find_spec", lambda name: object() if is_installed and name == "pillow_heif" else None)
 
     async def run() -> str:
-        async with build_slots(Settings(), Metrics()) as slots:
+        async with build_slots(DecodeSettings()) as slots:
             try:
                 made = await slots.create_thumbnails(BytesSource(heif()), ThumbnailSpec(), kind=None)
             except PermanentError as error:

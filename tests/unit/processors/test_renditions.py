@@ -12,9 +12,9 @@ from processors.geometry import fill, needed_size
 from processors.renditions import main_index, parse_renditions
 from processors.thumbhash import thumbhash
 from processors.types import STANDARD_RENDITIONS, PictureFormat, Rendition, RenditionSpec
-from service.bootstrap import build_spec
+from service.decoding import build_spec
 from service.demo.media import CORNERS, scene
-from service.settings import Settings
+from service.settings import DecodeSettings
 from tests.doubles.clips import clip
 from tests.doubles.sources import colour_at, is_near, pixels_of
 from tests.unit.processors.test_pictures import UNTURN, encoded, make
@@ -48,7 +48,7 @@ def test_what_is_no_list_of_renditions_is_told(text: str, told: str, monkeypatch
     if text:
         monkeypatch.setenv("THUMBNAIL_RENDITIONS", text)
         with pytest.raises(ValidationError, match=told):
-            Settings()
+            DecodeSettings()
 
 
 def test_settings_reach_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_settings_reach_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
         "DECODE_MAX_READ_BYTES": "2000000",
     }.items():
         monkeypatch.setenv(name, value)
-    spec = build_spec(Settings())
+    spec = build_spec(DecodeSettings())
     assert spec.renditions == (RenditionSpec("tile", 64, 64, "fill"),)
     assert (spec.format, spec.quality, spec.max_rendition_bytes) == ("avif", 55, 2048)
     assert (spec.alpha, spec.background) == ("flatten", "102030")
@@ -77,7 +77,7 @@ def test_settings_reach_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_any_setting_the_spec_is_the_standard_one() -> None:
     from processors.types import ThumbnailSpec
 
-    assert build_spec(Settings()) == ThumbnailSpec()
+    assert build_spec(DecodeSettings()) == ThumbnailSpec()
 
 
 def test_medium_stands_for_the_whole_and_the_middle_one_where_there_is_none() -> None:
