@@ -14,12 +14,13 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD, MAX_PACKETS_TO_KEYFRAME
+from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD, MAX_PACKETS_TO_KEYFRAME, MAX_PIXELS_FORWARD
 
 NEAR_S: Final = 2.0
 """A keyframe this close to the wanted moment is as good as the moment itself."""
 _BEGINNING_S: Final = 0.5
 """So early, the first frame is as good as any."""
+_USUAL_RATE: Final = 25
 _LATER_SHARE: Final = 0.25
 """Of the duration: how far behind the wanted moment the next keyframe may be."""
 
@@ -46,7 +47,10 @@ class FrameFinder:
                 self._seek(time_s, backward=backward)
                 keyframes = self._keyframes()
                 first = next(keyframes, None)
-                if first is not None and self._is_near(first, time_s, backward=backward):
+                if first is not None and (
+                    self._is_near(first, time_s, backward=backward)
+                    or (backward and not self._has_later_keyframe(time_s) and self._is_far_ahead(first, time_s))
+                ):
                     return self._first_sound(chain([first], keyframes)) or self.at(time_s)
         return self.at(time_s)
 
@@ -73,6 +77,13 @@ class FrameFinder:
         if not backward:
             return found_s > time_s
         return time_s - found_s <= NEAR_S and (found_s >= time_s / 2 or time_s <= _BEGINNING_S)
+
+    def _is_far_ahead(self, keyframe: "Packet[VideoStream]", time_s: float) -> bool:
+        """Whether decoding from the keyframe on costs too much for a moment that nobody asked for by name."""
+        context = self._stream.codec_context
+        rate = float(self._stream.average_rate or _USUAL_RATE)
+        found_s = self._ticks_to_s(keyframe.dts if keyframe.pts is None else keyframe.pts)
+        return (time_s - found_s) * rate * context.width * context.height > MAX_PIXELS_FORWARD
 
     def _has_later_keyframe(self, time_s: float) -> bool:
         """Whether the container's index has a keyframe soon after `time_s`: a seek beyond the last one may read to the end."""
