@@ -42,6 +42,8 @@ JOBS_PER_SLOT: Final = 10_000
 """A slot is replaced after this many jobs: its children share one memory layout."""
 MAX_FRAMES_FORWARD: Final = 300
 """Frames decoded from a keyframe on to reach a moment: ten seconds of common video."""
+MAX_PIXELS_FORWARD: Final = 100_000_000
+"""The same for a moment of our own choice, in all frames together: 50 frames of 1080p, about 0.3 s. The keyframe is shown then."""
 FORWARD_BUDGET_S: Final = 4.0
 """Time for that; afterwards the nearest frame found is taken."""
 SEARCH_S: Final = 2.0

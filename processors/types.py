@@ -8,6 +8,8 @@ from processors.limits import MAX_BYTES_READ, MAX_FRAMES, MAX_PIXELS, MAX_READS,
 PictureFormat = Literal["webp", "jpeg", "avif"]
 RenditionMode = Literal["fit", "fill"]
 AlphaMode = Literal["keep", "flatten"]
+EXTENSIONS: dict[PictureFormat, str] = {"webp": "webp", "jpeg": "jpg", "avif": "avif"}
+"""Of a file's name, without the dot."""
 FrameDecoder = Literal["auto", "pyav", "opencv"]
 FrameStrategy = Literal["smart", "fixed"]
 Kind = Literal["video", "image"]

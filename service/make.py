@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +13,11 @@ from typing import Any, Final
 from rich.progress import Progress
 
 from processors.decode_slots import DecodeSlots
-from processors.types import ThumbnailSet, ThumbnailSpec
+from processors.types import EXTENSIONS, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from service.decoding import build_slots, build_spec
 from service.settings import DecodeSettings
 
-EXTENSIONS: Final = {"webp": "webp", "jpeg": "jpg", "avif": "avif"}
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 
@@ -153,10 +153,16 @@ def _line(report: dict[str, Any]) -> str:
 
 def _distinct_stems(files: list[Path]) -> list[tuple[Path, str]]:
     """A file name for each source: its own stem, numbered where two sources share it."""
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
+    used: Counter[str] = Counter()
     stems = []
     for path in files:
         stem = re.sub(r"[^\w.-]", "_", path.stem)
-        seen[stem] = seen.get(stem, 0) + 1
-        stems.append((path, stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"))
+        while True:
+            used[stem] += 1
+            name = stem if used[stem] == 1 else f"{stem}-{used[stem]}"
+            if name not in taken:
+                break
+        taken.add(name)
+        stems.append((path, name))
     return stems

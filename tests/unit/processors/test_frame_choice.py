@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from processors import pyav_frames
 from processors.frame_choice import SearchBudget, candidate_times_s, choose
 from processors.frame_score import GOOD, Judgement, judge, score_luma
 from processors.limits import FAIR_SEARCH_BYTES, FAIR_SEARCH_S, SEARCH_BYTES, SEARCH_S
@@ -186,3 +187,17 @@ def test_of_poor_frames_the_one_like_the_others_is_shown() -> None:
 
 def test_without_a_single_frame_there_is_no_choice() -> None:
     assert choose(100.0, "smart", lambda _time_s: None, a_budget()) is None
+
+
+def test_a_keyframe_far_before_is_looked_at_first_and_decoded_on_from_when_it_is_poor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One keyframe for all: what costs as much as many megapixels is done only where it is needed."""
+    monkeypatch.setattr(pyav_frames, "MAX_PIXELS_FORWARD", 10 * WIDTH * HEIGHT)
+    one_group: dict[str, Any] = {"g": "999", "sc_threshold": "0"}
+    good = make(clip(seconds((10, SHARP)), **one_group))
+    assert (good.frame.time_s, good.frame.candidates) == (0.0, 1)
+
+    leader = make(clip(seconds((3, plain(0)), (7, SHARP)), **one_group))
+    assert shows(leader, 200)
+    assert (leader.frame.time_s or 0) >= 3
