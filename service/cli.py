@@ -19,15 +19,30 @@ from schemas.topics import MEDIA_UPLOADED, prefixed
 from service import bootstrap
 from service.checks import check_database, check_kafka, check_storage, run_checks
 from service.credentials_cli import credentials_app
+from service.dlq_cli import dlq_app
 from service.kafka_clients import producer_config
 from service.kafka_topics import KafkaUnreachableError, create_topics, list_topics
 from service.settings import Settings
 from service.tenant_checks import check_connections, check_prefixes
 from service.uploads import PublishError, Uploader, publish_records, publish_uploads
 from storage.credentials import CredentialsKeyError
+from streams.dead_letter_export import ExportFileError
+from streams.replay_sender import ReplayError
+from streams.topic_reader import TopicReadError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXPECTED_ERRORS = (
+    ThumbnailError,
+    KafkaUnreachableError,
+    PublishError,
+    CredentialsKeyError,
+    ConfinementError,
+    TopicReadError,
+    ReplayError,
+    ExportFileError,
+)
+"""Their messages are sentences with a way out."""
 
 app = typer.Typer(
     name="thumbnails",
@@ -42,6 +57,7 @@ db_app = typer.Typer(no_args_is_help=True, help="Prepare the database.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(db_app, name="db")
 app.add_typer(credentials_app, name="credentials")
+app.add_typer(dlq_app, name="dlq")
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -51,7 +67,7 @@ def main() -> None:
     """Run the command line; errors that are expected become one sentence."""
     try:
         app()
-    except (ThumbnailError, KafkaUnreachableError, PublishError, CredentialsKeyError, ConfinementError) as exc:
+    except EXPECTED_ERRORS as exc:
         _fail(str(exc))
     except ValidationError as exc:
         problem = exc.errors(include_url=False)[0]
@@ -155,7 +171,7 @@ def _publish_event(text: str, producer: Producer, settings: Settings) -> None:
         subject=upload.media.record_key,
     )
     topic = prefixed(MEDIA_UPLOADED, settings.kafka.kafka_topic_prefix)
-    publish_records(producer, topic, [(upload.media.record_key.encode(), value, list(headers))])
+    publish_records(producer, topic, [(upload.media.record_key.encode(), value, headers)])
     stdout.print(f"{upload.event_id}  {upload.media.record_key}", highlight=False)
 
 

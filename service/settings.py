@@ -85,6 +85,14 @@ class RetrySettings(_Component):
         return value
 
 
+class DeadLetterSettings(_Component):
+    """When a record is parked instead of replayed, and when so many fail that the worker stops."""
+
+    dlq_max_replays: int = Field(
+        3, ge=1, le=100, description="A dead letter that was replayed this often goes to thumbnail.dlq.parked instead."
+    )
+
+
 class StorageSettings(_Component):
     """Local storage, and what happens when a tenant's own storage fails."""
 
@@ -160,6 +168,7 @@ class Settings:
         self.worker = WorkerSettings()
         self.decode = DecodeSettings()
         self.retry = RetrySettings()
+        self.dead_letters = DeadLetterSettings()
         self.storage = StorageSettings()
         self.connections = ConnectionSettings()
         self.database = DatabaseSettings()
@@ -173,6 +182,7 @@ class Settings:
             self.worker,
             self.decode,
             self.retry,
+            self.dead_letters,
             self.storage,
             self.connections,
             self.database,

@@ -52,6 +52,8 @@ class _Delivery:
     record: InboundRecord
     attempt: int
     first_failed_at: datetime | None
+    budget_from: datetime | None
+    """From when its time budget counts: its last replay, else its first failure, or now for a first attempt."""
 
 
 class EventHandler:
@@ -155,7 +157,7 @@ class EventHandler:
     def _decide(self, delivery: _Delivery, error: ThumbnailError) -> RetryAt | GiveUp:
         now = self._now()
         return self._policy.decide(
-            error, failed_attempts=delivery.attempt, first_failed_at=delivery.first_failed_at or now, now=now
+            error, failed_attempts=delivery.attempt, first_failed_at=delivery.budget_from or now, now=now
         )
 
     def _retry(
@@ -233,9 +235,13 @@ class EventHandler:
 
 
 def _delivery(record: InboundRecord) -> _Delivery:
-    text = h.get_header(record.headers, h.RETRY_ATTEMPT) or "0"
-    retries = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
-    return _Delivery(record, retries + 1, h.parse_time(h.get_header(record.headers, h.FIRST_FAILED_AT)))
+    retries = h.get_count(record.headers, h.RETRY_ATTEMPT)
+    first_failed_at = h.parse_time(h.get_header(record.headers, h.FIRST_FAILED_AT))
+    is_retry = h.get_header(record.headers, h.RETRY_ATTEMPT) is not None
+    # A record that was replayed keeps its first failure for people to see; its budget begins anew.
+    replayed_at = h.parse_time(h.get_header(record.headers, h.REPLAYED_AT))
+    budget_from = (replayed_at or first_failed_at) if is_retry else None
+    return _Delivery(record, retries + 1, first_failed_at, budget_from)
 
 
 def _key(upload: MediaUploaded) -> bytes:
