@@ -76,7 +76,9 @@ def main() -> None:
 
 
 def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
-    stderr.print(f"[red]{sentence}[/red]" if stderr.is_terminal else sentence, markup=stderr.is_terminal)
+    stderr.print(
+        f"[red]{sentence}[/red]" if stderr.is_terminal else sentence, markup=stderr.is_terminal, soft_wrap=True
+    )
     raise SystemExit(code)
 
 

@@ -1,12 +1,11 @@
 """`thumbnails dlq …`: look at dead letters, mend, replay them, keep them in a file, delete them."""
 
-import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import FrameType
@@ -16,8 +15,20 @@ import typer
 
 from service import dlq_view as view
 from service.dead_letters import DeadLetterBox, Source
+from service.dlq_options import (
+    AsJson,
+    Codes,
+    Companies,
+    Limit,
+    Media,
+    Since,
+    Stages,
+    Topic,
+    Until,
+    filter_of,
+    position_of,
+)
 from service.settings import Settings
-from streams.dead_letter_filter import DeadLetterFilter
 from streams.dead_letter_purge import Purgeable
 from streams.dead_letter_replay import ReplayPace
 from streams.dead_letter_stats import group_by_code
@@ -36,37 +47,6 @@ dlq_app = typer.Typer(
 )
 
 
-def _moment(text: str) -> datetime:
-    """A time as people write it: 2026-11-23T18:09:00Z, 2026-11-23, or an age: 90m, 24h, 7d."""
-    age = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if age is not None:
-        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[age[2]]
-        return datetime.now(UTC) - timedelta(**{unit: int(age[1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter("give a time such as 2026-11-23T18:09:00Z, or an age such as 90m, 24h, 7d") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _position(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,9}):(\d{1,18})", text)
-    if found is None:
-        raise typer.BadParameter("give PARTITION:OFFSET, as `thumbnails dlq list` shows it, such as 0:17")
-    return int(found[1]), int(found[2])
-
-
-Topic = Annotated[Source, typer.Option("--topic", help="uploads: thumbnail.dlq; ready: thumbnail.ready.dlq; parked.")]
-Codes = Annotated[list[str] | None, typer.Option("--code", help="Error code, or its beginning: storage.*. Repeatable.")]
-Stages = Annotated[list[str] | None, typer.Option("--stage", help="How far it had come: read, decode, … Repeatable.")]
-Companies = Annotated[list[int] | None, typer.Option("--company", help="Company id. Repeatable.")]
-Media = Annotated[list[str] | None, typer.Option("--media", help="video:42 or ar_content:9. Repeatable.")]
-Since = Annotated[datetime | None, typer.Option("--since", parser=_moment, help="Failed at or after: a time, or 24h.")]
-Until = Annotated[datetime | None, typer.Option("--until", parser=_moment, help="Failed before: a time, or 1h.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="No more letters than this.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-
-
 @dlq_app.command("list")
 def list_letters(
     topic: Topic = Source.UPLOADS,
@@ -80,7 +60,7 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """Show dead letters, one a line. Example: thumbnails dlq list --code storage.* --since 24h."""
-    wanted = _filter(code, stage, company, media, since, until)
+    wanted = filter_of(code, stage, company, media, since, until)
     with DeadLetterBox(Settings(), topic) as box:
         ledger, extents = box.ledger(), box.extents()
         with _reading(extents, shown=not as_json) as read_one:
@@ -102,7 +82,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show everything about one dead letter. Example: thumbnails dlq show 0:17."""
-    partition, offset = _position(position)
+    partition, offset = position_of(position)
     with DeadLetterBox(Settings(), topic) as box:
         letter = box.one(partition, offset)
         if letter is None:
@@ -126,7 +106,7 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Count dead letters by error code, with what to do. Example: thumbnails dlq stats --since 7d."""
-    wanted = _filter(code, stage, company, media, since, until)
+    wanted = filter_of(code, stage, company, media, since, until)
     with DeadLetterBox(Settings(), topic) as box:
         ledger, extents = box.ledger(), box.extents()
         with _reading(extents, shown=not as_json) as read_one:
@@ -158,10 +138,8 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Send dead letters back to work, each once. Example: thumbnails dlq replay --code storage.denied --yes."""
-    wanted = _filter(code, stage, company, media, since, until, positions)
-    stop = threading.Event()
-    _stop_on_signals(stop)
-    with DeadLetterBox(Settings(), topic) as box:
+    wanted = filter_of(code, stage, company, media, since, until, positions)
+    with _stopping_on_signals() as stop, DeadLetterBox(Settings(), topic) as box:
         extents = box.extents()
         with view.progress("Replaying" if yes else "Planning", _total(extents), shown=not as_json) as advance:
             letters = box.letters(wanted, extents, lambda: advance(1))
@@ -187,7 +165,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write dead letters to a file, every byte of them. Example: thumbnails dlq export letters.jsonl."""
-    wanted = _filter(code, stage, company, media, since, until)
+    wanted = filter_of(code, stage, company, media, since, until)
     with DeadLetterBox(Settings(), topic) as box:
         extents = box.extents()
         with _reading(extents, shown=not as_json) as read_one:
@@ -224,27 +202,6 @@ def purge(
         view.say(f"{deleted} letters of {box.topic} are deleted, {kept} are left.")
 
 
-def _filter(
-    code: list[str] | None,
-    stage: list[str] | None,
-    company: list[int] | None,
-    media: list[str] | None,
-    since: datetime | None,
-    until: datetime | None,
-    positions: list[str] | None = None,
-) -> DeadLetterFilter:
-    places = (_position(text) for text in positions or ())
-    return DeadLetterFilter(
-        codes=tuple(code or ()),
-        stages=tuple(stage or ()),
-        companies=tuple(company or ()),
-        media=tuple(media or ()),
-        since=since,
-        until=until,
-        positions=frozenset(f"{partition}:{offset}" for partition, offset in places),
-    )
-
-
 def _tell_purge(topic: str, found: dict[int, Purgeable], exported: Path) -> None:
     for number, state in found.items():
         view.say(f"{topic} partition {number}: {state.letters} letters before offset {state.until} can be deleted.")
@@ -259,15 +216,21 @@ def _confirm(topic: str) -> None:
         _fail("That is another name: nothing was deleted.")
 
 
-def _stop_on_signals(stop: threading.Event) -> None:
-    """Ctrl-C and SIGTERM finish the batch in flight; a second one ends the program at once."""
+@contextmanager
+def _stopping_on_signals() -> Iterator[threading.Event]:
+    """Set by Ctrl-C and SIGTERM, so that the batch in flight is finished; a second one ends the program at once."""
+    stop = threading.Event()
 
     def ask(number: int, _frame: FrameType | None) -> None:
         stop.set()
         signal.signal(number, signal.SIG_DFL)
 
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

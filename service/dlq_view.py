@@ -189,6 +189,7 @@ def report_json(report: ReplayReport, *, dry_run: bool) -> dict[str, Any]:
         ],
         "maybe_twice": report.maybe_twice,
         "interrupted": report.is_interrupted,
+        "transactional": report.is_transactional,
     }
 
 
@@ -208,6 +209,8 @@ def show_report(report: ReplayReport, *, dry_run: bool) -> None:
             f"{len(report.maybe_twice)} letters may come twice, for an earlier replay was killed while it sent them:"
             f" {', '.join(report.maybe_twice)}."
         )
+    if not report.is_transactional:
+        say("This broker keeps no transactions apart: if a replay is killed, the next one says what may come twice.")
     if not report.total:
         say("There is nothing to replay.")
     elif dry_run:

@@ -23,8 +23,8 @@ MAX_EXAMPLES: Final = 20
 class ReplayReport:
     """What a replay did, or, in a dry run, would do.
 
-    `maybe_twice` names letters that a killed replay had begun to send to a broker without transactions. `refused` has
-    an example position for each reason.
+    Where the broker is not transactional, a replay that is killed sends its last batch again when it goes on:
+    `maybe_twice` names the letters of such a batch. `refused` has an example position for each reason.
     """
 
     sent: Counter[str] = field(default_factory=Counter)
@@ -34,6 +34,7 @@ class ReplayReport:
     refused_examples: dict[str, str] = field(default_factory=dict)
     maybe_twice: list[str] = field(default_factory=list)
     is_interrupted: bool = False
+    is_transactional: bool = True
 
     @property
     def total(self) -> int:
@@ -81,7 +82,7 @@ class DeadLetterReplay:
         self._clock: Final = clock
         self._on_batch: Final = on_batch
         self._free_at = clock()
-        self._report = ReplayReport()
+        self._report = ReplayReport(is_transactional=sender is None or sender.is_transactional)
 
     def run(self, letters: Iterable[DeadLetter]) -> ReplayReport:
         """Replay `letters`. Raises ReplayError, and what reading the letters raises; what was sent is marked."""

@@ -15,15 +15,12 @@ from datetime import datetime
 from typing import Any, Final, Protocol, cast
 from uuid import uuid4
 
-import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.kafka_io import send_and_wait
 from streams.records import InboundRecord, OutboundRecord
 from streams.replay_ledger import Ledger, Mark, MarkState, mark_record
 from streams.replay_plan import Send
-
-log = structlog.get_logger(__name__)
 
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 """A killed replay holds up the readers of its target partitions until the broker aborts its transaction: soon, then.
@@ -50,6 +47,9 @@ class ReplayError(Exception):
 
 class ReplaySender(Protocol):
     """Sends batches; a batch that send() returned from is replayed and marked."""
+
+    is_transactional: bool
+    """Whether a batch that is cut short by a kill is surely sent once in the end."""
 
     def send(self, steps: Sequence[Step], now: datetime) -> None:
         """Replay a batch. Raises ReplayError."""
@@ -80,7 +80,6 @@ def open_sender(
     ledger = Ledger.read(records)
     if producer is not None and not seen:
         return TransactionalSender(producer, options.ledger_topic), ledger
-    log.warning("broker_without_transactions", consequence="a replay that is killed may send its last batch twice")
     return AcknowledgedSender(Producer(dict(options.producer)), options.ledger_topic), ledger
 
 
@@ -105,6 +104,8 @@ def _take_the_id(options: SenderOptions, probe: bytes) -> Producer | None:
 
 class TransactionalSender:
     """Replays a batch and marks it in one transaction."""
+
+    is_transactional = True
 
     def __init__(self, producer: Producer, ledger_topic: str) -> None:
         self._producer: Final = producer
@@ -144,6 +145,8 @@ class TransactionalSender:
 
 class AcknowledgedSender:
     """Replays a batch between two marks, for brokers without transactions."""
+
+    is_transactional = False
 
     def __init__(self, producer: Producer, ledger_topic: str) -> None:
         self._producer: Final = producer

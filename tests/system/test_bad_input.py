@@ -13,12 +13,12 @@ import av
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 from PIL import Image
 
 from tests.services import postgres as postgres_service
 from tests.system.platform import Upload, a_clip, a_photo
-from tests.system.stack import Stack, a_stack
+from tests.system.stack import Stack, a_stack, run_cli
 
 
 @pytest.fixture(scope="module")
@@ -339,3 +339,25 @@ def test_a_row_that_was_deleted_meanwhile_leaves_no_object(stack: Stack) -> None
         return asked and not [key for key in stack.platform.objects() if f"/thumbnails/video/{media_id}/" in key]
 
     stack.wait_for(cleaned)
+
+
+def test_a_cause_that_is_mended_and_a_replay_make_the_thumbnail(stack: Stack, dead_letters: DeadLetters) -> None:
+    """And the worker neither sees the batch of a replay that was killed, nor stands still behind it."""
+    broken, bystander = an_event(stack, b"not yet"), an_event(stack, a_clip(1))
+    assert_dead(stack, dead_letters, broken, "media.unsupported")
+    broker, prefix = stack.platform.bootstrap_servers, stack.platform.topic_prefix
+    killed = Producer({"bootstrap.servers": broker, "transactional.id": f"{prefix}killed"})
+    killed.init_transactions(10)
+    killed.begin_transaction()
+    for partition in range(6):
+        killed.produce(f"{prefix}thumbnail.due", json.dumps(bystander).encode(), b"video:1", partition)
+    killed.flush(10)
+    killed.abort_transaction(10)
+
+    stack.platform.store(broken["media"]["key"], a_clip(0))
+    replayed = run_cli(stack.environment, "dlq", "replay", "--media", f"video:{broken['media']['id']}", "--yes")
+    assert replayed.returncode == 0, replayed.stdout
+    stack.wait_for(lambda: row_when_done(stack, broken)["thumbnail_status"] == "ready")
+    row = stack.platform.row(f"video:{bystander['media']['id']}")
+    assert row is not None
+    assert row["thumbnail_status"] is None
