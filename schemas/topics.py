@@ -51,7 +51,7 @@ THUMBNAIL_RETRIES: Final = tuple(
         3,
         7 * DAY_MS,
         "the failed record, unchanged",
-        "worker",
+        "worker, retry",
         "retry",
         max_message_bytes=CARRIER_BYTES,
     )
@@ -63,7 +63,7 @@ THUMBNAIL_READY: Final = Topic(
 THUMBNAIL_FAILED: Final = Topic(
     "thumbnail.failed", 3, 7 * DAY_MS, "ThumbnailFailed", "worker", "persist, downstream services"
 )
-THUMBNAIL_CLEANUP: Final = Topic("thumbnail.cleanup", 3, 7 * DAY_MS, "ThumbnailCleanup", "persist", "worker")
+THUMBNAIL_CLEANUP: Final = Topic("thumbnail.cleanup", 3, 7 * DAY_MS, "ThumbnailCleanup", "persist, worker", "worker")
 THUMBNAIL_DLQ: Final = Topic(
     "thumbnail.dlq",
     3,

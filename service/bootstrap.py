@@ -27,9 +27,10 @@ from streams.company_directory import SqlCompanyDirectory
 from streams.event_handler import EventHandler
 from streams.persistence import PersistOptions, PersistRole
 from streams.retry import RetryOptions, RetryRole
-from streams.retry_policy import RetryPolicy
+from streams.retry_policy import RetryPolicy, parse_limits
 from streams.row_state import RowStates
 from streams.thumbnail_service import ThumbnailService
+from streams.upload_order import UploadOrder
 from streams.worker import Worker, WorkerOptions
 
 MAX_CACHED_TENANTS: Final = 1024
@@ -129,6 +130,17 @@ def build_spec(settings: Settings) -> ThumbnailSpec:
     )
 
 
+def build_retry_policy(settings: Settings) -> RetryPolicy:
+    """When failed events are tried again."""
+    chosen = settings.retry
+    return RetryPolicy(
+        chosen.retry_delays_s,
+        chosen.retry_budget_s,
+        limits=parse_limits(chosen.retry_limits),
+        jitter=chosen.retry_jitter,
+    )
+
+
 def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     """The worker role. Call it inside the thread and loop that will run it."""
     engine = build_engine(settings)
@@ -137,11 +149,13 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     slots = build_slots(settings, metrics)
     # Storage calls block: each event in work may have one, and cleanups one more.
     executor = ThreadPoolExecutor(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
+    rows = RowStates(engine)
     handler = EventHandler(
         ThumbnailService(tenants, slots, build_spec(settings), executor, metrics),
-        CleanupService(tenants, RowStates(engine), executor, metrics),
-        RetryPolicy(settings.retry.retry_delays_s, settings.retry.retry_budget_s),
+        CleanupService(tenants, rows, executor, metrics),
+        build_retry_policy(settings),
         metrics,
+        order=UploadOrder(rows, executor),
         group=settings.worker.worker_group,
         topic_prefix=settings.kafka.kafka_topic_prefix,
     )
@@ -177,6 +191,7 @@ def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
         consumer=consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
         producer=producer_config(settings.kafka),
         topic_prefix=settings.kafka.kafka_topic_prefix,
+        delays_s=settings.retry.retry_delays_s,
     )
     return RetryRole(options, metrics)
 

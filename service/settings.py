@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.topics import THUMBNAIL_RETRIES
+from streams.retry_policy import parse_limits
 
 
 class _Component(BaseSettings):
@@ -69,8 +70,28 @@ class RetrySettings(_Component):
         (60.0, 120.0, 240.0), description="Seconds to wait before each retry, one a retry topic: 60,120,240."
     )
     retry_budget_s: float = Field(
-        86_400.0, gt=0, description="No retry later than this after the first failure, in seconds."
+        86_400.0,
+        gt=0,
+        description="No retry later than this after the first failure, or the last replay, in seconds.",
     )
+    retry_limits: str = Field(
+        "media.timeout=1,media.crashed_decoder=1",
+        description="Retries, and a time budget in seconds, of single error codes: CODE=RETRIES or CODE=RETRIES/BUDGET,…",
+    )
+    retry_jitter: float = Field(
+        0.1, ge=0, le=1, description="Each wait is longer by a random part of it, up to this; never shorter."
+    )
+
+    @field_validator("retry_limits")
+    @classmethod
+    def _know_the_codes(cls, value: str) -> str:
+        try:
+            parse_limits(value)
+        except ValueError as exc:
+            raise ValueError(
+                f"give CODE=RETRIES or CODE=RETRIES/BUDGET_S, such as source.missing=3/3600 ({exc})"
+            ) from exc
+        return value
 
     @field_validator("retry_delays_s", mode="before")
     @classmethod
