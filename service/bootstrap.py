@@ -24,6 +24,7 @@ from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService
 from streams.company_directory import SqlCompanyDirectory
+from streams.dead_letter_limit import DeadLetterGuard, DeadLetterLimit
 from streams.event_handler import EventHandler
 from streams.persistence import PersistOptions, PersistRole
 from streams.retry import RetryOptions, RetryRole
@@ -45,6 +46,7 @@ class WorkerParts:
     local_storage: LocalStorageProvider
     providers: ProviderCache
     engine: sa.Engine
+    guard: DeadLetterGuard
 
 
 def build_engine(settings: Settings) -> sa.Engine:
@@ -141,6 +143,14 @@ def build_retry_policy(settings: Settings) -> RetryPolicy:
     )
 
 
+def build_guard(settings: Settings) -> DeadLetterGuard:
+    """What stops the worker in a flood of dead letters."""
+    chosen = settings.dead_letters
+    return DeadLetterGuard(
+        DeadLetterLimit(chosen.dlq_max_ratio, chosen.dlq_max_consecutive, chosen.dlq_window_s, chosen.dlq_min_events)
+    )
+
+
 def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     """The worker role. Call it inside the thread and loop that will run it."""
     engine = build_engine(settings)
@@ -149,13 +159,14 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     slots = build_slots(settings, metrics)
     # Storage calls block: each event in work may have one, and cleanups one more.
     executor = ThreadPoolExecutor(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
-    rows = RowStates(engine)
+    rows, guard = RowStates(engine), build_guard(settings)
     handler = EventHandler(
         ThumbnailService(tenants, slots, build_spec(settings), executor, metrics),
         CleanupService(tenants, rows, executor, metrics),
         build_retry_policy(settings),
         metrics,
         order=UploadOrder(rows, executor),
+        guard=guard,
         group=settings.worker.worker_group,
         topic_prefix=settings.kafka.kafka_topic_prefix,
     )
@@ -171,7 +182,7 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     worker = Worker(options, handler)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
-    return WorkerParts(worker, slots, build_local_storage(settings), providers, engine)
+    return WorkerParts(worker, slots, build_local_storage(settings), providers, engine, guard)
 
 
 def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> PersistRole:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,9 @@ from streams.replay_ledger import Ledger
 from streams.replay_plan import ReplayRules
 from streams.replay_sender import SenderOptions, open_sender
 from streams.topic_reader import Extent, TopicReader
+
+RECENT_LETTERS: Final = 500
+"""Of each partition."""
 
 
 class Source(StrEnum):
@@ -157,3 +161,17 @@ class DeadLetterBox:
     def _consumer_config(self) -> dict[str, object]:
         # No group is joined and nothing is committed; the client wants a name all the same.
         return consumer_config(self._settings.kafka, f"{self._settings.worker.worker_group}-dlq")
+
+
+def count_recent(settings: Settings, within_s: float) -> int:
+    """How many letters the worker's topic got within the last `within_s` seconds, of the last thousand or so.
+
+    Raises TopicReadError.
+    """
+    since = datetime.now(UTC) - timedelta(seconds=within_s)
+    with DeadLetterBox(settings, Source.UPLOADS) as box:
+        tail = {
+            number: Extent(max(extent.low, extent.high - RECENT_LETTERS), extent.high)
+            for number, extent in box.extents().items()
+        }
+        return sum(1 for _ in box.letters(DeadLetterFilter(since=since), tail))

@@ -112,6 +112,19 @@ class DeadLetterSettings(_Component):
     dlq_max_replays: int = Field(
         3, ge=1, le=100, description="A dead letter that was replayed this often goes to thumbnail.dlq.parked instead."
     )
+    dlq_max_consecutive: int = Field(
+        500,
+        ge=0,
+        description="When more records in a row fail for good, the worker stops before the next dead letter; 0: never.",
+    )
+    dlq_max_ratio: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Likewise when a larger part of DLQ_WINDOW_S fails with codes that suggest a broken deploy; 0: never.",
+    )
+    dlq_window_s: float = Field(300.0, gt=0, description="What DLQ_MAX_RATIO looks at, in seconds.")
+    dlq_min_events: int = Field(100, ge=1, description="Fewer records than this in the window are no ratio.")
 
 
 class StorageSettings(_Component):

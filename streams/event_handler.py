@@ -23,6 +23,7 @@ from schemas.metrics import Metrics
 from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_DLQ, THUMBNAIL_RETRIES, prefixed
 from streams.announcements import Announcements, Failure
 from streams.cleanup_service import CleanupService
+from streams.dead_letter_limit import DeadLetterGuard
 from streams.dead_letters import dead_letter, dead_letter_headers, error_headers, origin_headers
 from streams.delivery import Delivery, read_delivery
 from streams.records import InboundRecord, OutboundRecord
@@ -44,7 +45,10 @@ class Outcome:
 
 
 class EventHandler:
-    """Turns records of media.uploaded, thumbnail.due and thumbnail.cleanup into outcomes; never raises an Exception."""
+    """Turns records of media.uploaded, thumbnail.due and thumbnail.cleanup into outcomes.
+
+    Raises no Exception but DeadLetterFloodError: then the record has no outcome, and the process must end.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class EventHandler:
         metrics: Metrics,
         *,
         order: UploadOrder,
+        guard: DeadLetterGuard,
         group: str,
         topic_prefix: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -63,6 +68,7 @@ class EventHandler:
         self._policy: Final = policy
         self._metrics: Final = metrics
         self._order: Final = order
+        self._guard: Final = guard
         self._group: Final = group
         self._prefix: Final = topic_prefix
         self._now: Final = now
@@ -74,6 +80,8 @@ class EventHandler:
             return await self._handle_tombstone(record)
         is_cleanup = h.get_header(record.headers, h.CE_TYPE) == THUMBNAIL_CLEANUP_TYPE
         outcome = await (self._handle_cleanup(record) if is_cleanup else self._handle_upload(record))
+        if outcome.status == "success":
+            self._guard.succeeded(_partition(record))
         task = "cleanup" if is_cleanup else "generate"
         self._metrics.task_execution_total.labels(task, outcome.status).inc()
         self._metrics.task_execution_duration_seconds.labels(task).observe(time.perf_counter() - started)
@@ -171,6 +179,9 @@ class EventHandler:
             self._metrics.retries_total.labels(error.code).inc()
             log.warning("event_waits_for_retry", tier=decision.tier, **context, **_position(delivery.record))
             return Outcome("retry", (self._retry(delivery, error, stage, decision, first_failed_at),))
+        if h.get_header(delivery.record.headers, h.REPLAY_COUNT) is None:
+            # What was replayed failed before: that somebody replayed too much says nothing about a deploy.
+            self._guard.check(_partition(delivery.record), error.code)
         self._metrics.dead_letters_total.labels(error.code).inc()
         log.error("event_given_up", why=decision.reason, **context, **_position(delivery.record))
         return Outcome("failed", self._give_up(delivery, error, stage, upload, first_failed_at))
@@ -224,6 +235,10 @@ class EventHandler:
 
     def _of(self, record: InboundRecord, upload: MediaUploaded) -> Announcements:
         return Announcements(self._prefix, record, upload, self._now())
+
+
+def _partition(record: InboundRecord) -> str:
+    return f"{record.topic} partition {record.partition}"
 
 
 def _position(record: InboundRecord) -> dict[str, object]:

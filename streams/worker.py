@@ -12,6 +12,7 @@ from faust.types import EventT, StreamT
 
 from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DUE, Topic, prefixed
 from streams.ack_gate import AckGate, Entry
+from streams.dead_letter_limit import DeadLetterFloodError
 from streams.event_handler import EventHandler
 from streams.faust_transport import CommittingTransport
 from streams.records import InboundRecord, OutboundRecord
@@ -107,6 +108,9 @@ class Worker:
             for record in outcome.records:
                 await self._send(record)
             await gate.finish(entry)
+        except DeadLetterFloodError as exc:
+            log.critical("worker_stops", reason=str(exc))
+            await self.app.crash(exc)
         except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends, and the event is redelivered
             log.critical("worker_stops", reason=f"an outcome could not be sent: {type(exc).__name__}: {exc}")
             await self.app.crash(exc)

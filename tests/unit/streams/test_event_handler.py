@@ -24,6 +24,7 @@ from schemas.events import (
     upload_version,
 )
 from streams.cleanup_service import CleanupService
+from streams.dead_letter_limit import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
 from streams.event_handler import EventHandler, Outcome
 from streams.records import InboundRecord
 from streams.retry_policy import RetryPolicy
@@ -60,7 +61,11 @@ class Rows:
 
 
 def a_handler(
-    flow: Flow, row: ShownRow | None = None, delays_s: tuple[float, ...] = (60, 120, 240), rows: Rows | None = None
+    flow: Flow,
+    row: ShownRow | None = None,
+    delays_s: tuple[float, ...] = (60, 120, 240),
+    rows: Rows | None = None,
+    max_consecutive: int = 0,
 ) -> EventHandler:
     table = cast(RowStates, rows or Rows(row))
     executor = ThreadPoolExecutor(1)
@@ -72,6 +77,7 @@ def a_handler(
         policy,
         flow.metrics,
         order=UploadOrder(table, executor),
+        guard=DeadLetterGuard(DeadLetterLimit(0, max_consecutive, 60, 1)),
         group="thumbnails",
         topic_prefix="p.",
         now=lambda: NOW,
@@ -422,3 +428,14 @@ def test_uploads_are_counted_by_type_and_outcome() -> None:
     assert value("thumbnail_generation_total", {"type": "video", "status": "failed"}) == 1
     assert value("thumbnail_task_execution_total", {"task_type": "generate", "status": "success"}) == 1
     assert value("thumbnail_dead_letters_total", {"code": "media.corrupt"}) == 1
+
+
+def test_in_a_flood_a_record_gets_no_outcome_and_no_dead_letter_is_counted() -> None:
+    flow = a_flow()
+    flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
+    handler = a_handler(flow, max_consecutive=2)
+    for _ in range(2):
+        assert asyncio.run(handler.handle(a_record())).status == "failed"
+    with pytest.raises(DeadLetterFloodError, match=r"media\.corrupt 3"):
+        asyncio.run(handler.handle(a_record()))
+    assert flow.metrics.registry.get_sample_value("thumbnail_dead_letters_total", {"code": "media.corrupt"}) == 2
