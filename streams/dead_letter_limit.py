@@ -74,8 +74,8 @@ class _Scope:
 class DeadLetterGuard:
     """Counts ends of records against a limit. Not thread-safe: one event loop owns it.
 
-    A success ends the row of failures of its partition and of all together. A record that is to be retried has not come
-    to an end, and is not counted.
+    A success ends the row of failures of its partition and of all together: thumbnails that were made, and no cleanup. A
+    record that is to be retried has not come to an end, and is not counted.
     """
 
     def __init__(self, limit: DeadLetterLimit, *, clock: Callable[[], float] = monotonic) -> None:
@@ -92,7 +92,7 @@ class DeadLetterGuard:
         self._all.primed = max(0, min(recent_letters, self._limit.max_consecutive - PRIMED_LEFT))
 
     def succeeded(self, partition: Hashable) -> None:
-        """A record of `partition` came to a good end."""
+        """An upload of `partition` has its thumbnails."""
         for scope in self._scopes(partition):
             scope.row.clear()
             scope.primed = 0

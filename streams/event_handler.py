@@ -80,8 +80,6 @@ class EventHandler:
             return await self._handle_tombstone(record)
         is_cleanup = h.get_header(record.headers, h.CE_TYPE) == THUMBNAIL_CLEANUP_TYPE
         outcome = await (self._handle_cleanup(record) if is_cleanup else self._handle_upload(record))
-        if outcome.status == "success":
-            self._guard.succeeded(_partition(record))
         task = "cleanup" if is_cleanup else "generate"
         self._metrics.task_execution_total.labels(task, outcome.status).inc()
         self._metrics.task_execution_duration_seconds.labels(task).observe(time.perf_counter() - started)
@@ -156,6 +154,8 @@ class EventHandler:
         return Outcome("success", ())
 
     def _announce(self, record: InboundRecord, upload: MediaUploaded, ready: ThumbnailReady) -> Outcome:
+        # Only thumbnails end a row of failures: each upload that is given up has a cleanup, and that one succeeds.
+        self._guard.succeeded(_partition(record))
         self._metrics.upload_to_ready_seconds.observe(max(0.0, (self._now() - upload.occurred_at).total_seconds()))
         log.info(
             "thumbnail_ready",

@@ -10,6 +10,7 @@ from tests.system.stack import a_stack, run_cli
 
 UPLOADS = 60
 LIMIT = 20
+CONCURRENCY = 4
 LEFT_AFTER_A_RESTART = 10
 
 
@@ -17,7 +18,7 @@ LEFT_AFTER_A_RESTART = 10
 def test_a_flood_of_failures_stops_the_worker_and_after_the_mend_all_go_through(
     kafka: str, postgres_url: str, topic_prefix: str, tmp_path: Path
 ) -> None:
-    limit = {"DLQ_MAX_CONSECUTIVE": str(LIMIT), "WORKER_CONCURRENCY": "4", "DECODE_SLOTS": "2"}
+    limit = {"DLQ_MAX_CONSECUTIVE": str(LIMIT), "WORKER_CONCURRENCY": str(CONCURRENCY), "DECODE_SLOTS": "2"}
     with a_stack(kafka, postgres_url, topic_prefix, tmp_path, **limit) as stack:
         platform, supervisor = stack.platform, stack.supervisor
         platform.add_rows(range(1, UPLOADS + 1))
@@ -37,13 +38,13 @@ def test_a_flood_of_failures_stops_the_worker_and_after_the_mend_all_go_through(
         assert "media." in reasons[0]
         assert "DLQ_MAX_CONSECUTIVE" in reasons[0]
         print(f"\n{UPLOADS} broken uploads, dead letters after each stop: {letters}")  # noqa: T201
-        assert letters[0] == LIMIT
+        assert LIMIT - CONCURRENCY <= letters[0] <= LIMIT  # those in flight when it stops come again
         assert letters[1] <= LIMIT + LEFT_AFTER_A_RESTART
 
         for upload in uploads:  # the mend
             platform.store(upload.event["media"]["key"], platform.sample("image"))
         supervisor.restart_ended()
-        stack.wait_for(lambda: _ready(stack.platform.engine) == UPLOADS - letters[1])
+        stack.wait_for(lambda: _ready(stack.platform.engine) >= UPLOADS - letters[1])
         assert run_cli(stack.environment, "dlq", "replay", "--yes").returncode == 0
         stack.wait_for(lambda: _ready(stack.platform.engine) == UPLOADS)
         assert len(platform.read_topic("thumbnail.dlq")) == letters[1]

@@ -355,7 +355,7 @@ def test_a_forged_attempt_count_counts_as_none(attempt: bytes) -> None:
     assert h.get_header(outcome.records[0].headers, "retry-attempt") == "1"
 
 
-def a_cleanup(flow: Flow, row: ShownRow | None, version: str) -> Outcome:
+def a_cleanup_record(version: str) -> InboundRecord:
     upload = an_upload()
     request = ThumbnailCleanup(
         event_id="c-1",
@@ -368,7 +368,11 @@ def a_cleanup(flow: Flow, row: ShownRow | None, version: str) -> Outcome:
         reason=CleanupReason.STALE,
     )
     headers = context_headers(event_type=THUMBNAIL_CLEANUP_TYPE, event_id="c-1", occurred_at=NOW, subject="video:42")
-    return handle(flow, a_record(write_event(request), headers, "p.thumbnail.cleanup"), row=row)
+    return a_record(write_event(request), headers, "p.thumbnail.cleanup")
+
+
+def a_cleanup(flow: Flow, row: ShownRow | None, version: str) -> Outcome:
+    return handle(flow, a_cleanup_record(version), row=row)
 
 
 def versions_left(flow: Flow) -> set[str]:
@@ -439,3 +443,14 @@ def test_in_a_flood_a_record_gets_no_outcome_and_no_dead_letter_is_counted() -> 
     with pytest.raises(DeadLetterFloodError, match=r"media\.corrupt 3"):
         asyncio.run(handler.handle(a_record()))
     assert flow.metrics.registry.get_sample_value("thumbnail_dead_letters_total", {"code": "media.corrupt"}) == 2
+
+
+def test_the_cleanup_after_each_failure_does_not_hide_a_flood() -> None:
+    flow = with_versions(a_flow())
+    flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
+    handler = a_handler(flow, ShownRow(frozenset()), max_consecutive=2)
+    for _ in range(2):
+        asyncio.run(handler.handle(a_record()))
+        assert asyncio.run(handler.handle(a_cleanup_record(OLD))).status == "success"
+    with pytest.raises(DeadLetterFloodError):
+        asyncio.run(handler.handle(a_record()))
