@@ -33,13 +33,13 @@ def topics(kafka: str, topic_prefix: str, environment: dict[str, str]) -> Letter
 def _killed_while_it_replays(topics: LetterTopics, environment: dict[str, str], generator: random.Random) -> bool:
     """Start a replay and kill it while it is at work; whether it was."""
     before = topics.length("thumbnail.due")
-    command = [sys.executable, "-m", "service", "dlq", "replay", "--yes", "--rate", "600"]
+    command = [sys.executable, "-m", "service", "dlq", "replay", "--yes", "--rate", "2000"]
     process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 30
         while topics.length("thumbnail.due") == before and process.poll() is None:
             assert time.monotonic() < deadline, "it does not begin"
-        time.sleep(generator.uniform(0, 0.5))  # at any moment of a batch
+        time.sleep(generator.uniform(0, 0.3))  # at any moment of a batch
     finally:
         process.kill()
     return process.wait() != 0
