@@ -24,12 +24,14 @@ from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService
 from streams.company_directory import SqlCompanyDirectory
+from streams.dead_letter_limit import DeadLetterGuard, DeadLetterLimit
 from streams.event_handler import EventHandler
 from streams.persistence import PersistOptions, PersistRole
 from streams.retry import RetryOptions, RetryRole
-from streams.retry_policy import RetryPolicy
+from streams.retry_policy import RetryPolicy, parse_limits
 from streams.row_state import RowStates
 from streams.thumbnail_service import ThumbnailService
+from streams.upload_order import UploadOrder
 from streams.worker import Worker, WorkerOptions
 
 MAX_CACHED_TENANTS: Final = 1024
@@ -44,6 +46,7 @@ class WorkerParts:
     local_storage: LocalStorageProvider
     providers: ProviderCache
     engine: sa.Engine
+    guard: DeadLetterGuard
 
 
 def build_engine(settings: Settings) -> sa.Engine:
@@ -109,6 +112,25 @@ def build_tenants(settings: Settings, engine: sa.Engine, providers: ProviderCach
     )
 
 
+def build_retry_policy(settings: Settings) -> RetryPolicy:
+    """When failed events are tried again."""
+    chosen = settings.retry
+    return RetryPolicy(
+        chosen.retry_delays_s,
+        chosen.retry_budget_s,
+        limits=parse_limits(chosen.retry_limits),
+        jitter=chosen.retry_jitter,
+    )
+
+
+def build_guard(settings: Settings) -> DeadLetterGuard:
+    """What stops the worker in a flood of dead letters."""
+    chosen = settings.dead_letters
+    return DeadLetterGuard(
+        DeadLetterLimit(chosen.dlq_max_ratio, chosen.dlq_max_consecutive, chosen.dlq_window_s, chosen.dlq_min_events)
+    )
+
+
 def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     """The worker role. Call it inside the thread and loop that will run it."""
     engine = build_engine(settings)
@@ -117,11 +139,14 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     slots = build_slots(settings.decode, lambda cause: metrics.slot_restarts_total.labels(cause).inc())
     # Storage calls block: each event in work may have one, and cleanups one more.
     executor = ThreadPoolExecutor(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
+    rows, guard = RowStates(engine), build_guard(settings)
     handler = EventHandler(
         ThumbnailService(tenants, slots, build_spec(settings.decode), executor, metrics),
-        CleanupService(tenants, RowStates(engine), executor, metrics),
-        RetryPolicy(settings.retry.retry_delays_s, settings.retry.retry_budget_s),
+        CleanupService(tenants, rows, executor, metrics),
+        build_retry_policy(settings),
         metrics,
+        order=UploadOrder(rows, executor),
+        guard=guard,
         group=settings.worker.worker_group,
         topic_prefix=settings.kafka.kafka_topic_prefix,
     )
@@ -137,7 +162,7 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     worker = Worker(options, handler)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
-    return WorkerParts(worker, slots, build_local_storage(settings), providers, engine)
+    return WorkerParts(worker, slots, build_local_storage(settings), providers, engine, guard)
 
 
 def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> PersistRole:
@@ -157,6 +182,7 @@ def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
         consumer=consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
         producer=producer_config(settings.kafka),
         topic_prefix=settings.kafka.kafka_topic_prefix,
+        delays_s=settings.retry.retry_delays_s,
     )
     return RetryRole(options, metrics)
 

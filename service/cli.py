@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -41,9 +42,10 @@ stderr = Console(stderr=True)
 
 def main() -> None:
     """Run the command line; errors that are expected become one sentence."""
+    commands = app if sys.argv[1:2] == ["make"] else all_commands()
     try:
-        app()
-    except _expected_errors() as exc:  # they are looked up only when there is an error
+        commands()
+    except expected_errors() as exc:  # they are looked up only when there is an error
         _fail(str(exc))
     except _validation_error() as exc:
         problem = exc.errors(include_url=False)[0]
@@ -51,14 +53,28 @@ def main() -> None:
         _fail(f"{name}: {problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
 
 
-def _expected_errors() -> tuple[type[Exception], ...]:
+@cache
+def all_commands() -> typer.Typer:
+    """The command line with `dlq`, for which Kafka's library is loaded."""
+    from service.dlq_cli import dlq_app
+
+    app.add_typer(dlq_app, name="dlq")
+    return app
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """Those whose messages are sentences with a way out."""
     from processors.confinement import ConfinementError
     from schemas.errors import ThumbnailError
     from service.kafka_topics import KafkaUnreachableError
     from service.uploads import PublishError
     from storage.credentials import CredentialsKeyError
+    from streams.dead_letter_export import ExportFileError
+    from streams.replay_sender import ReplayError
+    from streams.topic_reader import TopicReadError
 
-    return ThumbnailError, KafkaUnreachableError, PublishError, CredentialsKeyError, ConfinementError
+    of_kafka = KafkaUnreachableError, PublishError, TopicReadError, ReplayError, ExportFileError
+    return ThumbnailError, CredentialsKeyError, ConfinementError, *of_kafka
 
 
 def _validation_error() -> "type[ValidationError]":
@@ -68,7 +84,9 @@ def _validation_error() -> "type[ValidationError]":
 
 
 def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
-    stderr.print(f"[red]{sentence}[/red]" if stderr.is_terminal else sentence, markup=stderr.is_terminal)
+    stderr.print(
+        f"[red]{sentence}[/red]" if stderr.is_terminal else sentence, markup=stderr.is_terminal, soft_wrap=True
+    )
     raise SystemExit(code)
 
 
@@ -179,7 +197,7 @@ def _publish_event(text: str, producer: "Producer", settings: "Settings") -> Non
         subject=upload.media.record_key,
     )
     topic = prefixed(MEDIA_UPLOADED, settings.kafka.kafka_topic_prefix)
-    publish_records(producer, topic, [(upload.media.record_key.encode(), value, list(headers))])
+    publish_records(producer, topic, [(upload.media.record_key.encode(), value, headers)])
     stdout.print(f"{upload.event_id}  {upload.media.record_key}", highlight=False)
 
 

@@ -13,6 +13,7 @@ import structlog
 from schemas.metrics import Metrics
 from service import bootstrap
 from service.checks import CheckResult, check_database, check_kafka, check_storage, run_checks
+from service.dead_letters import count_recent
 from service.http import Health, HttpServer
 from service.logs import configure_logs
 from service.settings import Settings
@@ -55,6 +56,8 @@ def run_worker_role(settings: Settings) -> int:
     ]
     if not _proven(checks):
         return EXIT_FAILED
+    if settings.dead_letters.dlq_max_consecutive:
+        parts.guard.prime(count_recent(settings, settings.dead_letters.dlq_window_s))
     swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
     log.info("unfinished_uploads_swept", files=swept)
     loop.run_until_complete(parts.slots.start())

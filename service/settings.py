@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from processors import limits
 from processors.renditions import parse_renditions
 from schemas.topics import THUMBNAIL_RETRIES
+from streams.retry_policy import parse_limits
 
 
 class _Component(BaseSettings):
@@ -119,8 +120,28 @@ class RetrySettings(_Component):
         (60.0, 120.0, 240.0), description="Seconds to wait before each retry, one a retry topic: 60,120,240."
     )
     retry_budget_s: float = Field(
-        86_400.0, gt=0, description="No retry later than this after the first failure, in seconds."
+        86_400.0,
+        gt=0,
+        description="No retry later than this after the first failure, or the last replay, in seconds.",
     )
+    retry_limits: str = Field(
+        "media.timeout=1,media.crashed_decoder=1",
+        description="Retries, and a time budget in seconds, of single error codes: CODE=RETRIES or CODE=RETRIES/BUDGET,…",
+    )
+    retry_jitter: float = Field(
+        0.1, ge=0, le=1, description="Each wait is longer by a random part of it, up to this; never shorter."
+    )
+
+    @field_validator("retry_limits")
+    @classmethod
+    def _know_the_codes(cls, value: str) -> str:
+        try:
+            parse_limits(value)
+        except ValueError as exc:
+            raise ValueError(
+                f"give CODE=RETRIES or CODE=RETRIES/BUDGET_S, such as source.missing=3/3600 ({exc})"
+            ) from exc
+        return value
 
     @field_validator("retry_delays_s", mode="before")
     @classmethod
@@ -133,6 +154,27 @@ class RetrySettings(_Component):
         if not 1 <= len(value) <= len(THUMBNAIL_RETRIES) or any(delay <= 0 for delay in value):
             raise ValueError(f"give 1 to {len(THUMBNAIL_RETRIES)} delays above 0, such as 60,120,240")
         return value
+
+
+class DeadLetterSettings(_Component):
+    """When a record is parked instead of replayed, and when so many fail that the worker stops."""
+
+    dlq_max_replays: int = Field(
+        3, ge=1, le=100, description="A dead letter that was replayed this often goes to thumbnail.dlq.parked instead."
+    )
+    dlq_max_consecutive: int = Field(
+        500,
+        ge=0,
+        description="When more records in a row fail for good, the worker stops before the next dead letter; 0: never.",
+    )
+    dlq_max_ratio: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Likewise when a larger part of DLQ_WINDOW_S fails with codes that suggest a broken deploy; 0: never.",
+    )
+    dlq_window_s: float = Field(300.0, gt=0, description="What DLQ_MAX_RATIO looks at, in seconds.")
+    dlq_min_events: int = Field(100, ge=1, description="Fewer records than this in the window are no ratio.")
 
 
 class StorageSettings(_Component):
@@ -210,6 +252,7 @@ class Settings:
         self.worker = WorkerSettings()
         self.decode = DecodeSettings()
         self.retry = RetrySettings()
+        self.dead_letters = DeadLetterSettings()
         self.storage = StorageSettings()
         self.connections = ConnectionSettings()
         self.database = DatabaseSettings()
@@ -223,6 +266,7 @@ class Settings:
             self.worker,
             self.decode,
             self.retry,
+            self.dead_letters,
             self.storage,
             self.connections,
             self.database,

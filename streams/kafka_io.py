@@ -62,7 +62,7 @@ def inbound(message: Message) -> InboundRecord:
         timestamp_ms=timestamp_ms,
         key=message.key(),
         value=message.value(),
-        headers=tuple((name, value or b"") for name, value in headers),
+        headers=tuple(headers),
     )
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from schemas.events import MediaKind, ThumbnailFailed, ThumbnailReady
 from schemas.tables import ar_contents, videos
-from streams.row_state import table_of
+from streams.row_state import aware, table_of
 
 Result = ThumbnailReady | ThumbnailFailed
 
@@ -104,17 +104,12 @@ def _lock_rows(connection: sa.Connection, kind: MediaKind, row_ids: list[int]) -
     return {
         row.id: _RowState(
             company_id=row.company_id,
-            occurred_at=_aware(row.thumbnail_occurred_at),
+            occurred_at=aware(row.thumbnail_occurred_at),
             upload_event_id=row.thumbnail_event_id or "",
             status=row.thumbnail_status,
         )
         for row in connection.execute(query)
     }
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    # SQLite keeps no time zone; what we write is UTC.
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def _write(connection: sa.Connection, kind: MediaKind, rows: dict[int, _RowState], now: datetime) -> None:

@@ -11,9 +11,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas import headers as h
 from schemas.metrics import Metrics
-from schemas.topics import THUMBNAIL_DUE, THUMBNAIL_RETRIES, prefixed
+from schemas.topics import THUMBNAIL_RETRIES, prefixed
 from streams.kafka_io import commit_offsets, next_offsets, read_records, send_and_wait
-from streams.records import InboundRecord, OutboundRecord
+from streams.records import InboundRecord
+from streams.retry_hops import next_hop
 
 log = structlog.get_logger(__name__)
 
@@ -23,11 +24,12 @@ BATCH: Final = 200
 
 @dataclass(frozen=True)
 class RetryOptions:
-    """How the role consumes and produces: librdkafka's settings, and how often progress is committed."""
+    """How the role consumes and produces: librdkafka's settings; and the delay of each retry topic in seconds."""
 
     consumer: dict[str, Any]
     producer: dict[str, Any]
     topic_prefix: str = ""
+    delays_s: tuple[float, ...] = (60.0, 120.0, 240.0)
 
 
 class RetryRole:
@@ -35,7 +37,7 @@ class RetryRole:
 
     Side effects, in this order:
     1. The record is produced to thumbnail.due and acknowledged by all replicas. Dying here sends it twice: the worker's
-       results are the same both times.
+       results are the same both times. What must wait for longer than a tier does is produced to a retry topic again.
     2. Its offset is committed. Dying before the first leaves the record where it is.
     """
 
@@ -47,7 +49,8 @@ class RetryRole:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._topics: Final = [prefixed(topic, options.topic_prefix) for topic in THUMBNAIL_RETRIES]
-        self._due_topic: Final = prefixed(THUMBNAIL_DUE, options.topic_prefix)
+        self._prefix: Final = options.topic_prefix
+        self._delays_s: Final = options.delays_s
         self._consumer: Final = Consumer(options.consumer)
         self._producer: Final = Producer(options.producer)
         self._metrics: Final = metrics
@@ -97,21 +100,18 @@ class RetryRole:
                 self._consumer.pause([TopicPartition(*place)])
                 continue
             due.append(record)
-            if due_at is not None:
-                self._metrics.retry_lateness_seconds.observe((self._now() - due_at).total_seconds())
         if due:
             self._hand_on(due)
 
     def _hand_on(self, due: list[InboundRecord]) -> None:
-        started = time.perf_counter()
-        send_and_wait(self._producer, [self._back_to_work(record) for record in due])
+        started, now = time.perf_counter(), self._now()
+        hops = [next_hop(record, self._delays_s, self._prefix, now) for record in due]
+        send_and_wait(self._producer, [hop.record for hop in hops])
         commit_offsets(self._consumer, next_offsets(due))
         self._metrics.task_execution_total.labels("retry", "success").inc(len(due))
         self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
-        for record in due:
+        for record, hop in zip(due, hops, strict=True):
             number = h.get_header(record.headers, h.RETRY_ATTEMPT)
-            log.info("retry_handed_on", retry=number, topic=record.topic, offset=record.offset)
-
-    def _back_to_work(self, record: InboundRecord) -> OutboundRecord:
-        headers = h.without_headers(record.headers, (h.RETRY_DUE_AT,))
-        return OutboundRecord(self._due_topic, record.key, record.value, headers)
+            if hop.late_s is not None:
+                self._metrics.retry_lateness_seconds.observe(hop.late_s)
+            log.info("retry_handed_on", retry=number, to=hop.record.topic, topic=record.topic, offset=record.offset)

@@ -12,6 +12,7 @@ from faust.types import EventT, StreamT
 
 from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DUE, Topic, prefixed
 from streams.ack_gate import AckGate, Entry
+from streams.dead_letter_limit import DeadLetterFloodError
 from streams.event_handler import EventHandler
 from streams.faust_transport import CommittingTransport
 from streams.records import InboundRecord, OutboundRecord
@@ -107,6 +108,9 @@ class Worker:
             for record in outcome.records:
                 await self._send(record)
             await gate.finish(entry)
+        except DeadLetterFloodError as exc:
+            log.critical("worker_stops", reason=str(exc))
+            await self.app.crash(exc)
         except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends, and the event is redelivered
             log.critical("worker_stops", reason=f"an outcome could not be sent: {type(exc).__name__}: {exc}")
             await self.app.crash(exc)
@@ -114,9 +118,8 @@ class Worker:
             self._permits.release()
 
     async def _send(self, record: OutboundRecord) -> None:
-        sent = await self.app.producer.send(
-            record.topic, record.key, record.value, None, None, [(name, value) for name, value in record.headers]
-        )
+        headers: Any = list(record.headers)  # Faust's annotation knows no null values; the wire does
+        sent = await self.app.producer.send(record.topic, record.key, record.value, None, None, headers)
         # Shielded, so that a timeout here never cancels a send that the broker may still acknowledge.
         await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(sent)), SEND_TIMEOUT_S)
 
@@ -187,5 +190,5 @@ def _inbound(message: Any) -> InboundRecord:
         timestamp_ms=int((message.timestamp or 0) * 1000),
         key=message.key,
         value=message.value,
-        headers=tuple((name, value or b"") for name, value in headers),
+        headers=tuple(headers),
     )

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -190,6 +191,29 @@ def test_retries_come_back_when_they_are_due_never_early_and_unchanged(settings:
         assert late_s < 3
         assert record.key == sent.key
         assert record.headers == tuple(header for header in sent.headers if header[0] != "retry-due-at")
+
+
+def test_a_wait_longer_than_the_last_tiers_is_made_of_several_and_uses_up_no_attempt(settings: KafkaSettings) -> None:
+    back, waits = Reader(settings, "thumbnail.due"), Reader(settings, "thumbnail.retry.2")
+    producer = Producer(producer_config(settings))
+    consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}retry")
+    options = RetryOptions(consumer, producer_config(settings), settings.kafka_topic_prefix, delays_s=(0.5, 1.0))
+    send_and_wait(producer, [a_retry(settings, 1, 1, due_in_s=0)])
+    with running(RetryRole(options, Metrics())):
+        wait_until(lambda: back.has(1))  # the role is at work
+        waiting = a_retry(settings, 1, 7, due_in_s=0.2)
+        not_before = datetime.now(UTC) + timedelta(seconds=2.5)
+        headers = h.with_headers(waiting.headers, {h.RETRY_NOT_BEFORE: h.format_time(not_before)})
+        send_and_wait(producer, [replace(waiting, headers=headers)])
+        wait_until(lambda: back.has(2))
+        wait_until(lambda: waits.has(1))
+    back.close()
+    waits.close()
+
+    record = back.records[1]
+    assert record.timestamp - not_before > timedelta(milliseconds=-1)  # headers hold whole milliseconds
+    assert (record.key, record.value) == (waiting.key, waiting.value)
+    assert record.headers == tuple(header for header in waiting.headers if header[0] != "retry-due-at")
 
 
 def test_a_retry_role_that_is_stopped_while_waiting_loses_nothing(settings: KafkaSettings) -> None:
