@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from confluent_kafka import Consumer, Producer
@@ -84,15 +84,16 @@ def consume_ours(task: Task, out: "SimpleQueue[Slice]") -> None:
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     configure_logs("json", "INFO", role="persist")
     first: list[tuple[float, float]] = []
-    read_records = persistence.read_records
+    name = "read_records"
+    read_records = getattr(persistence, name)
 
     def timed_read(consumer: Consumer, limit: int, timeout_s: float) -> list[InboundRecord]:
-        records = read_records(consumer, limit, timeout_s)
+        records: list[InboundRecord] = read_records(consumer, limit, timeout_s)
         if records and not first:
             first.append((time.perf_counter(), time.process_time()))
         return records
 
-    persistence.read_records = timed_read
+    setattr(persistence, name, timed_read)
     metrics = Metrics()
     options = persistence.PersistOptions(
         consumer_config(task.kafka, f"{task.prefix}persist"), producer_config(task.kafka), "persist", task.prefix
@@ -138,7 +139,7 @@ def consume_by_orm(task: Task, out: "SimpleQueue[Slice]") -> None:
             continue
         started, cpu = started or time.perf_counter(), cpu or time.process_time()
         _store_by_orm(session, ThumbnailReady.model_validate_json(message.value() or b""))
-        consumer.commit(message, asynchronous=True)
+        consumer.commit(message=message, asynchronous=True)
         done += 1
     seconds = time.perf_counter() - started
     out.put(Slice(done, seconds, (time.process_time() - cpu) * 1e6 / done))
@@ -146,24 +147,26 @@ def consume_by_orm(task: Task, out: "SimpleQueue[Slice]") -> None:
 
 
 def _store_by_orm(session: orm.Session, result: ThumbnailReady) -> None:
-    video = session.get(_Video, result.media.id)
-    if video is not None and video.content.company_id == result.company_id:
-        row = video.__dict__ and sa.inspect(video).attrs
-        if row.thumbnail_occurred_at.value is None or row.thumbnail_occurred_at.value < result.occurred_at:
-            video.thumbnail_url = result.thumbnail_url
-            video.thumbnails = [rendition.model_dump(mode="json") for rendition in result.renditions]
-            video.thumbnail_placeholder = result.placeholder
-            video.thumbnail_status, video.thumbnail_error = "ready", None
-            video.thumbnail_event_id = result.upload_event_id
-            video.thumbnail_occurred_at = result.occurred_at
-            video.thumbnail_updated_at = datetime.now(UTC)
+    video: Any = session.get(_Video, result.media.id)  # its attributes are the table's columns
+    if (
+        video is not None
+        and video.content.company_id == result.company_id
+        and (video.thumbnail_occurred_at is None or video.thumbnail_occurred_at < result.occurred_at)
+    ):
+        video.thumbnail_url = result.thumbnail_url
+        video.thumbnails = [rendition.model_dump(mode="json") for rendition in result.renditions]
+        video.thumbnail_placeholder = result.placeholder
+        video.thumbnail_status, video.thumbnail_error = "ready", None
+        video.thumbnail_event_id = result.upload_event_id
+        video.thumbnail_occurred_at = result.occurred_at
+        video.thumbnail_updated_at = datetime.now(UTC)
     session.commit()
 
 
-def a_result(upload: int, media_id: int, **changes: object) -> ThumbnailReady:
+def a_result(upload: int, media_id: int, thumbnail_url: str = "http://x/medium.webp") -> ThumbnailReady:
     """Three renditions and a placeholder, as the worker writes them: about 1,800 bytes."""
     media = a_media(media_id, MediaKind.VIDEO)
-    result = ready(upload, media, placeholder="1QcSHQRnh493V4dIh4eXh1h4kJUI", **changes)
+    result = ready(upload, media, placeholder="1QcSHQRnh493V4dIh4eXh1h4kJUI", thumbnail_url=thumbnail_url)
     (medium,) = result.renditions
     renditions = tuple(
         RenditionInfo.model_validate(medium.model_dump() | {"name": name, "sha256": "ab" * 32})
@@ -203,11 +206,10 @@ def set_up(database_url: str) -> None:
         for statement in (
             "INSERT INTO companies (id, name, slug) VALUES (1, 'acme', 'acme')",
             "INSERT INTO projects (id, company_id, name) VALUES (1, 1, 'p')",
-            "INSERT INTO ar_contents (id, project_id, company_id, unique_id)"
-            f" SELECT n, 1, 1, n FROM generate_series(1, {ROWS}) n",
-            f"INSERT INTO videos (id, ar_content_id) SELECT n, n FROM generate_series(1, {ROWS}) n",  # noqa: S608 - a constant
+            "INSERT INTO ar_contents (id, project_id, company_id, unique_id) SELECT n, 1, 1, n FROM generate_series(1, :n) n",
+            "INSERT INTO videos (id, ar_content_id) SELECT n, n FROM generate_series(1, :n) n",
         ):
-            connection.execute(sa.text(statement))
+            connection.execute(sa.text(statement), {"n": ROWS} if ":n" in statement else {})
     engine.dispose()
 
 
