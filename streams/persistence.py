@@ -1,12 +1,10 @@
 """The persist role: results into the database, one transaction a batch, offsets only after it."""
 
-import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,6 +22,7 @@ from streams.batch_writer import BatchWriter, DatabaseDownError, Item, Written
 from streams.cleanup_requests import cleanup_request, needs_cleanup
 from streams.dead_letters import dead_letter, dead_letter_headers
 from streams.kafka_io import commit_offsets, next_offsets, poll_quietly, read_records, send_and_wait
+from streams.paced_collector import PacedCollector
 from streams.records import InboundRecord, OutboundRecord
 from streams.result_rows import APPLIED_OUTCOMES, Result
 from streams.row_changes import RowOutcome
@@ -107,10 +106,12 @@ class PersistRole:
         """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed."""
         self._consumer.subscribe([self._ready_topic, self._failed_topic], on_revoke=self._on_revoke)
         try:
-            while not self._stopping:
-                self._go_round()
-                self.last_progress_at = time.monotonic()
-            self._finish(None)
+            with PacedCollector() as collector:
+                while not self._stopping:
+                    self._go_round()
+                    collector.collect_when_due()
+                    self.last_progress_at = time.monotonic()
+                self._finish(None)
         finally:
             self._consumer.close()
             self._thread.shutdown()
@@ -119,10 +120,9 @@ class PersistRole:
     def _go_round(self) -> None:
         """Read a batch while the one before is written, then settle that one while the new one is written."""
         records = read_records(self._consumer, 1, 0.0 if self._pending else POLL_S)
-        with _collector_at_rest():
-            if records:
-                records += read_records(self._consumer, BATCH - 1, 0.0)
-            items, letters = self._read(records)
+        if records:
+            records += read_records(self._consumer, BATCH - 1, 0.0)
+        items, letters = self._read(records)
         self._finish(_Batch(records, items, letters) if records else None)
 
     def _finish(self, following: _Batch | None) -> None:
@@ -239,18 +239,6 @@ class PersistRole:
             "batch_persisted", letters=letters, took_s=round(took_s, 4), **{str(name): n for name, n in counts.items()}
         )
         _tell(outcomes)
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Without collections: events hold no cycles, and searching thousands of them again and again doubles the work."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _tell(outcomes: list[tuple[Item, RowOutcome]]) -> None:
