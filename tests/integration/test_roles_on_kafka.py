@@ -11,10 +11,11 @@ from typing import Protocol
 
 import pytest
 import sqlalchemy as sa
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event
+from schemas.database import create_engine_for
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailReady
 from schemas.metrics import Metrics
 from schemas.tables import videos
@@ -152,6 +153,38 @@ def test_a_repeated_batch_changes_nothing_and_asks_for_a_cleanup_again(
         assert connection.execute(sa.select(videos)).all() == before
     cleanups.close()
     engine.dispose()
+
+
+def test_roles_that_come_and_go_under_load_lose_nothing_and_repeat_next_to_nothing(
+    settings: KafkaSettings, postgres_url: str
+) -> None:
+    """A first success asks for no cleanup, a repeated one does: cleanups count what was done twice."""
+    engine = a_database(postgres_url, range(1, 3001))
+    producer = Producer(producer_config(settings))
+
+    def send(numbers: range) -> None:
+        send_and_wait(producer, [a_result(settings, ready(1, a_media(number))) for number in numbers])
+
+    send(range(1, 1001))
+    with running(a_persist_role(settings, create_engine_for(postgres_url))):
+        wait_until(lambda: len(statuses(engine)) > 0)
+        with running(a_persist_role(settings, create_engine_for(postgres_url))):
+            send(range(1001, 2001))
+            wait_until(lambda: len(statuses(engine)) > 1000)
+        send(range(2001, 3001))
+        wait_until(lambda: len(statuses(engine)) == 3000)
+    assert count_records(settings, "thumbnail.cleanup") <= 2  # a record in hand at each of the rebalances
+    assert count_records(settings, "thumbnail.ready.dlq") == 0
+    engine.dispose()
+
+
+def count_records(settings: KafkaSettings, topic: str) -> int:
+    name = f"{settings.kafka_topic_prefix}{topic}"
+    consumer = Consumer(consumer_config(settings, str(uuid.uuid4())))
+    partitions = consumer.list_topics(name).topics[name].partitions
+    count = sum(consumer.get_watermark_offsets(TopicPartition(name, number), timeout=10)[1] for number in partitions)
+    consumer.close()
+    return count
 
 
 def a_retry(settings: KafkaSettings, tier: int, number: int, due_in_s: float) -> OutboundRecord:
