@@ -125,20 +125,24 @@ class EventHandler:
 
     async def _handle_tombstone(self, record: InboundRecord) -> Outcome:
         """A media was deleted upstream. Never a dead letter: at worst its waiting retries find the row gone, or work."""
-        delivery = read_delivery(record)
         try:
             is_marked = await self._order.cancel(record)
-        except TransientError as error:
-            decision = self._decide(delivery, error)
-            if isinstance(decision, RetryAt):
-                self._metrics.retries_total.labels(error.code).inc()
-                first_failed_at = delivery.first_failed_at or self._now()
-                return Outcome("retry", (self._retry(delivery, error, Stage.EVENT, decision, first_failed_at),))
-            told = {"why": decision.reason, "error": error.message}
-            log.error("tombstone_given_up", **told, **_position(record))  # noqa: TRY400 - the sentence says it all
-            return Outcome("failed", ())
+        except ThumbnailError as error:
+            return self._fail_tombstone(read_delivery(record), error)
+        except Exception as exc:
+            log.exception("tombstone_failed_unexpectedly", **_position(record))
+            return self._fail_tombstone(read_delivery(record), _internal_error(exc))
         log.info("tombstone_seen", row_marked=is_marked, **_position(record))
         return Outcome("success", ())
+
+    def _fail_tombstone(self, delivery: Delivery, error: ThumbnailError) -> Outcome:
+        decision = self._decide(delivery, error)
+        if isinstance(decision, RetryAt):
+            self._metrics.retries_total.labels(error.code).inc()
+            first_failed_at = delivery.first_failed_at or self._now()
+            return Outcome("retry", (self._retry(delivery, error, Stage.EVENT, decision, first_failed_at),))
+        log.error("tombstone_given_up", why=decision.reason, error=error.message, **_position(delivery.record))
+        return Outcome("failed", ())
 
     async def _handle_cleanup(self, record: InboundRecord) -> Outcome:
         delivery = read_delivery(record)

@@ -8,6 +8,7 @@ Without them a batch takes three steps, each acknowledged before the next: 1 mar
 «replayed». Killed between 1 and 3, the batch is sent again by the next replay, which says which letters may come twice.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ TRANSACTION_TIMEOUT_MS: Final = 10_000
 The broker looks for such transactions every 10 s, so it takes 20 s at most; the next replay ends it at once.
 """
 CALL_TIMEOUT_S: Final = 30.0
+_QUIET: Final = logging.Logger("librdkafka", logging.CRITICAL + 1)
+"""What goes wrong comes as an exception too, and is told in one sentence."""
 _PROBE: Final = b"probe"
 _NO_TRANSACTIONS: Final = frozenset(
     {
@@ -86,8 +89,8 @@ def open_sender(
 def _take_the_id(options: SenderOptions, probe: bytes) -> Producer | None:
     """A producer with the transactional id, after an aborted probe; None where the broker knows no transactions."""
     settings = {"transactional.id": options.transactional_id, "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS}
-    timeouts = {"delivery.timeout.ms": TRANSACTION_TIMEOUT_MS, "log_level": 2}
-    producer = Producer(dict(options.producer) | settings | timeouts)
+    timeouts = {"delivery.timeout.ms": TRANSACTION_TIMEOUT_MS}
+    producer = Producer(dict(options.producer) | settings | timeouts, logger=_QUIET)
     try:
         producer.init_transactions(CALL_TIMEOUT_S)
         producer.begin_transaction()

@@ -10,7 +10,7 @@ import structlog
 
 from schemas import headers as h
 from schemas.errors import ErrorCode, TransientError
-from schemas.events import MediaKind, MediaUploaded
+from schemas.events import MAX_DATABASE_ID, MediaKind, MediaUploaded
 from streams.records import InboundRecord
 from streams.row_state import RowStates
 
@@ -72,6 +72,6 @@ def media_of_key(key: bytes | None) -> tuple[MediaKind, int] | None:
     """The kind and row id in a record's key, or None when it is no media key."""
     name, _, number = (key or b"").decode("ascii", "replace").partition(":")
     kinds = {"video": MediaKind.VIDEO, "ar_content": MediaKind.IMAGE}
-    if name not in kinds or not number.isdigit() or len(number) > 10:
+    if name not in kinds or not number.isdigit() or len(number) > 10 or int(number) > MAX_DATABASE_ID:
         return None
     return kinds[name], int(number)

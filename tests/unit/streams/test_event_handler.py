@@ -248,7 +248,9 @@ def test_a_tombstone_that_the_database_never_took_is_given_up_without_a_dead_let
     assert (outcome.status, outcome.records) == ("failed", ())
 
 
-@pytest.mark.parametrize("key", [None, b"", b"video:", b"video:x", b"\xff", b"film:1", b"video:99999999999"])
+@pytest.mark.parametrize(
+    "key", [None, b"", b"video:", b"video:x", b"\xff", b"film:1", b"video:99999999999", b"video:2147483648"]
+)
 def test_a_tombstone_of_no_media_changes_nothing(key: bytes | None) -> None:
     rows = Rows(None)
     assert handle(a_flow(), a_tombstone(key), rows=rows).records == ()
