@@ -26,6 +26,8 @@ _HURRY: Final = {
     "analyzeduration": "1",
     "fpsprobesize": "0",
     "skip_frame": "all",
+    # VP9's decoder skips nothing, and costs two frames: nothing is decoded before a frame is wanted.
+    "codec_whitelist": "none",
 }
 
 

@@ -1,5 +1,6 @@
 """`thumbnails dlq …` in this process, on a real broker: look, replay, park, keep in a file, delete."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from confluent_kafka import Producer
 from typer.testing import CliRunner
 
 from service.cli import all_commands, expected_errors
-from streams import topic_reader
+from streams import replay_sender, topic_reader
 from tests.doubles.letter_topics import CODES, FAILED_AT, Done, LetterTopics
 
 
@@ -89,6 +90,19 @@ def test_only_what_was_exported_can_be_purged(topics: LetterTopics, tmp_path: Pa
     assert len(topics.run("list")) == 5
     nothing = topics.command(["dlq", "purge", "--exported", str(file), "--yes"])
     assert (nothing.code, topics.length("thumbnail.dlq")) == (1, 5)
+
+
+def test_without_transactions_letters_are_sent_between_two_marks_and_it_is_said(
+    topics: LetterTopics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_sender, "_take_the_id", lambda _options, _probe: None)
+    topics.fill(3)
+    (report,) = topics.run("replay", "--yes")
+    assert (report["replayed"], report["transactional"]) == ({f"{topics.prefix}thumbnail.due": 3}, False)
+    states = [json.loads(message.value())["state"] for message in topics.committed("thumbnail.dlq.replays")]
+    assert states == ["sending"] * 3 + ["replayed"] * 3
+    (again,) = topics.run("replay", "--yes")
+    assert (again["replayed"], again["done_before"], topics.length("thumbnail.due")) == ({}, 3, 3)
 
 
 def test_a_broker_or_topic_that_is_not_there_is_one_sentence(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
