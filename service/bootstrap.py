@@ -13,6 +13,7 @@ from processors.types import ThumbnailSpec
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka_clients import consumer_config, producer_config
+from service.kafka_security import faust_credentials
 from service.settings import Settings
 from storage.breaker import BreakerPolicy, BreakerState
 from storage.connections import LocalStorageSettings
@@ -153,6 +154,7 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
         session_timeout_s=settings.kafka.kafka_session_timeout_s,
         heartbeat_s=min(3.0, settings.kafka.kafka_session_timeout_s / 3),
         rebalance_timeout_s=settings.worker.event_bound_s,
+        credentials=faust_credentials(settings.kafka),
     )
     worker = Worker(options, handler)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)

@@ -20,7 +20,9 @@ from service import bootstrap
 from service.checks import check_database, check_kafka, check_storage, run_checks
 from service.credentials_cli import credentials_app
 from service.kafka_clients import producer_config
-from service.kafka_topics import KafkaUnreachableError, create_topics, list_topics
+from service.kafka_connection import KafkaUnreachableError, connect
+from service.kafka_security import KafkaFilesError
+from service.kafka_topics import create_topics, list_topics
 from service.settings import Settings
 from service.tenant_checks import check_connections, check_prefixes
 from service.uploads import PublishError, Uploader, publish_records, publish_uploads
@@ -51,12 +53,20 @@ def main() -> None:
     """Run the command line; errors that are expected become one sentence."""
     try:
         app()
-    except (ThumbnailError, KafkaUnreachableError, PublishError, CredentialsKeyError, ConfinementError) as exc:
+    except (
+        ThumbnailError,
+        KafkaUnreachableError,
+        KafkaFilesError,
+        PublishError,
+        CredentialsKeyError,
+        ConfinementError,
+    ) as exc:
         _fail(str(exc))
     except ValidationError as exc:
         problem = exc.errors(include_url=False)[0]
         name = ".".join(str(part) for part in problem["loc"]).upper()
-        _fail(f"{name}: {problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
+        # What contradicts itself has no name of its own: the message names both.
+        _fail(f"{name}{': ' if name else ''}{problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
 
 
 def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
@@ -130,6 +140,7 @@ def publish(
     settings = Settings()
     if bool(files) == bool(event):
         _fail("Give either files or --event JSON.", code=EXIT_USAGE)
+    connect(settings.kafka)  # a producer would try for long, and say nothing of a wrong password
     producer = Producer(producer_config(settings.kafka))
     if event:
         _publish_event(event, producer, settings)

@@ -2,14 +2,16 @@
 
 from typing import Any, Final
 
+from service.kafka_security import librdkafka_security
 from service.settings import KafkaSettings
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024**2
 
 
 def client_config(settings: KafkaSettings) -> dict[str, Any]:
-    """What every client needs to reach the cluster."""
-    return {"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 3}
+    """What every client needs to reach the cluster. Raises KafkaFilesError."""
+    basics = {"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 3}
+    return basics | librdkafka_security(settings)
 
 
 def producer_config(settings: KafkaSettings) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class WorkerOptions:
     heartbeat_s: float = 3.0
     rebalance_timeout_s: float = 180.0
     commit_interval_s: float = 1.0
+    credentials: Any = None
+    """Faust's SASLCredentials or SSLCredentials."""
 
 
 class Worker:
@@ -134,6 +136,7 @@ def build_app(options: WorkerOptions) -> faust.App:
     return App(
         options.group,
         broker=[f"kafka://{server}" for server in options.bootstrap_servers.split(",")],
+        broker_credentials=options.credentials,
         version=1,  # never raised: it renames the consumer group
         autodiscover=False,
         store="memory://",

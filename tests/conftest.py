@@ -21,6 +21,7 @@ from tests.services import s3 as s3_service
 from tests.services import toxiproxy as toxiproxy_service
 from tests.services.go_tools import time_to_build
 from tests.services.postgres import NoPostgresError, SystemPostgres
+from tests.services.secure_kafka import SecureKafka
 from tests.services.toxiproxy import NoToxiproxyError, Toxiproxy
 
 
@@ -63,6 +64,20 @@ def own_kafka() -> Iterator[ApacheKafka]:
     """A broker for one test alone, which may stop, kill and restart it."""
     try:
         broker = ApacheKafka()
+        broker.start()
+    except NoKafkaError as exc:
+        missing(str(exc))
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def secure_kafka() -> Iterator[SecureKafka]:
+    """A broker with TLS and SASL listeners that all tests share; take a topic prefix of your own."""
+    try:
+        broker = SecureKafka()
         broker.start()
     except NoKafkaError as exc:
         missing(str(exc))
