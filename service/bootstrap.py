@@ -154,6 +154,7 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
         session_timeout_s=settings.kafka.kafka_session_timeout_s,
         heartbeat_s=min(3.0, settings.kafka.kafka_session_timeout_s / 3),
         rebalance_timeout_s=settings.worker.event_bound_s,
+        shutdown_timeout_s=settings.worker.shutdown_timeout_s,
         credentials=faust_credentials(settings.kafka),
     )
     worker = Worker(options, handler)

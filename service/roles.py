@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -17,6 +18,7 @@ from service.http import Health, HttpServer
 from service.logs import configure_logs
 from service.settings import Settings
 from storage.breaker import BreakerState
+from streams.stopping import end_after, end_at_once
 from streams.worker import run_worker
 
 log = structlog.get_logger(__name__)
@@ -126,7 +128,12 @@ def _serve(settings: Settings, metrics: Metrics, *, live: Health, ready: Health)
 
 
 def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole) -> int:
+    last_resorts: list[threading.Timer] = []
+
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        if last_resorts:
+            end_at_once("it was told to stop for the second time")
+        last_resorts.append(end_after(settings.worker.shutdown_timeout_s))
         role.stop()
 
     signal.signal(signal.SIGTERM, stop)

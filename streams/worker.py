@@ -1,6 +1,7 @@
 """The worker role: a Faust app that takes records one by one, works on several at once, and loses none."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -15,6 +16,7 @@ from streams.ack_gate import AckGate, Entry
 from streams.event_handler import EventHandler
 from streams.faust_transport import CommittingTransport
 from streams.records import InboundRecord, OutboundRecord
+from streams.stopping import end_after, end_at_once, finishing_s
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +38,7 @@ class WorkerOptions:
     heartbeat_s: float = 3.0
     rebalance_timeout_s: float = 180.0
     commit_interval_s: float = 1.0
+    shutdown_timeout_s: float = 25.0
     credentials: Any = None
     """Faust's SASLCredentials or SSLCredentials."""
 
@@ -49,6 +52,7 @@ class Worker:
         self._permits: Final = asyncio.Semaphore(options.concurrency)
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._gates: Final[list[AckGate[EventT[Any]]]] = []
+        self._is_crashing = False
         self.app: Final = build_app(options)
         transport = CommittingTransport(self.app.conf.broker_consumer, self.app)
         transport.revocation_listeners.append(self._forget_revoked)
@@ -64,6 +68,20 @@ class Worker:
     def oldest_in_flight_s(self) -> float:
         """Age in seconds of the oldest event that is being worked on."""
         return max((gate.oldest_in_flight_s() for gate in self._gates), default=0.0)
+
+    @property
+    def shutdown_timeout_s(self) -> float:
+        """How long a stop may take, in seconds."""
+        return self._options.shutdown_timeout_s
+
+    def hand_back(self) -> None:
+        """Let go of what is in work: it is not acknowledged, so that the next owner of its partition works on it."""
+        if self._tasks:
+            log.warning("events_handed_back", events=len(self._tasks))
+        for task in tuple(self._tasks):
+            task.cancel()
+        for gate in self._gates:
+            gate.drop_all()
 
     def _forget_revoked(self, partitions: set[Any]) -> None:
         for gate in self._gates:
@@ -110,10 +128,17 @@ class Worker:
                 await self._send(record)
             await gate.finish(entry)
         except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends, and the event is redelivered
-            log.critical("worker_stops", reason=f"an outcome could not be sent: {type(exc).__name__}: {exc}")
-            await self.app.crash(exc)
+            await self._crash(exc, f"an outcome could not be sent: {type(exc).__name__}: {exc}")
         finally:
             self._permits.release()
+
+    async def _crash(self, exc: BaseException, reason: str) -> None:
+        """End the process with exit code 1, in bounded time also when the broker hangs."""
+        if not self._is_crashing:
+            self._is_crashing = True
+            log.critical("worker_stops", reason=reason)
+            end_after(self._options.shutdown_timeout_s)
+            await self.app.crash(exc)
 
     async def _send(self, record: OutboundRecord) -> None:
         sent = await self.app.producer.send(
@@ -163,9 +188,30 @@ def build_app(options: WorkerOptions) -> faust.App:
     )
 
 
+class _Runner(faust.Worker):
+    """Faust's runner, whose stop has an end: without bounds it waits for every event in work, and for every commit."""
+
+    def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(worker.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+        self._worker: Final = worker
+        self.last_resort: threading.Timer | None = None
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        if self.last_resort is not None:
+            end_at_once("it was told to stop for the second time")
+        timeout_s = self._worker.shutdown_timeout_s
+        log.info("role_stops", in_flight=self._worker.in_flight, within_s=timeout_s)
+        self.last_resort = end_after(timeout_s)
+        self.loop.call_later(finishing_s(timeout_s), self._worker.hand_back)
+        super()._schedule_shutdown(signal)
+
+
 def run_worker(worker: Worker, loop: asyncio.AbstractEventLoop) -> int:
-    """Run until SIGTERM or a crash; the exit code, 0 after a graceful stop. Closes the loop."""
-    runner = faust.Worker(worker.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+    """Run until SIGTERM or a crash; the exit code, 0 after a graceful stop. Closes the loop.
+
+    The bound of a stop stays in force afterwards: a storage call that hangs would keep the interpreter from ending.
+    """
+    runner = _Runner(worker, loop)
     try:
         runner.execute_from_commandline()
     except SystemExit as stop:
