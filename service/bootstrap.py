@@ -13,6 +13,7 @@ from processors.types import ThumbnailSpec
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka_clients import consumer_config, producer_config
+from service.kafka_connection import TopicFinder
 from service.kafka_security import faust_credentials
 from service.settings import Settings
 from storage.breaker import BreakerPolicy, BreakerState
@@ -157,7 +158,7 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
         shutdown_timeout_s=settings.worker.shutdown_timeout_s,
         credentials=faust_credentials(settings.kafka),
     )
-    worker = Worker(options, handler)
+    worker = Worker(options, handler, TopicFinder(settings.kafka).find)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
     return WorkerParts(worker, slots, build_local_storage(settings), providers, engine)

@@ -18,6 +18,7 @@ from service.http import Health, HttpServer
 from service.logs import configure_logs
 from service.settings import Settings
 from storage.breaker import BreakerState
+from streams.kafka_faults import explain_fault
 from streams.stopping import end_after, end_at_once
 from streams.worker import run_worker
 
@@ -147,7 +148,8 @@ def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole) -> int:
     try:
         role.run()
     except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends with code 1 and its supervisor restarts it
-        log.critical("role_failed", reason=f"{type(exc).__name__}: {exc}")
+        log.critical("role_failed", reason=explain_fault(exc))
+        end_after(settings.worker.shutdown_timeout_s)  # librdkafka's threads may hang with their broker
         return EXIT_FAILED
     finally:
         server.stop()

@@ -11,10 +11,22 @@ import structlog
 from faust import Stream
 from faust.types import EventT, StreamT
 
-from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DUE, Topic, prefixed
+from schemas.topics import (
+    MEDIA_UPLOADED,
+    THUMBNAIL_CLEANUP,
+    THUMBNAIL_DLQ,
+    THUMBNAIL_DUE,
+    THUMBNAIL_FAILED,
+    THUMBNAIL_READY,
+    THUMBNAIL_RETRIES,
+    Topic,
+    prefixed,
+)
 from streams.ack_gate import AckGate, Entry
+from streams.consumer_watch import CHECK_EVERY_S, ConsumerWatch, FindTopics, read_signs
 from streams.event_handler import EventHandler
 from streams.faust_transport import CommittingTransport
+from streams.kafka_faults import explain_fault
 from streams.records import InboundRecord, OutboundRecord
 from streams.stopping import end_after, end_at_once, finishing_s
 
@@ -24,6 +36,11 @@ SEND_TIMEOUT_S: Final = 45.0
 """Longer than the producer's own request timeout (30 s) with one retry; after it the process gives up and restarts."""
 MAX_REQUEST_BYTES: Final = 16 * 1024**2
 """A dead letter holds the original bytes, whatever size the upstream topic allowed."""
+WORKER_TOPICS: Final = (
+    *(MEDIA_UPLOADED, THUMBNAIL_DUE, THUMBNAIL_CLEANUP),
+    *(THUMBNAIL_READY, THUMBNAIL_FAILED, *THUMBNAIL_RETRIES, THUMBNAIL_DLQ),
+)
+"""What it reads and what it writes: without any of them it cannot work."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +60,15 @@ class WorkerOptions:
     """Faust's SASLCredentials or SSLCredentials."""
 
 
+class WorkerStuckError(Exception):
+    """The worker cannot go on, and a new process can: its supervisor starts one."""
+
+
 class Worker:
     """The app and its agents. `oldest_in_flight_s` and `in_flight` are for health and metrics."""
 
-    def __init__(self, options: WorkerOptions, handler: EventHandler) -> None:
+    def __init__(self, options: WorkerOptions, handler: EventHandler, find_topics: FindTopics) -> None:
+        self._find_topics: Final = find_topics
         self._options: Final = options
         self._handler: Final = handler
         self._permits: Final = asyncio.Semaphore(options.concurrency)
@@ -128,9 +150,26 @@ class Worker:
                 await self._send(record)
             await gate.finish(entry)
         except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends, and the event is redelivered
-            await self._crash(exc, f"an outcome could not be sent: {type(exc).__name__}: {exc}")
+            await self._crash(exc, f"an outcome could not be sent: {explain_fault(exc)}")
         finally:
             self._permits.release()
+
+    async def watch(self) -> None:
+        """Crash when the consumer will not work any more though it could; ends with the app."""
+        topics = frozenset(prefixed(topic, self._options.topic_prefix) for topic in WORKER_TOPICS)
+        watch = ConsumerWatch(topics, rebalance_timeout_s=self._options.rebalance_timeout_s)
+        while not self.app.should_stop:
+            await asyncio.sleep(CHECK_EVERY_S)
+            consumer = self.app._consumer  # noqa: SLF001 - the property would make one
+            if consumer is None:
+                continue
+            try:
+                existing = await asyncio.to_thread(self._find_topics)
+                problem = watch.problem(read_signs(consumer, self.in_flight), existing)
+            except Exception as exc:  # noqa: BLE001 - a worker that nobody watches must not go on unnoticed
+                problem = f"its consumer could not be watched: {type(exc).__name__}: {exc}"
+            if problem is not None and not self.app.should_stop:
+                await self._crash(WorkerStuckError(problem), problem)
 
     async def _crash(self, exc: BaseException, reason: str) -> None:
         """End the process with exit code 1, in bounded time also when the broker hangs."""
@@ -212,10 +251,13 @@ def run_worker(worker: Worker, loop: asyncio.AbstractEventLoop) -> int:
     The bound of a stop stays in force afterwards: a storage call that hangs would keep the interpreter from ending.
     """
     runner = _Runner(worker, loop)
+    watch = loop.create_task(worker.watch())  # not one of Faust's: those wait for the first partitions
     try:
         runner.execute_from_commandline()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
+    finally:
+        watch.cancel()
 
 
 def _stop_waiting_for(event: EventT[Any]) -> None:
