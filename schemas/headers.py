@@ -39,8 +39,8 @@ NEXT_ACTION: Final = "next-action"
 MAX_HEADER_BYTES: Final = 1024
 """No header of ours is longer: an oversized one makes the dead letter itself unsendable and stops the partition."""
 
-Headers = tuple[tuple[str, bytes], ...]
-"""Headers in their order, as they stand on the wire; names may repeat in records of others."""
+Headers = tuple[tuple[str, bytes | None], ...]
+"""Headers in their order, as they stand on the wire; names may repeat, and values be null, in records of others."""
 
 
 def header_text(value: object) -> bytes:

@@ -12,7 +12,7 @@ from processors.decode_slots import DecodeSlots
 from processors.types import ThumbnailSpec
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
-from service.kafka_clients import consumer_config, producer_config
+from service.kafka_clients import consumer_config, producer_config, waiting_consumer_config
 from service.kafka_connection import TopicFinder
 from service.kafka_security import faust_credentials
 from service.settings import Settings
@@ -178,7 +178,7 @@ def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> Pe
 def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
     """The retry role."""
     options = RetryOptions(
-        consumer=consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
+        consumer=waiting_consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
         producer=producer_config(settings.kafka),
         topic_prefix=settings.kafka.kafka_topic_prefix,
     )

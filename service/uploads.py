@@ -113,7 +113,7 @@ def publish_uploads(producer: Producer, uploads: list[MediaUploaded], *, topic_p
 
 
 def publish_records(
-    producer: Producer, topic: str, records: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]
+    producer: Producer, topic: str, records: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes | None]]]]
 ) -> None:
     """Send raw records (key, value, headers), and return when the broker has all of them. Raises PublishError."""
     problems: list[str] = []

@@ -63,14 +63,27 @@ class RetryRole:
 
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, handed on or committed."""
-        self._consumer.subscribe(self._topics, on_revoke=self._forget, on_lost=self._forget)
+        self._consumer.subscribe(self._topics, on_assign=self._start, on_revoke=self._forget, on_lost=self._forget)
         try:
             while not self._stopping:
                 self._resume_due_partitions()
-                self._republish(read_records(self._consumer, BATCH, POLL_S))
+                self._republish(self._read())
                 self.last_progress_at = time.monotonic()
         finally:
             self._consumer.close()
+
+    def _read(self) -> list[InboundRecord]:
+        """What is there, or comes before the next record is due: a batch that is waited for would be late."""
+        soonest_s = min(
+            ((due_at - self._now()).total_seconds() for _, due_at in self._waiting.values()), default=POLL_S
+        )
+        first = read_records(self._consumer, 1, min(max(soonest_s, 0.0), POLL_S))
+        return first + read_records(self._consumer, BATCH - 1, 0.0) if first else first
+
+    def _start(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """A partition that comes back may still be paused from before; its committed offset is the place to go on."""
+        consumer.assign(partitions)
+        consumer.resume(partitions)
 
     def _forget(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:

@@ -180,9 +180,8 @@ class Worker:
             await self.app.crash(exc)
 
     async def _send(self, record: OutboundRecord) -> None:
-        sent = await self.app.producer.send(
-            record.topic, record.key, record.value, None, None, [(name, value) for name, value in record.headers]
-        )
+        headers = cast(Any, list(record.headers))  # null values pass, which Faust's types do not say
+        sent = await self.app.producer.send(record.topic, record.key, record.value, None, None, headers)
         # Shielded, so that a timeout here never cancels a send that the broker may still acknowledge.
         await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(sent)), SEND_TIMEOUT_S)
 
@@ -278,5 +277,5 @@ def _inbound(message: Any) -> InboundRecord:
         timestamp_ms=int((message.timestamp or 0) * 1000),
         key=message.key,
         value=message.value,
-        headers=tuple((name, value or b"") for name, value in headers),
+        headers=tuple((name, value) for name, value in headers),
     )

@@ -25,7 +25,8 @@ BACK_WITHIN_S = 30.0
 def set_topic(servers: str, topic: str, name: str, value: str) -> None:
     entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    for future in AdminClient({"bootstrap.servers": servers}).incremental_alter_configs([resource]).values():
+    admin = AdminClient({"bootstrap.servers": servers})  # its futures end with it
+    for future in admin.incremental_alter_configs([resource]).values():
         future.result(10)
 
 
@@ -136,7 +137,8 @@ def test_roles_whose_topics_are_deleted_say_so_and_go_on_when_there_are_new_ones
         upload_one(stack, 1)
         stack.wait_for(lambda: not stack.platform.problems())
         names = [f"{topic_prefix}{name}" for name in ("media.uploaded", "thumbnail.ready", "thumbnail.retry.1")]
-        for future in AdminClient({"bootstrap.servers": kafka}).delete_topics(names).values():
+        admin = AdminClient({"bootstrap.servers": kafka})
+        for future in admin.delete_topics(names).values():
             future.result(10)
         for role in stack.supervisor.roles:
             wait_until_ended(stack, role, "run `thumbnails topics create`")
@@ -153,7 +155,8 @@ def test_a_topic_with_too_few_partitions_is_told_before_the_work_begins(
     kafka: str, sqlite_url: str, topic_prefix: str, tmp_path: Path
 ) -> None:
     new = NewTopic(f"{topic_prefix}media.uploaded", num_partitions=2, replication_factor=1)
-    for future in AdminClient({"bootstrap.servers": kafka}).create_topics([new]).values():
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for future in admin.create_topics([new]).values():
         future.result(10)
     environment = settings_for(kafka, sqlite_url, topic_prefix, tmp_path)
     assert run_cli(environment, "topics", "create").returncode == 0
@@ -209,6 +212,6 @@ def test_what_the_rules_of_the_cluster_forbid_is_told_and_done_when_they_allow_i
             stack.supervisor.restart_ended()
             wait_until_ended(stack, worker, "rules forbid it: let this user READ the consumer group")
         with forbidden(servers, ResourceType.TOPIC, f"{topic_prefix}thumbnail.due", AclOperation.DESCRIBE):
-            refused = run_cli(stack.environment, "topics", "list")
+            refused = run_cli(stack.environment | {"COLUMNS": "1000"}, "topics", "list")
             assert f"the user {LIMITED} may not see it" in " ".join(refused.stdout.split())
         stack.wait_for(lambda: not stack.platform.problems(), restart=True)
