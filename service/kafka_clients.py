@@ -44,11 +44,12 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
 def waiting_consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
     """For a consumer that leaves most of its records where they are: it fetches little ahead.
 
-    librdkafka would hold 64 MiB and 100,000 records; what is fetched beyond the first record that is not due is read
-    again when that is due. A record that is larger than a fetch still comes, alone.
+    librdkafka would hold 64 MiB and 100,000 records, which are dropped as soon as their partition is paused. A record
+    that is larger than a fetch still comes, alone.
     """
     return consumer_config(settings, group) | {
         "fetch.message.max.bytes": 128 * 1024,
         "queued.max.messages.kbytes": 4 * 1024,
         "queued.min.messages": 500,
+        "fetch.queue.backoff.ms": 20,  # a full queue is the rule here, and a second's rest would make retries late
     }

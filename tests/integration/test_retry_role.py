@@ -80,7 +80,7 @@ def test_under_load_no_record_is_early_and_each_comes_once(settings: KafkaSettin
     count = 1500
     waiting = []
     for number in range(count):
-        due_at = due_in(2.0 + 4.0 * (number * 7919 % count) / count)
+        due_at = due_in(2.0 + 4.0 * number / count)
         value = h.format_time(due_at).encode()
         key = b"video:%d" % number
         waiting.append(OutboundRecord(tier(settings, 1 + number % 3), key, value, (due_header(due_at),)))
@@ -90,7 +90,22 @@ def test_under_load_no_record_is_early_and_each_comes_once(settings: KafkaSettin
         wait_until(lambda: back.has(count))
     back.close()
     assert sorted(record.key or b"" for record in back.records) == sorted(record.key or b"" for record in waiting)
+    late = sorted(lateness_s(record) for record in back.records)
+    assert late[0] >= 0
+    assert late[-1] < 3
+
+
+def test_a_record_that_stands_before_others_holds_them_back_and_hastens_none(settings: KafkaSettings) -> None:
+    count = 300
+    order = [number * 7919 % count for number in range(count)]
+    records = [(1, number % 3, h.format_time(due).encode(), due) for number in order for due in [due_in(number / 100)]]
+    back = Reader(settings, "thumbnail.due")
+    put(settings, *records)
+    with running(a_role(settings)):
+        wait_until(lambda: back.has(count))
+    back.close()
     assert min(lateness_s(record) for record in back.records) >= 0
+    assert sorted(record.value or b"" for record in back.records) == sorted(value for _, _, value, _ in records)
 
 
 def test_a_partition_that_waits_holds_back_no_other(settings: KafkaSettings) -> None:
@@ -113,11 +128,11 @@ def test_rebalances_while_partitions_wait_neither_lose_nor_hasten_nor_repeat(set
     put(settings, *((number, partition, value, due_at) for number in (1, 2, 3) for partition in range(3)))
     first = a_role(settings)
     with running(first):
-        wait_until(lambda: len(first._waiting) == 9)
+        wait_until(lambda: len(first._paused) == 9)
         second = a_role(settings)
         with running(second):
-            wait_until(lambda: 0 < len(second._waiting) < 9 and len(first._waiting) + len(second._waiting) == 9)
-        wait_until(lambda: len(first._waiting) == 9)  # the second has left, and its partitions are back
+            wait_until(lambda: 0 < len(second._paused) < 9 and len(first._paused) + len(second._paused) == 9)
+        wait_until(lambda: len(first._paused) == 9)  # the second has left, and its partitions are back
         assert not back.has(1)
         wait_until(lambda: back.has(9))
         late = [lateness_s(record) for record in back.records]
@@ -133,14 +148,14 @@ def test_records_that_wait_survive_a_restart_of_the_broker(own_kafka: ApacheKafk
     put(settings, (1, 0, h.format_time(due_at).encode(), due_at), (2, 0, b"far", FAR_AWAY))
     role = a_role(settings)
     with running(role):
-        wait_until(lambda: len(role._waiting) == 2)
+        wait_until(lambda: len(role._paused) == 2)
         own_kafka.kill()
         own_kafka.start()
         back = Reader(settings, "thumbnail.due")
         wait_until(lambda: back.has(1))
-        assert len(role._waiting) == 1
+        wait_until(lambda: len(role._paused) == 1)
         back.close()
-    assert 0 <= lateness_s(back.records[0]) < 15
+    assert 0 <= lateness_s(back.records[0]) < 30
 
 
 ODD: tuple[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]], ...] = (
@@ -208,7 +223,7 @@ def test_a_stop_while_everything_waits_is_quick(settings: KafkaSettings) -> None
     role = a_role(settings)
     thread = threading.Thread(target=role.run)
     thread.start()
-    wait_until(lambda: len(role._waiting) == 1)
+    wait_until(lambda: len(role._paused) == 1)
     started = time.monotonic()
     role.stop()
     thread.join(10)
