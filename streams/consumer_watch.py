@@ -28,27 +28,16 @@ class Signs:
     in_flight: int = 0
 
 
-class ConsumerWatch:
-    """Decides from signs, given every few seconds, whether the process should end so that its successor works."""
+class MissingTopics:
+    """Tells topics that are gone from those that a broker does not know yet."""
 
-    def __init__(
-        self, topics: frozenset[str], *, rebalance_timeout_s: float, clock: Callable[[], float] = monotonic
-    ) -> None:
+    def __init__(self, topics: frozenset[str], *, clock: Callable[[], float] = monotonic) -> None:
         self._topics: Final = topics
-        self._rebalance_timeout_s: Final = rebalance_timeout_s
         self._clock: Final = clock
-        self._newest_fetch_ms: int | None = None
-        self._heard_at = clock()
-        self._answering_since: float | None = None
         self._missing_since: float | None = None
 
-    def problem(self, signs: Signs, existing: frozenset[str] | None) -> str | None:
-        """Why the process should end, as a sentence; None as long as it need not."""
-        if signs.failure is not None:
-            return explain_fault(signs.failure)
-        return self._lost_topics(existing) or self._silence(signs, is_answered=existing is not None)
-
-    def _lost_topics(self, existing: frozenset[str] | None) -> str | None:
+    def problem(self, existing: frozenset[str] | None) -> str | None:
+        """Which are gone, as a sentence; None as long as that is not known."""
         missing = self._topics - existing if existing is not None else frozenset()
         if not missing:
             self._missing_since = None
@@ -57,6 +46,26 @@ class ConsumerWatch:
         if self._clock() - self._missing_since < GONE_S:
             return None
         return f"Topics are gone: {', '.join(sorted(missing))}: run `thumbnails topics create`"
+
+
+class ConsumerWatch:
+    """Decides from signs, given every few seconds, whether the process should end so that its successor works."""
+
+    def __init__(
+        self, topics: frozenset[str], *, rebalance_timeout_s: float, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._missing: Final = MissingTopics(topics, clock=clock)
+        self._rebalance_timeout_s: Final = rebalance_timeout_s
+        self._clock: Final = clock
+        self._newest_fetch_ms: int | None = None
+        self._heard_at = clock()
+        self._answering_since: float | None = None
+
+    def problem(self, signs: Signs, existing: frozenset[str] | None) -> str | None:
+        """Why the process should end, as a sentence; None as long as it need not."""
+        if signs.failure is not None:
+            return explain_fault(signs.failure)
+        return self._missing.problem(existing) or self._silence(signs, is_answered=existing is not None)
 
     def _silence(self, signs: Signs, *, is_answered: bool) -> str | None:
         now = self._clock()

@@ -15,7 +15,7 @@ _MEANINGS: Final = {
     31: "The cluster's rules forbid it: let this user IDEMPOTENT_WRITE on the cluster",
     58: "The cluster does not accept the login: see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
 }
-_NO_ANSWER: Final = (
+NO_ANSWER: Final = (
     "Kafka does not acknowledge: its brokers are out of reach, or fewer replicas are in sync than min.insync.replicas"
 )
 
@@ -26,7 +26,7 @@ def explain_fault(exc: BaseException) -> str:
     said = exc.args[0].str() if isinstance(exc, KafkaException) else f"{type(exc).__name__}: {exc}"
     meaning = _MEANINGS.get(code) if code is not None else None
     if meaning is None and (isinstance(exc, TimeoutError) or _is_timeout(exc)):
-        meaning = _NO_ANSWER
+        meaning = NO_ANSWER
     return f"{meaning} ({said})" if meaning else said
 
 

@@ -26,7 +26,7 @@ from streams.ack_gate import AckGate, Entry
 from streams.consumer_watch import CHECK_EVERY_S, ConsumerWatch, FindTopics, read_signs
 from streams.event_handler import EventHandler
 from streams.faust_transport import CommittingTransport
-from streams.kafka_faults import explain_fault
+from streams.kafka_faults import NO_ANSWER, explain_fault
 from streams.records import InboundRecord, OutboundRecord
 from streams.stopping import end_after, end_at_once, finishing_s
 
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 SEND_TIMEOUT_S: Final = 45.0
 """Longer than the producer's own request timeout (30 s) with one retry; after it the process gives up and restarts."""
+SLOW_SEND_S: Final = 10.0
+"""After it an operator is told that outcomes wait."""
 MAX_REQUEST_BYTES: Final = 16 * 1024**2
 """A dead letter holds the original bytes, whatever size the upstream topic allowed."""
 WORKER_TOPICS: Final = (
@@ -183,7 +185,12 @@ class Worker:
         headers = cast(Any, list(record.headers))  # null values pass, which Faust's types do not say
         sent = await self.app.producer.send(record.topic, record.key, record.value, None, None, headers)
         # Shielded, so that a timeout here never cancels a send that the broker may still acknowledge.
-        await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(sent)), SEND_TIMEOUT_S)
+        acknowledged = asyncio.ensure_future(sent)
+        try:
+            await asyncio.wait_for(asyncio.shield(acknowledged), SLOW_SEND_S)
+        except TimeoutError:
+            log.warning("outcome_not_acknowledged", topic=record.topic, waited_s=SLOW_SEND_S, reason=NO_ANSWER)
+            await asyncio.wait_for(asyncio.shield(acknowledged), SEND_TIMEOUT_S - SLOW_SEND_S)
 
 
 class App(faust.App):

@@ -75,7 +75,7 @@ def in_flight(role: Role) -> int:
         return int(json.loads(answer.read())["in_flight"])
 
 
-def with_an_upload_that_hangs(stack: Stack) -> Role:
+def with_uploads_that_hang(stack: Stack) -> Role:
     worker = stack.supervisor.of("worker")[0]
     stop_decoders(worker)
     stack.platform.add_rows(range(1, 3))
@@ -91,7 +91,7 @@ def test_what_is_not_finished_in_time_is_handed_back_to_the_other_workers(
     """The session lasts a minute here: only a worker that leaves its group makes room before."""
     changes = {"KAFKA_SESSION_TIMEOUT_S": "60", "SHUTDOWN_TIMEOUT_S": "10", "DECODE_TIMEOUT_S": "100"}
     with a_stack(kafka, postgres_url, topic_prefix, tmp_path, **changes) as stack:
-        worker = with_an_upload_that_hangs(stack)
+        worker = with_uploads_that_hang(stack)
         started = time.monotonic()
         worker.process.terminate()
         assert worker.process.wait(30) == 0, worker.log.read_text()[-3000:]
@@ -109,7 +109,7 @@ def test_a_second_sigterm_stops_at_once_and_loses_nothing(
 ) -> None:
     changes = {"SHUTDOWN_TIMEOUT_S": "100", "DECODE_TIMEOUT_S": "100"}
     with a_stack(kafka, postgres_url, topic_prefix, tmp_path, **changes) as stack:
-        worker = with_an_upload_that_hangs(stack)
+        worker = with_uploads_that_hang(stack)
         worker.process.terminate()
         stack.wait_for(lambda: "role_stops" in worker.log.read_text())
         started = time.monotonic()
