@@ -27,12 +27,13 @@ from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService
 from streams.company_directory import SqlCompanyDirectory
 from streams.event_handler import EventHandler
+from streams.faust_app import WorkerOptions
 from streams.persistence import PersistOptions, PersistRole
 from streams.retry import RetryOptions, RetryRole
 from streams.retry_policy import RetryPolicy
 from streams.row_state import RowStates
 from streams.thumbnail_service import ThumbnailService
-from streams.worker import Worker, WorkerOptions
+from streams.worker import Worker
 
 MAX_CACHED_TENANTS: Final = 1024
 

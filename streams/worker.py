@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import faust
@@ -25,6 +24,7 @@ from schemas.topics import (
 from streams.ack_gate import AckGate, Entry
 from streams.consumer_watch import CHECK_EVERY_S, ConsumerWatch, FindTopics, read_signs
 from streams.event_handler import EventHandler
+from streams.faust_app import WorkerOptions, build_app
 from streams.faust_transport import CommittingTransport
 from streams.kafka_faults import NO_ANSWER, explain_fault
 from streams.records import InboundRecord, OutboundRecord
@@ -36,30 +36,11 @@ SEND_TIMEOUT_S: Final = 45.0
 """Longer than the producer's own request timeout (30 s) with one retry; after it the process gives up and restarts."""
 SLOW_SEND_S: Final = 10.0
 """After it an operator is told that outcomes wait."""
-MAX_REQUEST_BYTES: Final = 16 * 1024**2
-"""A dead letter holds the original bytes, whatever size the upstream topic allowed."""
 WORKER_TOPICS: Final = (
     *(MEDIA_UPLOADED, THUMBNAIL_DUE, THUMBNAIL_CLEANUP),
     *(THUMBNAIL_READY, THUMBNAIL_FAILED, *THUMBNAIL_RETRIES, THUMBNAIL_DLQ),
 )
 """What it reads and what it writes: without any of them it cannot work."""
-
-
-@dataclass(frozen=True)
-class WorkerOptions:
-    """How the worker consumes. Times in seconds."""
-
-    bootstrap_servers: str
-    group: str
-    concurrency: int
-    topic_prefix: str = ""
-    session_timeout_s: float = 30.0
-    heartbeat_s: float = 3.0
-    rebalance_timeout_s: float = 180.0
-    commit_interval_s: float = 1.0
-    shutdown_timeout_s: float = 25.0
-    credentials: Any = None
-    """Faust's SASLCredentials or SSLCredentials."""
 
 
 class WorkerStuckError(Exception):
@@ -182,55 +163,20 @@ class Worker:
             await self.app.crash(exc)
 
     async def _send(self, record: OutboundRecord) -> None:
-        headers = cast(Any, list(record.headers))  # null values pass, which Faust's types do not say
-        sent = await self.app.producer.send(record.topic, record.key, record.value, None, None, headers)
+        """Return when all replicas have it; tells when that takes long."""
         # Shielded, so that a timeout here never cancels a send that the broker may still acknowledge.
-        acknowledged = asyncio.ensure_future(sent)
+        sending = asyncio.ensure_future(self._produce(record))
         try:
-            await asyncio.wait_for(asyncio.shield(acknowledged), SLOW_SEND_S)
+            await asyncio.wait_for(asyncio.shield(sending), SLOW_SEND_S)
         except TimeoutError:
+            if sending.done():
+                raise
             log.warning("outcome_not_acknowledged", topic=record.topic, waited_s=SLOW_SEND_S, reason=NO_ANSWER)
-            await asyncio.wait_for(asyncio.shield(acknowledged), SEND_TIMEOUT_S - SLOW_SEND_S)
+            await asyncio.wait_for(asyncio.shield(sending), SEND_TIMEOUT_S - SLOW_SEND_S)
 
-
-class App(faust.App):
-    """Faust's app, less the folders that it would make for tables: we keep none, and the working folder may be read-only."""
-
-    def _create_directories(self) -> None:
-        """Make nothing."""
-
-
-def build_app(options: WorkerOptions) -> faust.App:
-    """A Faust app with the settings that lost no event in the chaos trials; it connects when it is started."""
-    per_poll = max(2, 2 * options.concurrency)
-    return App(
-        options.group,
-        broker=[f"kafka://{server}" for server in options.bootstrap_servers.split(",")],
-        broker_credentials=options.credentials,
-        version=1,  # never raised: it renames the consumer group
-        autodiscover=False,
-        store="memory://",
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        processing_guarantee="at_least_once",
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=262_144,
-        stream_wait_empty=True,
-        stream_buffer_maxsize=max(16, 5 * per_poll),
-        broker_max_poll_records=per_poll,
-        broker_max_poll_interval=2_000_000.0,  # an idle standby would leave the group for good otherwise
-        broker_commit_interval=options.commit_interval_s,
-        broker_session_timeout=options.session_timeout_s,
-        broker_heartbeat_interval=options.heartbeat_s,
-        broker_rebalance_timeout=options.rebalance_timeout_s,
-        broker_request_timeout=max(90.0, options.session_timeout_s),
-        producer_acks=-1,
-        producer_request_timeout=30.0,
-        producer_max_request_size=MAX_REQUEST_BYTES,
-        key_serializer="raw",
-        value_serializer="raw",
-    )
+    async def _produce(self, record: OutboundRecord) -> None:
+        headers = cast(Any, list(record.headers))  # null values pass, which Faust's types do not say
+        await (await self.app.producer.send(record.topic, record.key, record.value, None, None, headers))
 
 
 class _Runner(faust.Worker):

@@ -47,6 +47,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own environment must not decide what a test sees."""
     for name in ("DATABASE_URL", "LOCAL_STORAGE_ROOT", "LOCAL_STORAGE_URL", "KAFKA_TOPIC_PREFIX", "WORKER_GROUP"):
         monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith(("KAFKA_SECURITY_", "KAFKA_SASL_", "KAFKA_SSL_"))]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

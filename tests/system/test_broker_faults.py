@@ -121,6 +121,8 @@ def test_outcomes_that_are_not_acknowledged_are_told_and_wait(
 ) -> None:
     """As with too few replicas in sync, which one node cannot show: Kafka 4 asks for no more than a topic has."""
     with a_stack(own_kafka.bootstrap_servers, postgres_url, "", tmp_path, KAFKA_SESSION_TIMEOUT_S="30") as stack:
+        upload_one(stack, 9)
+        stack.wait_for(lambda: not stack.platform.problems())
         worker = with_uploads_that_hang(stack)
         os.kill(own_kafka.pid, signal.SIGSTOP)
         for slot in children_of(worker.process.pid):
