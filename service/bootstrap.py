@@ -12,7 +12,9 @@ from processors.decode_slots import DecodeSlots
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.decoding import build_slots, build_spec
-from service.kafka_clients import consumer_config, producer_config
+from service.kafka_clients import consumer_config, producer_config, waiting_consumer_config
+from service.kafka_connection import TopicFinder
+from service.kafka_security import faust_credentials
 from service.settings import Settings
 from storage.breaker import BreakerPolicy, BreakerState
 from storage.connections import LocalStorageSettings
@@ -26,13 +28,14 @@ from streams.cleanup_service import CleanupService
 from streams.company_directory import SqlCompanyDirectory
 from streams.dead_letter_limit import DeadLetterGuard, DeadLetterLimit
 from streams.event_handler import EventHandler
+from streams.faust_app import WorkerOptions
 from streams.persistence import PersistOptions, PersistRole
 from streams.retry import RetryOptions, RetryRole
 from streams.retry_policy import RetryPolicy, parse_limits
 from streams.row_state import RowStates
 from streams.thumbnail_service import ThumbnailService
 from streams.upload_order import UploadOrder
-from streams.worker import Worker, WorkerOptions
+from streams.worker import Worker
 
 MAX_CACHED_TENANTS: Final = 1024
 
@@ -158,8 +161,10 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
         session_timeout_s=settings.kafka.kafka_session_timeout_s,
         heartbeat_s=min(3.0, settings.kafka.kafka_session_timeout_s / 3),
         rebalance_timeout_s=settings.worker.event_bound_s,
+        shutdown_timeout_s=settings.worker.shutdown_timeout_s,
+        credentials=faust_credentials(settings.kafka),
     )
-    worker = Worker(options, handler)
+    worker = Worker(options, handler, TopicFinder(settings.kafka).find)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
     return WorkerParts(worker, slots, build_local_storage(settings), providers, engine, guard)
@@ -179,7 +184,7 @@ def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> Pe
 def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
     """The retry role."""
     options = RetryOptions(
-        consumer=consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
+        consumer=waiting_consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
         producer=producer_config(settings.kafka),
         topic_prefix=settings.kafka.kafka_topic_prefix,
         delays_s=settings.retry.retry_delays_s,

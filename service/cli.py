@@ -50,7 +50,8 @@ def main() -> None:
     except _validation_error() as exc:
         problem = exc.errors(include_url=False)[0]
         name = ".".join(str(part) for part in problem["loc"]).upper()
-        _fail(f"{name}: {problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
+        # What contradicts itself has no name of its own: the message names both.
+        _fail(f"{name}{': ' if name else ''}{problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
 
 
 @cache
@@ -66,14 +67,15 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """Those whose messages are sentences with a way out."""
     from processors.confinement import ConfinementError
     from schemas.errors import ThumbnailError
-    from service.kafka_topics import KafkaUnreachableError
+    from service.kafka_connection import KafkaUnreachableError
+    from service.kafka_security import KafkaFilesError
     from service.uploads import PublishError
     from storage.credentials import CredentialsKeyError
     from streams.dead_letter_export import ExportFileError
     from streams.replay_sender import ReplayError
     from streams.topic_reader import TopicReadError
 
-    of_kafka = KafkaUnreachableError, PublishError, TopicReadError, ReplayError, ExportFileError
+    of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
     return ThumbnailError, CredentialsKeyError, ConfinementError, *of_kafka
 
 
@@ -161,12 +163,14 @@ def publish(
 
     from service import bootstrap
     from service.kafka_clients import producer_config
+    from service.kafka_connection import connect
     from service.settings import Settings
     from service.uploads import Uploader, publish_uploads
 
     settings = Settings()
     if bool(files) == bool(event):
         _fail("Give either files or --event JSON.", code=EXIT_USAGE)
+    connect(settings.kafka)  # a producer would try for long, and say nothing of a wrong password
     producer = Producer(producer_config(settings.kafka))
     if event:
         _publish_event(event, producer, settings)

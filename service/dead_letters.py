@@ -13,7 +13,8 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, THUMBNAIL_REPLAYS, Topic, prefixed
 from service.kafka_clients import client_config, consumer_config, producer_config
-from service.kafka_topics import ADMIN_TIMEOUT_S, KafkaUnreachableError
+from service.kafka_connection import KafkaUnreachableError
+from service.kafka_topics import ADMIN_TIMEOUT_S
 from service.settings import Settings
 from streams.dead_letter_export import export_letters, fingerprints
 from streams.dead_letter_facts import DeadLetter, read_letter
