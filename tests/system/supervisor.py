@@ -34,8 +34,9 @@ class Supervisor:
         self.roles: list[Role] = []
 
     def start(self, name: str, count: int = 1, **extra: str) -> None:
-        """Start `count` processes of one role."""
-        for number in range(count):
+        """Start `count` processes of one role, beside those that there are."""
+        first = len(self.of(name))
+        for number in range(first, first + count):
             environment = {**os.environ, **self._environment, **extra}
             log = self._folder / f"{name}-{number}.log"
             command = [sys.executable, "-m", "service", name]
