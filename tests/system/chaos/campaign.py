@@ -141,7 +141,8 @@ class Campaign:
             except KafkaException:
                 quiet = 0
                 continue
-            quiet = quiet + 1 if not lags and total == before else 0
+            is_done = all(lag <= 0 for lag in lags.values())  # one below 0 is a finding, but nothing to wait for
+            quiet = quiet + 1 if is_done and total == before else 0
             before = total
             if quiet == _QUIET_READS:
                 return round(time.monotonic() - began, 1)

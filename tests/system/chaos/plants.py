@@ -74,12 +74,12 @@ PLANTS: Final = {
             Edit(
                 "streams/faust_transport.py",
                 "        await self.force_commit()\n",
-                "        held = {tp: offset + 1 for tp, offset in self._read_offset.items() if offset is not None}\n"
+                "        held = {tp: offset for tp, offset in self._read_offset.items() if offset is not None}\n"
                 "        await self._commit_offsets(held)\n",
             ),
         ),
         frozenset({"lost"}),
-        (FaultKind.ADD_WORKER, FaultKind.REMOVE_WORKER),
+        (FaultKind.S3_SLOW, FaultKind.TERM_WORKER),
     ),
     "delete-after-announce": Plant(
         "a cleanup does not ask what the row shows",
