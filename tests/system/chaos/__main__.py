@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         if options.keep:
-            console.print(f"Logs are kept in {folder}")
+            # By another name: whoever makes a folder of this prefix removes those whose owners have ended.
+            console.print(f"Logs are kept in {folder.rename(folder.with_name(f'kept-{folder.name}'))}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     _tell(result, options, console)
@@ -67,7 +68,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.system.chaos", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", type=int, default=1, help="decides the plan of faults and uploads")
     parser.add_argument("--uploads", type=int, help="how many (2000; 240 with --plant)")
-    parser.add_argument("--faults", type=int, help="how many (60; 12 with --plant)")
+    parser.add_argument("--faults", type=int, help="how many (64; 12 with --plant)")
     parser.add_argument("--kinds", help="only these, with commas: " + ",".join(FaultKind))
     parser.add_argument("--minutes", type=float, default=10.0, help="no fault and no upload later than this (10)")
     parser.add_argument("--plant", choices=sorted(plants.PLANTS), help="run a copy of the product with this bug in it")
@@ -76,7 +77,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as Markdown")
     options = parser.parse_args(arguments)
     options.uploads = options.uploads or (240 if options.plant else 2000)
-    options.faults = options.faults or (12 if options.plant else 60)
+    options.faults = options.faults or (12 if options.plant else 64)
     try:
         options.kinds = [FaultKind(name) for name in options.kinds.split(",")] if options.kinds else None
     except ValueError as exc:

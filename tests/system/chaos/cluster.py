@@ -1,5 +1,6 @@
 """The installation that a campaign works on: real services, and the roles as processes that are restarted when they end."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -79,7 +80,9 @@ class Cluster:
         """End all roles in good order: the exit codes that are not 0, by role."""
         codes = self.supervisor.stop()
         for number, role in enumerate(self.retired):
-            codes[f"{role.log.stem} (retired {number})"] = role.process.wait(60)
+            code = role.process.wait(60)
+            if code != -signal.SIGTERM or _was_ready(role):
+                codes[f"{role.log.stem} (retired {number})"] = code
         return {name: code for name, code in codes.items() if code != 0}
 
     def kill_roles(self) -> None:
@@ -94,6 +97,13 @@ class Cluster:
         while (found := processes_of(self._worker_pids, self.marker)) and time.monotonic() < deadline:
             time.sleep(0.2)
         return found
+
+
+def _was_ready(role: Role) -> bool:
+    """Whether the role's process had come so far as to say so: before that, SIGTERM ends any program at once."""
+    log = role.log.read_text(errors="replace")
+    began = log.find(f'"pid": {role.process.pid}')
+    return began >= 0 and "role_ready" in log[began:]
 
 
 @contextmanager
