@@ -34,9 +34,8 @@ class Supervisor:
         self.roles: list[Role] = []
 
     def start(self, name: str, count: int = 1, **extra: str) -> None:
-        """Start `count` processes of one role, beside those that there are."""
-        first = len(self.of(name))
-        for number in range(first, first + count):
+        """Start `count` more processes of one role."""
+        for number in range(len(self.of(name)), len(self.of(name)) + count):
             environment = {**os.environ, **self._environment, **extra}
             log = self._folder / f"{name}-{number}.log"
             command = [sys.executable, "-m", "service", name]
