@@ -1,11 +1,13 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench up down lock clean
+.PHONY: help install demo test chaos check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FILES ?=
 T ?= tests
+SEED ?= 1
+UPLOADS ?= 2000
 
 help: ## Show what can be done here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +29,9 @@ test: install ## Run all tests, with branch coverage: make test T=tests/unit
 	$(BIN)/coverage run -m pytest $(T)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered | tail -n 40
+
+chaos: install ## Break everything by a plan and look for what was lost: make chaos SEED=1 UPLOADS=2000
+	$(BIN)/python -m tests.system.chaos --seed $(SEED) --uploads $(UPLOADS) --report chaos-$(SEED).md --json chaos-$(SEED).json
 
 check: install ## Lint, types, imports, compose file, lock files, generated documents
 	$(BIN)/ruff check .

@@ -17,13 +17,13 @@ class NoDiskError(Exception):
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A folder on a file system with about 1 MB to spare.
+def small_disk(folder: Path, size_bytes: int = SMALL_BYTES) -> Iterator[Path]:
+    """A folder on a file system with about 1 MB to spare, or as much as is asked for.
 
     A tmpfs of that size where mounting is allowed. Containers often forbid it even to root, but have a small /dev/shm,
     which a ballast fills up; a large one is left alone, for it is memory.
     """
-    if _mount(folder):
+    if _mount(folder, size_bytes):
         try:
             yield folder
         finally:
@@ -36,7 +36,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
         )
     with tempfile.TemporaryDirectory(dir=shared) as made:
         with Path(made, "ballast").open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(shared).free - SMALL_BYTES))
+            os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(shared).free - size_bytes))
         disk = Path(made, "disk")
         disk.mkdir()
         yield disk
@@ -55,9 +55,9 @@ def read_only_disk(folder: Path) -> Iterator[Path]:
         _unmount(folder)
 
 
-def _mount(folder: Path) -> bool:
+def _mount(folder: Path, size_bytes: int = SMALL_BYTES) -> bool:
     folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_BYTES}", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:

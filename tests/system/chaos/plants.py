@@ -1,0 +1,119 @@
+"""Bugs to plant into a copy of the product, so that one can see the oracle find them: `--plant NAME`."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.system.chaos.plan import FaultKind
+
+ROOT: Final = Path(__file__).parents[3]
+PACKAGES: Final = ("schemas", "storage", "processors", "streams", "service")
+
+
+class PlantError(Exception):
+    """The product has changed, and the bug cannot be planted as it is written here."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace `old`, which must stand exactly once in the file, by `new`."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A bug, the faults that provoke it, and the kinds of findings that show that it was caught."""
+
+    what: str
+    edits: tuple[Edit, ...]
+    caught_by: frozenset[str]
+    kinds: Sequence[FaultKind] = (FaultKind.KILL_WORKER, FaultKind.KILL_PERSIST)
+
+
+PLANTS: Final = {
+    "acknowledge-early": Plant(
+        "an upload is acknowledged before its result is announced",
+        (
+            Edit(
+                "streams/ack_gate.py",
+                "        entry = Entry(event, self._clock())\n",
+                "        entry = Entry(event, self._clock())\n"
+                "        import asyncio\n\n"
+                "        asyncio.get_running_loop().create_task(self._ack(event))\n",
+            ),
+        ),
+        frozenset({"lost"}),
+        (FaultKind.S3_SLOW, FaultKind.KILL_WORKER),
+    ),
+    "skip-compare-and-set": Plant(
+        "whichever result comes last is shown",
+        (Edit("streams/result_rows.py", "if offered > current:", "if offered != current:"),),
+        frozenset({"stale row"}),
+    ),
+    "forget-the-flush": Plant(
+        "offsets are committed while records still wait in the producer's buffer",
+        (
+            Edit(
+                "streams/kafka_io.py",
+                "unsent = producer.flush(SEND_TIMEOUT_S) if records else 0",
+                "unsent = 0",
+            ),
+            Edit("service/kafka_clients.py", '"linger.ms": 5,', '"linger.ms": 1500,'),
+        ),
+        frozenset({"lost", "orphan"}),
+        (FaultKind.KILL_RETRY, FaultKind.TERM_RETRY, FaultKind.TERM_PERSIST),
+    ),
+    "drop-on-revoke": Plant(
+        "what a worker holds when its partitions are taken away is committed instead of left for the next one",
+        (
+            Edit(
+                "streams/faust_transport.py",
+                "        await self.force_commit()\n",
+                "        held = {tp: offset for tp, offset in self._read_offset.items() if offset is not None}\n"
+                "        await self._commit_offsets(held)\n",
+            ),
+        ),
+        frozenset({"lost"}),
+        (FaultKind.S3_SLOW, FaultKind.TERM_WORKER),
+    ),
+    "delete-after-announce": Plant(
+        "a cleanup does not ask what the row shows",
+        (Edit("streams/cleanup_service.py", "if found not in kept and (", "if ("),),
+        frozenset({"missing object"}),
+    ),
+    "hand-on-early": Plant(
+        "a retry is handed on a second too early",
+        (
+            Edit(
+                "streams/retry.py",
+                "due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))",
+                "due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))\n"
+                "            due_at = due_at and due_at.fromtimestamp(due_at.timestamp() - 1, due_at.tzinfo)",
+            ),
+        ),
+        frozenset({"early"}),
+    ),
+    "forget-the-cleanup": Plant(
+        "the objects of a deleted row are left where they are",
+        (Edit("streams/cleanup_service.py", "for key in doomed:", "for key in doomed[:0]:"),),
+        frozenset({"orphan"}),
+    ),
+}
+
+
+def plant(name: str, folder: Path, root: Path = ROOT) -> Path:
+    """A copy of the product in `folder`, with the bug; its root. Raises PlantError."""
+    for package in PACKAGES:
+        shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for edit in PLANTS[name].edits:
+        path = folder / edit.path
+        text = path.read_text()
+        if text.count(edit.old) != 1:
+            raise PlantError(f"{edit.path} has {text.count(edit.old)} times what the bug {name} replaces: {edit.old!r}")
+        path.write_text(text.replace(edit.old, edit.new))
+    return folder

@@ -1,0 +1,40 @@
+"""A small fault campaign: the program runs, finds nothing, says what it did, and leaves nothing behind."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from service.local_kafka import apache
+from service.local_s3.minio import MINIO
+from tests.conftest import missing
+from tests.services.postgres import system_binaries
+from tests.services.toxiproxy import TOXIPROXY
+
+KINDS = "kill-worker,kill-persist,term-retry,kill-slot,s3-reset,cut-database"
+
+
+@pytest.mark.slow
+def test_a_small_campaign_loses_nothing(tmp_path: Path) -> None:
+    if not (apache.can_run() and system_binaries() and MINIO.can_be_had() and TOXIPROXY.can_be_had()):
+        missing(
+            "No fault campaign: it needs Apache Kafka's jars, PostgreSQL, MinIO and Toxiproxy of this machine's own."
+        )
+    figures, text = tmp_path / "figures.json", tmp_path / "report.md"
+    command = [sys.executable, "-m", "tests.system.chaos", "--seed", "5", "--uploads", "60", "--faults", "6"]
+    command += ["--kinds", KINDS, "--minutes", "2", "--json", str(figures), "--report", str(text)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output, _ = process.communicate(timeout=170)
+    assert process.returncode == 0, output
+
+    found = json.loads(figures.read_text())
+    assert found["findings"] == []
+    assert found["uploads"]["published"] == 60
+    assert found["faults"]["hit"] == 6
+    assert set(found["faults"]["by_kind"]) == set(KINDS.split(","))
+    assert found["plan_digest"] in output
+    assert "make chaos SEED=5 UPLOADS=60" in text.read_text()
+    assert not list(Path(tempfile.gettempdir()).glob(f"thumbnails-*-{process.pid}-*"))
