@@ -1,6 +1,8 @@
 """Inputs that benchmarks make themselves: a camera that glides over a textured scene, with a sensor's noise."""
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +16,11 @@ from PIL import Image
 FRAMES_A_SECOND: Final = 25
 _NOISE: Final = 6.0
 """Standard deviation of the noise in luma steps, as of a phone's camera indoors."""
+_SHAPES: Final = 150
+_H264: Final = ("libx264", (1920, 1080), 60.0, {"preset": "veryfast"})
 Plane = NDArray[np.uint8]
+Pictures = Callable[[int, int, int], Iterator[av.VideoFrame]]
+"""Frames of a width, a height and a number."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +61,70 @@ def moving_pictures(width: int, height: int, count: int) -> Iterator[av.VideoFra
         yield frame
 
 
+def drawn_pictures(width: int, height: int, count: int) -> Iterator[av.VideoFrame]:
+    """Frames of an animated film: flat shapes that fly and turn, each its own way."""
+    generator = np.random.default_rng(5)
+    places = generator.uniform((0, 0), (width, height), (_SHAPES, 2))
+    speeds = generator.normal(0, 7, (_SHAPES, 2))
+    radii = generator.integers(15, 70, _SHAPES)
+    colours = generator.integers(0, 255, (_SHAPES, 3))
+    for number in range(count):
+        pixels = np.full((height, width, 3), (90, 110, 130), np.uint8)
+        flown = (places + speeds * number) % (width + 140, height + 140) - 70
+        for shape in range(_SHAPES):
+            x, y = (int(side) for side in flown[shape])
+            side, colour = int(radii[shape]), colours[shape].tolist()
+            if shape % 3 == 0:
+                cv2.circle(pixels, (x, y), side, colour, -1, cv2.LINE_AA)
+            else:
+                corners = cv2.boxPoints(((x, y), (2.0 * side, float(side)), number * (shape % 7 - 3) * 2))
+                cv2.fillConvexPoly(pixels, corners.astype(int), colour, cv2.LINE_AA)
+        yield av.VideoFrame.from_ndarray(pixels, "rgb24")
+
+
+@contextmanager
+def inputs_folder(chosen: Path | None) -> Iterator[Path]:
+    """The folder that keeps the inputs for another run, or one that is gone afterwards."""
+    if chosen is None:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+    else:
+        chosen.mkdir(parents=True, exist_ok=True)
+        yield chosen
+
+
 def write_clip(
-    path: Path, codec: str, size: tuple[int, int], seconds: float, options: dict[str, str], *, bit_rate: int = 0
+    path: Path,
+    codec: str,
+    size: tuple[int, int],
+    seconds: float,
+    options: dict[str, str],
+    *,
+    bit_rate: int = 0,
+    pictures: Pictures = moving_pictures,
 ) -> Path:
-    """A clip of 25 frames a second; an MP4 has its index after the media, as FFmpeg writes it by default."""
+    """A clip of 25 frames a second; an MP4 has its index after the media, as FFmpeg writes it by default.
+
+    One that is there already is taken.
+    """
+    if path.exists():
+        return path
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=FRAMES_A_SECOND, options=options)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         if bit_rate:
             stream.bit_rate = bit_rate
-        for frame in moving_pictures(*size, round(seconds * FRAMES_A_SECOND)):
+        for frame in pictures(*size, round(seconds * FRAMES_A_SECOND)):
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
 
 
 def write_photograph(path: Path, **options: Any) -> Path:
-    """12 megapixels, 4000 x 3000; the format by the name."""
+    """12 megapixels, 4000 x 3000; the format by the name. One that is there already is taken."""
+    if path.exists():
+        return path
     planes = [scene(4000, 3000, 11), *(scene(4000, 3000, seed) // 3 + 85 for seed in (12, 13))]
     noise = np.random.default_rng(3).normal(0, _NOISE / 2, (3000, 4000)) + planes[0]
     pixels = np.dstack([noise.clip(0, 255).astype(np.uint8), *planes[1:]])
@@ -80,10 +132,15 @@ def write_photograph(path: Path, **options: Any) -> Path:
     return path
 
 
-def h264_1080p(folder: Path) -> Input:
-    """60 s, about 60 MB, x264's own groups of up to 250 frames with B-frames."""
-    path = write_clip(folder / "h264.mp4", "libx264", (1920, 1080), 60, {"preset": "veryfast"}, bit_rate=8_000_000)
-    return Input("H.264 1080p", path)
+def h264_camera(folder: Path) -> Input:
+    """60 s, about 60 MB, x264's own groups of up to 250 frames with B-frames; the grain makes keyframes of 450 kB."""
+    return Input("H.264 1080p, camera", write_clip(folder / "h264-camera.mp4", *_H264, bit_rate=8_000_000))
+
+
+def h264_drawn(folder: Path) -> Input:
+    """The same of an animated film: its keyframes have 110 kB, and reading their entropy code is most of a thumbnail's cost."""
+    path = write_clip(folder / "h264-drawn.mp4", *_H264, bit_rate=8_000_000, pictures=drawn_pictures)
+    return Input("H.264 1080p, drawn", path)
 
 
 def other_videos(folder: Path) -> list[Input]:

@@ -1,6 +1,6 @@
 """One thumbnail of each kind of media against what others use: medians, ratios, bytes read.
 
-Run by `make bench`, or alone: python -m benchmarks.frames [--rounds N] [--json FILE]. Makes its own inputs. All ways take
+Run by `make bench`, or alone: python -m benchmarks.frames [--rounds N] [--inputs FOLDER] [--json FILE]. Makes its own inputs. All ways take
 turns in each round, so that a machine whose speed drifts slows all; a ratio is that of the medians. Ours is
 `create_thumbnails` in a warm process with one rendition of 320x240, which is what the others make; the command-line
 tools are whole processes, and ours in a cage is one, too. `bare` is the floor: one keyframe decoded, scaled and encoded.
@@ -30,7 +30,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.clips import Input, h264_1080p, other_videos, photographs
+from benchmarks.clips import Input, h264_camera, h264_drawn, inputs_folder, other_videos, photographs
 from processors.decode_slots import DecodeSlots
 from processors.limits import FFMPEG_FORMATS
 from processors.thumbnails import create_thumbnails
@@ -48,18 +48,23 @@ Way = Callable[[], object]
 
 def make_inputs(folder: Path) -> list[Input]:
     """Common kinds of media."""
-    return [h264_1080p(folder), *other_videos(folder), *photographs(folder)]
+    return [h264_drawn(folder), h264_camera(folder), *other_videos(folder), *photographs(folder)]
 
 
-def ways_of(item: Input, out: Path, slots: DecodeSlots, loop: asyncio.AbstractEventLoop) -> dict[str, Way]:
-    """Every way there is on this machine; each leaves one thumbnail behind, in memory or in a file."""
+def ways_of(
+    item: Input, time_s: float, out: Path, slots: DecodeSlots, loop: asyncio.AbstractEventLoop
+) -> dict[str, Way]:
+    """Every way there is on this machine; each leaves one thumbnail behind, in memory or in a file.
+
+    `time_s` is the moment that we show.
+    """
     ways: dict[str, Way] = {
         "ours": lambda: _ours(item.path),
         "ours, caged": lambda: loop.run_until_complete(_caged(slots, item.path)),
     }
     path = str(item.path)
     if item.is_video:
-        ways |= {"bare": lambda: _bare_keyframe(item.path), "OpenCV exact seek": lambda: _opencv(item.path)}
+        ways |= {"bare": lambda: _bare_keyframe(item.path, time_s), "OpenCV exact seek": lambda: _opencv(item.path)}
         tools = {
             "ffmpegthumbnailer": ["ffmpegthumbnailer", "-i", path, "-o", f"{out}.jpg", "-s", "320", "-t", "10%"],
             "ffmpeg -skip_frame nokey": _ffmpeg(path, f"{out}.ff.jpg"),
@@ -107,13 +112,13 @@ async def _caged(slots: DecodeSlots, path: Path) -> object:
         source.close()
 
 
-def _bare_keyframe(path: Path) -> bytes:
-    """What nobody can be faster than with this decoder: no choice, no orientation, no checks."""
+def _bare_keyframe(path: Path, time_s: float) -> bytes:
+    """What nobody can be faster than with this decoder: the keyframe that we show; no choice, no orientation, no checks."""
     hurry = {"probesize": "32", "analyzeduration": "1", "fpsprobesize": "0", "skip_frame": "all"}
     with av.open(str(path), options={**hurry, "format_whitelist": FFMPEG_FORMATS}) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        container.seek(2 * av.time_base)
+        container.seek(int(time_s * av.time_base) + 1)
         packet = next(packet for packet in container.demux(stream) if packet.is_keyframe)
         frame = (stream.codec_context.decode(packet) or stream.codec_context.decode(None))[0]
         picture: Any = frame.reformat(320, 180, "rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
@@ -169,17 +174,23 @@ def main() -> None:
     """Measure, print the table, and write it as JSON where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--inputs", type=Path, help="Folder that keeps the inputs for another run.")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     console, figures = Console(), []
     cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as name, asyncio.Runner() as runner:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        inputs_folder(options.inputs) as folder,
+        asyncio.Runner() as runner,
+    ):
         loop, slots = runner.get_loop(), DecodeSlots(1)
         loop.run_until_complete(slots.start())
         console.print("Making the inputs …")
-        for item in make_inputs(Path(name)):
+        for item in make_inputs(folder):
             result, requests = _count_requests(item.path)
-            medians = measure(ways_of(item, Path(name) / "out", slots, loop), options.rounds)
+            ways = ways_of(item, result.frame.time_s or 0.0, Path(name) / "out", slots, loop)
+            medians = measure(ways, options.rounds)
             figures.append(
                 {
                     "input": item.name,

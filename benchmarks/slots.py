@@ -12,7 +12,6 @@ import itertools
 import json
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.clips import h264_1080p, photographs
+from benchmarks.clips import h264_camera, inputs_folder, photographs
 from processors.decode_slots import DecodeSlots
 from processors.slot import warm_up
 from processors.slot_process import _ENVIRONMENT
@@ -40,7 +39,7 @@ EMPTY_JOBS: Final = 50
 
 def make_loads(folder: Path) -> dict[str, list[Path]]:
     """What is decoded, in turns."""
-    video, pictures = h264_1080p(folder).path, [item.path for item in photographs(folder)]
+    video, pictures = h264_camera(folder).path, [item.path for item in photographs(folder)]
     return {"H.264 1080p": [video], "H.264 1080p and JPEG, PNG, WebP 12 MP": [video, *pictures]}
 
 
@@ -141,12 +140,12 @@ def peak_mb(pid: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-async def run(slices: int, seconds: float, console: Console) -> dict[str, Any]:
+async def run(slices: int, seconds: float, inputs: Path | None, console: Console) -> dict[str, Any]:
     """Every figure of the comparison."""
     figures: dict[str, Any] = {"loads": {}}
-    with tempfile.TemporaryDirectory() as name, bare_processes() as processes:
+    with inputs_folder(inputs) as folder, bare_processes() as processes:
         console.print("Making the inputs …")
-        loads = make_loads(Path(name))
+        loads = make_loads(folder)
         async with DecodeSlots(PROCESSES) as slots:
             for load, paths in loads.items():
                 rows = []
@@ -161,7 +160,7 @@ async def run(slices: int, seconds: float, console: Console) -> dict[str, Any]:
                     "ratio": round(statistics.median(row[2] for row in rows), 3),
                     "ratios": [round(row[2], 3) for row in rows],
                 }
-            figures["empty_job"] = await measure_empty_job(slots, Path(name))
+            figures["empty_job"] = await measure_empty_job(slots, folder)
             figures["slot_peak_mb"] = round(max(peak_mb(pid) for pid in slots.pids))
     figures["worker_peak_mb"] = round(peak_mb(os.getpid()))
     return figures
@@ -172,10 +171,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slices", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--inputs", type=Path, help="Folder that keeps the inputs for another run.")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     console = Console()
-    figures = asyncio.run(run(options.slices, options.seconds, console))
+    figures = asyncio.run(run(options.slices, options.seconds, options.inputs, console))
     table = Table(
         "load", f"{PROCESSES} slots, jobs/s", f"{PROCESSES} processes, jobs/s", "ratio", "of", title="The cage"
     )

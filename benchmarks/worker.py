@@ -16,7 +16,7 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks.clips import h264_1080p, photographs
+from benchmarks.clips import h264_camera, photographs
 from benchmarks.slots import bare_processes, bare_slice, peak_mb
 from service.local_kafka.apache import ApacheKafka
 from tests.system.platform import Upload
@@ -79,7 +79,7 @@ def main() -> None:
     kafka = ApacheKafka()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        inputs = {item.name: item.path for item in (h264_1080p(folder), *photographs(folder)[:1])}
+        inputs = {item.name: item.path for item in (h264_camera(folder), *photographs(folder)[:1])}
         try:
             with (
                 a_stack(kafka.start(), f"sqlite:///{folder / 'x.db'}", "", folder) as stack,
