@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from confluent_kafka import Consumer, Producer
 
+from schemas.topics import ALL_TOPICS
 from service.kafka_clients import consumer_config, producer_config
 from service.kafka_topics import create_topics, list_topics
 from service.local_kafka import NoKafkaError, choose_for_demo
@@ -55,7 +56,7 @@ def test_records_survive_the_kill_and_the_restart_of_a_broker(own_kafka: ApacheK
 
 def test_topics_are_made_once_and_then_found_right(kafka: str, topic_prefix: str) -> None:
     settings = KafkaSettings(kafka_bootstrap_servers=kafka, kafka_topic_prefix=topic_prefix, kafka_replication_factor=1)
-    assert len(create_topics(settings)) == 10
+    assert len(create_topics(settings)) == len(ALL_TOPICS)
     assert create_topics(settings) == ()
     assert [state.problems for state in list_topics(settings) if state.problems] == []
 
