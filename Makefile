@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos check bench up down lock clean
+.PHONY: help install demo test chaos contact-sheet check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ SEED ?= 1
 UPLOADS ?= 2000
 
 help: ## Show what can be done here
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/installed: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -33,6 +33,9 @@ test: install ## Run all tests, with branch coverage: make test T=tests/unit
 chaos: install ## Break everything by a plan and look for what was lost: make chaos SEED=1 UPLOADS=2000
 	$(BIN)/python -m tests.system.chaos --seed $(SEED) --uploads $(UPLOADS) --report chaos-$(SEED).md --json chaos-$(SEED).json
 
+contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
+	$(BIN)/python -m tests.contact_sheet contact-sheet.png
+
 check: install ## Lint, types, imports, compose file, lock files, generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,9 +47,14 @@ check: install ## Lint, types, imports, compose file, lock files, generated docu
 	@test "$$(wc -l < README.md)" -le 120
 
 bench: install ## Compare with other tools, and a worker's slots with bare processes, side by side
+	@# The peers are optional: without them the tables have fewer rows.
+	-@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get install --quiet --yes ffmpegthumbnailer ffmpeg libvips-tools libvips42; fi
+	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check pyvips
 	$(BIN)/python -m benchmarks.frames
 	$(BIN)/python -m benchmarks.slots
+	$(BIN)/python -m benchmarks.make_files
 	$(BIN)/python -m benchmarks.worker
+	$(BIN)/python -m benchmarks.persistence
 
 up: ## Start the whole stack in containers
 	docker compose up --build --detach

@@ -1,45 +1,111 @@
-"""Inputs that benchmarks make themselves: moving texture with noise, so that decoding is not free."""
+"""Inputs that benchmarks make themselves: a camera that glides over a textured scene, with a sensor's noise."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+FRAMES_A_SECOND: Final = 25
+_NOISE: Final = 6.0
+"""Standard deviation of the noise in luma steps, as of a phone's camera indoors."""
+Plane = NDArray[np.uint8]
 
-def moving_pictures(width: int, height: int, count: int) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a texture of 45 patches a height that glides by, under noise of four patterns: they fill any bit rate."""
+
+@dataclass(frozen=True)
+class Input:
+    """One file to make a thumbnail of."""
+
+    name: str
+    path: Path
+    is_video: bool = True
+
+
+def scene(width: int, height: int, seed: int) -> Plane:
+    """Luma with detail at every scale, as photographs have: blurred, medium and fine patches."""
+    generator = np.random.default_rng(seed)
+    total = np.zeros((height, width), dtype=np.float32)
+    for patches, share in ((6, 90.0), (24, 50.0), (96, 26.0), (384, 12.0)):
+        grain = generator.uniform(-1, 1, (patches, patches * width // height)).astype(np.float32)
+        total += share * cv2.resize(grain, (width, height), interpolation=cv2.INTER_CUBIC)
+    return (total + 118).clip(16, 235).astype(np.uint8)
+
+
+def moving_pictures(width: int, height: int, count: int) -> Iterator[av.VideoFrame]:
+    """Frames in yuv420p; every noise pattern is another one, so that no encoder can copy it from the last frame."""
     generator = np.random.default_rng(5)
-    texture = generator.integers(0, 255, (45, 160, 3), dtype=np.uint8)
-    wide = np.asarray(Image.fromarray(texture).resize((width * 2, height), Image.Resampling.BICUBIC)).astype(np.int16)
-    noises = generator.integers(-24, 24, (4, height, width, 1), dtype=np.int16)
+    wide = scene(width * 2, height, 5)
+    colours = [scene(width, height // 2, seed) // 3 + 85 for seed in (6, 7)]
+    noise = (generator.normal(0, _NOISE, (height * 2, width * 2)) + 16).clip(0, 32).astype(np.uint8)
     for number in range(count):
         start = number * 2 % width
-        pixels = wide[:, start : start + width] + noises[number % 4]
-        yield np.ascontiguousarray(pixels.clip(0, 255).astype(np.uint8))
+        y, x = generator.integers(0, height), generator.integers(0, width)
+        luma = cv2.add(wide[:, start : start + width], noise[y : y + height, x : x + width])
+        frame = av.VideoFrame(width, height, "yuv420p")
+        half = start // 2
+        for plane, pixels in zip(frame.planes, (luma, *(c[:, half : half + width // 2] for c in colours)), strict=True):
+            buffer: Any = plane  # PyAV's types do not say that it is one
+            rows = np.frombuffer(buffer, np.uint8).reshape(-1, plane.line_size)
+            rows[:, : pixels.shape[1]] = pixels
+        yield frame
 
 
 def write_clip(
-    path: Path, codec: str, size: tuple[int, int], count: int, options: dict[str, str], *, bit_rate: int = 0
+    path: Path, codec: str, size: tuple[int, int], seconds: float, options: dict[str, str], *, bit_rate: int = 0
 ) -> Path:
     """A clip of 25 frames a second; an MP4 has its index after the media, as FFmpeg writes it by default."""
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=25, options=options)
+        stream: Any = container.add_stream(codec, rate=FRAMES_A_SECOND, options=options)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         if bit_rate:
             stream.bit_rate = bit_rate
-        for pixels in moving_pictures(*size, count):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        for frame in moving_pictures(*size, round(seconds * FRAMES_A_SECOND)):
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
 
 
 def write_photograph(path: Path, **options: Any) -> Path:
     """12 megapixels, 4000 x 3000; the format by the name."""
-    small = np.random.default_rng(3).integers(0, 255, (375, 500, 3), dtype=np.uint8)
-    Image.fromarray(small).resize((4000, 3000), Image.Resampling.BICUBIC).save(path, **options)
+    planes = [scene(4000, 3000, 11), *(scene(4000, 3000, seed) // 3 + 85 for seed in (12, 13))]
+    noise = np.random.default_rng(3).normal(0, _NOISE / 2, (3000, 4000)) + planes[0]
+    pixels = np.dstack([noise.clip(0, 255).astype(np.uint8), *planes[1:]])
+    Image.fromarray(pixels, "YCbCr").convert("RGB").save(path, **options)
     return path
+
+
+def h264_1080p(folder: Path) -> Input:
+    """60 s, about 60 MB, x264's own groups of up to 250 frames with B-frames."""
+    path = write_clip(folder / "h264.mp4", "libx264", (1920, 1080), 60, {"preset": "veryfast"}, bit_rate=8_000_000)
+    return Input("H.264 1080p", path)
+
+
+def other_videos(folder: Path) -> list[Input]:
+    """The other codecs, with the groups that their encoders make by default; VP9's and AV1's are those of web video."""
+    x265 = {"preset": "ultrafast", "x265-params": "log-level=none"}
+    vp9 = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "g": "128"}
+    av1 = {"preset": "12", "g": "128"}
+    full_hd, hd = (1920, 1080), (1280, 720)
+    clips = {
+        "HEVC 4K": write_clip(folder / "hevc.mp4", "libx265", (3840, 2160), 12, x265, bit_rate=16_000_000),
+        "VP9 720p": write_clip(folder / "vp9.webm", "libvpx-vp9", hd, 20, vp9, bit_rate=2_500_000),
+        "AV1 720p": write_clip(folder / "av1.mp4", "libsvtav1", hd, 20, av1, bit_rate=2_000_000),
+        "MPEG-4 1080p": write_clip(folder / "mpeg4.avi", "mpeg4", full_hd, 20, {}, bit_rate=8_000_000),
+    }
+    return [Input(name, path) for name, path in clips.items()]
+
+
+def photographs(folder: Path) -> list[Input]:
+    """12 megapixels in the formats of cameras, screens and the web."""
+    pictures = {
+        "JPEG 12 MP": write_photograph(folder / "photo.jpg", quality=90),
+        "PNG 12 MP": write_photograph(folder / "photo.png"),
+        "WebP 12 MP": write_photograph(folder / "photo.webp", quality=85, method=2),
+    }
+    return [Input(name, path, is_video=False) for name, path in pictures.items()]

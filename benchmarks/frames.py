@@ -4,11 +4,13 @@ Run by `make bench`, or alone: python -m benchmarks.frames [--rounds N] [--json 
 turns in each round, so that a machine whose speed drifts slows all; a ratio is that of the medians. Ours is
 `create_thumbnails` in a warm process with one rendition of 320x240, which is what the others make; the command-line
 tools are whole processes, and ours in a cage is one, too. `bare` is the floor: one keyframe decoded, scaled and encoded.
-Tools that are not installed are left out (Debian: ffmpegthumbnailer ffmpeg libvips-tools).
+Tools that are not installed are left out (Debian: ffmpegthumbnailer ffmpeg libvips-tools libvips42; PyPI: pyvips).
+ffmpegthumbnailer's library has no binding for Python: it is measured as a process, as people run it.
 """
 
 import argparse
 import asyncio
+import importlib
 import io
 import json
 import shutil
@@ -17,7 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -28,48 +30,25 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.clips import write_clip, write_photograph
+from benchmarks.clips import Input, h264_1080p, other_videos, photographs
 from processors.decode_slots import DecodeSlots
 from processors.limits import FFMPEG_FORMATS
 from processors.thumbnails import create_thumbnails
-from processors.types import RenditionSpec, ThumbnailSpec
+from processors.types import RenditionSpec, ThumbnailSet, ThumbnailSpec
 from service.make import FileSource
+
+pyvips: Any = None
+with suppress(ImportError, OSError):  # no such package, or no libvips
+    pyvips = importlib.import_module("pyvips")
+    pyvips.cache_set_max(0)  # it would remember the last result
 
 SPEC: Final = ThumbnailSpec(renditions=(RenditionSpec("medium", 320, 240),))
 Way = Callable[[], object]
 
 
-@dataclass(frozen=True)
-class Input:
-    """One file to make a thumbnail of."""
-
-    name: str
-    path: Path
-    is_video: bool = True
-
-
 def make_inputs(folder: Path) -> list[Input]:
     """Common kinds of media."""
-    x264 = {"preset": "ultrafast", "g": "50", "qp": "35", "bf": "2"}
-    x265 = {"preset": "ultrafast", "x265-params": "log-level=none:keyint=50", "crf": "32"}
-    vp9 = {"deadline": "realtime", "cpu-used": "8", "g": "50"}
-    av1 = {"preset": "12", "crf": "45", "g": "50"}
-    full_hd, hd = (1920, 1080), (1280, 720)
-    clips = {
-        "H.264 1080p": write_clip(folder / "a.mp4", "libx264", full_hd, 525, x264),
-        "HEVC 4K": write_clip(folder / "b.mp4", "libx265", (3840, 2160), 75, x265),
-        "VP9 720p": write_clip(folder / "c.webm", "libvpx-vp9", hd, 250, vp9, bit_rate=3_000_000),
-        "AV1 720p": write_clip(folder / "d.mp4", "libsvtav1", hd, 250, av1),
-        "MPEG-4 1080p": write_clip(folder / "e.avi", "mpeg4", full_hd, 250, {"g": "50"}, bit_rate=8_000_000),
-    }
-    photographs = {
-        "JPEG 12 MP": write_photograph(folder / "f.jpg", quality=90),
-        "PNG 12 MP": write_photograph(folder / "g.png", compress_level=3),
-        "WebP 12 MP": write_photograph(folder / "h.webp", quality=85, method=0),
-    }
-    return [Input(name, path) for name, path in clips.items()] + [
-        Input(name, path, is_video=False) for name, path in photographs.items()
-    ]
+    return [h264_1080p(folder), *other_videos(folder), *photographs(folder)]
 
 
 def ways_of(item: Input, out: Path, slots: DecodeSlots, loop: asyncio.AbstractEventLoop) -> dict[str, Way]:
@@ -87,9 +66,29 @@ def ways_of(item: Input, out: Path, slots: DecodeSlots, loop: asyncio.AbstractEv
         }
     else:
         ways["Pillow draft"] = lambda: _pillow(item.path)
+        if pyvips is not None:
+            ways["pyvips"] = lambda: _pyvips(item.path)
         tools = {"vipsthumbnail": ["vipsthumbnail", path, "-s", "320x240", "-o", f"{out}.v.webp[Q=80]"]}
     installed = {name: command for name, command in tools.items() if shutil.which(command[0])}
     return ways | {name: partial(_run, command) for name, command in installed.items()}
+
+
+def _count_requests(path: Path) -> tuple[ThumbnailSet, int]:
+    """One result, and how many reads of the source it took."""
+    source, lengths = FileSource(path), []
+
+    class Counted:
+        size = source.size
+
+        def read_at(self, offset: int, length: int) -> bytes:
+            """As the file's."""
+            lengths.append(length)
+            return source.read_at(offset, length)
+
+    try:
+        return create_thumbnails(Counted(), SPEC), len(lengths)
+    finally:
+        source.close()
 
 
 def _ours(path: Path) -> object:
@@ -141,6 +140,10 @@ def _pillow(path: Path) -> bytes:
     return out.getvalue()
 
 
+def _pyvips(path: Path) -> bytes:
+    return bytes(pyvips.Image.thumbnail(str(path), 320, height=240).write_to_buffer(".webp[Q=80]"))
+
+
 def _ffmpeg(source: str, out: str) -> list[str]:
     before = ["ffmpeg", "-v", "error", "-y", "-threads", "1", "-skip_frame", "nokey", "-ss", "2"]
     return [*before, "-i", source, "-frames:v", "1", "-vf", "scale=320:-2", out]
@@ -175,15 +178,17 @@ def main() -> None:
         loop.run_until_complete(slots.start())
         console.print("Making the inputs …")
         for item in make_inputs(Path(name)):
-            result: Any = _ours(item.path)
+            result, requests = _count_requests(item.path)
             medians = measure(ways_of(item, Path(name) / "out", slots, loop), options.rounds)
             figures.append(
                 {
                     "input": item.name,
                     "bytes": item.path.stat().st_size,
                     "bytes_read": result.bytes_read,
+                    "requests": requests,
                     "candidates": result.frame.candidates,
                     "ms": medians,
+                    "ours_to_bare": round(medians["ours"] / medians["bare"], 2) if "bare" in medians else None,
                     "ratio_to_ours": {way: round(ms / medians["ours"], 2) for way, ms in medians.items()},
                 }
             )
@@ -195,7 +200,7 @@ def main() -> None:
 
 def table_of(figure: dict[str, Any]) -> Table:
     """One input's figures."""
-    read = f"{figure['bytes_read'] / 1e6:.2f} of {figure['bytes'] / 1e6:.1f} MB read"
+    read = f"{figure['bytes_read'] / 1e6:.2f} of {figure['bytes'] / 1e6:.1f} MB read in {figure['requests']} requests"
     table = Table("way", "ms", "of ours", title=f"{figure['input']}: {read}, {figure['candidates']} looked at")
     for way, ms in sorted(figure["ms"].items(), key=lambda pair: float(pair[1])):
         table.add_row(way, f"{ms:.1f}", f"{figure['ratio_to_ours'][way]:.2f}")

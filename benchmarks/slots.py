@@ -1,98 +1,138 @@
-"""Decode slots against the same function in bare processes: jobs a second side by side, ratios, peak memory.
+"""A worker's decode slots, cage included, against plain processes that decode local files: jobs a second, ratios, the cost of a job.
 
-Run by `make bench`, or alone: python benchmarks/slots.py [--slices N] [--seconds S] [--json FILE]. Makes its own inputs:
-a 720p H.264 clip of 20 s and a 12-megapixel JPEG. Slices of both ways alternate, so that a machine whose speed drifts
-slows both; the ratio is that of each pair of neighbours, and the median of them is what to quote.
+Run by `make bench`, or alone: python -m benchmarks.slots [--slices N] [--seconds S] [--json FILE]. Makes its own inputs. The
+plain processes are as warm as they can be: they start once, and decode one file after the other in the memory that they
+have already; both ways run in turns, so that a machine whose speed drifts slows both. A ratio is that of each pair of
+neighbours, and the median of them is what to quote.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
-import multiprocessing
 import os
-import resource
 import statistics
 import tempfile
 import time
-from multiprocessing.synchronize import Barrier
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import av
-import numpy as np
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 
+from benchmarks.clips import h264_1080p, photographs
 from processors.decode_slots import DecodeSlots
 from processors.slot import warm_up
+from processors.slot_process import _ENVIRONMENT
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSpec
 from service.make import FileSource
 
-PROCESSES = 2
-SPEC = ThumbnailSpec()
+PROCESSES: Final = 2
+SPEC: Final = ThumbnailSpec()
+EMPTY_JOBS: Final = 50
 
 
-def make_inputs(folder: Path) -> dict[str, Path]:
-    """Textured moving pictures: flat colours would make decoding look free."""
-    generator = np.random.default_rng(11)
-    texture = Image.fromarray(generator.integers(0, 255, (90, 320, 3), dtype=np.uint8)).resize(
-        (2560, 720), Image.Resampling.BICUBIC
-    )
-    wide = np.asarray(texture)
-    clip = folder / "clip-720p.mp4"
-    with av.open(str(clip), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=25, options={"preset": "veryfast", "g": "50"})
-        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
-        for number in range(500):
-            pixels = np.ascontiguousarray(wide[:, number * 2 : number * 2 + 1280])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
-        container.mux(stream.encode())
-    photo = folder / "photo-12mp.jpg"
-    small = generator.integers(0, 255, (375, 500, 3), dtype=np.uint8)
-    Image.fromarray(small).resize((4000, 3000), Image.Resampling.BICUBIC).save(photo, quality=90)
-    return {"H.264 720p": clip, "JPEG 12 MP": photo}
+def make_loads(folder: Path) -> dict[str, list[Path]]:
+    """What is decoded, in turns."""
+    video, pictures = h264_1080p(folder).path, [item.path for item in photographs(folder)]
+    return {"H.264 1080p": [video], "H.264 1080p and JPEG, PNG, WebP 12 MP": [video, *pictures]}
 
 
-def bare_slice(path: Path, seconds: float) -> float:
-    """Jobs a second of plain warm processes that decode a local file in a loop."""
-    context = multiprocessing.get_context("fork")
-    barrier, results = context.Barrier(PROCESSES), context.Queue()
-    workers = [context.Process(target=_bare_loop, args=(path, seconds, barrier, results)) for _ in range(PROCESSES)]
-    for worker in workers:
+@contextmanager
+def bare_processes() -> Iterator[list[Connection]]:
+    """Warm plain processes; each takes (paths, seconds) and gives the jobs that it did in that time."""
+    # The slots' own settings of the C library are read at a process' start.
+    before = dict(os.environ)
+    os.environ.update(_ENVIRONMENT)
+    context, connections, workers = get_context("spawn"), [], []
+    for number in range(PROCESSES):
+        ours, theirs = Pipe()
+        worker = context.Process(target=_bare_process, args=(theirs, number), daemon=True)
         worker.start()
-    rates = [results.get() for _ in workers]
-    for worker in workers:
-        worker.join()
-    return float(sum(rates))
+        connections.append(ours)
+        workers.append(worker)
+    os.environ.clear()
+    os.environ.update(before)
+    try:
+        yield connections
+    finally:
+        for connection, worker in zip(connections, workers, strict=True):
+            connection.send(None)
+            worker.join()
 
 
-def _bare_loop(path: Path, seconds: float, barrier: Barrier, results: Any) -> None:
+def _bare_process(connection: Connection, offset: int) -> None:
     warm_up()
-    create_thumbnails(FileSource(path), SPEC)
-    barrier.wait()
-    started, jobs = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
-        source = FileSource(path)
-        create_thumbnails(source, SPEC)
-        source.close()
-        jobs += 1
-    results.put(jobs / (time.perf_counter() - started))
+    while (order := connection.recv()) is not None:
+        paths, seconds = order
+        started, jobs = time.perf_counter(), 0
+        for path in itertools.islice(itertools.cycle(paths), offset, None):
+            source = FileSource(path)
+            create_thumbnails(source, SPEC)
+            source.close()
+            jobs += 1
+            if time.perf_counter() - started >= seconds:
+                break
+        connection.send(jobs / (time.perf_counter() - started))
 
 
-async def slots_slice(slots: DecodeSlots, path: Path, seconds: float) -> float:
+def bare_slice(processes: list[Connection], paths: list[Path], seconds: float) -> float:
+    """Jobs a second of the plain processes."""
+    for process in processes:
+        process.send((paths, seconds))
+    return sum(float(process.recv()) for process in processes)
+
+
+async def slots_slice(slots: DecodeSlots, paths: list[Path], seconds: float) -> float:
     """Jobs a second of the same files through the slots, as a worker does it."""
-    started, jobs = time.perf_counter(), 0
+    started, jobs, files = time.perf_counter(), 0, itertools.cycle(paths)
 
     async def loop() -> None:
         nonlocal jobs
         while time.perf_counter() - started < seconds:
-            source = FileSource(path)
-            await slots.create_thumbnails(source, SPEC, kind=None)
-            source.close()
+            await one_job(slots, next(files))
             jobs += 1
 
     await asyncio.gather(*(loop() for _ in range(2 * PROCESSES)))  # two wait while two work, as with WORKER_CONCURRENCY
     return jobs / (time.perf_counter() - started)
+
+
+async def one_job(slots: DecodeSlots, path: Path) -> None:
+    source = FileSource(path)
+    try:
+        await slots.create_thumbnails(source, SPEC, kind=None)
+    finally:
+        source.close()
+
+
+async def measure_empty_job(slots: DecodeSlots, folder: Path) -> dict[str, float]:
+    """Milliseconds of the smallest picture that there is, one at a time: in the cage, and in this process."""
+    path = folder / "tiny.png"
+    Image.new("RGB", (32, 32), "teal").save(path)
+    warm_up()
+    caged, bare = [], []
+    for _ in range(EMPTY_JOBS):
+        started = time.perf_counter()
+        await one_job(slots, path)
+        between = time.perf_counter()
+        source = FileSource(path)
+        create_thumbnails(source, SPEC)
+        source.close()
+        caged.append((between - started) * 1000)
+        bare.append((time.perf_counter() - between) * 1000)
+        await asyncio.sleep(0.01)  # as between uploads: the next child is forked meanwhile
+    of_both = statistics.median(caged), statistics.median(bare)
+    return {
+        "caged_ms": round(of_both[0], 2),
+        "bare_ms": round(of_both[1], 2),
+        "cage_ms": round(of_both[0] - of_both[1], 2),
+    }
 
 
 def peak_mb(pid: int) -> float:
@@ -101,47 +141,53 @@ def peak_mb(pid: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-async def run(slices: int, seconds: float) -> dict[str, Any]:
+async def run(slices: int, seconds: float, console: Console) -> dict[str, Any]:
     """Every figure of the comparison."""
-    figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        inputs = make_inputs(Path(folder))
-        for name, path in inputs.items():
-            rows = []
-            for _ in range(slices):
-                bare = await asyncio.to_thread(bare_slice, path, seconds)
-                async with DecodeSlots(PROCESSES) as slots:
-                    await slots.create_thumbnails(FileSource(path), SPEC, kind=None)
-                    caged = await slots_slice(slots, path, seconds)
-                    slot_mb = max(peak_mb(pid) for pid in slots.pids)
-                rows.append((bare, caged, caged / bare))
-            figures[name] = {
-                "bare_jobs_s": statistics.median(row[0] for row in rows),
-                "slots_jobs_s": statistics.median(row[1] for row in rows),
-                "ratio": statistics.median(row[2] for row in rows),
-                "ratios": [round(row[2], 3) for row in rows],
-                "slot_peak_mb": slot_mb,
-            }
-    figures["worker_peak_mb"] = peak_mb(os.getpid())
-    figures["child_peak_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    figures: dict[str, Any] = {"loads": {}}
+    with tempfile.TemporaryDirectory() as name, bare_processes() as processes:
+        console.print("Making the inputs …")
+        loads = make_loads(Path(name))
+        async with DecodeSlots(PROCESSES) as slots:
+            for load, paths in loads.items():
+                rows = []
+                for number in range(slices + 1):
+                    bare = await asyncio.to_thread(bare_slice, processes, paths, seconds)
+                    caged = await slots_slice(slots, paths, seconds)
+                    if number:  # the first one warms the files and the plain processes up
+                        rows.append((bare, caged, caged / bare))
+                figures["loads"][load] = {
+                    "bare_jobs_s": round(statistics.median(row[0] for row in rows), 2),
+                    "slots_jobs_s": round(statistics.median(row[1] for row in rows), 2),
+                    "ratio": round(statistics.median(row[2] for row in rows), 3),
+                    "ratios": [round(row[2], 3) for row in rows],
+                }
+            figures["empty_job"] = await measure_empty_job(slots, Path(name))
+            figures["slot_peak_mb"] = round(max(peak_mb(pid) for pid in slots.pids))
+    figures["worker_peak_mb"] = round(peak_mb(os.getpid()))
     return figures
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, print the table, and write it as JSON where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slices", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    figures = asyncio.run(run(options.slices, options.seconds))
-    for name, row in figures.items():
-        if isinstance(row, dict):
-            print(
-                f"{name}: {row['slots_jobs_s']:.1f} jobs/s in {PROCESSES} slots, {row['bare_jobs_s']:.1f} in {PROCESSES} bare"
-                f" processes, median ratio {row['ratio']:.2f} of {row['ratios']}; a slot's peak {row['slot_peak_mb']:.0f} MiB"
-            )
-    print(
-        f"Peak of this process {figures['worker_peak_mb']:.0f} MiB, of the largest child {figures['child_peak_mb']:.0f} MiB"
+    console = Console()
+    figures = asyncio.run(run(options.slices, options.seconds, console))
+    table = Table(
+        "load", f"{PROCESSES} slots, jobs/s", f"{PROCESSES} processes, jobs/s", "ratio", "of", title="The cage"
+    )
+    for load, row in figures["loads"].items():
+        table.add_row(
+            load, f"{row['slots_jobs_s']:.1f}", f"{row['bare_jobs_s']:.1f}", f"{row['ratio']:.2f}", str(row["ratios"])
+        )
+    console.print(table)
+    empty = figures["empty_job"]
+    console.print(
+        f"The smallest picture: {empty['caged_ms']:.1f} ms in the cage, {empty['bare_ms']:.1f} ms in this process: the cage"
+        f" costs {empty['cage_ms']:.1f} ms a job. Peak memory of a slot {figures['slot_peak_mb']} MiB."
     )
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))

@@ -11,11 +11,13 @@ import statistics
 import tempfile
 import time
 import uuid
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks.slots import bare_slice, make_inputs, peak_mb
+from benchmarks.clips import h264_1080p, photographs
+from benchmarks.slots import bare_processes, bare_slice, peak_mb
 from service.local_kafka.apache import ApacheKafka
 from tests.system.platform import Upload
 from tests.system.stack import Stack, a_stack
@@ -77,15 +79,25 @@ def main() -> None:
     kafka = ApacheKafka()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        inputs = make_inputs(folder)
+        inputs = {item.name: item.path for item in (h264_1080p(folder), *photographs(folder)[:1])}
         try:
-            with a_stack(kafka.start(), f"sqlite:///{folder / 'x.db'}", "", folder) as stack:
-                measure(stack, inputs, options.events, options.memory_events, options.rounds)
+            with (
+                a_stack(kafka.start(), f"sqlite:///{folder / 'x.db'}", "", folder) as stack,
+                bare_processes() as processes,
+            ):
+                measure(stack, processes, inputs, options.events, options.memory_events, options.rounds)
         finally:
             kafka.stop()
 
 
-def measure(stack: Stack, inputs: dict[str, Path], events: int, memory_events: int, rounds: int) -> None:
+def measure(
+    stack: Stack,
+    processes: list[Connection],
+    inputs: dict[str, Path],
+    events: int,
+    memory_events: int,
+    rounds: int,
+) -> None:
     platform = stack.platform
     first = 1
     for name, path in inputs.items():
@@ -94,7 +106,7 @@ def measure(stack: Stack, inputs: dict[str, Path], events: int, memory_events: i
         platform.store(key, path.read_bytes())
         ratios, rates = [], []
         for _ in range(rounds):
-            bare = bare_slice(path, 5.0)
+            bare = bare_slice(processes, [path], 5.0)
             platform.add_rows(range(first, first + events))
             rate = worker_rate(stack, uploads_of(key, kind, range(first, first + events)))
             first += events

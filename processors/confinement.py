@@ -68,21 +68,24 @@ def lock_slot() -> int:
     return landlock.restrict_self()
 
 
-def limit_job(memory_mb: int) -> None:
+def limit_job(memory_mb: int, cpu_s: int = CPU_S) -> None:
     """Bound memory, processor time, files and core dumps of this process, for ever."""
     data, space = memory_mb * MIB, (memory_mb + _ADDRESS_SPACE_EXTRA_MB) * MIB
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # what is open stays usable, nothing new can be opened
 
 
-def lock_job() -> None:
-    """Leave only the system calls that decoding needs; after every limit. Raises OSError when the kernel refuses."""
+def lock_job(*, allow_threads: bool = False) -> None:
+    """Leave only the system calls that decoding needs; after every limit. Raises OSError when the kernel refuses.
+
+    Threads that start later are under the same locks.
+    """
     if seccomp.is_supported():
-        seccomp.install()
+        seccomp.install(allow_threads=allow_threads)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -8,13 +8,16 @@ from typing import Final, Self
 
 from processors.confinement import Confinement
 from processors.job_run import JobRun
+from processors.limits import CPU_S
 from processors.slot_process import SlotProcess
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
 from processors.wire import Job
 
 
 class DecodeSlots:
-    """`slots` decoders at once, each job under `timeout_s` seconds and `memory_mb` MiB.
+    """`slots` decoders at once, each job under `timeout_s` seconds, `cpu_s` of them computing, and `memory_mb` MiB.
+
+    With `heic` they read HEIC pictures too, and may start threads for it; the extra of that name must be installed.
 
     A decoder that crashes, hangs or eats memory ends its own job with a ThumbnailError, and nothing else. Start it in
     the thread that runs the event loop: the slots die with the thread that started them.
@@ -27,13 +30,16 @@ class DecodeSlots:
         memory_mb: int = 1024,
         confinement: Confinement = "required",
         on_restart: Callable[[str], None] | None = None,
+        *,
+        cpu_s: int = CPU_S,
+        heic: bool = False,
     ) -> None:
         self._timeout_s: Final = timeout_s
         self._on_restart: Final = on_restart or (lambda _cause: None)
-        self._slots: Final = [SlotProcess(memory_mb, confinement) for _ in range(slots)]
+        self._slots: Final = [SlotProcess(memory_mb, confinement, cpu_s=cpu_s, heic=heic) for _ in range(slots)]
         self._idle: Final[asyncio.Queue[SlotProcess]] = asyncio.Queue()
         # A read that a slow storage holds up keeps its thread after the job's end: leave room for others.
-        self._readers: Final = ThreadPoolExecutor(4 * slots, thread_name_prefix="source-read")
+        self._jobs: Final = ThreadPoolExecutor(4 * slots, thread_name_prefix="decode-job")
 
     async def start(self) -> None:
         """Start every slot, and return when all are warm. Raises as SlotProcess.start()."""
@@ -49,7 +55,7 @@ class DecodeSlots:
         """As stop(), also where no event loop runs any more."""
         for slot in self._slots:
             slot.kill()
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._jobs.shutdown(wait=False, cancel_futures=True)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -82,11 +88,25 @@ class DecodeSlots:
         the storage was being waited for, storage.unavailable. What the source raises comes through unchanged.
         """
         slot = await self._idle.get()
+        release = _Once(lambda: self._idle.put_nowait(slot))
         try:
             if not slot.is_fit():
                 self._on_restart(slot.cause_of_end())
                 slot.kill()
                 await slot.start()
-            return await JobRun(slot, self._readers, self._timeout_s).run(Job(source.size, spec, kind), source)
+            job = JobRun(slot, self._jobs, self._timeout_s, on_answer=release)
+            return await job.run(Job(source.size, spec, kind), source)
         finally:
-            self._idle.put_nowait(slot)
+            release()
+
+
+class _Once:
+    """Calls `action` at the first call only."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action: Callable[[], None] | None = action
+
+    def __call__(self) -> None:
+        action, self._action = self._action, None
+        if action is not None:
+            action()

@@ -1,11 +1,14 @@
 """Which moment of a video is shown: pure rules over times and scores."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from processors.frame_score import FAIR, GOOD
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.frame_score import FAIR, GOOD, Judgement
 from processors.limits import FAIR_SEARCH_BYTES, FAIR_SEARCH_S, SEARCH_BYTES, SEARCH_S
 from processors.types import FrameStrategy
 
@@ -15,6 +18,12 @@ EARLIEST_LIMIT_S: Final = 10.0
 _SPREAD: Final = (0.25, 0.4, 0.55, 0.7, 0.85)
 _CLEARLY_BETTER: Final = 1.1
 """An earlier candidate keeps its place against one that is hardly better."""
+
+_ODDNESS: Final = 0.3
+"""How much of its score a frame loses that is nothing like the mean of the others."""
+
+_MOST_KEPT: Final = 8
+"""Frames in memory at once; of a long animation more are looked at."""
 
 Found = TypeVar("Found")
 
@@ -64,23 +73,45 @@ class SearchBudget:
 def choose(
     duration_s: float | None,
     strategy: FrameStrategy,
-    look_at: Callable[[float], tuple[Found, float] | None],
+    look_at: Callable[[float], tuple[Found, Judgement] | None],
     budget: SearchBudget,
 ) -> Choice[Found] | None:
     """The first candidate that is good enough, else the best within the budget; None when no moment gives a frame.
 
-    `look_at` gives the frame at a moment and its score. The strategy `fixed` takes the first moment that gives one.
+    `look_at` gives the frame at a moment and what there is to say of it. The strategy `fixed` takes the first moment
+    that gives one.
     """
-    best: Choice[Found] | None = None
-    looked_at = 0
-    for time_s in candidate_times_s(duration_s):
-        found = look_at(time_s)
-        if found is None:
-            continue
-        frame, score = found
-        looked_at += 1
-        is_better = best is None or score > best.score * _CLEARLY_BETTER
-        best = Choice(frame, score, looked_at) if best is None or is_better else replace(best, candidates=looked_at)
-        if strategy == "fixed" or score >= GOOD or budget.is_spent(best.score):
+    found = (look_at(time_s) for time_s in candidate_times_s(duration_s))
+    return choose_among((candidate for candidate in found if candidate is not None), strategy, budget)
+
+
+def choose_among(
+    candidates: Iterable[tuple[Found, Judgement]], strategy: FrameStrategy, budget: SearchBudget
+) -> Choice[Found] | None:
+    """As choose(), of judged frames in the order in which they come; none is made that is not looked at."""
+    kept: list[tuple[Found, Judgement]] = []
+    histograms = []
+    for frame, judgement in candidates:
+        kept.append((frame, judgement))
+        histograms.append(judgement.histogram)
+        if strategy == "fixed" or judgement.score >= GOOD:
+            return Choice(frame, judgement.score, len(histograms))
+        if len(kept) > _MOST_KEPT:
+            del kept[min(range(len(kept)), key=lambda number: kept[number][1].score)]
+        if budget.is_spent(max(other.score for _, other in kept)):
             break
-    return best
+    return _best(kept, np.mean(histograms, axis=0), len(histograms)) if kept else None
+
+
+def _best(candidates: Sequence[tuple[Found, Judgement]], mean: NDArray[np.float64], looked_at: int) -> Choice[Found]:
+    """Of frames that are all less than good; the earlier one where two are about as good.
+
+    What looks like the rest of the video is worth more: a flash, a title or a broken frame is the odd one out.
+    """
+    best, best_worth = candidates[0], -1.0
+    for found in candidates:
+        nearness = 1 - float(np.abs(found[1].histogram - mean).sum()) / 2
+        worth = found[1].score * (1 - _ODDNESS + _ODDNESS * nearness)
+        if worth > best_worth * _CLEARLY_BETTER:
+            best, best_worth = found, worth
+    return Choice(best[0], best[1].score, looked_at)

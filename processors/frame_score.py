@@ -1,5 +1,6 @@
 """How much a frame shows: a pure judgement of its luma, so that black, slates, fades and blur lose to ordinary scenes."""
 
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,19 @@ _SHARP_GRADIENT: Final = 0.12
 """Mean difference of neighbours over the spread, in a picture that is in focus."""
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """A frame's score, and its histogram: the share of the pixels in each bin of luma, by which frames are compared."""
+
+    score: float
+    histogram: NDArray[np.float64] = field(repr=False)
+
+
+def judge(luma: Luma) -> Judgement:
+    """What there is to say of one frame by itself."""
+    return Judgement(score_luma(luma), _histogram(luma) / luma.size)
+
+
 def score_luma(luma: Luma) -> float:
     """From 0 (black, white or one colour) to 1: contrast, times how little is plain, times how sharp it is."""
     spread = float(luma.std())
@@ -40,8 +54,11 @@ def score_luma(luma: Luma) -> float:
 
 def _plain_share(luma: Luma) -> float:
     """Share of the pixels in the fullest three neighbouring bins of the histogram."""
-    histogram = np.bincount((luma // _BIN).ravel(), minlength=256 // _BIN)
-    return float(np.convolve(histogram, (1, 1, 1), "same").max()) / luma.size
+    return float(np.convolve(_histogram(luma), (1, 1, 1), "same").max()) / luma.size
+
+
+def _histogram(luma: Luma) -> NDArray[np.int64]:
+    return np.bincount((luma // _BIN).ravel(), minlength=256 // _BIN)
 
 
 def _gradient(luma: Luma) -> float:

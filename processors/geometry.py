@@ -20,6 +20,32 @@ def fit(width: int, height: int, box_width: int, box_height: int) -> tuple[int, 
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def largest_box(renditions: tuple[RenditionSpec, ...]) -> tuple[int, int]:
-    """A box that holds every rendition."""
-    return max(spec.width for spec in renditions), max(spec.height for spec in renditions)
+def fill(
+    width: int, height: int, box_width: int, box_height: int
+) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
+    """Size and source rectangle (left, top, right, bottom) of the middle of a picture, with the aspect of the box.
+
+    As large as the box; where the picture is smaller than it, as large as the picture allows.
+    """
+    aspect = box_width / box_height
+    crop_width, crop_height = min(float(width), height * aspect), min(float(height), width / aspect)
+    scale = min(1.0, crop_width / box_width)
+    left, top = (width - crop_width) / 2, (height - crop_height) / 2
+    size = max(1, round(box_width * scale)), max(1, round(box_height * scale))
+    return size, (left, top, left + crop_width, top + crop_height)
+
+
+def needed_size(
+    width: int, height: int, renditions: tuple[RenditionSpec, ...], *, is_turned: bool = False
+) -> tuple[int, int]:
+    """The smallest size with the same aspect that every rendition can be made from without upscaling; never a larger one.
+
+    `is_turned`: the picture, in square pixels, lies on its side, and is turned upright only after it was scaled.
+    """
+    scales = []
+    for spec in renditions:
+        across, down = (spec.height, spec.width) if is_turned else (spec.width, spec.height)
+        both = across / width, down / height
+        scales.append(max(both) if spec.mode == "fill" else min(both))
+    scale = min(1.0, max(scales))
+    return max(1, round(width * scale)), max(1, round(height * scale))

@@ -3,17 +3,24 @@
 import warnings
 from typing import IO, cast
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from processors.animation import show_frame
 from processors.colour import to_srgb
-from processors.geometry import fit, largest_box
+from processors.deep_still import take_deep
+from processors.geometry import needed_size
+from processors.orientation import EXIF_TURNS, clockwise, swaps_sides
+from processors.picture_claims import check_pixels
+from processors.picture_colours import PictureColours, colours_of
+from processors.picture_decode import decode_reduced, exif_of
+from processors.picture_modes import plain_mode
+from processors.scaling import ROUGH_GAP, scale
 from processors.sniff import HEAD_BYTES, sniff_kind
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
-_ROTATIONS = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
 _ORIENTATION_TAG = 0x0112
 
 
@@ -48,25 +55,19 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
 
 def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> TakenPicture:
     width, height = opened.size
-    if width * height > spec.max_pixels:
-        raise PermanentError(
-            ErrorCode.MEDIA_TOO_MANY_PIXELS,
-            f"The picture has {width}x{height} pixels; at most {spec.max_pixels} are decoded.",
-        )
-    orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
-    box = _box(orientation, spec)
-    if opened.format == "JPEG":
-        # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
-        # target leaves work for the better filter of the last step.
-        target = fit(width, height, *box)
-        opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
-    profile = opened.info.get("icc_profile")
-    file.expect_whole()
-    opened.load()
-    # Reduce first: colours are then converted on few pixels. The box is the turned one, as the pixels are not upright yet.
-    image = _plain_mode(opened)
-    image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    image = ImageOps.exif_transpose(to_srgb(image, profile))
+    check_pixels(width, height, spec)
+    exif = exif_of(opened, file)
+    turn = EXIF_TURNS.get(exif.get(_ORIENTATION_TAG, 1))
+    left_to_turn = None if opened.format == "TIFF" else turn  # Pillow turns TIFF itself, and tells the turned size
+    target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(left_to_turn))
+    colours = colours_of(opened, exif, file)
+    image, frame = _deep(opened, colours, target, file), Frame(None, "image")
+    if image is None:
+        stored, frame = _stored(opened, target, spec, file)
+        # Reduce first: colours are then converted on few pixels.
+        image = to_srgb(scale(stored, target, gap=ROUGH_GAP), colours)
+    if left_to_turn is not None:
+        image = image.transpose(left_to_turn)
     facts = SourceFacts(
         kind="image",
         width=width,
@@ -74,26 +75,29 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
         duration_s=None,
         codec=(opened.format or "unknown").lower(),
         format=(opened.format or "unknown").lower(),
-        rotation=_ROTATIONS.get(orientation, 0),
+        rotation=clockwise(turn),
     )
-    return TakenPicture(image, Frame(None, "image"), facts)
+    return TakenPicture(image, frame, facts)
 
 
-def _box(orientation: object, spec: ThumbnailSpec) -> tuple[int, int]:
-    width, height = largest_box(spec.renditions)
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+def _stored(
+    opened: Image.Image, target: tuple[int, int], spec: ThumbnailSpec, file: SourceFile
+) -> tuple[Image.Image, Frame]:
+    """The pixels as they are stored, at least as many as `target`, in a mode that can be scaled; of films one frame."""
+    reduced = decode_reduced(opened, file, target)
+    if reduced is not None:
+        return reduced, Frame(None, "image")
+    if opened.format == "JPEG":
+        # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
+        # target leaves work for the better filter of the last step.
+        opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
+    file.expect_whole()
+    shown, frame = show_frame(opened, spec, file)
+    return plain_mode(shown), frame
 
 
-def _plain_mode(image: Image.Image) -> Image.Image:
-    """As a new image of mode RGB, RGBA, L or CMYK, which all can be scaled; 16-bit grey is reduced to 8."""
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        scale = 1 / 257 if image.mode != "F" else 1.0
-        grey = image.convert("F").point(lambda value: value * scale)
-        return grey.convert("L").copy()
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        converted = image.convert("RGBA")
-    elif image.mode in ("RGB", "L", "CMYK"):
-        converted = image.copy()
-    else:
-        converted = image.convert("RGB")
-    return converted
+def _deep(opened: Image.Image, colours: PictureColours, size: tuple[int, int], file: SourceFile) -> Image.Image | None:
+    """An HDR picture whose bits count; None for all others."""
+    if opened.format != "AVIF" or opened.mode != "RGB" or colours.curve not in ("pq", "hlg"):
+        return None
+    return take_deep(file, colours.curve, opened.size, size)

@@ -4,15 +4,15 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
-from processors.limits import KILL_GRACE_S, MAX_ERROR_BYTES, MAX_READ_BYTES, MAX_READS, MAX_RESULT_BYTES, bytes_budget
-from processors.slot_process import SlotProcess
+from processors.limits import KILL_GRACE_S, MAX_ERROR_BYTES, MAX_READ_BYTES, MAX_RESULT_BYTES, bytes_budget
+from processors.slot_process import Child, SlotProcess, Verdict
 from processors.types import Source, ThumbnailSet, ThumbnailSpec
-from processors.wire import DATA, DONE, FAILED, FRAME, JOB, ORDER, READ, VERDICT, Job, WireError, unpack_result
+from processors.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, WireError, unpack_result
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
 
 _ALLOWED_CODES: Final = frozenset(
@@ -21,6 +21,7 @@ _ALLOWED_CODES: Final = frozenset(
         ErrorCode.MEDIA_CORRUPT,
         ErrorCode.MEDIA_NO_PICTURE,
         ErrorCode.MEDIA_TOO_MANY_PIXELS,
+        ErrorCode.MEDIA_TOO_MANY_FRAMES,
         ErrorCode.SOURCE_TOO_LARGE,
         ErrorCode.SOURCE_UNREADABLE,
     }
@@ -35,23 +36,16 @@ _Answer = tuple[bytes, bytes]
 """The kind of a child's last frame, and what it holds."""
 
 
-@dataclass(frozen=True)
-class _Verdict:
-    """How a child ended, as its slot saw it."""
-
-    status: int
-    late: bool
-    cpu_s: float
-    peak_mb: float
-
-
 class JobRun:
-    """Runs once. `bytes_read` is what the child has asked of the source."""
+    """Runs once. `bytes_read` is what the child has asked of the source; `on_answer` is called when the slot is free for another job."""
 
-    def __init__(self, slot: SlotProcess, readers: ThreadPoolExecutor, timeout_s: float) -> None:
+    def __init__(
+        self, slot: SlotProcess, threads: ThreadPoolExecutor, timeout_s: float, on_answer: Callable[[], None]
+    ) -> None:
         self._slot: Final = slot
-        self._readers: Final = readers
+        self._threads: Final = threads
         self._timeout_s: Final = timeout_s
+        self._on_answer: Final = on_answer
         self._reads = 0
         self.bytes_read = 0
         self._is_reading = False
@@ -59,52 +53,52 @@ class JobRun:
 
     async def run(self, job: Job, source: Source) -> ThumbnailSet:
         """The child's result, believed only as far as `job` allows. Raises as DecodeSlots.create_thumbnails says."""
-        ours, theirs = socket.socketpair()
+        packed = job.pack()
         try:
-            with theirs:
-                socket.send_fds(self._slot.control, [ORDER.pack(self._timeout_s)], [theirs.fileno()])
+            child = self._slot.begin(self._timeout_s)
         except OSError as exc:
-            ours.close()
             self._slot.mark_broken("died")
             raise TransientError(ErrorCode.INTERNAL_ERROR, "The decode slot has died.") from exc
-        self._slot.count_job()
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
-        verdict = asyncio.ensure_future(self._verdict())
-        answer = asyncio.ensure_future(self._serve(job, source, reader, writer))
+        with suppress(OSError):  # a child that has died: its verdict says how
+            child.connection.sendall(FRAME.pack(JOB, len(packed), 0) + packed)
+        # One thread a job, and blocking calls: half the processor time of a hop to the event loop and back for each read.
+        served = self._threads.submit(self._serve, child.connection, source, job.spec)
+        answer = asyncio.wrap_future(served)
         try:
-            return await self._judge(answer, verdict, job.spec)
+            return await self._judge(answer, child, job.spec)
         finally:
-            await self._tidy(answer, verdict, writer)
+            if served.cancel():  # every thread waits for a storage, so that this job has none yet
+                child.connection.close()
+            await self._tidy(answer, child)
 
-    async def _judge(
-        self,
-        answer: "asyncio.Future[_Answer | None]",
-        verdict: "asyncio.Future[_Verdict | None]",
-        spec: ThumbnailSpec,
-    ) -> ThumbnailSet:
+    async def _judge(self, answer: "asyncio.Future[_Answer | None]", child: Child, spec: ThumbnailSpec) -> ThumbnailSet:
         # The verdict ends a job also while its storage is still being waited for.
         limit_s = self._timeout_s + KILL_GRACE_S
-        either: set[asyncio.Future[Any]] = {answer, verdict}
+        either: set[asyncio.Future[Any]] = {answer, child.verdict}
         await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        if verdict.done() and not answer.done() and not self._is_reading:
+        if child.verdict.done() and not answer.done() and not self._is_reading:
             await asyncio.wait({answer}, timeout=KILL_GRACE_S)  # its last frames may still be in the socket
         said = answer.result() if answer.done() else None
+        if said is not None:
+            # Nothing that the child might still do is of use. Its slot takes the next job while this one's memory is freed.
+            self._slot.end(child)
+            self._on_answer()
         if self._source_error is not None:
             raise self._source_error
-        ended = await self._ended(verdict)
+        ended = await self._ended(child)
         if said is not None:
             return self._believe(*said, spec, ended)
         raise self._explain(ended)
 
-    async def _ended(self, verdict: "asyncio.Future[_Verdict | None]") -> _Verdict | None:
+    async def _ended(self, child: Child) -> Verdict | None:
         """The slot's verdict; None, and a broken slot, when none comes."""
-        await asyncio.wait({verdict}, timeout=self._timeout_s + KILL_GRACE_S)
-        ended = verdict.result() if verdict.done() else None
+        await asyncio.wait({child.verdict}, timeout=self._timeout_s + KILL_GRACE_S)
+        ended = child.verdict.result() if child.verdict.done() else None
         if ended is None:
-            self._slot.mark_broken("stuck" if not verdict.done() else "died")
+            self._slot.mark_broken("stuck" if not child.verdict.done() else "died")
         return ended
 
-    def _believe(self, kind: bytes, payload: bytes, spec: ThumbnailSpec, ended: _Verdict | None) -> ThumbnailSet:
+    def _believe(self, kind: bytes, payload: bytes, spec: ThumbnailSpec, ended: Verdict | None) -> ThumbnailSet:
         if kind == DONE:
             try:
                 return unpack_result(payload, spec, self.bytes_read)
@@ -121,7 +115,7 @@ class JobRun:
         kind_of_error = TransientError if code == ErrorCode.SOURCE_UNREADABLE else PermanentError
         raise kind_of_error(ErrorCode(code), message)
 
-    def _explain(self, ended: _Verdict | None) -> ThumbnailError:
+    def _explain(self, ended: Verdict | None) -> ThumbnailError:
         """Why a child ended without an answer."""
         if ended is None:
             return TransientError(ErrorCode.MEDIA_CRASHED_DECODER, "The decode slot died during the job.")
@@ -148,50 +142,38 @@ class JobRun:
             f"The decoder ended with exit code {os.waitstatus_to_exitcode(ended.status)}.",
         )
 
-    async def _verdict(self) -> _Verdict | None:
-        data = await asyncio.get_running_loop().sock_recv(self._slot.control, VERDICT.size)
-        if len(data) != VERDICT.size:
-            return None
-        status, late, cpu_s, peak_kib = VERDICT.unpack(data)
-        return _Verdict(status, bool(late), cpu_s, peak_kib / 1024)
-
-    async def _serve(
-        self, job: Job, source: Source, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> _Answer | None:
-        """Answer reads until the child says how it went: its last frame, or None when it left without one."""
-        try:
-            packed = job.pack()
-            writer.write(FRAME.pack(JOB, len(packed), 0) + packed)
-            while True:
-                kind, length, offset = FRAME.unpack(await reader.readexactly(FRAME.size))
-                if kind == READ:
-                    data = await self._read(source, offset, length)
-                    if data is None:
+    def _serve(self, connection: socket.socket, source: Source, spec: ThumbnailSpec) -> _Answer | None:
+        """Answer reads until the child says how it went: its last frame, or None when it left without one. In a thread."""
+        with connection:
+            try:
+                while True:
+                    kind, length, offset = FRAME.unpack(_receive(connection, FRAME.size))
+                    if kind == READ:
+                        data = self._read(source, spec, offset, length)
+                        if data is None:
+                            return None
+                        _send(connection, FRAME.pack(DATA, len(data), offset), data)
+                    elif kind in (DONE, FAILED) and length <= MAX_RESULT_BYTES:
+                        return kind, _receive(connection, length)
+                    else:
                         return None
-                    writer.write(FRAME.pack(DATA, len(data), offset))
-                    writer.write(data)
-                    await writer.drain()
-                elif kind in (DONE, FAILED) and length <= MAX_RESULT_BYTES:
-                    return kind, await reader.readexactly(length)
-                else:
-                    return None
-        except (OSError, asyncio.IncompleteReadError):
-            return None
+            except (OSError, EOFError):
+                return None
 
-    async def _read(self, source: Source, offset: int, length: int) -> bytes | None:
+    def _read(self, source: Source, spec: ThumbnailSpec, offset: int, length: int) -> bytes | None:
         """What the child asked for; None ends the job, with the reason in `_source_error`."""
         self._reads += 1
         self.bytes_read += length
         if not 0 < length <= MAX_READ_BYTES or offset + length > source.size:
             return None
-        if self._reads > MAX_READS or self.bytes_read > bytes_budget(source.size):
+        if self._reads > spec.max_reads or self.bytes_read > bytes_budget(source.size, spec.max_bytes_read):
             self._source_error = PermanentError(
                 ErrorCode.MEDIA_CORRUPT, "Decoding needs more reads than any sound file."
             )
             return None
         self._is_reading = True
         try:
-            data = await asyncio.get_running_loop().run_in_executor(self._readers, source.read_at, offset, length)
+            data = source.read_at(offset, length)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is the caller's, and goes there unchanged
             self._source_error = exc
             return None
@@ -204,21 +186,28 @@ class JobRun:
             return None
         return data
 
-    async def _tidy(
-        self,
-        answer: "asyncio.Future[_Answer | None]",
-        verdict: "asyncio.Future[_Verdict | None]",
-        writer: asyncio.StreamWriter,
-    ) -> None:
+    async def _tidy(self, answer: "asyncio.Future[_Answer | None]", child: Child) -> None:
         """Leave nothing of the job behind, whatever ended it: a cancelled job's child is killed."""
-        writer.close()  # the child, if it still runs, leaves at its next read
-        answer.cancel()
-        if not verdict.done():
+        if not answer.done():
+            # The thread leaves its call, and closes the socket; one that waits for the storage does so after that.
             with suppress(OSError):
-                self._slot.control.send(b"kill")
-            await asyncio.wait({verdict}, timeout=KILL_GRACE_S)
-        if not verdict.done() or verdict.cancelled() or verdict.exception() or verdict.result() is None:
+                child.connection.shutdown(socket.SHUT_RDWR)
+            answer.cancel()
+        if not child.verdict.done():
+            self._slot.end(child)
+            await asyncio.wait({child.verdict}, timeout=KILL_GRACE_S)
+        if not child.verdict.done() or child.verdict.result() is None:
             self._slot.mark_broken("stuck")
-            verdict.cancel()
-        with suppress(asyncio.CancelledError, OSError):
-            await answer
+
+
+def _receive(connection: socket.socket, length: int) -> bytes:
+    data = connection.recv(length, socket.MSG_WAITALL)
+    if len(data) != length:
+        raise EOFError("the child closed the socket")
+    return data
+
+
+def _send(connection: socket.socket, head: bytes, data: bytes) -> None:
+    sent = connection.sendmsg([head, data])
+    if sent < len(head) + len(data):
+        connection.sendall(memoryview(data)[sent - len(head) :])

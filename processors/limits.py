@@ -3,6 +3,24 @@
 from typing import Final
 
 MIB: Final = 1024**2
+GIB: Final = 1024**3
+
+# What an operator may set: these are the defaults.
+MAX_SOURCE_BYTES: Final = 50 * GIB
+MAX_PIXELS: Final = 100_000_000
+"""Of a picture, and of a frame of a video: no camera in common use makes more."""
+MAX_FRAMES: Final = 10_000
+"""Of an animated picture: five minutes at the highest rate that browsers show."""
+MAX_READS: Final = 4096
+"""Of one source: a demuxer that seeks for ever is stopped in a fraction of a second."""
+MAX_BYTES_READ: Final = 4 * GIB
+"""Of one source, beside bytes_budget(): more does not come within the deadline from any storage."""
+CPU_S: Final = 10
+"""Processor time of one decode; the hard limit is a second later, so that the soft one's signal can be seen."""
+MAX_RENDITION_BYTES: Final = 1 * MIB
+"""Of one rendition; one that is larger is encoded again, with less quality."""
+
+# What is fixed.
 
 BLOCK_BYTES: Final = 256 * 1024
 """Unit of reading: two to five requests find a keyframe in common files."""
@@ -12,14 +30,10 @@ CACHE_BYTES: Final = 16 * MIB
 """Of one source, in the decoder's memory."""
 MAX_READ_BYTES: Final = 16 * MIB
 """Of one request; the parent refuses more."""
-MAX_READS: Final = 4096
-"""Of one source: a demuxer that seeks for ever is stopped in a fraction of a second."""
 MAX_RESULT_BYTES: Final = 4 * MIB
 """Of all renditions together: the parent reads no more from a decoder."""
 MAX_ERROR_BYTES: Final = 500
 """Of an error's code and text."""
-CPU_S: Final = 10
-"""Processor time of one decode; the hard limit is a second later, so that the soft one's signal can be seen."""
 KILL_GRACE_S: Final = 2.0
 """How long after its deadline a slot may take to answer before it is replaced."""
 START_TIMEOUT_S: Final = 60.0
@@ -28,6 +42,8 @@ JOBS_PER_SLOT: Final = 10_000
 """A slot is replaced after this many jobs: its children share one memory layout."""
 MAX_FRAMES_FORWARD: Final = 300
 """Frames decoded from a keyframe on to reach a moment: ten seconds of common video."""
+MAX_PIXELS_FORWARD: Final = 100_000_000
+"""The same for a moment of our own choice, in all frames together: 50 frames of 1080p, about 0.3 s. The keyframe is shown then."""
 FORWARD_BUDGET_S: Final = 4.0
 """Time for that; afterwards the nearest frame found is taken."""
 SEARCH_S: Final = 2.0
@@ -38,11 +54,13 @@ FAIR_SEARCH_BYTES: Final = 1 * MIB
 """The same once a fair one is found: a better one is worth a few keyframes, but no megabytes."""
 MAX_PACKETS_TO_KEYFRAME: Final = 1000
 """Skipped after a seek until one begins a picture: half a minute of common video."""
+MAX_GIF_WALK_BYTES: Final = 64 * MIB
+"""How far the frames of a GIF are counted; one that is longer has large frames, and only its first ones are decoded."""
 
 FFMPEG_FORMATS: Final = "mov,matroska,avi,gif,apng,mpegts,mpegvideo,flv,asf,ogg,mpeg,mjpeg,mxf,ivf,dv,mp3,flac,wav,aac"
 """What FFmpeg may open: no playlists, no concatenations, no session descriptions, which would open other sources."""
 
 
-def bytes_budget(size_bytes: int) -> int:
-    """How many bytes of a source may be read in all."""
-    return 2 * size_bytes + 64 * MIB
+def bytes_budget(size_bytes: int, most_bytes: int = MAX_BYTES_READ) -> int:
+    """How many bytes of a source may be read in all, `most_bytes` at the most."""
+    return min(2 * size_bytes + 64 * MIB, most_bytes)

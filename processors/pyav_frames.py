@@ -11,10 +11,11 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD, MAX_PACKETS_TO_KEYFRAME
+from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD, MAX_PACKETS_TO_KEYFRAME, MAX_PIXELS_FORWARD
 
 NEAR_S: Final = 2.0
 """A keyframe this close to the wanted moment is as good as the moment itself."""
@@ -22,6 +23,7 @@ GUESS_S: Final = 3.0
 """How much earlier a seek is repeated that went too far; longer than common groups of pictures in transport streams."""
 _BEGINNING_S: Final = 0.5
 """So early, the first frame is as good as any."""
+_USUAL_RATE: Final = 25
 _LATER_SHARE: Final = 0.25
 """Of the duration: how far behind the wanted moment the next keyframe may be."""
 
@@ -29,9 +31,17 @@ _LATER_SHARE: Final = 0.25
 class FrameFinder:
     """Seeks and decodes in one stream, whose first picture is at `start` ticks; what is damaged is stepped over."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, start: int, duration_s: float | None) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        start: int,
+        duration_s: float | None,
+        decoder: VideoCodecContext,
+    ) -> None:
         self._container: Final = container
         self._stream: Final = stream
+        self._decoder: Final = decoder
         self._duration_s: Final = duration_s
         self._base: Final = stream.time_base or Fraction(1, av.time_base)
         self._start: Final = start
@@ -52,10 +62,15 @@ class FrameFinder:
                 self._seek(time_s, backward=backward)
                 keyframes = self._keyframes()
                 first = next(keyframes, None)
-                if first is not None and self._is_near(first, time_s, backward=backward):
-                    if first.pts is not None and first.pts in self._looked_at:
+                if first is None:
+                    continue
+                is_known = first.pts is not None and first.pts in self._looked_at
+                if self._is_near(first, time_s, backward=backward):
+                    if is_known:
                         return None
-                    return self._unless_given(self._first_sound(chain([first], keyframes)) or self.at(time_s))
+                elif is_known or not (backward and self._is_the_cheaper(first, time_s)):
+                    continue
+                return self._unless_given(self._first_sound(chain([first], keyframes)) or self.at(time_s))
         return self._unless_given(self.at(time_s))
 
     def _unless_given(self, frame: VideoFrame | None) -> VideoFrame | None:
@@ -95,6 +110,15 @@ class FrameFinder:
             return found_s > time_s
         return time_s - found_s <= NEAR_S and (found_s >= time_s / 2 or time_s <= _BEGINNING_S)
 
+    def _is_the_cheaper(self, keyframe: "Packet[VideoStream]", time_s: float) -> bool:
+        """Whether a keyframe far before `time_s` is worth a look first: decoding on from it costs hundreds of megapixels."""
+        if self._has_later_keyframe(time_s):
+            return False
+        context = self._stream.codec_context
+        rate = float(self._stream.average_rate or _USUAL_RATE)
+        found_s = self._ticks_to_s(keyframe.dts if keyframe.pts is None else keyframe.pts)
+        return (time_s - found_s) * rate * context.width * context.height > MAX_PIXELS_FORWARD
+
     def _has_later_keyframe(self, time_s: float) -> bool:
         """Whether the container's index has a keyframe soon after `time_s`: a seek beyond the last one may read to the end."""
         entries = self._stream.index_entries
@@ -122,7 +146,7 @@ class FrameFinder:
 
     def _decode_alone(self, packet: "Packet[VideoStream]") -> VideoFrame | None:
         """What one packet gives; the decoder is emptied, for it may hold the frame back until others come."""
-        context = self._stream.codec_context
+        context = self._decoder
         frames: list[VideoFrame] = []
         try:
             with suppress(FFmpegError, EOFError):
@@ -155,7 +179,7 @@ class FrameFinder:
         is_any_sound = False
         for packet in self._packets():
             try:
-                frames = packet.decode()
+                frames = self._decoder.decode(packet)
             except (FFmpegError, EOFError):
                 continue  # a damaged packet; a later one may be whole
             for frame in frames:

@@ -1,49 +1,91 @@
 """Renditions: one picture in, every size encoded."""
 
 import io
+from dataclasses import dataclass
 from typing import Final
 
 from PIL import AvifImagePlugin, Image
 
-from processors.geometry import fit
-from processors.types import PictureFormat, Rendition, ThumbnailSpec
+from processors.geometry import fill, fit
+from processors.limits import MAX_RESULT_BYTES
+from processors.renditions import main_index
+from processors.scaling import scale
+from processors.types import PictureFormat, Rendition, RenditionSpec, ThumbnailSpec
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # slots are the parallelism; threads would not be caged
-_BACKGROUND: Final = (255, 255, 255)
+
+_QUALITY_SHARES: Final = (0.75, 0.5)
+_WORST_QUALITY: Final = 25
+"""Below it, fewer pixels look better than worse ones."""
+_SMALLER: Final = 0.75
+_FACTS_BYTES: Final = 4096
+"""Of a result: what is not pictures, generously."""
 
 
-def render(image: Image.Image, spec: ThumbnailSpec) -> tuple[Rendition, ...]:
+@dataclass(frozen=True)
+class Rendered:
+    """Every rendition, and the pixels of the main one."""
+
+    renditions: tuple[Rendition, ...]
+    main: Image.Image
+
+
+def render(image: Image.Image, spec: ThumbnailSpec) -> Rendered:
     """Every rendition of `spec`, in its order; each is made from `image` itself, without metadata."""
-    return tuple(_render_one(image, name=s.name, box=(s.width, s.height), spec=spec) for s in spec.renditions)
+    flat = flatten(image, spec.background) if _is_flat(image, spec) else image
+    scaled = [_scale(flat, wanted) for wanted in spec.renditions]
+    renditions = tuple(_encode_one(found, wanted, spec) for found, wanted in zip(scaled, spec.renditions, strict=True))
+    return Rendered(renditions, scaled[main_index([wanted.name for wanted in spec.renditions])])
 
 
-def _render_one(image: Image.Image, *, name: str, box: tuple[int, int], spec: ThumbnailSpec) -> Rendition:
-    size = fit(*image.size, *box)
-    scaled = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    content = encode(scaled, spec.format, spec.quality)
-    return Rendition(name=name, width=size[0], height=size[1], format=spec.format, content=content)
+def _is_flat(image: Image.Image, spec: ThumbnailSpec) -> bool:
+    is_opaque = image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255)
+    return is_opaque or spec.alpha == "flatten" or spec.format == "jpeg"
+
+
+def flatten(image: Image.Image, background: str) -> Image.Image:
+    """The picture on the background colour, RRGGBB; before scaling, so that both mix as they would on a page."""
+    if image.mode != "RGBA":
+        return image
+    flat = Image.new("RGB", image.size, f"#{background}")
+    flat.paste(image, mask=image.getchannel("A"))
+    return flat
+
+
+def _scale(image: Image.Image, wanted: RenditionSpec) -> Image.Image:
+    if wanted.mode == "fit":
+        return scale(image, fit(*image.size, wanted.width, wanted.height))
+    return scale(image, *fill(*image.size, wanted.width, wanted.height))
+
+
+def _encode_one(image: Image.Image, wanted: RenditionSpec, spec: ThumbnailSpec) -> Rendition:
+    """The rendition within its bytes: by less quality first, then by fewer pixels, down to one if it must be."""
+    # A result that the worker would not take must not come to be either.
+    most_bytes = min(spec.max_rendition_bytes, (MAX_RESULT_BYTES - _FACTS_BYTES) // len(spec.renditions))
+    worst = min(spec.quality, _WORST_QUALITY)
+    steps = (spec.quality, *(max(worst, int(spec.quality * share)) for share in _QUALITY_SHARES), worst)
+    content = b""
+    for quality in dict.fromkeys(steps):
+        content = encode(image, spec.format, quality)
+        if len(content) <= most_bytes:
+            break
+    while len(content) > most_bytes and image.size != (1, 1):
+        image = scale(image, (max(1, int(image.width * _SMALLER)), max(1, int(image.height * _SMALLER))))
+        content = encode(image, spec.format, worst)
+    return Rendition(wanted.name, image.width, image.height, spec.format, content)
 
 
 def encode(image: Image.Image, picture_format: PictureFormat, quality: int) -> bytes:
-    """The picture in one format; alpha is kept by WebP and AVIF, and laid on white for JPEG."""
+    """The picture, of mode RGB or for WebP and AVIF also RGBA, in one format and without metadata."""
     # A new image: Pillow writes the EXIF and ICC data of the old one into some formats.
     bare = Image.new(image.mode, image.size)
     bare.paste(image)
     out = io.BytesIO()
     if picture_format == "jpeg":
-        flatten(bare).save(out, "JPEG", quality=quality, optimize=True, progressive=True)
+        bare.save(out, "JPEG", quality=quality, optimize=True, progressive=True)
     elif picture_format == "avif":
         bare.save(out, "AVIF", quality=quality, speed=8)
     else:
         # Method 2 takes two thirds of the default's time, for 4 % more bytes.
         bare.save(out, "WEBP", quality=quality, method=2)
     return out.getvalue()
-
-
-def flatten(image: Image.Image) -> Image.Image:
-    """The picture on the background colour."""
-    if image.mode != "RGBA":
-        return image
-    flat = Image.new("RGB", image.size, _BACKGROUND)
-    flat.paste(image, mask=image.getchannel("A"))
-    return flat

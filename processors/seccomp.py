@@ -110,6 +110,12 @@ _MMAP: Final = (9, 222)
 _MPROTECT: Final = (10, 226)
 _TGKILL: Final = (234, 131)
 _PRLIMIT64: Final = (302, 261)
+_CLONE: Final = (56, 220)
+_PRCTL: Final = (157, 167)
+_PR_SET_NAME: Final = 15
+_CLONE_THREAD: Final = 0x10000
+_CLONE_APART: Final = 0x7E020080
+"""CLONE_NEW*: whatever is new is a way around the locks of what is old."""
 
 
 def is_supported() -> bool:
@@ -117,18 +123,22 @@ def is_supported() -> bool:
     return sys.platform == "linux" and platform.machine() in _AUDIT
 
 
-def install() -> None:
+def install(*, allow_threads: bool = False) -> None:
     """Lock the calling thread for ever. NO_NEW_PRIVS must be set, and every limit. Raises OSError when it is refused."""
     libc = ctypes.CDLL(None, use_errno=True)
-    program = build_filter(platform.machine(), os.getpid())
+    made = _WITH_THREADS if allow_threads else _PROGRAM
+    program = made.replace(struct.pack("=I", _ANY_PID), struct.pack("=I", os.getpid()))
     code = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
     if libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, header, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "seccomp refuses")
 
 
-def build_filter(machine: str, own_pid: int) -> bytes:
-    """The program, 8 bytes an instruction. Raises ValueError for a machine that it is not made for."""
+def build_filter(machine: str, own_pid: int, *, allow_threads: bool = False) -> bytes:
+    """The program, 8 bytes an instruction; with `allow_threads` one that lets threads start, and still no process.
+
+    Raises ValueError for a machine that it is not made for.
+    """
     if machine not in _AUDIT:
         raise ValueError(f"no system call table for {machine}")
     of = _ARCHITECTURES.index(machine)
@@ -141,6 +151,9 @@ def build_filter(machine: str, own_pid: int) -> bytes:
     steps += _unless_set(_MPROTECT[of], ((_low(2), _PROT_EXEC),))
     steps += _only_if(_TGKILL[of], _low(0), own_pid)  # abort() sends itself a signal
     steps += _unless_set(_PRLIMIT64[of], ((_low(2), 0xFFFFFFFF), (_high(2), 0xFFFFFFFF)))  # reading them is harmless
+    if allow_threads:
+        steps += _threads_only(_CLONE[of])
+        steps += _only_if(_PRCTL[of], _low(0), _PR_SET_NAME)  # libraries name their threads
     for *refused, code in _REFUSED.values():
         steps += _verdict(refused[of], _ERRNO | code)
     for killed in _KILLED.values():
@@ -175,8 +188,28 @@ def _unless_set(number: int, bits: tuple[tuple[int, int], ...]) -> list[bytes]:
     return [_step(_JUMP_EQUAL, number, 0, len(checks)), *checks]
 
 
+def _threads_only(number: int) -> list[bytes]:
+    """Allow clone for a thread of this process, which lives under the same filter; refuse it for anything else."""
+    checks = [
+        _step(_LOAD, _low(0)),
+        _step(_JUMP_SET, _CLONE_APART, 2, 0),
+        _step(_JUMP_SET, _CLONE_THREAD, 0, 1),
+        _step(_RETURN, _ALLOW),
+        _step(_RETURN, _ERRNO | errno.EAGAIN),
+    ]
+    return [_step(_JUMP_EQUAL, number, 0, len(checks)), *checks]
+
+
 def _only_if(number: int, offset: int, value: int) -> list[bytes]:
     """Allow the call when the argument's word is `value`, deny it else."""
     checks = [_step(_LOAD, offset), _step(_JUMP_EQUAL, value, 0, 1), _step(_RETURN, _ALLOW)]
     checks.append(_step(_RETURN, _ERRNO | errno.EPERM))
     return [_step(_JUMP_EQUAL, number, 0, len(checks)), *checks]
+
+
+_ANY_PID: Final = 0x7FFF_FFFE
+"""Stands for the process in the filter that is made once: no process has it."""
+_PROGRAM: Final = build_filter(platform.machine(), _ANY_PID) if platform.machine() in _AUDIT else b""
+_WITH_THREADS: Final = (
+    build_filter(platform.machine(), _ANY_PID, allow_threads=True) if platform.machine() in _AUDIT else b""
+)

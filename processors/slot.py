@@ -1,4 +1,4 @@
-"""A decode slot: a warm process that never sees media itself, and forks one limited child for each job."""
+"""A decode slot: a warm process that never sees media itself, and forks one limited child for each job, ahead of it."""
 
 import io
 import os
@@ -6,36 +6,36 @@ import select
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, NoReturn
+from typing import Final
 
 from processors import confinement, escape_probe
-from processors.limits import MAX_ERROR_BYTES, MAX_RESULT_BYTES
-from processors.wire import DATA, DONE, FAILED, FRAME, HELLO, JOB, ORDER, READ, VERDICT, Job, pack_result
-from schemas.errors import ErrorCode, ThumbnailError
+from processors.fresh_heap import fill_holes
+from processors.heic import register_heic
+from processors.job_child import Lock, be_child
+from processors.wire import END, HELLO, ORDER, PREPARE, START, VERDICT
 
-_EXIT_SOURCE_GONE: Final = 3
 
-
-def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int) -> int:
+def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s: int, heic: int) -> int:
     """Serve jobs until the worker closes the control socket."""
     confinement.die_with_parent(parent_pid)
     confinement.give_up_privileges()
+    if heic:
+        register_heic()
     warm_up()
     control = socket.socket(fileno=control_fd)
-    landlock, open_doors, can_lock_jobs = _prove_cage() if is_caged else (0, [], False)
+    landlock, open_doors, can_lock_jobs = _prove_cage(allow_threads=bool(heic)) if is_caged else (0, [], False)
+    fill_holes()
     control.send(HELLO + "\n".join([str(landlock), *open_doors]).encode())
-    while True:
-        message, fds, _, _ = socket.recv_fds(control, ORDER.size, 1)
-        if not message:
-            return 0
-        if not fds:
-            continue  # a kill that crossed with the end of its job
-        _run_job(control, fds[0], ORDER.unpack(message)[0], memory_mb, is_caged=can_lock_jobs)
+    lock = Lock(memory_mb=memory_mb, cpu_s=cpu_s, is_caged=can_lock_jobs, allow_threads=bool(heic))
+    _Children(control, lock).serve()
+    return 0
 
 
-def _prove_cage() -> tuple[int, list[str], bool]:
+def _prove_cage(*, allow_threads: bool) -> tuple[int, list[str], bool]:
     """Lock this process, and let a child in a cage like every job's try to get out.
 
     Landlock's version (0: none), what the child could do, and whether jobs can be locked at all. The worker decides
@@ -50,7 +50,7 @@ def _prove_cage() -> tuple[int, list[str], bool]:
     if child_pid == 0:
         status = escape_probe.EXIT_NOT_LOCKED
         try:
-            confinement.lock_job()
+            confinement.lock_job(allow_threads=allow_threads)
             status = escape_probe.try_all()
         finally:
             os._exit(status)
@@ -98,122 +98,87 @@ class _Bytes:
         return self._content[offset : offset + length]
 
 
-def _run_job(control: socket.socket, job_fd: int, deadline_s: float, memory_mb: int, *, is_caged: bool) -> None:
-    """Fork the child, wait for its end, for the deadline or for the worker's word, and report how it ended."""
-    slot_pid = os.getpid()
-    child_pid = os.fork()
-    if child_pid == 0:
-        _be_child(control, job_fd, slot_pid, memory_mb, is_caged=is_caged)
-    os.close(job_fd)
-    late = _wait(control, child_pid, deadline_s)
-    _, status, usage = os.wait4(child_pid, 0)
-    control.send(VERDICT.pack(status, late, usage.ru_utime + usage.ru_stime, usage.ru_maxrss))
+@dataclass
+class _Child:
+    """One child. It has no deadline while it waits for its job, nor once it is killed."""
+
+    number: int
+    pid: int
+    deadline: float | None = None
+    late: bool = False
 
 
-def _wait(control: socket.socket, child_pid: int, deadline_s: float) -> bool:
-    """Whether the child had to be killed for being late; it has ended, or is about to."""
-    pidfd = os.pidfd_open(child_pid)
-    try:
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        poll.register(control, select.POLLIN)
-        fired = [fd for fd, _ in poll.poll(deadline_s * 1000)]
-        if pidfd in fired:
+class _Children:
+    """One child that waits, one that works, and perhaps one that is about to end; each known by its job's number."""
+
+    def __init__(self, control: socket.socket, lock: Lock) -> None:
+        self._control: Final = control
+        self._lock: Final = lock
+        self._by_pidfd: Final[dict[int, _Child]] = {}
+        self._poll: Final = select.poll()
+        self._poll.register(control, select.POLLIN)
+
+    def serve(self) -> None:
+        """Obey orders and report ends until the worker closes the control socket; no child outlives that."""
+        while True:
+            for fd, _ in self._poll.poll(self._patience_ms()):
+                if fd in self._by_pidfd:
+                    self._report_end(fd)
+                elif not self._obey():
+                    for child in self._by_pidfd.values():
+                        os.kill(child.pid, signal.SIGKILL)
+                    return
+            now = time.monotonic()
+            for child in self._by_pidfd.values():
+                if child.deadline is not None and child.deadline <= now:
+                    child.late = True
+                    self._kill(child)
+
+    def _patience_ms(self) -> float | None:
+        """Until the next deadline; a little longer, so that it has passed then."""
+        deadlines = [child.deadline for child in self._by_pidfd.values() if child.deadline is not None]
+        return max(0.0, min(deadlines) - time.monotonic()) * 1000 + 1 if deadlines else None
+
+    def _obey(self) -> bool:
+        """Carry out the next order; False when there will be none any more."""
+        message, fds, _, _ = socket.recv_fds(self._control, ORDER.size, 1)
+        if not message:
             return False
-        os.kill(child_pid, signal.SIGKILL)
-        return not fired
-    finally:
+        order, number, limit_s = ORDER.unpack(message)
+        if order == PREPARE:
+            self._fork(number, fds[0])
+            return True
+        for child in self._by_pidfd.values():
+            if child.number == number and order == START:
+                child.deadline = time.monotonic() + limit_s
+            elif child.number == number and order == END:
+                self._kill(child)
+        return True
+
+    def _fork(self, number: int, job_fd: int) -> None:
+        slot_pid = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            not_its_own = (self._control.fileno(), *self._by_pidfd)
+            be_child(job_fd, not_its_own, slot_pid, self._lock)
+        os.close(job_fd)
+        pidfd = os.pidfd_open(pid)
+        self._by_pidfd[pidfd] = _Child(number, pid)
+        self._poll.register(pidfd, select.POLLIN)
+
+    def _kill(self, child: _Child) -> None:
+        child.deadline = None
+        os.kill(child.pid, signal.SIGKILL)  # it has not been waited for, so that the number is still its own
+
+    def _report_end(self, pidfd: int) -> None:
+        child = self._by_pidfd.pop(pidfd)
+        self._poll.unregister(pidfd)
         os.close(pidfd)
-
-
-def _be_child(control: socket.socket, job_fd: int, slot_pid: int, memory_mb: int, *, is_caged: bool) -> NoReturn:
-    """The child's whole life. It leaves by os._exit: nothing of the slot's may run in it."""
-    status = 1
-    try:
-        confinement.die_with_parent(slot_pid)
-        control.close()
-        confinement.limit_job(memory_mb)
-        if is_caged:
-            confinement.lock_job()
-        status = _decode(job_fd)
-    finally:
-        os._exit(status)
-
-
-def _decode(connection: int) -> int:
-    from processors.thumbnails import create_thumbnails
-
-    kind, length, _ = FRAME.unpack(_receive(connection, FRAME.size))
-    if kind != JOB:
-        return 1
-    job = Job.unpack(bytes(_receive(connection, length)))
-    try:
-        payload = pack_result(create_thumbnails(_RemoteSource(connection, job.size), job.spec, kind=job.kind))
-        frame_kind = DONE
-        if len(payload) > MAX_RESULT_BYTES:
-            frame_kind, payload = FAILED, _failure(ErrorCode.INTERNAL_ERROR, "The thumbnails are too large.")
-    except ThumbnailError as error:
-        frame_kind, payload = FAILED, _failure(error.code, error.message)
-    except _SourceGoneError:
-        return _EXIT_SOURCE_GONE
-    except MemoryError:
-        frame_kind, payload = (
-            FAILED,
-            _failure(ErrorCode.MEDIA_TOO_MANY_PIXELS, "Decoding needs more memory than is allowed."),
-        )
-    except EOFError as exc:
-        frame_kind, payload = FAILED, _failure(ErrorCode.SOURCE_UNREADABLE, str(exc))
-    except Exception as exc:  # noqa: BLE001 - a mistake of ours: the worker calls it a crash, and can say what it was
-        frame_kind, payload = FAILED, _failure(ErrorCode.MEDIA_CRASHED_DECODER, f"{type(exc).__name__}: {exc}")
-    _send(connection, FRAME.pack(frame_kind, len(payload), 0) + payload)
-    return 0
-
-
-def _failure(code: ErrorCode, message: str) -> bytes:
-    return f"{code}\n{message}".encode("ascii", "replace")[:MAX_ERROR_BYTES]
-
-
-class _SourceGoneError(BaseException):
-    """The worker closed the socket: it has the storage's own error. No decoder may take this for a damaged file."""
-
-
-class _RemoteSource:
-    """The source, at the other end of the job's socket."""
-
-    def __init__(self, connection: int, size: int) -> None:
-        self._connection: Final = connection
-        self.size: Final = size
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """As processors.types.Source asks; leaves by _SourceGoneError when the worker has given up."""
-        try:
-            _send(self._connection, FRAME.pack(READ, length, offset))
-            kind, found, _ = FRAME.unpack(_receive(self._connection, FRAME.size))
-            if kind != DATA or found > length:
-                raise _SourceGoneError
-            return bytes(_receive(self._connection, found))
-        except (OSError, EOFError) as exc:
-            raise _SourceGoneError from exc
-
-
-# The job's socket as a plain file descriptor: the cage has no calls for sockets.
-def _send(connection: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(connection, view) :]
-
-
-def _receive(connection: int, length: int) -> bytearray:
-    data = bytearray(length)
-    view = memoryview(data)
-    while view:
-        received = os.readv(connection, [view])
-        if received == 0:
-            raise EOFError("the worker closed the socket")
-        view = view[received:]
-    return data
+        _, status, usage = os.wait4(child.pid, 0)
+        cpu_s = usage.ru_utime + usage.ru_stime
+        self._control.send(VERDICT.pack(child.number, status, child.late, cpu_s, usage.ru_maxrss))
 
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        sys.exit(main(*map(int, sys.argv[1:5])))
+        sys.exit(main(*map(int, sys.argv[1:7])))

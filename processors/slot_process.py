@@ -5,12 +5,14 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from processors.confinement import Confinement, ConfinementError
-from processors.limits import JOBS_PER_SLOT, START_TIMEOUT_S
-from processors.wire import HELLO
+from processors.limits import CPU_S, JOBS_PER_SLOT, START_TIMEOUT_S
+from processors.wire import END, HELLO, ORDER, PREPARE, START, VERDICT
 from schemas.errors import ErrorCode, TransientError
 
 _ENVIRONMENT: Final = {
@@ -26,18 +28,46 @@ _ENVIRONMENT: Final = {
 _START: Final = "import sys; sys.path.append(sys.argv[1]); from processors.slot import main; sys.exit(main(*map(int, sys.argv[2:])))"
 
 
-class SlotProcess:
-    """One slot process and its control socket."""
+@dataclass(frozen=True)
+class Verdict:
+    """How a child ended, as its slot saw it."""
 
-    def __init__(self, memory_mb: int, confinement: Confinement) -> None:
+    status: int
+    late: bool
+    cpu_s: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Child:
+    """A child that waits for its job or works on it: the worker's end of its socket, and how it ended, once it has.
+
+    None for a verdict: the slot itself has ended.
+    """
+
+    number: int
+    connection: socket.socket
+    verdict: "asyncio.Future[Verdict | None]"
+
+
+class SlotProcess:
+    """One slot process and its control socket. One child always waits in it, so that a job finds it forked and locked."""
+
+    def __init__(self, memory_mb: int, confinement: Confinement, *, cpu_s: int = CPU_S, heic: bool = False) -> None:
         self.memory_mb: Final = memory_mb
+        self._cpu_s: Final = cpu_s
+        self._heic: Final = heic
         self._confinement: Final = confinement
         self.landlock = 0
         self.open_doors: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._jobs = 0
         self._broken_by: str | None = None
-        self.control: socket.socket
+        self._control: socket.socket
+        self._loop: asyncio.AbstractEventLoop
+        self._next_number = 0
+        self._waiting: Child | None = None
+        self._verdicts: Final[dict[int, asyncio.Future[Verdict | None]]] = {}
 
     @property
     def pid(self) -> int:
@@ -47,6 +77,8 @@ class SlotProcess:
     def is_fit(self) -> bool:
         """Whether the slot can take a job."""
         alive = self._process is not None and self._process.poll() is None
+        if alive:
+            self._take_verdict()  # the child that waits may have been killed a moment ago
         return alive and self._broken_by is None and self._jobs < JOBS_PER_SLOT
 
     def cause_of_end(self) -> str:
@@ -59,9 +91,24 @@ class SlotProcess:
         """Take no more jobs; the first cause stands."""
         self._broken_by = self._broken_by or cause
 
-    def count_job(self) -> None:
-        """One job more has been given to this process."""
+    def begin(self, timeout_s: float) -> Child:
+        """The child that waits, its time running from now on, and another one in its place. Raises OSError when the slot is dead."""
+        child = self._waiting
+        if child is None:
+            raise BrokenPipeError("the slot has no child")
+        self._control.send(ORDER.pack(START, child.number, timeout_s))
+        self._waiting = None
         self._jobs += 1
+        try:
+            self._prepare()
+        except OSError:  # this job may still go well
+            self.mark_broken("died")
+        return child
+
+    def end(self, child: Child) -> None:
+        """Have the child killed, if it has not ended."""
+        with suppress(OSError):
+            self._control.send(ORDER.pack(END, child.number, 0.0))
 
     async def start(self) -> None:
         """Start the process and wait until it is warm and has proven its cage.
@@ -74,9 +121,9 @@ class SlotProcess:
         with theirs:
             command = [sys.executable, "-I", "-c", _START, str(root)]
             is_caged = self._confinement != "off"
-            numbers = [str(theirs.fileno()), str(os.getpid()), str(self.memory_mb), str(int(is_caged))]
+            numbers = [theirs.fileno(), os.getpid(), self.memory_mb, int(is_caged), self._cpu_s, int(self._heic)]
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own interpreter; 7 ms, and the loop's thread must start it
-                command + numbers,
+                command + [str(number) for number in numbers],
                 env=_ENVIRONMENT,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -85,9 +132,10 @@ class SlotProcess:
                 start_new_session=True,  # a terminal's Ctrl-C is for the worker, which then ends its slots
             )
         ours.setblocking(False)
-        self.control, self._jobs, self._broken_by = ours, 0, None
+        self._control, self._jobs, self._broken_by = ours, 0, None
+        self._loop = asyncio.get_running_loop()
         try:
-            hello = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(ours, 1024), START_TIMEOUT_S)
+            hello = await asyncio.wait_for(self._loop.sock_recv(ours, 1024), START_TIMEOUT_S)
         except (TimeoutError, OSError):
             hello = b""
         if not hello.startswith(HELLO):
@@ -99,10 +147,61 @@ class SlotProcess:
             self.kill()
             raise ConfinementError(self.open_doors)
 
+        self._loop.add_reader(ours, self._take_verdict)
+        try:
+            self._prepare()
+        except OSError as exc:
+            self.kill()
+            raise TransientError(ErrorCode.INTERNAL_ERROR, "A decode slot does not start.") from exc
+
+    def _prepare(self) -> None:
+        """Have a child forked for the job after this one."""
+        number = self._next_number
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                socket.send_fds(self._control, [ORDER.pack(PREPARE, number, 0.0)], [theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise
+        self._next_number = number + 1 & 0xFFFFFFFF
+        self._verdicts[number] = self._loop.create_future()
+        self._waiting = Child(number, ours, self._verdicts[number])
+
+    def _take_verdict(self) -> None:
+        """A child has ended, or the slot itself has."""
+        try:
+            data = self._control.recv(VERDICT.size)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if len(data) != VERDICT.size:
+            self._give_up_children()
+            return
+        number, status, late, cpu_s, peak_kib = VERDICT.unpack(data)
+        if self._waiting is not None and self._waiting.number == number:
+            self.mark_broken("died")  # before it had a job
+        if (verdict := self._verdicts.pop(number, None)) is not None and not verdict.done():
+            verdict.set_result(Verdict(status, bool(late), cpu_s, peak_kib / 1024))
+
+    def _give_up_children(self) -> None:
+        self.mark_broken("died")
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._control)
+            for verdict in self._verdicts.values():
+                if not verdict.done():
+                    verdict.set_result(None)
+        self._verdicts.clear()
+        if self._waiting is not None:
+            self._waiting.connection.close()
+            self._waiting = None
+
     def kill(self) -> None:
-        """End the process; its child dies with it."""
+        """End the process; its children die with it."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
-            self.control.close()
+            self._give_up_children()
+            self._control.close()

@@ -7,7 +7,11 @@ from processors.types import Kind
 HEAD_BYTES: Final = 64
 
 _IMAGE_HEADS: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-_IMAGE_BRANDS: Final = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+_AVIF_BRANDS: Final = (b"avif", b"avis")
+_HEIC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+_EITHER_BRANDS: Final = (b"mif1", b"msf1")
+"""Of the container that both live in: the brands after the first one tell."""
+_IMAGE_BRANDS: Final = _AVIF_BRANDS + _HEIC_BRANDS + _EITHER_BRANDS
 _CONTAINER_HEADS: Final = (
     b"\x1aE\xdf\xa3",
     b"OggS",
@@ -37,4 +41,9 @@ def sniff_kind(head: bytes) -> Kind | None:
 
 def is_heic(head: bytes) -> bool:
     """Whether the file is a HEIC picture."""
-    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1")
+    if head[4:8] != b"ftyp":
+        return False
+    if head[8:12] in _EITHER_BRANDS:
+        also = [head[at : at + 4] for at in range(16, min(len(head), int.from_bytes(head[:4], "big")), 4)]
+        return not any(brand in _AVIF_BRANDS for brand in also)
+    return head[8:12] in _HEIC_BRANDS

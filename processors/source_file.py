@@ -5,22 +5,34 @@ import time
 from collections import OrderedDict
 from typing import Final
 
-from processors.limits import BLOCK_BYTES, CACHE_BYTES, MAX_BLOCK_RUN_BYTES, MAX_READ_BYTES
+from processors.limits import (
+    BLOCK_BYTES,
+    CACHE_BYTES,
+    MAX_BLOCK_RUN_BYTES,
+    MAX_BYTES_READ,
+    MAX_READ_BYTES,
+    MAX_READS,
+    bytes_budget,
+)
 from processors.types import Source
+from schemas.errors import ErrorCode, PermanentError
 
 
 class SourceFile(io.BufferedIOBase):
     """Caches blocks; one request covers a whole run of missing ones, and sequential reading asks for longer runs.
 
-    `read_s` and `bytes_read` say what the source has cost so far.
+    `read_s` and `bytes_read` say what the source has cost so far. Raises PermanentError media.corrupt at the first read
+    beyond `max_reads` or `max_bytes_read`: no sound file needs so many.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, max_reads: int = MAX_READS, max_bytes_read: int = MAX_BYTES_READ) -> None:
         super().__init__()
+        self._reads_left = max_reads
+        self._bytes_budget: Final = bytes_budget(source.size, max_bytes_read)
         self._source: Final = source
         self.size: Final = source.size
         self._position = 0
-        self._blocks: Final[OrderedDict[int, bytes]] = OrderedDict()
+        self._blocks: Final[OrderedDict[int, memoryview]] = OrderedDict()
         self._next_sequential = -1
         self._run_bytes = BLOCK_BYTES
         self.read_s = 0.0
@@ -65,15 +77,14 @@ class SourceFile(io.BufferedIOBase):
 
     def _gather(self, offset: int, length: int) -> bytes:
         first, last = offset // BLOCK_BYTES, (offset + length - 1) // BLOCK_BYTES
-        index, parts = first, []
-        while index <= last:
+        parts = []
+        for index in range(first, last + 1):
             if index not in self._blocks:
                 self._fetch_run(index, last)
             self._blocks.move_to_end(index)
-            parts.append(self._blocks[index])
-            index += 1
-        start = offset - first * BLOCK_BYTES
-        return b"".join(parts)[start : start + length]
+            start = index * BLOCK_BYTES
+            parts.append(self._blocks[index][max(offset - start, 0) : offset + length - start])
+        return b"".join(parts)
 
     def _fetch_run(self, first: int, last: int) -> None:
         """Fetch the missing blocks from `first` to `last`, and ahead of them where reading is sequential."""
@@ -83,7 +94,7 @@ class SourceFile(io.BufferedIOBase):
         while end <= last and end not in self._blocks and end - first < MAX_READ_BYTES // BLOCK_BYTES:
             end += 1
         end = max(end, first + self._run_bytes // BLOCK_BYTES)
-        data = self._fetch(first * BLOCK_BYTES, min(end * BLOCK_BYTES, self.size) - first * BLOCK_BYTES)
+        data = memoryview(self._fetch(first * BLOCK_BYTES, min(end * BLOCK_BYTES, self.size) - first * BLOCK_BYTES))
         for number in range(first, end):
             block = data[(number - first) * BLOCK_BYTES : (number - first + 1) * BLOCK_BYTES]
             if block:
@@ -93,6 +104,9 @@ class SourceFile(io.BufferedIOBase):
             self._blocks.popitem(last=False)
 
     def _fetch(self, offset: int, length: int) -> bytes:
+        self._reads_left -= 1
+        if self._reads_left < 0 or self.bytes_read + length > self._bytes_budget:
+            raise PermanentError(ErrorCode.MEDIA_CORRUPT, "Decoding needs more reads than any sound file.")
         started = time.perf_counter()
         data = self._source.read_at(offset, length)
         self.read_s += time.perf_counter() - started

@@ -2,9 +2,16 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+
+from av.error import FFmpegError
 
 from processors import image as photographs
 from processors import video_opencv, video_pyav
+from processors.heic import can_read_heic
+from processors.picture_claims import check_claims
+from processors.pyav_claims import refuse_first_packets
+from processors.pyav_container import open_container
 from processors.render import render
 from processors.sniff import HEAD_BYTES, is_heic, sniff_kind
 from processors.source_file import SourceFile
@@ -19,22 +26,25 @@ VideoWay = Callable[[SourceFile, ThumbnailSpec], TakenPicture]
 def create_thumbnails(source: Source, spec: ThumbnailSpec, *, kind: Kind | None = None) -> ThumbnailSet:
     """The renditions of `spec`. What the bytes are counts; `kind`, as the uploader declared it, only where they are unclear.
 
-    Raises PermanentError media.unsupported, media.corrupt, media.no_picture, media.too_many_pixels or
-    source.too_large; what the source raises comes through unchanged.
+    Raises PermanentError media.unsupported, media.corrupt, media.no_picture, media.too_many_pixels,
+    media.too_many_frames or source.too_large; what the source raises comes through unchanged.
     """
     if source.size > spec.max_source_bytes:
-        raise PermanentError(ErrorCode.SOURCE_TOO_LARGE, f"The source has {source.size} bytes.")
+        raise PermanentError(
+            ErrorCode.SOURCE_TOO_LARGE,
+            f"The source has {source.size} bytes; at most {spec.max_source_bytes} are looked at.",
+        )
     if source.size == 0:
         raise PermanentError(ErrorCode.MEDIA_CORRUPT, "The source is empty.")
-    file = SourceFile(source)
+    file = SourceFile(source, max_reads=spec.max_reads, max_bytes_read=spec.max_bytes_read)
     started = time.perf_counter()
     taken = _take(file, spec, kind)
     decoded = time.perf_counter()
-    renditions = render(taken.image, spec)
-    placeholder = thumbhash(taken.image)
+    rendered = render(taken.image, spec)
+    placeholder = thumbhash(rendered.main)
     finished = time.perf_counter()
     return ThumbnailSet(
-        renditions=renditions,
+        renditions=rendered.renditions,
         frame=taken.frame,
         source=taken.facts,
         degraded=taken.degraded,
@@ -50,8 +60,12 @@ def _take(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Taken
     head = file.read(HEAD_BYTES)
     kind = sniff_kind(head)
     if kind == "image":
-        if is_heic(head):
-            raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "HEIC pictures cannot be read.")
+        if is_heic(head) and not can_read_heic():
+            raise PermanentError(
+                ErrorCode.MEDIA_UNSUPPORTED,
+                "HEIC pictures are read only where the extra is installed: pip install 'thumbnail-pipeline[heic]'.",
+            )
+        check_claims(file, spec)
         return photographs.take_picture(file, spec)
     if kind is None and declared == "image":
         return photographs.take_picture(file, spec)
@@ -75,7 +89,15 @@ def _take_frame(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
             first_error = first_error or error
             if error.code is not ErrorCode.MEDIA_CORRUPT:
                 raise
+            if way is video_pyav.take_picture:
+                _refuse_giants(file, spec)  # before the next way tries to decode one
     raise first_error or AssertionError("there is always a way")
+
+
+def _refuse_giants(file: SourceFile, spec: ThumbnailSpec) -> None:
+    """Raises PermanentError media.too_many_pixels where that, and no damage, is why there was no frame."""
+    with suppress(FFmpegError), open_container(file, in_a_hurry=True) as container:
+        refuse_first_packets(container, spec.max_pixels)
 
 
 def _looks_like_text(head: bytes) -> bool:

@@ -1,9 +1,15 @@
 """The values that go into and come out of thumbnail making."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
+
+from processors.limits import MAX_BYTES_READ, MAX_FRAMES, MAX_PIXELS, MAX_READS, MAX_RENDITION_BYTES, MAX_SOURCE_BYTES
 
 PictureFormat = Literal["webp", "jpeg", "avif"]
+RenditionMode = Literal["fit", "fill"]
+AlphaMode = Literal["keep", "flatten"]
+EXTENSIONS: dict[PictureFormat, str] = {"webp": "webp", "jpeg": "jpg", "avif": "avif"}
+"""Of a file's name, without the dot."""
 FrameDecoder = Literal["auto", "pyav", "opencv"]
 FrameStrategy = Literal["smart", "fixed"]
 Kind = Literal["video", "image"]
@@ -22,14 +28,19 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class RenditionSpec:
-    """A box in pixels that the picture is fitted into: aspect kept, never upscaled."""
+    """A box in pixels, and how the picture meets it; nothing is ever upscaled.
+
+    `fit`: the whole picture inside the box, its aspect kept. `fill`: the middle of the picture with the box's aspect,
+    as large as the box, or as the picture allows.
+    """
 
     name: str
     width: int
     height: int
+    mode: RenditionMode = "fit"
 
 
-STANDARD_RENDITIONS = (
+STANDARD_RENDITIONS: Final = (
     RenditionSpec("small", 150, 112),
     RenditionSpec("medium", 320, 240),
     RenditionSpec("large", 640, 480),
@@ -38,16 +49,25 @@ STANDARD_RENDITIONS = (
 
 @dataclass(frozen=True)
 class ThumbnailSpec:
-    """What is wanted of one source. `frame_time_s` is the uploader's own choice, clamped to the duration."""
+    """What is wanted of one source, and what it may cost.
+
+    `frame_time_s` is the uploader's own choice, clamped to the duration. `background` is RRGGBB, in hexadecimal.
+    """
 
     renditions: tuple[RenditionSpec, ...] = STANDARD_RENDITIONS
     format: PictureFormat = "webp"
     quality: int = 80
+    max_rendition_bytes: int = MAX_RENDITION_BYTES
+    background: str = "ffffff"
+    alpha: AlphaMode = "keep"
     frame_time_s: float | None = None
     decoder: FrameDecoder = "auto"
     strategy: FrameStrategy = "smart"
-    max_source_bytes: int = 50 * 1024**3
-    max_pixels: int = 100_000_000
+    max_source_bytes: int = MAX_SOURCE_BYTES
+    max_pixels: int = MAX_PIXELS
+    max_frames: int = MAX_FRAMES
+    max_reads: int = MAX_READS
+    max_bytes_read: int = MAX_BYTES_READ
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Frames by OpenCV: the same choice as with PyAV, by exact seeks."""
+"""Frames by OpenCV: the same choice as with PyAV, by exact seeks.
+
+OpenCV hands out eight bits of RGB by the marked matrix (unmarked: BT.601), and the rotation; it says nothing of gamuts,
+HDR, alpha, mirrored or interlaced frames, which only PyAV's way shows as they are meant.
+"""
 
 from fractions import Fraction
 from typing import Any, Final, cast
@@ -8,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from processors.clean_aperture import Crop, find_crop
 from processors.frame_choice import SearchBudget, choose, clamp_time_s
-from processors.frame_score import JUDGED_SIDE, Luma, score_luma
-from processors.geometry import fit, largest_box, square_size
+from processors.frame_score import JUDGED_SIDE, Judgement, Luma, judge
+from processors.geometry import fit, needed_size, square_size
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
@@ -52,7 +57,14 @@ def _take_from(capture: cv2.VideoCapture, file: SourceFile, spec: ThumbnailSpec)
         format="opencv",
         rotation=rotation,
     )
-    return TakenPicture(_upright(found, rotation, _sample_aspect(capture), spec), frame, facts)
+    crop = find_crop(file, 0, found.shape[1], found.shape[0])  # OpenCV takes the first film
+    seen = found if crop is None else _cut(found, crop)
+    return TakenPicture(_upright(seen, rotation, _sample_aspect(capture), spec), frame, facts)
+
+
+def _cut(picture: Picture, crop: Crop) -> Picture:
+    height, width = picture.shape[:2]
+    return picture[crop.top : height - crop.bottom, crop.left : width - crop.right]
 
 
 def _choose(
@@ -76,9 +88,9 @@ def _choose(
     return picture, Frame(0.0, "opencv-first")
 
 
-def _look_at(capture: cv2.VideoCapture, time_s: float) -> tuple[tuple[float, Picture], float] | None:
+def _look_at(capture: cv2.VideoCapture, time_s: float) -> tuple[tuple[float, Picture], Judgement] | None:
     picture = _read_at(capture, time_s)
-    return None if picture is None else ((time_s, picture), score_luma(_luma(picture)))
+    return None if picture is None else ((time_s, picture), judge(_luma(picture)))
 
 
 def _luma(picture: Picture) -> Luma:
@@ -112,10 +124,7 @@ def _sample_aspect(capture: cv2.VideoCapture) -> Fraction | None:
 
 
 def _upright(picture: Picture, rotation: int, sample_aspect: Fraction | None, spec: ThumbnailSpec) -> Image.Image:
-    box_width, box_height = largest_box(spec.renditions)
-    if rotation in (90, 270):
-        box_width, box_height = box_height, box_width
     square = square_size(picture.shape[1], picture.shape[0], sample_aspect)
-    size = fit(*square, box_width, box_height)
+    size = needed_size(*square, spec.renditions, is_turned=rotation in (90, 270))
     scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return Image.fromarray(cv2.rotate(scaled, _TURNS[rotation]) if rotation in _TURNS else scaled)

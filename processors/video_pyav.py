@@ -1,17 +1,21 @@
 """Frames by PyAV: three ways to open a video, from the fastest to the most patient."""
 
-from fractions import Fraction
-from typing import Any, Final, cast
+from typing import Final, cast
 
+from av.codec import CodecContext
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from PIL import Image
 
+from processors.clean_aperture import find_crop
 from processors.frame_choice import SearchBudget, choose, clamp_time_s
-from processors.frame_score import JUDGED_SIDE, Luma, score_luma
-from processors.geometry import fit, largest_box, square_size
+from processors.frame_pixels import FrameShape, judged_luma, upright_picture
+from processors.frame_score import Judgement, judge
+from processors.orientation import clockwise
 from processors.pyav_container import duration_s, is_described, open_container, picture_stream, start_ticks
 from processors.pyav_frames import FrameFinder
 from processors.source_file import SourceFile
@@ -19,12 +23,8 @@ from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
-_TURNS: Final = {
-    90: Image.Transpose.ROTATE_270,
-    180: Image.Transpose.ROTATE_180,
-    270: Image.Transpose.ROTATE_90,
-}
-"""Pillow turns the other way round."""
+_ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""FFmpeg's own decoders leave the alpha of a WebM out."""
 
 
 def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
@@ -64,28 +64,29 @@ def _take_from(
     container: InputContainer, file: SourceFile, spec: ThumbnailSpec, *, is_seekable: bool = True
 ) -> TakenPicture:
     stream, is_cover = picture_stream(container)
-    context = stream.codec_context
-    _check_pixels(context.width, context.height, spec)
+    _check_pixels(stream.codec_context.width, stream.codec_context.height, spec)
+    context = _decoder(stream)
+    context.flags |= Flags.unaligned  # crops of the codec's are applied to the pixel, not to whole words of memory
     context.thread_count = 1  # slots are the parallelism; threads would not be caged
     context.options = {"max_pixels": str(spec.max_pixels)}  # also what the stream itself says later
     # A cover stands before all packets, and a file that cannot be sought in is read once only.
     start = start_ticks(container, stream) if is_seekable and not is_cover else stream.start_time or 0
     length_s = None if is_cover else duration_s(container, stream, start)
-    finder = FrameFinder(container, stream, start, length_s)
+    finder = FrameFinder(container, stream, start, length_s, context)
     if is_cover or not is_seekable:
         found, frame = _take_first(finder, is_cover=is_cover)
     else:
         found, frame = _choose(finder, length_s, spec, SearchBudget(lambda: file.bytes_read))
     _check_pixels(found.width, found.height, spec)
-    image, rotation = _upright(found, stream, spec)
+    image, turn = upright_picture(found, _shape(container, stream, file, found), spec.renditions)
     facts = SourceFacts(
         kind="video",
         width=found.width,
         height=found.height,
         duration_s=length_s,
-        codec=context.name,
+        codec=stream.codec_context.name,
         format=container.format.name.split(",")[0],
-        rotation=rotation,
+        rotation=clockwise(turn),
     )
     return TakenPicture(image, frame, facts, degraded=is_cover or not is_seekable or found.is_corrupt)
 
@@ -120,29 +121,24 @@ def _must_be_there(frame: VideoFrame | None) -> VideoFrame:
     return frame
 
 
-def _look_at(finder: FrameFinder, time_s: float) -> tuple[VideoFrame, float] | None:
+def _look_at(finder: FrameFinder, time_s: float) -> tuple[VideoFrame, Judgement] | None:
     frame = finder.near(time_s)
-    return None if frame is None else (frame, score_luma(_luma(frame)))
+    return None if frame is None else (frame, judge(judged_luma(frame)))
 
 
-def _luma(frame: VideoFrame) -> Luma:
-    width, height = fit(frame.width, frame.height, JUDGED_SIDE, JUDGED_SIDE)
-    grey = frame.reformat(max(2, width), max(2, height), "gray", interpolation="AREA", threads=1)
-    return cast(Luma, grey.to_ndarray())
+def _decoder(stream: VideoStream) -> VideoCodecContext:
+    """The stream's own, or one that decodes its alpha as well."""
+    name = _ALPHA_DECODERS.get(stream.codec_context.name)
+    if name is None or stream.metadata.get("alpha_mode") != "1":
+        return stream.codec_context
+    try:
+        return cast(VideoCodecContext, CodecContext.create(name, "r"))
+    except ValueError:  # FFmpeg was built without it
+        return stream.codec_context
 
 
-def _upright(frame: VideoFrame, stream: VideoStream, spec: ThumbnailSpec) -> tuple[Image.Image, int]:
-    """The picture with square pixels and upright, and the rotation in degrees clockwise that this took."""
-    clockwise = -frame.rotation % 360
-    width, height = square_size(frame.width, frame.height, _sample_aspect(stream))
-    box_width, box_height = largest_box(spec.renditions)
-    if clockwise in (90, 270):
-        box_width, box_height = box_height, box_width
-    width, height = fit(width, height, box_width, box_height)
-    picture: Any = frame.reformat(width, height, "rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
-    image = Image.fromarray(picture)
-    return (image.transpose(_TURNS[clockwise]) if clockwise in _TURNS else image), clockwise
-
-
-def _sample_aspect(stream: VideoStream) -> Fraction | None:
-    return stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
+def _shape(container: InputContainer, stream: VideoStream, file: SourceFile, frame: VideoFrame) -> FrameShape:
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
+    films = [film for film in container.streams.video if not film.disposition & Disposition.attached_pic]
+    crop = find_crop(file, films.index(stream), frame.width, frame.height) if stream in films else None
+    return FrameShape(stream.codec_context.name, aspect, crop)

@@ -13,10 +13,13 @@ FRAME: Final = struct.Struct("<cxxxIQ")
 """Kind, length of what follows (or of what is asked for), offset."""
 JOB, DATA, READ, DONE, FAILED = b"J", b"D", b"R", b"K", b"E"
 
-ORDER: Final = struct.Struct("<d")
-"""To the slot, beside the job's socket: the deadline in seconds."""
-VERDICT: Final = struct.Struct("<iBdI")
-"""From the slot: exit status as wait4 gives it, whether it was killed for being late, CPU seconds, peak memory in KiB."""
+ORDER: Final = struct.Struct("<cxxxId")
+"""To the slot: kind, the job's number, and its deadline in seconds."""
+PREPARE, START, END = b"P", b"S", b"X"
+"""Fork a child for the socket that comes along; its job is on its way, count the time; it is to end now, if it has not."""
+VERDICT: Final = struct.Struct("<IiBdI")
+"""From the slot when a child has ended: its job's number, exit status as wait4 gives it, whether it was killed for being
+late, CPU seconds, peak memory in KiB."""
 HELLO: Final = b"ready:"
 """From the slot when it is warm. After it, a line each: Landlock's version, and what a caged child could do that it must not."""
 

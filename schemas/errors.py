@@ -18,6 +18,7 @@ class ErrorCode(StrEnum):
     MEDIA_CORRUPT = "media.corrupt"
     MEDIA_NO_PICTURE = "media.no_picture"
     MEDIA_TOO_MANY_PIXELS = "media.too_many_pixels"
+    MEDIA_TOO_MANY_FRAMES = "media.too_many_frames"
     MEDIA_TIMEOUT = "media.timeout"
     MEDIA_CRASHED_DECODER = "media.crashed_decoder"
     STORAGE_UNAVAILABLE = "storage.unavailable"
@@ -94,11 +95,12 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.TENANT_INACTIVE: "Activate the company, then replay; or purge the record when the company has left.",
     ErrorCode.SOURCE_MISSING: "Check that the upload finished and that its key is right, then replay.",
     ErrorCode.SOURCE_UNREADABLE: "Check the object in the tenant's storage: it was there but could not be read. Then replay.",
-    ErrorCode.SOURCE_TOO_LARGE: "Raise the source size limit if such files are expected, then replay.",
+    ErrorCode.SOURCE_TOO_LARGE: "Raise DECODE_MAX_SOURCE_BYTES if such files are expected, then replay.",
     ErrorCode.MEDIA_UNSUPPORTED: "Ask the uploader for a common format (MP4, MOV, WebM, JPEG, PNG, WebP) and upload again.",
     ErrorCode.MEDIA_CORRUPT: "The file is damaged: ask the uploader to export it again and upload it anew.",
     ErrorCode.MEDIA_NO_PICTURE: "The file has no video or picture stream: ask the uploader for a file that has one.",
-    ErrorCode.MEDIA_TOO_MANY_PIXELS: "Ask the uploader for a smaller picture, or raise the pixel limit, then replay.",
+    ErrorCode.MEDIA_TOO_MANY_PIXELS: "Ask the uploader for a smaller picture, or raise DECODE_MAX_PIXELS, then replay.",
+    ErrorCode.MEDIA_TOO_MANY_FRAMES: "Ask the uploader for a video instead, or raise DECODE_MAX_FRAMES, then replay.",
     ErrorCode.MEDIA_TIMEOUT: "Raise DECODE_TIMEOUT_S if such files are expected, or ask for a smaller file, then replay.",
     ErrorCode.MEDIA_CRASHED_DECODER: "Keep the file for a bug report: it kills the decoder. Replay after the decoder's upgrade.",
     ErrorCode.STORAGE_UNAVAILABLE: "Check the tenant's storage connection; when it answers again, replay.",

@@ -16,7 +16,7 @@ THUMBNAIL_FAILED_TYPE: Final = "vertexar.thumbnail.failed.v1"
 THUMBNAIL_CLEANUP_TYPE: Final = "vertexar.thumbnail.cleanup.v1"
 
 _EVENT_ID_NAMESPACE: Final = uuid.UUID("6c2f7f0e-4c0e-5a0b-9a56-0b7c1f3f9d11")
-_MAX_DATABASE_ID: Final = 2**31 - 1
+MAX_DATABASE_ID: Final = 2**31 - 1
 
 
 def _to_utc(moment: datetime) -> datetime:
@@ -28,7 +28,7 @@ def _to_utc(moment: datetime) -> datetime:
 
 UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 EventId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
-DatabaseId = Annotated[int, Field(ge=1, le=_MAX_DATABASE_ID)]
+DatabaseId = Annotated[int, Field(ge=1, le=MAX_DATABASE_ID)]
 ObjectKey = Annotated[str, Field(min_length=1, max_length=4096)]
 ShortText = Annotated[str, Field(max_length=1024)]
 

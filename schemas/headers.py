@@ -20,6 +20,7 @@ CAUSATION_ID: Final = "causationid"
 
 RETRY_ATTEMPT: Final = "retry-attempt"
 RETRY_DUE_AT: Final = "retry-due-at"
+RETRY_NOT_BEFORE: Final = "retry-not-before"
 FIRST_FAILED_AT: Final = "first-failed-at"
 LAST_FAILED_AT: Final = "last-failed-at"
 
@@ -36,11 +37,17 @@ RETRYABLE: Final = "retryable"
 ATTEMPTS: Final = "attempts"
 NEXT_ACTION: Final = "next-action"
 
+REPLAY_COUNT: Final = "replay-count"
+REPLAYED_AT: Final = "replayed-at"
+REPLAYED_FROM: Final = "replayed-from"
+PARKED_AT: Final = "parked-at"
+PARKED_REASON: Final = "parked-reason"
+
 MAX_HEADER_BYTES: Final = 1024
 """No header of ours is longer: an oversized one makes the dead letter itself unsendable and stops the partition."""
 
-Headers = tuple[tuple[str, bytes], ...]
-"""Headers in their order, as they stand on the wire; names may repeat in records of others."""
+Headers = tuple[tuple[str, bytes | None], ...]
+"""Headers in their order, as they stand on the wire; names may repeat, and values be null, in records of others."""
 
 
 def header_text(value: object) -> bytes:
@@ -55,6 +62,12 @@ def get_header(headers: Headers, name: str) -> str | None:
         if key == name:
             return (value or b"").decode("utf-8", "replace")
     return None
+
+
+def get_count(headers: Headers, name: str) -> int:
+    """The small number in `name`; 0 when it is absent, or anything but up to three digits."""
+    text = get_header(headers, name) or "0"
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
 
 def with_headers(headers: Headers, changes: Mapping[str, object]) -> Headers:

@@ -86,6 +86,12 @@ class Metrics:
         self.retries_total = Counter(
             "thumbnail_retries_total", "Events sent to a retry topic.", ["code"], registry=registry
         )
+        self.stale_retries_total = Counter(
+            "thumbnail_stale_retries_total",
+            "Retries and replays dropped without being decoded, for the row needs them no more.",
+            ["reason"],
+            registry=registry,
+        )
         self.dead_letters_total = Counter(
             "thumbnail_dead_letters_total", "Records sent to a dead letter topic.", ["code"], registry=registry
         )

@@ -13,7 +13,10 @@ KEY: Final = "media key, UTF-8: video:42 or ar_content:9"
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic as it must be in the cluster. `retention_ms` counts from the record's timestamp."""
+    """One topic as it must be in the cluster.
+
+    `retention_ms` counts from the record's timestamp; a compacted topic keeps the last record of each key, with -1.
+    """
 
     name: str
     partitions: int
@@ -23,12 +26,13 @@ class Topic:
     read_by: str
     key: str = KEY
     max_message_bytes: int | None = None
+    cleanup_policy: str = "delete"
 
     @property
     def config(self) -> dict[str, str]:
         """The topic's settings in the cluster."""
         limit = {} if self.max_message_bytes is None else {"max.message.bytes": str(self.max_message_bytes)}
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)} | limit
+        return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)} | limit
 
 
 MEDIA_UPLOADED: Final = Topic("media.uploaded", 6, 7 * DAY_MS, "MediaUploaded", "upstream services", "worker")
@@ -47,7 +51,7 @@ THUMBNAIL_RETRIES: Final = tuple(
         3,
         7 * DAY_MS,
         "the failed record, unchanged",
-        "worker",
+        "worker, retry",
         "retry",
         max_message_bytes=CARRIER_BYTES,
     )
@@ -59,7 +63,7 @@ THUMBNAIL_READY: Final = Topic(
 THUMBNAIL_FAILED: Final = Topic(
     "thumbnail.failed", 3, 7 * DAY_MS, "ThumbnailFailed", "worker", "persist, downstream services"
 )
-THUMBNAIL_CLEANUP: Final = Topic("thumbnail.cleanup", 3, 7 * DAY_MS, "ThumbnailCleanup", "persist", "worker")
+THUMBNAIL_CLEANUP: Final = Topic("thumbnail.cleanup", 3, 7 * DAY_MS, "ThumbnailCleanup", "persist, worker", "worker")
 THUMBNAIL_DLQ: Final = Topic(
     "thumbnail.dlq",
     3,
@@ -78,6 +82,25 @@ THUMBNAIL_READY_DLQ: Final = Topic(
     "people, dlq replay",
     max_message_bytes=CARRIER_BYTES,
 )
+THUMBNAIL_PARKED: Final = Topic(
+    "thumbnail.dlq.parked",
+    1,
+    90 * DAY_MS,
+    "a dead letter that failed again after every replay, unchanged",
+    "dlq replay",
+    "people",
+    max_message_bytes=CARRIER_BYTES,
+)
+THUMBNAIL_REPLAYS: Final = Topic(
+    "thumbnail.dlq.replays",
+    1,
+    -1,
+    "what became of one dead letter, JSON",
+    "dlq replay, dlq purge",
+    "dlq list, stats, replay",
+    key="position of the dead letter, UTF-8: thumbnail.dlq/0/17",
+    cleanup_policy="compact",
+)
 
 ALL_TOPICS: Final = (
     MEDIA_UPLOADED,
@@ -88,6 +111,8 @@ ALL_TOPICS: Final = (
     THUMBNAIL_CLEANUP,
     THUMBNAIL_DLQ,
     THUMBNAIL_READY_DLQ,
+    THUMBNAIL_PARKED,
+    THUMBNAIL_REPLAYS,
 )
 
 

@@ -9,10 +9,12 @@ from typing import Final
 import sqlalchemy as sa
 
 from processors.decode_slots import DecodeSlots
-from processors.types import ThumbnailSpec
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
-from service.kafka_clients import consumer_config, producer_config
+from service.decoding import build_slots, build_spec
+from service.kafka_clients import consumer_config, producer_config, waiting_consumer_config
+from service.kafka_connection import TopicFinder
+from service.kafka_security import faust_credentials
 from service.settings import Settings
 from storage.breaker import BreakerPolicy, BreakerState
 from storage.connections import LocalStorageSettings
@@ -24,13 +26,16 @@ from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService
 from streams.company_directory import SqlCompanyDirectory
+from streams.dead_letter_limit import DeadLetterGuard, DeadLetterLimit
 from streams.event_handler import EventHandler
+from streams.faust_app import WorkerOptions
 from streams.persistence import PersistOptions, PersistRole
 from streams.retry import RetryOptions, RetryRole
-from streams.retry_policy import RetryPolicy
+from streams.retry_policy import RetryPolicy, parse_limits
 from streams.row_state import RowStates
 from streams.thumbnail_service import ThumbnailService
-from streams.worker import Worker, WorkerOptions
+from streams.upload_order import UploadOrder
+from streams.worker import Worker
 
 MAX_CACHED_TENANTS: Final = 1024
 
@@ -44,6 +49,7 @@ class WorkerParts:
     local_storage: LocalStorageProvider
     providers: ProviderCache
     engine: sa.Engine
+    guard: DeadLetterGuard
 
 
 def build_engine(settings: Settings) -> sa.Engine:
@@ -109,23 +115,22 @@ def build_tenants(settings: Settings, engine: sa.Engine, providers: ProviderCach
     )
 
 
-def build_slots(settings: Settings, metrics: Metrics) -> DecodeSlots:
-    """The decoders; start them from the thread that runs the event loop."""
-    return DecodeSlots(
-        settings.decode.decode_slots,
-        timeout_s=settings.decode.decode_timeout_s,
-        memory_mb=settings.decode.decode_memory_mb,
-        confinement=settings.decode.decode_confinement,
-        on_restart=lambda cause: metrics.slot_restarts_total.labels(cause).inc(),
+def build_retry_policy(settings: Settings) -> RetryPolicy:
+    """When failed events are tried again."""
+    chosen = settings.retry
+    return RetryPolicy(
+        chosen.retry_delays_s,
+        chosen.retry_budget_s,
+        limits=parse_limits(chosen.retry_limits),
+        jitter=chosen.retry_jitter,
     )
 
 
-def build_spec(settings: Settings) -> ThumbnailSpec:
-    """The renditions of every upload."""
-    return ThumbnailSpec(
-        format=settings.decode.thumbnail_format,
-        decoder=settings.decode.frame_decoder,
-        strategy=settings.decode.frame_strategy,
+def build_guard(settings: Settings) -> DeadLetterGuard:
+    """What stops the worker in a flood of dead letters."""
+    chosen = settings.dead_letters
+    return DeadLetterGuard(
+        DeadLetterLimit(chosen.dlq_max_ratio, chosen.dlq_max_consecutive, chosen.dlq_window_s, chosen.dlq_min_events)
     )
 
 
@@ -134,14 +139,17 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
     engine = build_engine(settings)
     providers = build_providers(settings, metrics)
     tenants = build_tenants(settings, engine, providers)
-    slots = build_slots(settings, metrics)
+    slots = build_slots(settings.decode, lambda cause: metrics.slot_restarts_total.labels(cause).inc())
     # Storage calls block: each event in work may have one, and cleanups one more.
     executor = ThreadPoolExecutor(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
+    rows, guard = RowStates(engine), build_guard(settings)
     handler = EventHandler(
-        ThumbnailService(tenants, slots, build_spec(settings), executor, metrics),
-        CleanupService(tenants, RowStates(engine), executor, metrics),
-        RetryPolicy(settings.retry.retry_delays_s, settings.retry.retry_budget_s),
+        ThumbnailService(tenants, slots, build_spec(settings.decode), executor, metrics),
+        CleanupService(tenants, rows, executor, metrics),
+        build_retry_policy(settings),
         metrics,
+        order=UploadOrder(rows, executor),
+        guard=guard,
         group=settings.worker.worker_group,
         topic_prefix=settings.kafka.kafka_topic_prefix,
     )
@@ -153,11 +161,13 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
         session_timeout_s=settings.kafka.kafka_session_timeout_s,
         heartbeat_s=min(3.0, settings.kafka.kafka_session_timeout_s / 3),
         rebalance_timeout_s=settings.worker.event_bound_s,
+        shutdown_timeout_s=settings.worker.shutdown_timeout_s,
+        credentials=faust_credentials(settings.kafka),
     )
-    worker = Worker(options, handler)
+    worker = Worker(options, handler, TopicFinder(settings.kafka).find)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
-    return WorkerParts(worker, slots, build_local_storage(settings), providers, engine)
+    return WorkerParts(worker, slots, build_local_storage(settings), providers, engine, guard)
 
 
 def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> PersistRole:
@@ -174,9 +184,10 @@ def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> Pe
 def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
     """The retry role."""
     options = RetryOptions(
-        consumer=consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
+        consumer=waiting_consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
         producer=producer_config(settings.kafka),
         topic_prefix=settings.kafka.kafka_topic_prefix,
+        delays_s=settings.retry.retry_delays_s,
     )
     return RetryRole(options, metrics)
 

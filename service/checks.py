@@ -8,7 +8,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import ThumbnailError
 from schemas.tables import videos
-from service.kafka_topics import KafkaUnreachableError, list_topics
+from service.kafka_connection import KafkaUnreachableError
+from service.kafka_security import KafkaFilesError
+from service.kafka_topics import list_topics
 from service.settings import KafkaSettings, redact_url
 from storage.base import StorageProvider
 
@@ -26,7 +28,7 @@ def check_kafka(settings: KafkaSettings) -> CheckResult:
     name = f"Kafka at {settings.kafka_bootstrap_servers}"
     try:
         states = list_topics(settings)
-    except KafkaUnreachableError as exc:
+    except (KafkaUnreachableError, KafkaFilesError) as exc:
         return CheckResult(name, str(exc))
     problems = [f"{state.name}: {problem}" for state in states for problem in state.problems]
     return CheckResult(name, f"{'; '.join(problems)}." if problems else None)

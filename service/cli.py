@@ -2,30 +2,23 @@
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from confluent_kafka import Producer
-from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 
-from processors.confinement import ConfinementError
-from schemas.cloudevents import context_headers, read_event
-from schemas.errors import ThumbnailError
-from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
-from schemas.topics import MEDIA_UPLOADED, prefixed
-from service import bootstrap
-from service.checks import check_database, check_kafka, check_storage, run_checks
 from service.credentials_cli import credentials_app
-from service.kafka_clients import producer_config
-from service.kafka_topics import KafkaUnreachableError, create_topics, list_topics
-from service.settings import Settings
-from service.tenant_checks import check_connections, check_prefixes
-from service.uploads import PublishError, Uploader, publish_records, publish_uploads
-from storage.credentials import CredentialsKeyError
 
+if TYPE_CHECKING:
+    from confluent_kafka import Producer
+    from pydantic import ValidationError
+
+    from service.settings import Settings
+
+# Each command loads what it needs itself: Kafka's, the database's and the storages' libraries take more than a second,
+# which is longer than `make` needs for a dozen files.
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
@@ -49,18 +42,53 @@ stderr = Console(stderr=True)
 
 def main() -> None:
     """Run the command line; errors that are expected become one sentence."""
+    commands = app if sys.argv[1:2] == ["make"] else all_commands()
     try:
-        app()
-    except (ThumbnailError, KafkaUnreachableError, PublishError, CredentialsKeyError, ConfinementError) as exc:
+        commands()
+    except expected_errors() as exc:  # they are looked up only when there is an error
         _fail(str(exc))
-    except ValidationError as exc:
+    except _validation_error() as exc:
         problem = exc.errors(include_url=False)[0]
         name = ".".join(str(part) for part in problem["loc"]).upper()
-        _fail(f"{name}: {problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
+        # What contradicts itself has no name of its own: the message names both.
+        _fail(f"{name}{': ' if name else ''}{problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
+
+
+@cache
+def all_commands() -> typer.Typer:
+    """The command line with `dlq`, for which Kafka's library is loaded."""
+    from service.dlq_cli import dlq_app
+
+    app.add_typer(dlq_app, name="dlq")
+    return app
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """Those whose messages are sentences with a way out."""
+    from processors.confinement import ConfinementError
+    from schemas.errors import ThumbnailError
+    from service.kafka_connection import KafkaUnreachableError
+    from service.kafka_security import KafkaFilesError
+    from service.uploads import PublishError
+    from storage.credentials import CredentialsKeyError
+    from streams.dead_letter_export import ExportFileError
+    from streams.replay_sender import ReplayError
+    from streams.topic_reader import TopicReadError
+
+    of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
+    return ThumbnailError, CredentialsKeyError, ConfinementError, *of_kafka
+
+
+def _validation_error() -> "type[ValidationError]":
+    from pydantic import ValidationError
+
+    return ValidationError
 
 
 def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
-    stderr.print(f"[red]{sentence}[/red]" if stderr.is_terminal else sentence, markup=stderr.is_terminal)
+    stderr.print(
+        f"[red]{sentence}[/red]" if stderr.is_terminal else sentence, markup=stderr.is_terminal, soft_wrap=True
+    )
     raise SystemExit(code)
 
 
@@ -68,6 +96,7 @@ def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
 def worker() -> None:
     """Run the worker: uploads in, stored thumbnails out. Example: WORKER_CONCURRENCY=8 thumbnails worker."""
     from service.roles import run_worker_role  # the role's libraries are not loaded for other commands
+    from service.settings import Settings
 
     raise typer.Exit(run_worker_role(Settings()))
 
@@ -76,6 +105,7 @@ def worker() -> None:
 def persist() -> None:
     """Run the persist role: results into the database. Example: DATABASE_URL=postgresql+psycopg://… thumbnails persist."""
     from service.roles import run_persist_role
+    from service.settings import Settings
 
     raise typer.Exit(run_persist_role(Settings()))
 
@@ -84,6 +114,7 @@ def persist() -> None:
 def retry() -> None:
     """Run the retry role: failed events come back when they are due. Example: thumbnails retry."""
     from service.roles import run_retry_role
+    from service.settings import Settings
 
     raise typer.Exit(run_retry_role(Settings()))
 
@@ -116,8 +147,9 @@ def make(
 ) -> None:
     """Make thumbnails of local files, without Kafka. Example: thumbnails make *.mp4 --out thumbs."""
     from service.make import make_files
+    from service.settings import DecodeSettings
 
-    raise typer.Exit(make_files(files, out, Settings(), as_json=as_json))
+    raise typer.Exit(make_files(files, out, DecodeSettings(), as_json=as_json))
 
 
 @app.command()
@@ -127,9 +159,18 @@ def publish(
     event: Annotated[str | None, typer.Option(help="A whole media.uploaded event as JSON, or @FILE.")] = None,
 ) -> None:
     """Upload files as a company would, or publish one event. Example: thumbnails publish clip.mp4 --company 1."""
+    from confluent_kafka import Producer
+
+    from service import bootstrap
+    from service.kafka_clients import producer_config
+    from service.kafka_connection import connect
+    from service.settings import Settings
+    from service.uploads import Uploader, publish_uploads
+
     settings = Settings()
     if bool(files) == bool(event):
         _fail("Give either files or --event JSON.", code=EXIT_USAGE)
+    connect(settings.kafka)  # a producer would try for long, and say nothing of a wrong password
     producer = Producer(producer_config(settings.kafka))
     if event:
         _publish_event(event, producer, settings)
@@ -145,7 +186,12 @@ def publish(
         stdout.print(f"{upload.event_id}  {upload.media.record_key}  {upload.media.key}", highlight=False)
 
 
-def _publish_event(text: str, producer: Producer, settings: Settings) -> None:
+def _publish_event(text: str, producer: "Producer", settings: "Settings") -> None:
+    from schemas.cloudevents import context_headers, read_event
+    from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
+    from schemas.topics import MEDIA_UPLOADED, prefixed
+    from service.uploads import publish_records
+
     value = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
     upload = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, value, ())
     headers = context_headers(
@@ -155,13 +201,16 @@ def _publish_event(text: str, producer: Producer, settings: Settings) -> None:
         subject=upload.media.record_key,
     )
     topic = prefixed(MEDIA_UPLOADED, settings.kafka.kafka_topic_prefix)
-    publish_records(producer, topic, [(upload.media.record_key.encode(), value, list(headers))])
+    publish_records(producer, topic, [(upload.media.record_key.encode(), value, headers)])
     stdout.print(f"{upload.event_id}  {upload.media.record_key}", highlight=False)
 
 
 @topics_app.command("create")
 def topics_create() -> None:
     """Make the topics that are missing. Safe to repeat. Example: thumbnails topics create."""
+    from service.kafka_topics import create_topics
+    from service.settings import Settings
+
     created = create_topics(Settings().kafka)
     stdout.print(f"Made {', '.join(created)}." if created else "Every topic is there already.", highlight=False)
 
@@ -169,6 +218,11 @@ def topics_create() -> None:
 @topics_app.command("list")
 def topics_list() -> None:
     """Show every topic, and what is wrong with it in the cluster. Example: thumbnails topics list."""
+    from rich.table import Table
+
+    from service.kafka_topics import list_topics
+    from service.settings import Settings
+
     table = Table("topic", "partitions", "key", "value", "written by", "read by", "state")
     states = list_topics(Settings().kafka)
     for state in states:
@@ -185,6 +239,7 @@ def topics_list() -> None:
 def db_upgrade() -> None:
     """Bring the database's tables up to date. Safe to repeat. Example: thumbnails db upgrade."""
     from schemas.migrations import upgrade
+    from service.settings import Settings
 
     settings = Settings()
     upgrade(settings.database.database_url)
@@ -197,6 +252,11 @@ def check(
     tenants: Annotated[bool, typer.Option("--tenants", help="Prove every tenant's storage connection, too.")] = False,
 ) -> None:
     """Prove every dependency by using it. Example: thumbnails check --tenants."""
+    from service import bootstrap
+    from service.checks import check_database, check_kafka, check_storage, run_checks
+    from service.settings import Settings
+    from service.tenant_checks import check_connections, check_prefixes
+
     settings = Settings()
     engine = bootstrap.build_engine(settings)
     of_all_tenants = bootstrap.provider_settings(settings)

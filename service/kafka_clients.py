@@ -2,14 +2,16 @@
 
 from typing import Any, Final
 
+from service.kafka_security import librdkafka_security
 from service.settings import KafkaSettings
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024**2
 
 
 def client_config(settings: KafkaSettings) -> dict[str, Any]:
-    """What every client needs to reach the cluster."""
-    return {"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 3}
+    """What every client needs to reach the cluster. Raises KafkaFilesError."""
+    basics = {"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 3}
+    return basics | librdkafka_security(settings)
 
 
 def producer_config(settings: KafkaSettings) -> dict[str, Any]:
@@ -36,4 +38,18 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
         "heartbeat.interval.ms": min(3000, session_timeout_ms // 3),
         "max.poll.interval.ms": max(300_000, session_timeout_ms),
         "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+    }
+
+
+def waiting_consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
+    """For a consumer that leaves most of its records where they are: it fetches little ahead.
+
+    librdkafka would hold 64 MiB and 100,000 records, which are dropped as soon as their partition is paused. A record
+    that is larger than a fetch still comes, alone.
+    """
+    return consumer_config(settings, group) | {
+        "fetch.message.max.bytes": 128 * 1024,
+        "queued.max.messages.kbytes": 4 * 1024,
+        "queued.min.messages": 500,
+        "fetch.queue.backoff.ms": 20,  # a full queue is the rule here, and a second's rest would make retries late
     }

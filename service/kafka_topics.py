@@ -1,23 +1,24 @@
 """Makes our topics, and compares those of a cluster with the list."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.topics import ALL_TOPICS, Topic, prefixed
-from service.kafka_clients import client_config
+from service.kafka_connection import KafkaUnreachableError, connect
 from service.settings import KafkaSettings
 
 ADMIN_TIMEOUT_S: Final = 15.0
-
-
-class KafkaUnreachableError(Exception):
-    """No broker answered; the message says which was asked and what to do."""
+# librdkafka's public constants begin with an underscore.
+_NO_ANSWER: Final = frozenset(
+    {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION}  # noqa: SLF001
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class TopicState:
 
 def create_topics(settings: KafkaSettings) -> tuple[str, ...]:
     """Make the topics that are missing; returns their names. Those that exist are left as they are."""
-    admin = _admin(settings)
+    admin, _ = connect(settings)
     missing = [state for state in list_topics(settings) if state.partitions == 0]
     new = [
         NewTopic(
@@ -50,7 +51,7 @@ def create_topics(settings: KafkaSettings) -> tuple[str, ...]:
             future.result()
         except KafkaException as exc:
             if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was faster
-                raise KafkaUnreachableError(f"A topic could not be made: {exc.args[0].str()}.") from exc
+                raise KafkaUnreachableError(f"A topic could not be made: {_sentence(exc, settings)}") from exc
     return tuple(state.name for state in missing)
 
 
@@ -58,29 +59,55 @@ def delete_topics(settings: KafkaSettings) -> None:
     """Remove the topics with this prefix, and with them every record. For the demo, whose prefix is its own."""
     states = list_topics(settings)
     names = [state.name for state in states if state.partitions > 0]
-    admin = _admin(settings)  # its futures end with it
+    admin, _ = connect(settings)  # its futures end with it
     for future in admin.delete_topics(names, operation_timeout=ADMIN_TIMEOUT_S).values() if names else ():
         try:
             future.result()
         except KafkaException as exc:
-            raise KafkaUnreachableError(f"A topic could not be deleted: {exc.args[0].str()}.") from exc
+            raise KafkaUnreachableError(f"A topic could not be deleted: {_sentence(exc, settings)}") from exc
 
 
 def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
     """Every topic of the list, with what is wrong with it in the cluster. Raises KafkaUnreachableError."""
-    admin = _admin(settings)
-    try:
-        found = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
-    except KafkaException as exc:
-        raise KafkaUnreachableError(
-            f"No Kafka broker answers at {settings.kafka_bootstrap_servers}: start it, or set KAFKA_BOOTSTRAP_SERVERS."
-        ) from exc
+    admin, cluster = connect(settings)
+    found = cluster.topics
     names = {prefixed(topic, settings.kafka_topic_prefix): topic for topic in ALL_TOPICS}
     configs = _configs(admin, [name for name in names if name in found])
+    hidden = _hidden(admin, [name for name in names if name not in found])
     return tuple(
-        _state(name, topic, len(found[name].partitions) if name in found else 0, configs.get(name, {}))
+        TopicState(name, topic, 0, (f"{_whom(settings)} may not see it: let them DESCRIBE, READ and WRITE it",))
+        if name in hidden
+        else _state(name, topic, len(found[name].partitions) if name in found else 0, configs.get(name, {}))
         for name, topic in names.items()
     )
+
+
+def _whom(settings: KafkaSettings) -> str:
+    """Who we are to the cluster, as far as we know."""
+    return f"the user {settings.kafka_sasl_username}" if settings.uses_sasl else "this client"
+
+
+def _hidden(admin: AdminClient, names: list[str]) -> set[str]:
+    """Of the topics that the cluster does not list, those that are kept from us by its rules."""
+    if not names:
+        return set()
+    asked = admin.describe_topics(TopicCollection(names), request_timeout=ADMIN_TIMEOUT_S)
+    return {name for name, future in asked.items() if _error_code(future) == KafkaError.TOPIC_AUTHORIZATION_FAILED}
+
+
+def _error_code(future: Future[Any]) -> int | None:
+    try:
+        future.result()
+    except KafkaException as exc:
+        return int(exc.args[0].code())
+    return None
+
+
+def _sentence(exc: KafkaException, settings: KafkaSettings) -> str:
+    error = exc.args[0]
+    refused = error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+    way_out = f" Let {_whom(settings)} do it, or ask whoever may." if refused else ""
+    return f"{error.str().rstrip('.')}.{way_out}"
 
 
 def _state(name: str, topic: Topic, partitions: int, config: dict[str, str | None]) -> TopicState:
@@ -112,12 +139,12 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str | 
     for resource, future in asked.items():
         try:
             configs[resource.name] = {name: entry.value for name, entry in future.result().items()}
-        except KafkaException:
+        except KafkaException as exc:
+            if exc.args[0].code() in _NO_ANSWER:
+                raise KafkaUnreachableError(
+                    "Kafka gave its list of topics, but its brokers do not answer at the addresses that it advertises:"
+                    " they must be right, also in the certificates, where this process runs."
+                ) from exc
             # Not every Kafka-compatible broker, nor every ACL, lets settings be read; partitions were compared.
             configs[resource.name] = {}
     return configs
-
-
-def _admin(settings: KafkaSettings) -> AdminClient:
-    # A broker that cannot be reached is told in one sentence, not in one line for each try.
-    return AdminClient(client_config(settings) | {"log_level": 2})

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +13,10 @@ from typing import Any, Final
 from rich.progress import Progress
 
 from processors.decode_slots import DecodeSlots
-from processors.types import ThumbnailSet, ThumbnailSpec
+from processors.types import EXTENSIONS, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
-from schemas.metrics import Metrics
-from service import bootstrap
-from service.settings import Settings
-from streams.rendition_store import EXTENSIONS
+from service.decoding import build_slots, build_spec
+from service.settings import DecodeSettings
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -45,7 +44,7 @@ class FileSource:
         os.close(self._fd)
 
 
-def make_files(files: list[Path], out: Path, settings: Settings, *, as_json: bool) -> int:
+def make_files(files: list[Path], out: Path, settings: DecodeSettings, *, as_json: bool) -> int:
     """Make the thumbnails of every file into `out`; exit code 0 when all are ready, else 1."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -55,12 +54,12 @@ def make_files(files: list[Path], out: Path, settings: Settings, *, as_json: boo
     return asyncio.run(_make_all(files, out, settings, as_json=as_json))
 
 
-async def _make_all(files: list[Path], out: Path, settings: Settings, *, as_json: bool) -> int:
-    spec = bootstrap.build_spec(settings)
+async def _make_all(files: list[Path], out: Path, settings: DecodeSettings, *, as_json: bool) -> int:
+    spec = build_spec(settings)
     stems = _distinct_stems(files)
     failed = 0
-    async with bootstrap.build_slots(settings, Metrics()) as slots:
-        permits = asyncio.Semaphore(settings.decode.decode_slots)
+    async with build_slots(settings) as slots:
+        permits = asyncio.Semaphore(settings.decode_slots)
         tasks = [asyncio.create_task(_make_one(path, stem, out, slots, spec, permits)) for path, stem in stems]
         with Progress(transient=True, disable=as_json or not sys.stdout.isatty()) as progress:
             bar = progress.add_task("thumbnails", total=len(tasks))
@@ -95,9 +94,20 @@ def _write(made: ThumbnailSet, stem: str, out: Path) -> list[Path]:
     paths = []
     for rendition in made.renditions:
         path = out / f"{stem}-{rendition.name}.{EXTENSIONS[rendition.format]}"
-        path.write_bytes(rendition.content)
+        _replace(path, rendition.content)
         paths.append(path)
     return paths
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write the whole file or none of it: an interruption or a full disk leaves what was there before, and nothing beside it."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _ready(path: Path, made: ThumbnailSet, written: Iterable[Path]) -> dict[str, Any]:
@@ -143,10 +153,16 @@ def _line(report: dict[str, Any]) -> str:
 
 def _distinct_stems(files: list[Path]) -> list[tuple[Path, str]]:
     """A file name for each source: its own stem, numbered where two sources share it."""
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
+    used: Counter[str] = Counter()
     stems = []
     for path in files:
         stem = re.sub(r"[^\w.-]", "_", path.stem)
-        seen[stem] = seen.get(stem, 0) + 1
-        stems.append((path, stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"))
+        while True:
+            used[stem] += 1
+            name = stem if used[stem] == 1 else f"{stem}-{used[stem]}"
+            if name not in taken:
+                break
+        taken.add(name)
+        stems.append((path, name))
     return stems

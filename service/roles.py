@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -11,12 +12,18 @@ from typing import Any, Final, Protocol
 import structlog
 
 from schemas.metrics import Metrics
+from schemas.topics import ALL_TOPICS, prefixed
 from service import bootstrap
 from service.checks import CheckResult, check_database, check_kafka, check_storage, run_checks
+from service.dead_letters import count_recent
 from service.http import Health, HttpServer
+from service.kafka_connection import TopicFinder
 from service.logs import configure_logs
 from service.settings import Settings
+from service.topic_watch import TopicWatch
 from storage.breaker import BreakerState
+from streams.kafka_faults import explain_fault
+from streams.stopping import end_after, end_at_once
 from streams.worker import run_worker
 
 log = structlog.get_logger(__name__)
@@ -55,6 +62,8 @@ def run_worker_role(settings: Settings) -> int:
     ]
     if not _proven(checks):
         return EXIT_FAILED
+    if settings.dead_letters.dlq_max_consecutive:
+        parts.guard.prime(count_recent(settings, settings.dead_letters.dlq_window_s))
     swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
     log.info("unfinished_uploads_swept", files=swept)
     loop.run_until_complete(parts.slots.start())
@@ -126,7 +135,12 @@ def _serve(settings: Settings, metrics: Metrics, *, live: Health, ready: Health)
 
 
 def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole) -> int:
+    last_resorts: list[threading.Timer] = []
+
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        if last_resorts:
+            end_at_once("it was told to stop for the second time")
+        last_resorts.append(end_after(settings.worker.shutdown_timeout_s))
         role.stop()
 
     signal.signal(signal.SIGTERM, stop)
@@ -137,12 +151,20 @@ def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole) -> int:
         return {"ok": silent_s < LOOP_BOUND_S, "last_progress_s_ago": round(silent_s, 1)}
 
     server = _serve(settings, metrics, live=live, ready=lambda: live() | {"dependencies": "proven"})
+    watch = TopicWatch(_topic_names(settings), TopicFinder(settings.kafka).find, role.stop)
+    watch.start()
     try:
         role.run()
     except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends with code 1 and its supervisor restarts it
-        log.critical("role_failed", reason=f"{type(exc).__name__}: {exc}")
+        log.critical("role_failed", reason=explain_fault(exc))
+        end_after(settings.worker.shutdown_timeout_s)  # librdkafka's threads may hang with their broker
         return EXIT_FAILED
     finally:
+        watch.stop()
         server.stop()
         log.info("role_stopped")
-    return EXIT_OK
+    return EXIT_OK if watch.problem is None else EXIT_FAILED
+
+
+def _topic_names(settings: Settings) -> frozenset[str]:
+    return frozenset(prefixed(topic, settings.kafka.kafka_topic_prefix) for topic in ALL_TOPICS)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from confluent_kafka import KafkaError, Message, Producer
@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from schemas.cloudevents import context_headers, write_event
 from schemas.database import write_transaction
 from schemas.events import MEDIA_UPLOADED_TYPE, Media, MediaKind, MediaUploaded
+from schemas.headers import Headers
 from schemas.tables import ar_contents, projects, videos
 from schemas.topics import MEDIA_UPLOADED, prefixed
 from storage.tenants import Tenants
@@ -98,13 +99,11 @@ def publish_uploads(producer: Producer, uploads: list[MediaUploaded], *, topic_p
         (
             upload.media.record_key.encode(),
             write_event(upload),
-            list(
-                context_headers(
-                    event_type=MEDIA_UPLOADED_TYPE,
-                    event_id=upload.event_id,
-                    occurred_at=upload.occurred_at,
-                    subject=upload.media.record_key,
-                )
+            context_headers(
+                event_type=MEDIA_UPLOADED_TYPE,
+                event_id=upload.event_id,
+                occurred_at=upload.occurred_at,
+                subject=upload.media.record_key,
             ),
         )
         for upload in uploads
@@ -112,14 +111,12 @@ def publish_uploads(producer: Producer, uploads: list[MediaUploaded], *, topic_p
     publish_records(producer, topic, records)
 
 
-def publish_records(
-    producer: Producer, topic: str, records: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]
-) -> None:
+def publish_records(producer: Producer, topic: str, records: Sequence[tuple[bytes | None, bytes, Headers]]) -> None:
     """Send raw records (key, value, headers), and return when the broker has all of them. Raises PublishError."""
     problems: list[str] = []
     acknowledged = _collect(problems)
     for key, value, headers in records:
-        producer.produce(topic, key=key, value=value, headers=[*headers], on_delivery=acknowledged)
+        producer.produce(topic, key=key, value=value, headers=cast(Any, [*headers]), on_delivery=acknowledged)
         producer.poll(0)
     unsent = producer.flush(PUBLISH_TIMEOUT_S)
     if unsent or problems:

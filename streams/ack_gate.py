@@ -90,6 +90,12 @@ class AckGate(Generic[TEvent]):
         for queue_key in [key for key in self._queues if key[0] in partitions]:
             self._drop(queue_key)
 
+    def drop_all(self) -> None:
+        """Forget every entry, as if all partitions had been taken away: what is not acknowledged comes again."""
+        for queue_key in list(self._queues):
+            self._drop(queue_key)
+        self._in_flight.clear()
+
     def _drop(self, queue_key: tuple[Any, int]) -> None:
         for entry in self._queues.pop(queue_key, ()):
             if entry.event is not None:

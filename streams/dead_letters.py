@@ -8,7 +8,7 @@ from schemas.errors import NEXT_ACTIONS, Stage, ThumbnailError, TransientError
 from schemas.headers import Headers
 from streams.records import InboundRecord, OutboundRecord
 
-_WORKING_HEADERS: Final = (h.RETRY_ATTEMPT, h.RETRY_DUE_AT)
+_WORKING_HEADERS: Final = (h.RETRY_ATTEMPT, h.RETRY_DUE_AT, h.RETRY_NOT_BEFORE)
 """Headers of a retry under way: they would count against the record when it is replayed."""
 
 

@@ -9,28 +9,27 @@ from typing import Final, Literal
 import structlog
 
 from schemas import headers as h
-from schemas.cloudevents import context_headers, read_event, write_event
-from schemas.errors import NEXT_ACTIONS, ErrorCode, Stage, ThumbnailError, TransientError
+from schemas.cloudevents import read_event
+from schemas.errors import ErrorCode, Stage, ThumbnailError, TransientError
 from schemas.events import (
     MEDIA_UPLOADED_TYPE,
     THUMBNAIL_CLEANUP_TYPE,
-    THUMBNAIL_FAILED_TYPE,
-    THUMBNAIL_READY_TYPE,
-    DeadLetterInfo,
-    ErrorInfo,
+    CleanupReason,
     MediaUploaded,
     ThumbnailCleanup,
-    ThumbnailFailed,
     ThumbnailReady,
-    derived_event_id,
 )
 from schemas.metrics import Metrics
-from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY, THUMBNAIL_RETRIES, prefixed
+from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_DLQ, THUMBNAIL_RETRIES, prefixed
+from streams.announcements import Announcements, Failure
 from streams.cleanup_service import CleanupService
+from streams.dead_letter_limit import DeadLetterGuard
 from streams.dead_letters import dead_letter, dead_letter_headers, error_headers, origin_headers
+from streams.delivery import Delivery, read_delivery
 from streams.records import InboundRecord, OutboundRecord
 from streams.retry_policy import GiveUp, RetryAt, RetryPolicy
 from streams.thumbnail_service import Progress, ThumbnailService
+from streams.upload_order import Stale, UploadOrder
 
 log = structlog.get_logger(__name__)
 
@@ -45,17 +44,11 @@ class Outcome:
     records: tuple[OutboundRecord, ...]
 
 
-@dataclass(frozen=True)
-class _Delivery:
-    """A record with what its headers say about earlier attempts."""
-
-    record: InboundRecord
-    attempt: int
-    first_failed_at: datetime | None
-
-
 class EventHandler:
-    """Turns records of media.uploaded, thumbnail.due and thumbnail.cleanup into outcomes; never raises an Exception."""
+    """Turns records of media.uploaded, thumbnail.due and thumbnail.cleanup into outcomes.
+
+    Raises no Exception but DeadLetterFloodError: then the record has no outcome, and the process must end.
+    """
 
     def __init__(
         self,
@@ -64,6 +57,8 @@ class EventHandler:
         policy: RetryPolicy,
         metrics: Metrics,
         *,
+        order: UploadOrder,
+        guard: DeadLetterGuard,
         group: str,
         topic_prefix: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -72,13 +67,17 @@ class EventHandler:
         self._cleanup: Final = cleanup
         self._policy: Final = policy
         self._metrics: Final = metrics
+        self._order: Final = order
+        self._guard: Final = guard
         self._group: Final = group
         self._prefix: Final = topic_prefix
         self._now: Final = now
 
     async def handle(self, record: InboundRecord) -> Outcome:
-        """The outcome of a record: a cleanup by its event type, anything else as an upload."""
+        """The outcome of a record: a cleanup by its event type, a tombstone by its null value, else an upload."""
         started = time.perf_counter()
+        if self._is_tombstone(record):
+            return await self._handle_tombstone(record)
         is_cleanup = h.get_header(record.headers, h.CE_TYPE) == THUMBNAIL_CLEANUP_TYPE
         outcome = await (self._handle_cleanup(record) if is_cleanup else self._handle_upload(record))
         task = "cleanup" if is_cleanup else "generate"
@@ -87,10 +86,13 @@ class EventHandler:
         return outcome
 
     async def _handle_upload(self, record: InboundRecord) -> Outcome:
-        delivery, progress, upload = _delivery(record), Progress(), None
+        delivery, progress, upload = read_delivery(record), Progress(), None
         started = time.perf_counter()
         try:
             upload = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, record.value, record.headers)
+            stale = await self._order.stale(upload, record) if delivery.is_again else None
+            if stale is not None:
+                return self._drop(record, upload, stale)
             ready = await self._thumbnails.create(
                 upload,
                 progress,
@@ -109,8 +111,41 @@ class EventHandler:
             self._metrics.generation_duration_seconds.labels(kind).observe(time.perf_counter() - started)
         return outcome
 
+    def _drop(self, record: InboundRecord, upload: MediaUploaded, stale: Stale) -> Outcome:
+        """Not decoded; but an earlier attempt may have been killed after it had stored something."""
+        self._metrics.stale_retries_total.labels(stale).inc()
+        media = upload.media.record_key
+        log.info("retry_dropped", why=stale, company_id=upload.company_id, media=media, **_position(record))
+        reason = CleanupReason.ROW_GONE if stale is Stale.ROW_GONE else CleanupReason.STALE
+        return Outcome("success", (self._of(record, upload).cleanup(reason),))
+
+    def _is_tombstone(self, record: InboundRecord) -> bool:
+        origin = h.get_header(record.headers, h.ORIGINAL_TOPIC) or record.topic
+        return record.value is None and origin == prefixed(MEDIA_UPLOADED, self._prefix)
+
+    async def _handle_tombstone(self, record: InboundRecord) -> Outcome:
+        """A media was deleted upstream. Never a dead letter: at worst its waiting retries find the row gone, or work."""
+        try:
+            is_marked = await self._order.cancel(record)
+        except ThumbnailError as error:
+            return self._fail_tombstone(read_delivery(record), error)
+        except Exception as exc:
+            log.exception("tombstone_failed_unexpectedly", **_position(record))
+            return self._fail_tombstone(read_delivery(record), _internal_error(exc))
+        log.info("tombstone_seen", row_marked=is_marked, **_position(record))
+        return Outcome("success", ())
+
+    def _fail_tombstone(self, delivery: Delivery, error: ThumbnailError) -> Outcome:
+        decision = self._decide(delivery, error)
+        if isinstance(decision, RetryAt):
+            self._metrics.retries_total.labels(error.code).inc()
+            first_failed_at = delivery.first_failed_at or self._now()
+            return Outcome("retry", (self._retry(delivery, error, Stage.EVENT, decision, first_failed_at),))
+        log.error("tombstone_given_up", why=decision.reason, error=error.message, **_position(delivery.record))
+        return Outcome("failed", ())
+
     async def _handle_cleanup(self, record: InboundRecord) -> Outcome:
-        delivery = _delivery(record)
+        delivery = read_delivery(record)
         try:
             request = read_event(ThumbnailCleanup, THUMBNAIL_CLEANUP_TYPE, record.value, record.headers)
             deleted = await self._cleanup.clean(request)
@@ -123,6 +158,8 @@ class EventHandler:
         return Outcome("success", ())
 
     def _announce(self, record: InboundRecord, upload: MediaUploaded, ready: ThumbnailReady) -> Outcome:
+        # Only thumbnails end a row of failures: each upload that is given up has a cleanup, and that one succeeds.
+        self._guard.succeeded(_partition(record))
         self._metrics.upload_to_ready_seconds.observe(max(0.0, (self._now() - upload.occurred_at).total_seconds()))
         log.info(
             "thumbnail_ready",
@@ -134,11 +171,9 @@ class EventHandler:
             total_ms=ready.timings_ms.total,
             **_position(record),
         )
-        headers = self._result_headers(record, upload, THUMBNAIL_READY_TYPE, ready.event_id)
-        topic = prefixed(THUMBNAIL_READY, self._prefix)
-        return Outcome("success", (OutboundRecord(topic, _key(upload), write_event(ready), headers),))
+        return Outcome("success", (self._of(record, upload).ready(ready),))
 
-    def _fail(self, delivery: _Delivery, error: ThumbnailError, stage: Stage, upload: MediaUploaded | None) -> Outcome:
+    def _fail(self, delivery: Delivery, error: ThumbnailError, stage: Stage, upload: MediaUploaded | None) -> Outcome:
         first_failed_at = delivery.first_failed_at or self._now()
         decision = self._decide(delivery, error)
         context = {"error_code": error.code, "error": error.message, "stage": stage, "attempt": delivery.attempt}
@@ -148,18 +183,21 @@ class EventHandler:
             self._metrics.retries_total.labels(error.code).inc()
             log.warning("event_waits_for_retry", tier=decision.tier, **context, **_position(delivery.record))
             return Outcome("retry", (self._retry(delivery, error, stage, decision, first_failed_at),))
+        if h.get_header(delivery.record.headers, h.REPLAY_COUNT) is None:
+            # What was replayed failed before: that somebody replayed too much says nothing about a deploy.
+            self._guard.check(_partition(delivery.record), error.code)
         self._metrics.dead_letters_total.labels(error.code).inc()
         log.error("event_given_up", why=decision.reason, **context, **_position(delivery.record))
         return Outcome("failed", self._give_up(delivery, error, stage, upload, first_failed_at))
 
-    def _decide(self, delivery: _Delivery, error: ThumbnailError) -> RetryAt | GiveUp:
+    def _decide(self, delivery: Delivery, error: ThumbnailError) -> RetryAt | GiveUp:
         now = self._now()
         return self._policy.decide(
-            error, failed_attempts=delivery.attempt, first_failed_at=delivery.first_failed_at or now, now=now
+            error, failed_attempts=delivery.attempt, first_failed_at=delivery.budget_from or now, now=now
         )
 
     def _retry(
-        self, delivery: _Delivery, error: ThumbnailError, stage: Stage, decision: RetryAt, first_failed_at: datetime
+        self, delivery: Delivery, error: ThumbnailError, stage: Stage, decision: RetryAt, first_failed_at: datetime
     ) -> OutboundRecord:
         record = delivery.record
         facts = {
@@ -167,6 +205,7 @@ class EventHandler:
             **error_headers(error, stage),
             h.RETRY_ATTEMPT: decision.retry,
             h.RETRY_DUE_AT: h.format_time(decision.due_at),
+            **({h.RETRY_NOT_BEFORE: h.format_time(decision.not_before)} if decision.not_before else {}),
             h.FIRST_FAILED_AT: h.format_time(first_failed_at),
             h.LAST_FAILED_AT: h.format_time(self._now()),
         }
@@ -175,7 +214,7 @@ class EventHandler:
 
     def _give_up(
         self,
-        delivery: _Delivery,
+        delivery: Delivery,
         error: ThumbnailError,
         stage: Stage,
         upload: MediaUploaded | None,
@@ -192,54 +231,18 @@ class EventHandler:
             first_failed_at=first_failed_at,
             now=now,
         )
-        dlq_topic = prefixed(THUMBNAIL_DLQ, self._prefix)
-        letter = dead_letter(dlq_topic, record, headers)
+        letter = dead_letter(prefixed(THUMBNAIL_DLQ, self._prefix), record, headers)
         if upload is None:
             return (letter,)
-        failed = ThumbnailFailed(
-            event_id=derived_event_id(upload.event_id, "failed"),
-            upload_event_id=upload.event_id,
-            occurred_at=upload.occurred_at,
-            produced_at=now,
-            company_id=upload.company_id,
-            media=upload.media,
-            error=ErrorInfo(
-                code=error.code,
-                message=error.message[:1024],
-                stage=stage,
-                retryable=isinstance(error, TransientError),
-                next_action=NEXT_ACTIONS[error.code],
-            ),
-            attempts=delivery.attempt,
-            first_failed_at=first_failed_at,
-            dead_letter=DeadLetterInfo(topic=dlq_topic),
-        )
-        result_headers = self._result_headers(record, upload, THUMBNAIL_FAILED_TYPE, failed.event_id)
-        topic = prefixed(THUMBNAIL_FAILED, self._prefix)
-        return (letter, OutboundRecord(topic, _key(upload), write_event(failed), result_headers))
+        failure = Failure(error, stage, delivery.attempt, first_failed_at)
+        return (letter, self._of(record, upload).failed(failure))
 
-    def _result_headers(
-        self, record: InboundRecord, upload: MediaUploaded, event_type: str, event_id: str
-    ) -> h.Headers:
-        context = context_headers(
-            event_type=event_type, event_id=event_id, occurred_at=self._now(), subject=upload.media.record_key
-        )
-        links = {
-            h.CORRELATION_ID: h.get_header(record.headers, h.CORRELATION_ID) or upload.event_id,
-            h.CAUSATION_ID: upload.event_id,
-        }
-        trace = tuple((name, value) for name, value in record.headers if name in (h.TRACEPARENT, h.TRACESTATE))
-        return h.with_headers(context, links) + trace
+    def _of(self, record: InboundRecord, upload: MediaUploaded) -> Announcements:
+        return Announcements(self._prefix, record, upload, self._now())
 
 
-def _delivery(record: InboundRecord) -> _Delivery:
-    text = h.get_header(record.headers, h.RETRY_ATTEMPT) or "0"
-    retries = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
-    return _Delivery(record, retries + 1, h.parse_time(h.get_header(record.headers, h.FIRST_FAILED_AT)))
-
-
-def _key(upload: MediaUploaded) -> bytes:
-    return upload.media.record_key.encode()
+def _partition(record: InboundRecord) -> str:
+    return f"{record.topic} partition {record.partition}"
 
 
 def _position(record: InboundRecord) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Faust's aiokafka transport with one change: what is acknowledged is committed before a rebalance takes it away."""
+"""Faust's aiokafka transport with two changes: it commits before a rebalance, and reads only committed transactions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +6,24 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 
 
+class CommittedReadsThread(driver.AIOKafkaConsumerThread):
+    """Does not hand out records of transactions that were aborted, such as the last batch of a replay that was killed."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust asks for this only in its exactly-once mode. The consumer reads it when it starts, which comes later.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - Faust builds the consumer, and has no setting for it
+        return consumer
+
+
 class CommittingConsumer(driver.Consumer):
     """Commits in on_partitions_revoked, before Faust forgets which offsets were acknowledged.
 
     Without it every rebalance redelivers the events of the last commit interval.
     """
+
+    def _new_consumer_thread(self) -> CommittedReadsThread:
+        return CommittedReadsThread(self, loop=self.loop, beacon=self.beacon)
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """Commit, then let Faust wait for what is in flight and hand the partitions back."""

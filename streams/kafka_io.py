@@ -1,6 +1,7 @@
 """What the confluent-kafka roles share: reading records, sending with acknowledgement, committing."""
 
 import time
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import structlog
@@ -54,7 +55,6 @@ def read_records(consumer: Consumer, limit: int, timeout_s: float) -> list[Inbou
 def inbound(message: Message) -> InboundRecord:
     """A confluent-kafka message as a record."""
     _, timestamp_ms = message.timestamp()
-    headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
     return InboundRecord(
         topic=message.topic() or "",
         partition=message.partition() or 0,
@@ -62,7 +62,7 @@ def inbound(message: Message) -> InboundRecord:
         timestamp_ms=timestamp_ms,
         key=message.key(),
         value=message.value(),
-        headers=tuple((name, value or b"") for name, value in headers),
+        headers=tuple(cast(list[tuple[str, bytes | None]], message.headers() or [])),
     )
 
 
@@ -75,13 +75,31 @@ def send_and_wait(producer: Producer, records: list[OutboundRecord]) -> None:
             failures.append(error)
 
     for record in records:
-        headers = cast(Any, list(record.headers))
-        producer.produce(record.topic, key=record.key, value=record.value, headers=headers, on_delivery=acknowledged)
+        _produce(producer, record, acknowledged)
     unsent = producer.flush(SEND_TIMEOUT_S) if records else 0
     if failures:
         raise KafkaException(failures[0])
     if unsent:
         raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))  # noqa: SLF001
+
+
+def _produce(
+    producer: Producer, record: OutboundRecord, acknowledged: Callable[[KafkaError | None, Message], None]
+) -> None:
+    """Put the record into the producer's queue, waiting for room there."""
+    headers = cast(Any, list(record.headers))
+    give_up_at = time.monotonic() + SEND_TIMEOUT_S
+    while True:
+        try:
+            producer.produce(
+                record.topic, key=record.key, value=record.value, headers=headers, on_delivery=acknowledged
+            )
+        except BufferError:
+            if time.monotonic() > give_up_at:
+                raise
+            producer.poll(0.1)
+        else:
+            return
 
 
 def next_offsets(records: list[InboundRecord]) -> dict[Place, int]:

@@ -1,45 +1,41 @@
 """The persist role: results into the database, one transaction a batch, offsets only after it."""
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 import structlog
-from confluent_kafka import Consumer, Producer
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from confluent_kafka import Consumer, Producer, TopicPartition
 
-from schemas import headers as h
-from schemas.cloudevents import context_headers, read_event, write_event
-from schemas.database import write_transaction
-from schemas.errors import ErrorCode, PermanentError, Stage
-from schemas.events import (
-    THUMBNAIL_CLEANUP_TYPE,
-    THUMBNAIL_FAILED_TYPE,
-    THUMBNAIL_READY_TYPE,
-    CleanupReason,
-    ThumbnailCleanup,
-    ThumbnailFailed,
-    ThumbnailReady,
-    derived_event_id,
-    upload_version,
-)
+from schemas.cloudevents import read_event
+from schemas.errors import PermanentError, Stage
+from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
 from schemas.metrics import Metrics
 from schemas.topics import THUMBNAIL_CLEANUP, THUMBNAIL_FAILED, THUMBNAIL_READY, THUMBNAIL_READY_DLQ, prefixed
+from streams.batch_writer import BatchWriter, DatabaseDownError, Item, Written
+from streams.cleanup_requests import cleanup_request, needs_cleanup
 from streams.dead_letters import dead_letter, dead_letter_headers
 from streams.kafka_io import commit_offsets, next_offsets, poll_quietly, read_records, send_and_wait
+from streams.paced_collector import PacedCollector
 from streams.records import InboundRecord, OutboundRecord
-from streams.result_rows import Result, RowOutcome, apply_results
+from streams.result_rows import APPLIED_OUTCOMES, Result
+from streams.row_changes import RowOutcome
 
 log = structlog.get_logger(__name__)
 
-BATCH: Final = 200
+BATCH: Final = 1000
+"""At most so many records a transaction. A batch is what came while the one before was written, so that few results
+wait for nothing, and many share the cost of a commit."""
 POLL_S: Final = 0.2
-_WRITTEN: Final = frozenset({RowOutcome.APPLIED, RowOutcome.REPLACED})
 BACKOFFS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+_TOLD: Final = frozenset({RowOutcome.STALE, RowOutcome.ROW_GONE})
+"""Outcomes that get a line of their own at level info; the others at debug: a line costs as much as a row."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +48,16 @@ class PersistOptions:
     topic_prefix: str = ""
 
 
-@dataclass(frozen=True)
-class _Item:
-    """A result with the record that brought it."""
+@dataclass
+class _Batch:
+    """Records with the results that they hold, and the dead letters of those that hold none."""
 
-    record: InboundRecord
-    result: Result
-
-
-class DatabaseDownError(Exception):
-    """The database does not answer: nothing is wrong with the batch, and it is tried again."""
+    records: list[InboundRecord]
+    items: list[Item]
+    letters: list[OutboundRecord]
+    writing: Future[Written] = field(default_factory=Future)
+    """Its rows under way, once it is begun."""
+    begun: float = 0.0
 
 
 class PersistRole:
@@ -73,6 +69,9 @@ class PersistRole:
        a cleanup does not touch what a row shows. A repeated result asks for a cleanup too, because the process may have
        died between 1 and 2 the time before.
     3. Offsets are committed. Dying before it repeats the batch.
+
+    While one batch is in 1, the next is read; and while a batch is in 2 and 3, the next is in 1. Batches are begun and
+    committed in the order in which they were read, so that an offset is committed only when all before it are done.
     """
 
     def __init__(
@@ -91,46 +90,116 @@ class PersistRole:
         self._consumer: Final = Consumer(options.consumer)
         self._producer: Final = Producer(options.producer)
         self._engine: Final = engine
+        self._writer: Final = BatchWriter(engine, now)
+        self._thread: Final = ThreadPoolExecutor(1, thread_name_prefix="rows")
+        self._pending: _Batch | None = None
         self._metrics: Final = metrics
         self._now: Final = now
         self._stopping = False
         self.last_progress_at = time.monotonic()
 
     def stop(self) -> None:
-        """Ask run() to end after the batch that it is working on; safe in a signal handler."""
+        """Ask run() to end after the batches that it is working on; safe in a signal handler."""
         self._stopping = True
 
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed."""
-        self._consumer.subscribe([self._ready_topic, self._failed_topic])
+        self._consumer.subscribe([self._ready_topic, self._failed_topic], on_revoke=self._on_revoke)
         try:
-            while not self._stopping:
-                records = read_records(self._consumer, BATCH, POLL_S)
-                if records:
-                    self._persist(records)
-                self.last_progress_at = time.monotonic()
+            with PacedCollector() as collector:
+                while not self._stopping:
+                    self._go_round()
+                    collector.collect_when_due()
+                    self.last_progress_at = time.monotonic()
+                self._finish(None)
         finally:
             self._consumer.close()
+            self._thread.shutdown()
             self._engine.dispose()
 
-    def _persist(self, records: list[InboundRecord]) -> None:
-        started = time.perf_counter()
+    def _go_round(self) -> None:
+        """Read a batch while the one before is written, then settle that one while the new one is written."""
+        records = read_records(self._consumer, 1, 0.0 if self._pending else POLL_S)
+        if records:
+            records += read_records(self._consumer, BATCH - 1, 0.0)
         items, letters = self._read(records)
-        outcomes, poison = self._write_patiently(items)
-        if outcomes is None:
-            return  # the database is still down: nothing was committed, the batch comes again
-        letters += [self._letter(item.record, error) for item, error in poison]
-        requests = [self._cleanup(item, outcome) for item, outcome in outcomes if _needs_cleanup(item, outcome)]
-        send_and_wait(self._producer, [*letters, *requests])
-        commit_offsets(self._consumer, next_offsets(records))
-        self._observe(outcomes, len(letters), time.perf_counter() - started)
+        self._finish(_Batch(records, items, letters) if records else None)
 
-    def _read(self, records: list[InboundRecord]) -> tuple[list[_Item], list[OutboundRecord]]:
+    def _finish(self, following: _Batch | None) -> None:
+        """Wait for the pending batch's rows, begin `following`, and do what is left of the pending one."""
+        batch = self._pending
+        written = None if batch is None else self._wait_patiently(batch)
+        if batch is not None and written is None:
+            return  # stopped, and the database is still down: nothing was committed, both batches come again
+        if following is not None:
+            following.begun = time.perf_counter()
+            following.writing = self._thread.submit(self._writer.write, following.items)
+        self._pending = following
+        if batch is not None and written is not None:
+            self._settle(batch, written)
+
+    def _wait_patiently(self, batch: _Batch) -> Written | None:
+        """The rows' outcomes, waiting for the database as long as it takes; None when stop() came first."""
+        tries = 0
+        while True:
+            try:
+                written = batch.writing.result()
+            except DatabaseDownError as exc:
+                if self._stopping:
+                    return None
+                pause_s = BACKOFFS_S[min(tries, len(BACKOFFS_S) - 1)]
+                tries += 1
+                log.warning("database_down", reason=str(exc), retry_in_s=pause_s, waiting_results=len(batch.items))
+                poll_quietly(self._consumer, pause_s)
+                self.last_progress_at = time.monotonic()  # waiting is progress: a restart would not help
+                batch.writing = self._thread.submit(self._writer.write, batch.items)
+                continue
+            if tries:
+                log.info("database_back", tries=tries)
+                self._consumer.resume(self._consumer.assignment())
+            return written
+
+    def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        """Commit what is written before others take the partitions; called while records are read.
+
+        With the database down the batch stays pending, and is written and committed later: whoever has its partitions
+        by then repeats it, and nothing changes.
+        """
+        batch = self._pending
+        if batch is None:
+            return
+        try:
+            written = batch.writing.result()
+        except DatabaseDownError:
+            return
+        self._pending = None
+        self._settle(batch, written)
+
+    def _settle(self, batch: _Batch, written: Written) -> None:
+        letters = batch.letters + [self._letter(item.record, error) for item, error in written.poison]
+        send_and_wait(self._producer, [*letters, *self._cleanups(written)])
+        commit_offsets(self._consumer, next_offsets(batch.records))
+        self._observe(written.outcomes, len(letters), time.perf_counter() - batch.begun)
+
+    def _cleanups(self, written: Written) -> list[OutboundRecord]:
+        """One request for each media, upload and outcome, however often the batch has it."""
+        wanted = {
+            (item.result.media.record_key, item.result.upload_event_id, outcome): item
+            for item, outcome in written.outcomes
+            if needs_cleanup(item.result, outcome)
+        }
+        now = self._now()
+        return [
+            cleanup_request(self._cleanup_topic, item.result, outcome, item.record.headers, now)
+            for (_, _, outcome), item in wanted.items()
+        ]
+
+    def _read(self, records: list[InboundRecord]) -> tuple[list[Item], list[OutboundRecord]]:
         """The results in `records`, and a dead letter for each record that holds none."""
         items, letters = [], []
         for record in records:
             try:
-                items.append(_Item(record, self._result(record)))
+                items.append(Item(record, self._result(record)))
             except PermanentError as error:
                 letters.append(self._letter(record, error))
         return items, letters
@@ -139,50 +208,6 @@ class PersistRole:
         if record.topic == self._ready_topic:
             return read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, record.value, record.headers)
         return read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, record.value, record.headers)
-
-    def _write_patiently(
-        self, items: list[_Item]
-    ) -> tuple[list[tuple[_Item, RowOutcome]] | None, list[tuple[_Item, PermanentError]]]:
-        """Write, waiting for the database as long as it takes; None for the outcomes when stop() came first."""
-        tries = 0
-        while not self._stopping or tries == 0:
-            try:
-                outcomes, poison = self._write(items)
-            except DatabaseDownError as exc:
-                pause_s = BACKOFFS_S[min(tries, len(BACKOFFS_S) - 1)]
-                tries += 1
-                log.warning("database_down", reason=str(exc), retry_in_s=pause_s, waiting_results=len(items))
-                poll_quietly(self._consumer, pause_s)
-                self.last_progress_at = time.monotonic()  # waiting is progress: a restart would not help
-                continue
-            if tries:
-                log.info("database_back", tries=tries)
-                self._consumer.resume(self._consumer.assignment())
-            return outcomes, poison
-        return None, []
-
-    def _write(self, items: list[_Item]) -> tuple[list[tuple[_Item, RowOutcome]], list[tuple[_Item, PermanentError]]]:
-        """One transaction; when the database refuses the data, halves of it, until the poison record stands alone."""
-        if not items:
-            return [], []
-        try:
-            with write_transaction(self._engine) as connection:
-                outcomes = apply_results(connection, [item.result for item in items], now=self._now())
-        except (OperationalError, InterfaceError, PoolTimeoutError) as exc:
-            raise DatabaseDownError(_first_line(exc)) from exc
-        except SQLAlchemyError as exc:
-            if isinstance(exc, DBAPIError) and exc.connection_invalidated:
-                raise DatabaseDownError(_first_line(exc)) from exc
-            if len(items) == 1:
-                return [], [(items[0], PermanentError(ErrorCode.EVENT_MALFORMED, _refusal(exc)))]
-            middle = len(items) // 2
-            left, left_poison = self._write(items[:middle])
-            right, right_poison = self._write(items[middle:])
-            return left + right, left_poison + right_poison
-        written = list(zip(items, outcomes, strict=True))
-        foreign = [item for item, outcome in written if outcome is RowOutcome.OTHER_COMPANY]
-        error = PermanentError(ErrorCode.EVENT_MALFORMED, "The row belongs to another company than the event says.")
-        return written, [(item, error) for item in foreign]
 
     def _letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
         now = self._now()
@@ -195,45 +220,33 @@ class PersistRole:
         )
         return dead_letter(self._dlq_topic, record, headers)
 
-    def _cleanup(self, item: _Item, outcome: RowOutcome) -> OutboundRecord:
-        result = item.result
-        request = ThumbnailCleanup(
-            event_id=derived_event_id(result.upload_event_id, f"cleanup:{outcome}"),
-            upload_event_id=result.upload_event_id,
-            occurred_at=result.occurred_at,
-            produced_at=self._now(),
-            company_id=result.company_id,
-            media=result.media,
-            version=upload_version(result.occurred_at, result.upload_event_id),
-            reason=_reason(item, outcome),
-        )
-        context = context_headers(
-            event_type=THUMBNAIL_CLEANUP_TYPE,
-            event_id=request.event_id,
-            occurred_at=request.produced_at,
-            subject=result.media.record_key,
-        )
-        passed_on = (h.TRACEPARENT, h.TRACESTATE, h.CORRELATION_ID, h.CAUSATION_ID)
-        headers = context + tuple((name, value) for name, value in item.record.headers if name in passed_on)
-        return OutboundRecord(self._cleanup_topic, result.media.record_key.encode(), write_event(request), headers)
-
-    def _observe(self, outcomes: list[tuple[_Item, RowOutcome]], letters: int, took_s: float) -> None:
+    def _observe(self, outcomes: list[tuple[Item, RowOutcome]], letters: int, took_s: float) -> None:
         metrics = self._metrics
         metrics.persistence_batch_size.observe(len(outcomes) + letters)
         metrics.persistence_batch_duration_seconds.observe(took_s)
         metrics.task_execution_total.labels("persist", "success").inc(len(outcomes))
         metrics.task_execution_total.labels("persist", "failed").inc(letters)
         metrics.task_execution_duration_seconds.labels("persist").observe(took_s)
+        counts = Counter(outcome for _, outcome in outcomes)
+        metrics.stale_results_total.inc(counts[RowOutcome.STALE])
+        metrics.orphaned_results_total.inc(counts[RowOutcome.ROW_GONE])
         now = self._now()
         for item, outcome in outcomes:
-            if outcome is RowOutcome.STALE:
-                metrics.stale_results_total.inc()
-            elif outcome is RowOutcome.ROW_GONE:
-                metrics.orphaned_results_total.inc()
-            elif outcome in _WRITTEN and isinstance(item.result, ThumbnailReady):
+            if outcome in APPLIED_OUTCOMES and isinstance(item.result, ThumbnailReady):
                 seconds = (now - item.result.occurred_at).total_seconds()
                 metrics.upload_to_visible_seconds.observe(max(0.0, seconds))
-            log.info(
+        log.info(
+            "batch_persisted", letters=letters, took_s=round(took_s, 4), **{str(name): n for name, n in counts.items()}
+        )
+        _tell(outcomes)
+
+
+def _tell(outcomes: list[tuple[Item, RowOutcome]]) -> None:
+    tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
+    for item, outcome in outcomes:
+        if tells_all or outcome in _TOLD:
+            tell = log.info if outcome in _TOLD else log.debug
+            tell(
                 "result_persisted",
                 outcome=outcome,
                 media=item.result.media.record_key,
@@ -242,27 +255,3 @@ class PersistRole:
                 partition=item.record.partition,
                 offset=item.record.offset,
             )
-
-
-def _needs_cleanup(item: _Item, outcome: RowOutcome) -> bool:
-    """Whether objects may be left that no row shows: a media's first success leaves none."""
-    if outcome is RowOutcome.APPLIED:
-        return isinstance(item.result, ThumbnailFailed)
-    return outcome is not RowOutcome.OTHER_COMPANY
-
-
-def _reason(item: _Item, outcome: RowOutcome) -> CleanupReason:
-    if outcome is RowOutcome.ROW_GONE:
-        return CleanupReason.ROW_GONE
-    if outcome is RowOutcome.STALE:
-        return CleanupReason.STALE
-    return CleanupReason.GIVEN_UP if isinstance(item.result, ThumbnailFailed) else CleanupReason.SUPERSEDED
-
-
-def _first_line(exc: SQLAlchemyError) -> str:
-    return str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0][:300]
-
-
-def _refusal(exc: SQLAlchemyError) -> str:
-    # The statement and its parameters stay out: they hold the tenant's data.
-    return f"The database refuses the result: {_first_line(exc)}"

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from processors.types import Rendition
+from processors.types import EXTENSIONS, Rendition
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from schemas.events import MediaUploaded, RenditionInfo
 from schemas.metrics import Metrics
@@ -19,7 +19,6 @@ from streams.patience import Patience
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPES: Final = {"webp": "image/webp", "jpeg": "image/jpeg", "avif": "image/avif"}
-EXTENSIONS: Final = {"webp": "webp", "jpeg": "jpg", "avif": "avif"}
 
 T = TypeVar("T")
 

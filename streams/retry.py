@@ -1,6 +1,7 @@
 """The retry role: holds each failed record until it is due, then hands it back to the worker, never early."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,23 +12,34 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas import headers as h
 from schemas.metrics import Metrics
-from schemas.topics import THUMBNAIL_DUE, THUMBNAIL_RETRIES, prefixed
-from streams.kafka_io import commit_offsets, next_offsets, read_records, send_and_wait
-from streams.records import InboundRecord, OutboundRecord
+from schemas.topics import THUMBNAIL_RETRIES, prefixed
+from streams.kafka_io import Place, commit_offsets, next_offsets, read_records, send_and_wait
+from streams.records import InboundRecord
+from streams.retry_hops import next_hop
 
 log = structlog.get_logger(__name__)
 
 POLL_S: Final = 0.25
 BATCH: Final = 200
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class RetryOptions:
-    """How the role consumes and produces: librdkafka's settings, and how often progress is committed."""
+    """How the role consumes and produces: librdkafka's settings; and the delay of each retry topic in seconds."""
 
     consumer: dict[str, Any]
     producer: dict[str, Any]
     topic_prefix: str = ""
+    delays_s: tuple[float, ...] = (60.0, 120.0, 240.0)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A record, and when it may be handed on; one without a readable time may go at once."""
+
+    record: InboundRecord
+    due_at: datetime
 
 
 class RetryRole:
@@ -35,7 +47,7 @@ class RetryRole:
 
     Side effects, in this order:
     1. The record is produced to thumbnail.due and acknowledged by all replicas. Dying here sends it twice: the worker's
-       results are the same both times.
+       results are the same both times. What must wait for longer than a tier does is produced to a retry topic again.
     2. Its offset is committed. Dying before the first leaves the record where it is.
     """
 
@@ -47,13 +59,16 @@ class RetryRole:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._topics: Final = [prefixed(topic, options.topic_prefix) for topic in THUMBNAIL_RETRIES]
-        self._due_topic: Final = prefixed(THUMBNAIL_DUE, options.topic_prefix)
+        self._prefix: Final = options.topic_prefix
+        self._delays_s: Final = options.delays_s
         self._consumer: Final = Consumer(options.consumer)
         self._producer: Final = Producer(options.producer)
         self._metrics: Final = metrics
         self._now: Final = now
-        self._waiting: dict[tuple[str, int], tuple[int, datetime]] = {}
-        """Paused partitions: the offset to go on from, and when its record is due."""
+        self._held: Final[dict[Place, deque[_Waiting]]] = {}
+        """Records that were fetched and are not handed on, of each partition in its order: no more than one batch."""
+        self._paused: Final[dict[Place, int]] = {}
+        """Partitions whose first held record is not due, and the offset to go on from after the held ones."""
         self._stopping = False
         self.last_progress_at = time.monotonic()
 
@@ -63,55 +78,72 @@ class RetryRole:
 
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, handed on or committed."""
-        self._consumer.subscribe(self._topics, on_revoke=self._forget, on_lost=self._forget)
+        self._consumer.subscribe(self._topics, on_assign=self._start, on_revoke=self._forget, on_lost=self._forget)
         try:
             while not self._stopping:
-                self._resume_due_partitions()
-                self._republish(read_records(self._consumer, BATCH, POLL_S))
+                self._read()
+                self._hand_on_what_is_due()
                 self.last_progress_at = time.monotonic()
         finally:
             self._consumer.close()
 
+    def _read(self) -> None:
+        """Hold what is there, or comes before the next record is due: a batch that is waited for would be late.
+
+        What was read is held before more is read, because reading may take partitions away, with what is held of them.
+        """
+        soonest = min((held[0].due_at for held in self._held.values()), default=None)
+        wait_s = POLL_S if soonest is None else (soonest - self._now()).total_seconds()
+        first = read_records(self._consumer, 1, min(max(wait_s, 0.0), POLL_S))
+        self._hold(first)
+        if first:
+            self._hold(read_records(self._consumer, BATCH - 1, 0.0))
+
+    def _start(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """A partition that comes back may still be paused from before; its committed offset is the place to go on."""
+        consumer.assign(partitions)
+        consumer.resume(partitions)
+
     def _forget(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for partition in partitions:
-            self._waiting.pop((partition.topic, partition.partition), None)
+        for place in ((partition.topic, partition.partition) for partition in partitions):
+            self._held.pop(place, None)
+            self._paused.pop(place, None)
 
-    def _resume_due_partitions(self) -> None:
-        now = self._now()
-        for place, (offset, due_at) in list(self._waiting.items()):
-            if due_at <= now:
-                del self._waiting[place]
-                self._consumer.resume([TopicPartition(*place)])
-                self._consumer.seek(TopicPartition(*place, offset))
-
-    def _republish(self, records: list[InboundRecord]) -> None:
-        """Hand on the due records of a batch; from the first that is not due on, its partition waits."""
-        due: list[InboundRecord] = []
+    def _hold(self, records: list[InboundRecord]) -> None:
         for record in records:
             place = (record.topic, record.partition)
-            if place in self._waiting:
-                continue  # fetched before its partition was paused: it is read again from there
-            due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))
-            if due_at is not None and due_at > self._now():
-                self._waiting[place] = (record.offset, due_at)
+            # What was on its way when its partition was paused is read again after the held ones: it may not be all.
+            if place not in self._paused:
+                due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))
+                self._held.setdefault(place, deque()).append(_Waiting(record, due_at or _LONG_AGO))
+
+    def _hand_on_what_is_due(self) -> None:
+        """From the first record that is not due on, its partition waits; the others go on."""
+        now = self._now()
+        due: list[_Waiting] = []
+        for place, held in list(self._held.items()):
+            while held and held[0].due_at <= now:
+                due.append(held.popleft())
+            if held and place not in self._paused:
                 self._consumer.pause([TopicPartition(*place)])
-                continue
-            due.append(record)
-            if due_at is not None:
-                self._metrics.retry_lateness_seconds.observe((self._now() - due_at).total_seconds())
+                self._paused[place] = held[-1].record.offset + 1
+            if not held:
+                del self._held[place]
         if due:
-            self._hand_on(due)
+            self._hand_on([waiting.record for waiting in due])
+        for place in [place for place in self._paused if place not in self._held]:
+            self._consumer.resume([TopicPartition(*place)])
+            self._consumer.seek(TopicPartition(*place, self._paused.pop(place)))
 
     def _hand_on(self, due: list[InboundRecord]) -> None:
-        started = time.perf_counter()
-        send_and_wait(self._producer, [self._back_to_work(record) for record in due])
+        started, now = time.perf_counter(), self._now()
+        hops = [next_hop(record, self._delays_s, self._prefix, now) for record in due]
+        send_and_wait(self._producer, [hop.record for hop in hops])
         commit_offsets(self._consumer, next_offsets(due))
         self._metrics.task_execution_total.labels("retry", "success").inc(len(due))
         self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
-        for record in due:
+        for record, hop in zip(due, hops, strict=True):
             number = h.get_header(record.headers, h.RETRY_ATTEMPT)
-            log.info("retry_handed_on", retry=number, topic=record.topic, offset=record.offset)
-
-    def _back_to_work(self, record: InboundRecord) -> OutboundRecord:
-        headers = h.without_headers(record.headers, (h.RETRY_DUE_AT,))
-        return OutboundRecord(self._due_topic, record.key, record.value, headers)
+            if hop.late_s is not None:
+                self._metrics.retry_lateness_seconds.observe(hop.late_s)
+            log.info("retry_handed_on", retry=number, to=hop.record.topic, topic=record.topic, offset=record.offset)

@@ -1,25 +1,44 @@
-"""When a failed event is tried again: pure, with the time given, so that every rule can be tested without waiting."""
+"""When a failed event is tried again: pure, with time and chance given, so that every rule can be tested without waiting."""
 
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
 
-RETRIED_ONCE: Final = frozenset({ErrorCode.MEDIA_TIMEOUT, ErrorCode.MEDIA_CRASHED_DECODER})
-"""A decoder that hung or died does so again, as a rule: one retry tells bad luck from a bad file."""
-
 OUTAGES: Final = frozenset({ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_PAUSED})
 """Failures of a part that many events need: waiting for it says nothing about the event, so no attempt is used up."""
 
 
 @dataclass(frozen=True)
+class RetryLimit:
+    """Of one error code: retries at most, and a time budget in seconds; None for what holds for all codes."""
+
+    retries: int | None = None
+    budget_s: float | None = None
+
+
+DEFAULT_LIMITS: Final[Mapping[ErrorCode, RetryLimit]] = {
+    # A decoder that hung or died does so again, as a rule: one retry tells bad luck from a bad file.
+    ErrorCode.MEDIA_TIMEOUT: RetryLimit(retries=1),
+    ErrorCode.MEDIA_CRASHED_DECODER: RetryLimit(retries=1),
+}
+
+
+@dataclass(frozen=True)
 class RetryAt:
-    """Try again: in retry topic `tier` (1-based), not before `due_at`, as retry number `retry` (0: none is used up)."""
+    """Try again: in retry topic `tier` (1-based), not before `due_at`, as retry number `retry` (0: none is used up).
+
+    `not_before` is later than `due_at` when the other side asked for a longer wait than the last tier's: the record
+    waits there again and again until then, so that no due time is ever farther away than its tier's own delay.
+    """
 
     tier: int
     due_at: datetime
     retry: int
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -31,13 +50,18 @@ class GiveUp:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Delays in seconds, one a tier, and a total time budget in seconds from the first failure.
+    """Delays in seconds, one a tier, and a total time budget in seconds from the first failure or the last replay.
 
-    `delays_s` has as many entries as there are retry topics at most; each attempt waits in the next tier.
+    `delays_s` has as many entries as there are retry topics at most; each attempt waits in the next tier, those beyond
+    in the last. `limits` are for single codes. Each wait is longer by a random part of it, up to `jitter`, and never
+    shorter; `chance` gives numbers from 0 up to 1.
     """
 
     delays_s: tuple[float, ...]
     budget_s: float
+    limits: Mapping[ErrorCode, RetryLimit] | None = None
+    jitter: float = 0.0
+    chance: Callable[[], float] = random.random
 
     def decide(
         self, error: ThumbnailError, *, failed_attempts: int, first_failed_at: datetime, now: datetime
@@ -45,21 +69,37 @@ class RetryPolicy:
         """What becomes of an event that has just failed for the `failed_attempts`-th time (1-based)."""
         if isinstance(error, PermanentError) or not isinstance(error, TransientError):
             return GiveUp("the error is permanent")
-        outage = error.code in OUTAGES
-        counted = failed_attempts - 1 if outage else failed_attempts
-        if counted > self._allowed_retries(error.code):
+        limit = (DEFAULT_LIMITS if self.limits is None else self.limits).get(error.code, RetryLimit())
+        counted = failed_attempts - 1 if error.code in OUTAGES else failed_attempts
+        if counted > (len(self.delays_s) if limit.retries is None else limit.retries):
             return GiveUp(f"all {failed_attempts} attempts are used up")
-        tier = self._tier_for(max(counted, 1), error.retry_after_s or 0.0)
-        due_at = now + timedelta(seconds=max(self.delays_s[tier - 1], error.retry_after_s or 0.0))
-        if due_at - first_failed_at > timedelta(seconds=self.budget_s):
-            return GiveUp(f"the time budget of {self.budget_s:g} s is used up")
-        return RetryAt(tier, due_at, retry=counted)
+        asked_s = error.retry_after_s or 0.0
+        tier = tier_for(self.delays_s, asked_s, first=max(counted, 1))
+        delay_s = self.delays_s[tier - 1]
+        budget_s = self.budget_s if limit.budget_s is None else limit.budget_s
+        # Without the jitter: whether an event is given up must not be a matter of chance.
+        if now + timedelta(seconds=max(delay_s, asked_s)) - first_failed_at > timedelta(seconds=budget_s):
+            return GiveUp(f"the time budget of {budget_s:g} s is used up")
+        due_at = now + timedelta(seconds=delay_s * (1 + self.jitter * self.chance()))
+        not_before = now + timedelta(seconds=asked_s)
+        return RetryAt(tier, due_at, counted, not_before if not_before > due_at else None)
 
-    def _allowed_retries(self, code: ErrorCode) -> int:
-        return min(1, len(self.delays_s)) if code in RETRIED_ONCE else len(self.delays_s)
 
-    def _tier_for(self, attempt: int, at_least_s: float) -> int:
-        """The attempt's own tier, or the first later one that waits long enough for what the other side asked."""
-        own = min(attempt, len(self.delays_s))
-        late_enough = (tier for tier in range(own, len(self.delays_s) + 1) if self.delays_s[tier - 1] >= at_least_s)
-        return next(late_enough, len(self.delays_s))
+def tier_for(delays_s: tuple[float, ...], at_least_s: float, *, first: int = 1) -> int:
+    """The `first` tier (1-based), or the next one that waits at least as long as asked, or else the last."""
+    own = min(first, len(delays_s))
+    late_enough = (tier for tier in range(own, len(delays_s) + 1) if delays_s[tier - 1] >= at_least_s)
+    return next(late_enough, len(delays_s))
+
+
+def parse_limits(text: str) -> dict[ErrorCode, RetryLimit]:
+    """Limits as settings write them: CODE=RETRIES or CODE=RETRIES/BUDGET_S, with commas between. Raises ValueError."""
+    limits = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        code, _, numbers = part.partition("=")
+        retries, _, budget = numbers.partition("/")
+        limit = RetryLimit(int(retries), float(budget) if budget else None)
+        if (limit.retries or 0) < 0 or (limit.budget_s is not None and not limit.budget_s > 0):
+            raise ValueError(f"{part!r} has a number below 0")
+        limits[ErrorCode(code.strip())] = limit
+    return limits

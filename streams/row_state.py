@@ -1,12 +1,14 @@
-"""What a media's row shows at this moment: asked before anything of it is deleted."""
+"""What a media's row shows at this moment: asked before anything of it is deleted, and before it is tried again."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from schemas.database import write_transaction
 from schemas.errors import ErrorCode, TransientError
 from schemas.events import Media, MediaKind
 from schemas.tables import ar_contents, videos
@@ -19,24 +21,68 @@ class ShownRow:
     versions: frozenset[str]
 
 
+@dataclass(frozen=True)
+class NewestUpload:
+    """The newest upload whose outcome a row holds; the year 1 and no id before the first."""
+
+    occurred_at: datetime
+    event_id: str
+
+
+TOMBSTONE: Final = "tombstone"
+"""In place of an upload's id, in a row whose media was deleted upstream."""
+
+
 class RowStates:
-    """Reads rows of videos and ar_contents."""
+    """Reads rows of videos and ar_contents; each method raises TransientError database.unavailable."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine: Final = engine
 
     def shown(self, media: Media) -> ShownRow | None:
-        """What the row shows, or None when the row is gone. Raises TransientError database.unavailable."""
+        """What the row shows, or None when the row is gone."""
         table = table_of(media.kind)
-        query = sa.select(table.c.thumbnails).where(table.c.id == media.row_id)
+        row = self._one(sa.select(table.c.thumbnails).where(table.c.id == media.row_id))
+        return None if row is None else ShownRow(shown_versions(row.thumbnails or ()))
+
+    def newest(self, media: Media) -> NewestUpload | None:
+        """The newest upload that the row knows of, or None when the row is gone."""
+        table = table_of(media.kind)
+        columns = (table.c.thumbnail_occurred_at, table.c.thumbnail_event_id)
+        row = self._one(sa.select(*columns).where(table.c.id == media.row_id))
+        if row is None:
+            return None
+        return NewestUpload(
+            aware(row.thumbnail_occurred_at) or datetime.min.replace(tzinfo=UTC), row.thumbnail_event_id or ""
+        )
+
+    def overtake(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
+        """Let the row stand as if an upload of the time `at` had come, unless it knows a newer one; whether it is there."""
+        table = table_of(kind)
+        is_older = sa.or_(table.c.thumbnail_occurred_at.is_(None), table.c.thumbnail_occurred_at < at)
+        change = {"thumbnail_occurred_at": at, "thumbnail_event_id": TOMBSTONE}
+        try:
+            with write_transaction(self._engine) as connection:
+                connection.execute(sa.update(table).where(table.c.id == row_id, is_older).values(change))
+                return connection.scalar(sa.select(table.c.id).where(table.c.id == row_id)) is not None
+        except SQLAlchemyError as exc:
+            raise _unavailable(exc) from exc
+
+    def _one(self, query: sa.Select[Any]) -> sa.Row[Any] | None:
         try:
             with self._engine.connect() as connection:
-                row = connection.execute(query).one_or_none()
+                return connection.execute(query).one_or_none()
         except SQLAlchemyError as exc:
-            raise TransientError(
-                ErrorCode.DATABASE_UNAVAILABLE, f"The media's row could not be read: {type(exc).__name__}."
-            ) from exc
-        return None if row is None else ShownRow(shown_versions(row.thumbnails or ()))
+            raise _unavailable(exc) from exc
+
+
+def _unavailable(exc: SQLAlchemyError) -> TransientError:
+    return TransientError(ErrorCode.DATABASE_UNAVAILABLE, f"The media's row could not be read: {type(exc).__name__}.")
+
+
+def aware(moment: datetime | None) -> datetime | None:
+    """`moment` with its time zone: SQLite keeps none, and what we write is UTC."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def table_of(kind: MediaKind) -> sa.Table:

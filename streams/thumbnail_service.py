@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
 
+from processors.renditions import main_index
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, ObjectNotFoundError, Stage, ThumbnailError, TransientError
 from schemas.events import (
@@ -160,7 +161,7 @@ class ThumbnailService:
         facts, frame = made.source, made.frame
         if tenant.fallback_reason is not None:
             self._metrics.fallbacks_total.labels(tenant.wanted_provider, tenant.fallback_reason).inc()
-        shown = next((info for info in stored if info.name == "medium"), stored[0])
+        shown = stored[main_index([info.name for info in stored])]
         return ThumbnailReady(
             event_id=derived_event_id(upload.event_id, "ready"),
             upload_event_id=upload.event_id,

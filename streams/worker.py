@@ -1,8 +1,8 @@
 """The worker role: a Faust app that takes records one by one, works on several at once, and loses none."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import faust
@@ -10,43 +10,55 @@ import structlog
 from faust import Stream
 from faust.types import EventT, StreamT
 
-from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DUE, Topic, prefixed
+from schemas.topics import (
+    MEDIA_UPLOADED,
+    THUMBNAIL_CLEANUP,
+    THUMBNAIL_DLQ,
+    THUMBNAIL_DUE,
+    THUMBNAIL_FAILED,
+    THUMBNAIL_READY,
+    THUMBNAIL_RETRIES,
+    Topic,
+    prefixed,
+)
 from streams.ack_gate import AckGate, Entry
+from streams.consumer_watch import CHECK_EVERY_S, ConsumerWatch, FindTopics, read_signs
+from streams.dead_letter_limit import DeadLetterFloodError
 from streams.event_handler import EventHandler
+from streams.faust_app import WorkerOptions, build_app
 from streams.faust_transport import CommittingTransport
+from streams.kafka_faults import NO_ANSWER, explain_fault
 from streams.records import InboundRecord, OutboundRecord
+from streams.stopping import end_after, end_at_once, finishing_s
 
 log = structlog.get_logger(__name__)
 
 SEND_TIMEOUT_S: Final = 45.0
 """Longer than the producer's own request timeout (30 s) with one retry; after it the process gives up and restarts."""
-MAX_REQUEST_BYTES: Final = 16 * 1024**2
-"""A dead letter holds the original bytes, whatever size the upstream topic allowed."""
+SLOW_SEND_S: Final = 10.0
+"""After it an operator is told that outcomes wait."""
+WORKER_TOPICS: Final = (
+    *(MEDIA_UPLOADED, THUMBNAIL_DUE, THUMBNAIL_CLEANUP),
+    *(THUMBNAIL_READY, THUMBNAIL_FAILED, *THUMBNAIL_RETRIES, THUMBNAIL_DLQ),
+)
+"""What it reads and what it writes: without any of them it cannot work."""
 
 
-@dataclass(frozen=True)
-class WorkerOptions:
-    """How the worker consumes. Times in seconds."""
-
-    bootstrap_servers: str
-    group: str
-    concurrency: int
-    topic_prefix: str = ""
-    session_timeout_s: float = 30.0
-    heartbeat_s: float = 3.0
-    rebalance_timeout_s: float = 180.0
-    commit_interval_s: float = 1.0
+class WorkerStuckError(Exception):
+    """The worker cannot go on, and a new process can: its supervisor starts one."""
 
 
 class Worker:
     """The app and its agents. `oldest_in_flight_s` and `in_flight` are for health and metrics."""
 
-    def __init__(self, options: WorkerOptions, handler: EventHandler) -> None:
+    def __init__(self, options: WorkerOptions, handler: EventHandler, find_topics: FindTopics) -> None:
+        self._find_topics: Final = find_topics
         self._options: Final = options
         self._handler: Final = handler
         self._permits: Final = asyncio.Semaphore(options.concurrency)
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._gates: Final[list[AckGate[EventT[Any]]]] = []
+        self._is_crashing = False
         self.app: Final = build_app(options)
         transport = CommittingTransport(self.app.conf.broker_consumer, self.app)
         transport.revocation_listeners.append(self._forget_revoked)
@@ -62,6 +74,20 @@ class Worker:
     def oldest_in_flight_s(self) -> float:
         """Age in seconds of the oldest event that is being worked on."""
         return max((gate.oldest_in_flight_s() for gate in self._gates), default=0.0)
+
+    @property
+    def shutdown_timeout_s(self) -> float:
+        """How long a stop may take, in seconds."""
+        return self._options.shutdown_timeout_s
+
+    def hand_back(self) -> None:
+        """Let go of what is in work: it is not acknowledged, so that the next owner of its partition works on it."""
+        if self._tasks:
+            log.warning("events_handed_back", events=len(self._tasks))
+        for task in tuple(self._tasks):
+            task.cancel()
+        for gate in self._gates:
+            gate.drop_all()
 
     def _forget_revoked(self, partitions: set[Any]) -> None:
         for gate in self._gates:
@@ -107,66 +133,86 @@ class Worker:
             for record in outcome.records:
                 await self._send(record)
             await gate.finish(entry)
+        except DeadLetterFloodError as exc:
+            await self._crash(exc, str(exc))
         except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends, and the event is redelivered
-            log.critical("worker_stops", reason=f"an outcome could not be sent: {type(exc).__name__}: {exc}")
-            await self.app.crash(exc)
+            await self._crash(exc, f"an outcome could not be sent: {explain_fault(exc)}")
         finally:
             self._permits.release()
 
+    async def watch(self) -> None:
+        """Crash when the consumer will not work any more though it could; ends with the app."""
+        topics = frozenset(prefixed(topic, self._options.topic_prefix) for topic in WORKER_TOPICS)
+        watch = ConsumerWatch(topics, rebalance_timeout_s=self._options.rebalance_timeout_s)
+        while not self.app.should_stop:
+            await asyncio.sleep(CHECK_EVERY_S)
+            consumer = self.app._consumer  # noqa: SLF001 - the property would make one
+            if consumer is None:
+                continue
+            try:
+                existing = await asyncio.to_thread(self._find_topics)
+                problem = watch.problem(read_signs(consumer, self.in_flight), existing)
+            except Exception as exc:  # noqa: BLE001 - a worker that nobody watches must not go on unnoticed
+                problem = f"its consumer could not be watched: {type(exc).__name__}: {exc}"
+            if problem is not None and not self.app.should_stop:
+                await self._crash(WorkerStuckError(problem), problem)
+
+    async def _crash(self, exc: BaseException, reason: str) -> None:
+        """End the process with exit code 1, in bounded time also when the broker hangs."""
+        if not self._is_crashing:
+            self._is_crashing = True
+            log.critical("worker_stops", reason=reason)
+            end_after(self._options.shutdown_timeout_s)
+            await self.app.crash(exc)
+
     async def _send(self, record: OutboundRecord) -> None:
-        sent = await self.app.producer.send(
-            record.topic, record.key, record.value, None, None, [(name, value) for name, value in record.headers]
-        )
+        """Return when all replicas have it; tells when that takes long."""
         # Shielded, so that a timeout here never cancels a send that the broker may still acknowledge.
-        await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(sent)), SEND_TIMEOUT_S)
+        sending = asyncio.ensure_future(self._produce(record))
+        try:
+            await asyncio.wait_for(asyncio.shield(sending), SLOW_SEND_S)
+        except TimeoutError:
+            if sending.done():
+                raise
+            log.warning("outcome_not_acknowledged", topic=record.topic, waited_s=SLOW_SEND_S, reason=NO_ANSWER)
+            await asyncio.wait_for(asyncio.shield(sending), SEND_TIMEOUT_S - SLOW_SEND_S)
+
+    async def _produce(self, record: OutboundRecord) -> None:
+        headers = cast(Any, list(record.headers))  # null values pass, which Faust's types do not say
+        await (await self.app.producer.send(record.topic, record.key, record.value, None, None, headers))
 
 
-class App(faust.App):
-    """Faust's app, less the folders that it would make for tables: we keep none, and the working folder may be read-only."""
+class _Runner(faust.Worker):
+    """Faust's runner, whose stop has an end: without bounds it waits for every event in work, and for every commit."""
 
-    def _create_directories(self) -> None:
-        """Make nothing."""
+    def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(worker.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+        self._worker: Final = worker
+        self.last_resort: threading.Timer | None = None
 
-
-def build_app(options: WorkerOptions) -> faust.App:
-    """A Faust app with the settings that lost no event in the chaos trials; it connects when it is started."""
-    per_poll = max(2, 2 * options.concurrency)
-    return App(
-        options.group,
-        broker=[f"kafka://{server}" for server in options.bootstrap_servers.split(",")],
-        version=1,  # never raised: it renames the consumer group
-        autodiscover=False,
-        store="memory://",
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        processing_guarantee="at_least_once",
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=262_144,
-        stream_wait_empty=True,
-        stream_buffer_maxsize=max(16, 5 * per_poll),
-        broker_max_poll_records=per_poll,
-        broker_max_poll_interval=2_000_000.0,  # an idle standby would leave the group for good otherwise
-        broker_commit_interval=options.commit_interval_s,
-        broker_session_timeout=options.session_timeout_s,
-        broker_heartbeat_interval=options.heartbeat_s,
-        broker_rebalance_timeout=options.rebalance_timeout_s,
-        broker_request_timeout=max(90.0, options.session_timeout_s),
-        producer_acks=-1,
-        producer_request_timeout=30.0,
-        producer_max_request_size=MAX_REQUEST_BYTES,
-        key_serializer="raw",
-        value_serializer="raw",
-    )
+    def _schedule_shutdown(self, signal: Any) -> None:
+        if self.last_resort is not None:
+            end_at_once("it was told to stop for the second time")
+        timeout_s = self._worker.shutdown_timeout_s
+        log.info("role_stops", in_flight=self._worker.in_flight, within_s=timeout_s)
+        self.last_resort = end_after(timeout_s)
+        self.loop.call_later(finishing_s(timeout_s), self._worker.hand_back)
+        super()._schedule_shutdown(signal)
 
 
 def run_worker(worker: Worker, loop: asyncio.AbstractEventLoop) -> int:
-    """Run until SIGTERM or a crash; the exit code, 0 after a graceful stop. Closes the loop."""
-    runner = faust.Worker(worker.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+    """Run until SIGTERM or a crash; the exit code, 0 after a graceful stop. Closes the loop.
+
+    The bound of a stop stays in force afterwards: a storage call that hangs would keep the interpreter from ending.
+    """
+    runner = _Runner(worker, loop)
+    watch = loop.create_task(worker.watch())  # not one of Faust's: those wait for the first partitions
     try:
         runner.execute_from_commandline()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
+    finally:
+        watch.cancel()
 
 
 def _stop_waiting_for(event: EventT[Any]) -> None:
@@ -187,5 +233,5 @@ def _inbound(message: Any) -> InboundRecord:
         timestamp_ms=int((message.timestamp or 0) * 1000),
         key=message.key,
         value=message.value,
-        headers=tuple((name, value or b"") for name, value in headers),
+        headers=tuple(headers),
     )

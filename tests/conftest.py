@@ -21,6 +21,7 @@ from tests.services import s3 as s3_service
 from tests.services import toxiproxy as toxiproxy_service
 from tests.services.go_tools import time_to_build
 from tests.services.postgres import NoPostgresError, SystemPostgres
+from tests.services.secure_kafka import SecureKafka
 from tests.services.toxiproxy import NoToxiproxyError, Toxiproxy
 
 
@@ -46,6 +47,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own environment must not decide what a test sees."""
     for name in ("DATABASE_URL", "LOCAL_STORAGE_ROOT", "LOCAL_STORAGE_URL", "KAFKA_TOPIC_PREFIX", "WORKER_GROUP"):
         monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith(("KAFKA_SECURITY_", "KAFKA_SASL_", "KAFKA_SSL_"))]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +66,20 @@ def own_kafka() -> Iterator[ApacheKafka]:
     """A broker for one test alone, which may stop, kill and restart it."""
     try:
         broker = ApacheKafka()
+        broker.start()
+    except NoKafkaError as exc:
+        missing(str(exc))
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(scope="session")
+def secure_kafka() -> Iterator[SecureKafka]:
+    """A broker with TLS and SASL listeners that all tests share; take a topic prefix of your own."""
+    try:
+        broker = SecureKafka()
         broker.start()
     except NoKafkaError as exc:
         missing(str(exc))

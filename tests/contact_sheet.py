@@ -15,10 +15,14 @@ from PIL import Image, ImageDraw
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ThumbnailError
+from service.demo.media import scene
 from tests.doubles.clips import clip
+from tests.doubles.corpus_colour import colour_corpus
 from tests.doubles.corpus_shapes import SHAPES
+from tests.doubles.giants import PICTURES, VIDEOS, gif_of
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.test_frame_choice import CLIPS
+from tests.unit.processors.test_pictures import encoded
 
 COLUMNS: Final = 7
 CELL: Final = (196, 176)
@@ -28,7 +32,25 @@ PICTURE: Final = (184, 124)
 def samples() -> Mapping[str, Callable[[], bytes]]:
     """Every sample by its name."""
     moments = {name: lambda frames=frames: clip(frames, g="25") for name, frames in CLIPS.items()}
-    return {**SHAPES, **moments}
+    colours = {name: lambda content=content: content for name, content in colour_corpus().items()}
+    return {**SHAPES, **moments, **colours, **_extremes()}
+
+
+def _extremes() -> dict[str, Callable[[], bytes]]:
+    """Sizes at their limits, an animation that begins black, and what is refused."""
+    still = Image.fromarray(scene(320, 240, 0.5))
+    black = Image.new("RGB", still.size)
+    return {
+        "1 x 1.png": lambda: encoded(Image.new("RGB", (1, 1), (9, 99, 199))),
+        "10000 x 10.png": lambda: encoded(still.resize((10_000, 10))),
+        "an animation that begins black.gif": lambda: encoded(
+            black, "GIF", save_all=True, append_images=[black, still], duration=500
+        ),
+        "100,000 frames.gif": lambda: gif_of(100_000),
+        **{f"giant {name}": made for name, made in (*PICTURES.items(), *VIDEOS.items())},
+        "empty": lambda: b"",
+        "text.mp4": lambda: b"dear diary, " * 50,
+    }
 
 
 def draw_cell(sheet: Image.Image, place: tuple[int, int], name: str, content: bytes) -> None:

@@ -22,7 +22,7 @@ from service.demo.stack import DemoError, DemoStack
 from service.demo.storages import DemoCompany, UnknownProviderError, chosen_companies
 from service.demo.watch import Journey, watch
 from service.kafka_clients import producer_config
-from service.kafka_topics import KafkaUnreachableError
+from service.kafka_connection import KafkaUnreachableError
 from service.local_kafka import NoKafkaError
 from service.local_kafka.base import owned_folder
 from service.local_s3 import NoS3Error

@@ -93,21 +93,25 @@ class ApacheKafka(ProcessKafka):
         super().__init__()
         self._classpath: Final = f"{jars}/*"
         self._properties: Final = self.folder / "server.properties"
-        self._properties.write_text(self._settings())
+        self._properties.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
         self._format_storage()
 
-    def _settings(self) -> str:
+    def _settings(self) -> dict[str, str]:
         controller = free_port()
-        settings = SINGLE_NODE | {
+        return SINGLE_NODE | {
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "log.dirs": str(self.folder / "data"),
         }
-        return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+    def _format_options(self) -> list[str]:
+        """More of `kafka-storage format`'s options."""
+        return []
 
     def _format_storage(self) -> None:
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", uuid.uuid4().hex[:22]]
+        tool += self._format_options()
         command = [*self._java(), *tool, "-c", str(self._properties)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own jars
         if done.returncode != 0:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_ADDRESSES: Final = ("127.0.0.1", "::1")
+_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 _VALID_FOR: Final = timedelta(days=30)
 
 
@@ -24,48 +24,65 @@ class Certificates:
     ca_file: Path
 
 
+class Authority:
+    """Signs certificates; whoever trusts `pem` trusts them."""
+
+    def __init__(self, name: str = "Thumbnail pipeline, local authority") -> None:
+        self._key: Final = ec.generate_private_key(ec.SECP256R1())
+        subject = _name(name)
+        self._certificate: Final = (
+            _unsigned(subject, subject, self._key.public_key(), _VALID_FOR)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signs_certificates=True), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.pem: Final = self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue(
+        self,
+        common_name: str = "localhost",
+        names: tuple[str, ...] = _NAMES,
+        *,
+        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
+        valid_for: timedelta = _VALID_FOR,
+    ) -> tuple[bytes, bytes]:
+        """A certificate for hosts (names or addresses) and its private key, both PEM; `valid_for` may be negative."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        certificate = (
+            _unsigned(_name(common_name), self._certificate.subject, key.public_key(), valid_for)
+            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(issuer_key, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key)
+
+
 def make_certificates(folder: Path) -> Certificates:
     """A new, self-signed authority and its certificate for a server on this machine, in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca = _authority(ca_key)
-    server = _server(server_key, ca, ca_key)
-    ca_pem = ca.public_bytes(serialization.Encoding.PEM)
-    (folder / "public.crt").write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    (folder / "private.key").write_bytes(_private_pem(server_key))
+    authority = Authority()
+    certificate, key = authority.issue()
+    (folder / "public.crt").write_bytes(certificate)
+    (folder / "private.key").write_bytes(key)
     ca_file = folder / "ca.pem"
-    ca_file.write_bytes(ca_pem)
-    return Certificates(folder, ca_pem.decode(), ca_file)
+    ca_file.write_bytes(authority.pem)
+    return Certificates(folder, authority.pem.decode(), ca_file)
 
 
-def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    name = _name("Thumbnail pipeline, local authority")
-    usage = _usage(signs_certificates=True)
-    return (
-        _unsigned(name, name, key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(key, hashes.SHA256())
-    )
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
-def _server(
-    key: ec.EllipticCurvePrivateKey, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey
-) -> x509.Certificate:
-    names = [x509.DNSName("localhost"), *(x509.IPAddress(ip_address(address)) for address in _ADDRESSES)]
-    issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
-    return (
-        _unsigned(_name("localhost"), ca.subject, key.public_key())
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(issuer_key, critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-
-
-def _unsigned(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _unsigned(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, valid_for: timedelta
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -73,8 +90,8 @@ def _unsigned(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublic
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + _VALID_FOR)
+        .not_valid_before(now - timedelta(days=2))
+        .not_valid_after(now + valid_for)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 

@@ -101,14 +101,16 @@ class Flow:
     slept_s: list[float]
 
 
-def a_flow(own: MemoryStorageProvider | None = None, *, fallback_allowed: bool = True) -> Flow:
+def a_flow(
+    own: MemoryStorageProvider | None = None, *, fallback_allowed: bool = True, spec: ThumbnailSpec | None = None
+) -> Flow:
     tenants, maker, metrics = OneTenant(own, fallback_allowed=fallback_allowed), FakeMaker(), Metrics()
     tenants.own.objects[SOURCE_KEY] = b"the whole video"
     slept_s: list[float] = []
     service = ThumbnailService(
         tenants,
         maker,
-        ThumbnailSpec(),
+        spec or ThumbnailSpec(),
         ThreadPoolExecutor(2),
         metrics,
         patience=Patience(sleep=slept_s.append),

@@ -87,8 +87,7 @@ def a_database(url: str, media_ids: range = range(40, 50)) -> sa.Engine:
             company = {"id": number, "name": slug, "slug": slug, "storage_path": slug}
             connection.execute(sa.insert(companies).values(**company))
             connection.execute(sa.insert(projects).values(id=number, company_id=number, name="p"))
-        for media_id in media_ids:
-            content = {"id": media_id, "project_id": 1, "company_id": 1, "unique_id": str(media_id)}
-            connection.execute(sa.insert(ar_contents).values(**content))
-            connection.execute(sa.insert(videos).values(id=media_id, ar_content_id=media_id))
+        contents = [{"id": n, "project_id": 1, "company_id": 1, "unique_id": str(n)} for n in media_ids]
+        connection.execute(sa.insert(ar_contents), contents)
+        connection.execute(sa.insert(videos), [{"id": n, "ar_content_id": n} for n in media_ids])
     return engine

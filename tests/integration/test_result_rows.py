@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from schemas.database import write_transaction
 from schemas.events import MediaKind, upload_version
 from schemas.tables import ar_contents, videos
-from streams.result_rows import Result, RowOutcome, apply_results
-from streams.row_state import RowStates
+from streams.result_rows import Result, apply_results
+from streams.row_changes import RowOutcome
+from streams.row_state import NewestUpload, RowStates
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_database, a_media, failed, moment, ready
 
@@ -131,3 +132,28 @@ def test_the_shown_version_is_found_by_the_keys_also_after_a_newer_failure(engin
     assert shown is not None
     assert shown.versions == {upload_version(moment(1), "upload-1")}
     assert rows.shown(a_media(999)) is None
+
+
+def test_the_newest_upload_is_the_last_one_with_an_outcome(engine: sa.Engine) -> None:
+    rows = RowStates(engine)
+    fresh = rows.newest(a_media())
+    assert fresh is not None
+    assert fresh.event_id == ""
+    assert fresh.occurred_at < moment(0)
+    apply(engine, ready(1), failed(2))
+    assert rows.newest(a_media()) == NewestUpload(moment(2), "upload-2")
+    assert rows.newest(a_media(999)) is None
+
+
+def test_a_tombstone_makes_older_results_stale_and_newer_ones_are_applied(engine: sa.Engine) -> None:
+    rows = RowStates(engine)
+    apply(engine, ready(1))
+    shown = row_of(engine)["thumbnail_url"]
+    assert rows.overtake(MediaKind.VIDEO, 42, moment(5)) is True
+    assert rows.overtake(MediaKind.VIDEO, 42, moment(3)) is True  # an older one, redelivered late
+    assert rows.newest(a_media()) == NewestUpload(moment(5), "tombstone")
+    assert row_of(engine)["thumbnail_url"] == shown
+    assert apply(engine, ready(4), ready(6)) == [RowOutcome.STALE, RowOutcome.REPLACED]
+    assert rows.overtake(MediaKind.VIDEO, 42, moment(5)) is True
+    assert rows.newest(a_media()) == NewestUpload(moment(6), "upload-6")
+    assert rows.overtake(MediaKind.VIDEO, 999, moment(5)) is False

@@ -5,15 +5,17 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import pytest
 import sqlalchemy as sa
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event
+from schemas.database import create_engine_for
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailReady
 from schemas.metrics import Metrics
 from schemas.tables import videos
@@ -153,6 +155,38 @@ def test_a_repeated_batch_changes_nothing_and_asks_for_a_cleanup_again(
     engine.dispose()
 
 
+def test_roles_that_come_and_go_under_load_lose_nothing_and_repeat_next_to_nothing(
+    settings: KafkaSettings, postgres_url: str
+) -> None:
+    """A first success asks for no cleanup, a repeated one does: cleanups count what was done twice."""
+    engine = a_database(postgres_url, range(1, 3001))
+    producer = Producer(producer_config(settings))
+
+    def send(numbers: range) -> None:
+        send_and_wait(producer, [a_result(settings, ready(1, a_media(number))) for number in numbers])
+
+    send(range(1, 1001))
+    with running(a_persist_role(settings, create_engine_for(postgres_url))):
+        wait_until(lambda: len(statuses(engine)) > 0)
+        with running(a_persist_role(settings, create_engine_for(postgres_url))):
+            send(range(1001, 2001))
+            wait_until(lambda: len(statuses(engine)) > 1000)
+        send(range(2001, 3001))
+        wait_until(lambda: len(statuses(engine)) == 3000)
+    assert count_records(settings, "thumbnail.cleanup") <= 2  # a record in hand at each of the rebalances
+    assert count_records(settings, "thumbnail.ready.dlq") == 0
+    engine.dispose()
+
+
+def count_records(settings: KafkaSettings, topic: str) -> int:
+    name = f"{settings.kafka_topic_prefix}{topic}"
+    consumer = Consumer(consumer_config(settings, str(uuid.uuid4())))
+    partitions = consumer.list_topics(name).topics[name].partitions
+    count = sum(consumer.get_watermark_offsets(TopicPartition(name, number), timeout=10)[1] for number in partitions)
+    consumer.close()
+    return count
+
+
 def a_retry(settings: KafkaSettings, tier: int, number: int, due_in_s: float) -> OutboundRecord:
     due_at = datetime.now(UTC) + timedelta(seconds=due_in_s)
     headers = (
@@ -190,6 +224,29 @@ def test_retries_come_back_when_they_are_due_never_early_and_unchanged(settings:
         assert late_s < 3
         assert record.key == sent.key
         assert record.headers == tuple(header for header in sent.headers if header[0] != "retry-due-at")
+
+
+def test_a_wait_longer_than_the_last_tiers_is_made_of_several_and_uses_up_no_attempt(settings: KafkaSettings) -> None:
+    back, waits = Reader(settings, "thumbnail.due"), Reader(settings, "thumbnail.retry.2")
+    producer = Producer(producer_config(settings))
+    consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}retry")
+    options = RetryOptions(consumer, producer_config(settings), settings.kafka_topic_prefix, delays_s=(0.5, 1.0))
+    send_and_wait(producer, [a_retry(settings, 1, 1, due_in_s=0)])
+    with running(RetryRole(options, Metrics())):
+        wait_until(lambda: back.has(1))  # the role is at work
+        waiting = a_retry(settings, 1, 7, due_in_s=0.2)
+        not_before = datetime.now(UTC) + timedelta(seconds=2.5)
+        headers = h.with_headers(waiting.headers, {h.RETRY_NOT_BEFORE: h.format_time(not_before)})
+        send_and_wait(producer, [replace(waiting, headers=headers)])
+        wait_until(lambda: back.has(2))
+        wait_until(lambda: waits.has(1))
+    back.close()
+    waits.close()
+
+    record = back.records[1]
+    assert record.timestamp - not_before > timedelta(milliseconds=-1)  # headers hold whole milliseconds
+    assert (record.key, record.value) == (waiting.key, waiting.value)
+    assert record.headers == tuple(header for header in waiting.headers if header[0] != "retry-due-at")
 
 
 def test_a_retry_role_that_is_stopped_while_waiting_loses_nothing(settings: KafkaSettings) -> None:

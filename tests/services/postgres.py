@@ -39,10 +39,11 @@ def unprivileged_user() -> str | None:
 
 
 class SystemPostgres:
-    """A server of our own from the system's binaries. Data survive stop_process()."""
+    """A server of our own from the system's binaries. Data survive stop_process(), and with `fsync` a power cut."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, *, fsync: bool = False) -> None:
         self._binaries = binaries
+        self._fsync = "on" if fsync else "off"
         self._user = unprivileged_user()
         self.folder = owned_folder("thumbnails-postgres-")
         self.port = free_port()
@@ -65,7 +66,7 @@ class SystemPostgres:
 
     def start(self) -> str:
         command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port)]
-        for setting in ("listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}", "fsync=off"):
+        for setting in ("listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}", f"fsync={self._fsync}"):
             command += ["-c", setting]
         log = self.folder / "server.log"
         # An immediate shutdown, when we are killed, takes the shared memory along; SIGKILL would leave it.

@@ -162,6 +162,17 @@ class Platform:
             found = connection.execute(query, {"id": int(number)}).mappings().one_or_none()
         return dict(found) if found else None
 
+    def count_rows(self, status: str) -> int:
+        """How many videos and photographs have this status."""
+        with self.engine.connect() as connection:
+            return sum(
+                connection.execute(
+                    sa.text(f"SELECT count(*) FROM {table} WHERE thumbnail_status = :status"),  # noqa: S608 - one of two names
+                    {"status": status},
+                ).scalar_one()
+                for table in ("videos", "ar_contents")
+            )
+
     def problems(self) -> list[str]:
         """What is wrong with rows and objects at this moment; empty when every upload came to its right end."""
         found, owned = [], set()

@@ -7,18 +7,19 @@ import uuid
 import wave
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import av
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 from PIL import Image
 
 from tests.services import postgres as postgres_service
 from tests.system.platform import Upload, a_clip, a_photo
-from tests.system.stack import Stack, a_stack
+from tests.system.stack import Stack, a_stack, run_cli
 
 
 @pytest.fixture(scope="module")
@@ -217,14 +218,40 @@ def test_odd_files_are_shown_all_the_same(stack: Stack, name: str) -> None:
     assert (medium["width"], medium["height"]) == size
 
 
-@pytest.mark.parametrize("value", [b"not JSON", b'{"event_id": 7}', b"\xff\xfe", b"[" * 50_000, None], ids=range(5))
-def test_what_is_no_event_is_a_dead_letter_byte_for_byte(
-    stack: Stack, dead_letters: DeadLetters, value: bytes | None
-) -> None:
+@pytest.mark.parametrize("value", [b"not JSON", b'{"event_id": 7}', b"\xff\xfe", b"[" * 50_000], ids=range(4))
+def test_what_is_no_event_is_a_dead_letter_byte_for_byte(stack: Stack, dead_letters: DeadLetters, value: bytes) -> None:
     stack.platform.publish_raw(value, "video:1")
     letter = stack.wait_for(lambda: dead_letters.find(value))
     assert isinstance(letter, dict)
     assert letter["error-code"] == "event.malformed"
+
+
+def test_a_tombstone_cancels_waiting_retries_and_is_no_dead_letter(stack: Stack, dead_letters: DeadLetters) -> None:
+    """The source comes after all, before the retry: there would be a thumbnail, had the media not been deleted."""
+    event = an_event(stack, None) | {"occurred_at": (datetime.now(UTC) - timedelta(seconds=1)).isoformat()}
+    media = event["media"]
+    publish(stack, event)
+    stack.wait_for(lambda: _waits(stack, event))
+    stack.platform.publish_raw(None, f"video:{media['id']}")
+    stack.wait_for(lambda: (stack.platform.row(f"video:{media['id']}") or {})["thumbnail_event_id"] == "tombstone")
+    stack.platform.store(media["key"], a_clip(2))
+
+    def dropped() -> bool:
+        logs = (role.log.read_text() for role in stack.supervisor.of("worker"))
+        return any(
+            '"retry_dropped"' in line and f'"video:{media["id"]}"' in line for log in logs for line in log.split("\n")
+        )
+
+    stack.wait_for(dropped)
+    row = stack.platform.row(f"video:{media['id']}")
+    assert row is not None
+    assert row["thumbnail_status"] is None
+    assert dead_letters.find(None) is None
+
+
+def _waits(stack: Stack, event: dict[str, Any]) -> bool:
+    waiting = stack.platform.read_topic("thumbnail.retry.1")
+    return any(event["event_id"].encode() in (record.value() or b"") for record in waiting)
 
 
 BAD_KEYS = [
@@ -339,3 +366,25 @@ def test_a_row_that_was_deleted_meanwhile_leaves_no_object(stack: Stack) -> None
         return asked and not [key for key in stack.platform.objects() if f"/thumbnails/video/{media_id}/" in key]
 
     stack.wait_for(cleaned)
+
+
+def test_a_cause_that_is_mended_and_a_replay_make_the_thumbnail(stack: Stack, dead_letters: DeadLetters) -> None:
+    """And the worker neither sees the batch of a replay that was killed, nor stands still behind it."""
+    broken, bystander = an_event(stack, b"not yet"), an_event(stack, a_clip(1))
+    assert_dead(stack, dead_letters, broken, "media.unsupported")
+    broker, prefix = stack.platform.bootstrap_servers, stack.platform.topic_prefix
+    killed = Producer({"bootstrap.servers": broker, "transactional.id": f"{prefix}killed"})
+    killed.init_transactions(10)
+    killed.begin_transaction()
+    for partition in range(6):
+        killed.produce(f"{prefix}thumbnail.due", json.dumps(bystander).encode(), b"video:1", partition)
+    killed.flush(10)
+    killed.abort_transaction(10)
+
+    stack.platform.store(broken["media"]["key"], a_clip(0))
+    replayed = run_cli(stack.environment, "dlq", "replay", "--media", f"video:{broken['media']['id']}", "--yes")
+    assert replayed.returncode == 0, replayed.stdout
+    stack.wait_for(lambda: row_when_done(stack, broken)["thumbnail_status"] == "ready")
+    row = stack.platform.row(f"video:{bystander['media']['id']}")
+    assert row is not None
+    assert row["thumbnail_status"] is None

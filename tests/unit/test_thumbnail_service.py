@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from processors.types import RenditionSpec, ThumbnailSpec
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, Stage, ThumbnailError, TransientError
 from schemas.events import ThumbnailReady
 from streams.thumbnail_service import Progress
@@ -48,6 +49,17 @@ def test_the_announcement_tells_what_was_confirmed_by_the_store() -> None:
     assert medium.sha256 == hashlib.sha256(b"medium picture").hexdigest()
     assert (ready.storage.provider, ready.storage.connection_id, ready.storage.fallback) == ("memory", 5, None)
     assert (ready.frame.time_s, ready.frame.score, ready.source.codec) == (1.5, 0.9, "h264")
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [(("large", "medium", "icon"), "medium"), (("s", "m", "l"), "m"), (("s", "l"), "l"), (("s",), "s")],
+)
+def test_the_url_is_that_of_medium_or_of_the_middle_one(names: tuple[str, ...], shown: str) -> None:
+    spec = ThumbnailSpec(renditions=tuple(RenditionSpec(name, 64, 48) for name in names))
+    ready = create(a_flow(spec=spec))
+    assert [rendition.name for rendition in ready.renditions] == list(names)
+    assert ready.thumbnail_url.endswith(f"/{shown}.webp")
 
 
 def test_a_repeated_upload_gives_the_same_event_and_the_same_keys() -> None:

@@ -52,7 +52,18 @@ PLANTS: Final = {
     ),
     "skip-compare-and-set": Plant(
         "whichever result comes last is shown",
-        (Edit("streams/result_rows.py", "if offered > current:", "if offered != current:"),),
+        (
+            Edit(
+                "streams/postgres_rows.py",
+                'AND (given.occurred_at, given.event_id COLLATE "C", given.is_ready) > {state_rank}',
+                "AND given.event_id IS NOT NULL",
+            ),
+            Edit(
+                "streams/postgres_rows.py",
+                """f'(given.pictures_at, given.pictures_id COLLATE "C", true) > {_STATE_RANK}'""",
+                '"given.pictures_at IS NOT NULL"',
+            ),
+        ),
         frozenset({"stale row"}),
     ),
     "forget-the-flush": Plant(

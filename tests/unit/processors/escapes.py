@@ -1,7 +1,7 @@
 # ruff: noqa: PTH101, PTH102, PTH104, PTH108, PTH109, PTH115, PTH116, PTH208, PTH211 - the raw calls are the matter here
 """What a decoder that was taken over would try. As a program: tries each in a child of its own, and prints how it went.
 
-    python -m tests.unit.processors.escapes caged|open UID
+    python -m tests.unit.processors.escapes caged|threads|open UID
 
 Each outcome is `through`, the name of an errno, the name of a signal, or the name of an exception.
 """
@@ -202,17 +202,17 @@ if _IS_X86:
     simple("open by an x32 number", lambda place: call(0x40000002, 0, bytes(place.file), 0))
 
 
-def try_one(function: Attempt, place: Place, *, is_caged: bool) -> str:
+def try_one(function: Attempt, place: Place, mode: str) -> str:
     """How an attempt ends, in a child of its own."""
     pid = os.fork()
     if pid == 0:
         status = _OTHER
         try:
-            if is_caged:
+            if mode != "open":
                 confinement.give_up_privileges()
                 confinement.lock_slot()
                 confinement.limit_job(512)
-                confinement.lock_job()
+                confinement.lock_job(allow_threads=mode == "threads")
             function(place)
             status = _THROUGH
         except OSError as exc:
@@ -241,7 +241,7 @@ def main(mode: str, uid: int) -> None:
     for name, function in ATTEMPTS.items():
         place = Place()
         try:
-            outcomes[name] = try_one(function, place, is_caged=mode == "caged")
+            outcomes[name] = try_one(function, place, mode)
         finally:
             place.close()
     sys.stdout.write(json.dumps(outcomes))

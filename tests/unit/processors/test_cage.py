@@ -25,7 +25,7 @@ from service.demo.media import scene
 from tests.doubles.clips import clip
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.escapes import ATTEMPTS
-from tests.unit.processors.test_decode_slots import PICTURE, jobs_of, make, with_slots
+from tests.unit.processors.test_decode_slots import PICTURE, job_of, make, with_slots
 from tests.unit.processors.test_pictures import assert_upright, encoded
 
 REFUSED = {"EACCES", "EPERM", "EAGAIN", "ENOSYS", "ENOTTY", "SIGSYS"}
@@ -54,6 +54,16 @@ def test_no_attempt_gets_out(name: str, uid: int) -> None:
     assert uncaged != caged, "the attempt proves nothing: it fails without the cage as well"
 
 
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_no_attempt_gets_out_of_a_cage_with_threads(name: str) -> None:
+    """As HEIC needs it: a thread may start, and is caged like the one that started it."""
+    uid = users()[-1]
+    if name == "start a thread":
+        assert outcomes("threads", uid)[name] == "through"
+    else:
+        assert outcomes("threads", uid)[name] == outcomes("caged", uid)[name]
+
+
 def test_most_attempts_succeed_without_the_cage() -> None:
     assert list(outcomes("open", users()[-1]).values()).count("through") >= 49
 
@@ -63,7 +73,7 @@ def test_every_job_runs_under_the_filter_and_without_files() -> None:
         seen: list[tuple[str, list[str]]] = []
 
         def look() -> None:
-            job = Path(f"/proc/{jobs_of(slots)[0]}")
+            job = Path(f"/proc/{job_of(slots)}")
             seen.append(((job / "status").read_text(), sorted(entry.name for entry in (job / "fd").iterdir())))
 
         await make(slots, BytesSource(PICTURE, look))
@@ -79,7 +89,7 @@ def test_every_job_runs_under_the_filter_and_without_files() -> None:
 def test_a_decoder_that_breaks_a_rule_is_no_case_for_a_retry() -> None:
     async def body(slots: DecodeSlots) -> None:
         with pytest.raises(PermanentError, match="break out") as caught:
-            await make(slots, BytesSource(PICTURE, lambda: os.kill(jobs_of(slots)[0], signal.SIGSYS)))
+            await make(slots, BytesSource(PICTURE, lambda: os.kill(job_of(slots), signal.SIGSYS)))
         assert caught.value.code is ErrorCode.MEDIA_CRASHED_DECODER
         assert len((await make(slots, BytesSource(PICTURE))).renditions) == 3
 
@@ -199,7 +209,7 @@ def test_the_second_wall_is_told_apart_from_the_first(monkeypatch: pytest.Monkey
 
 def open_the_cage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take both walls away in the slots that are started from now on."""
-    without = "from processors import confinement as c; c.lock_job = lambda: None; c.lock_slot = lambda: 0; "
+    without = "from processors import confinement as c; c.lock_job = lambda **_: None; c.lock_slot = lambda: 0; "
     changed = slot_process._START.replace("from processors.slot", without + "from processors.slot")
     monkeypatch.setattr(slot_process, "_START", changed)
 
@@ -253,10 +263,12 @@ def test_the_filter_judges_by_arguments(machine: str) -> None:
     assert judge(machine, 0x40000003, mmap) == "kill", "a 32-bit call"
 
 
-def judge(machine: str, audit: int, number: int, arguments: tuple[int, ...] = ()) -> str | int:
+def judge(
+    machine: str, audit: int, number: int, arguments: tuple[int, ...] = (), *, allow_threads: bool = False
+) -> str | int:
     """What the filter says of a call of process 77, by a small interpreter of its own."""
     data = struct.pack("<IIQ6Q", number, audit, 0, *arguments, *[0] * (6 - len(arguments)))
-    program = list(struct.iter_unpack("=HBBI", seccomp.build_filter(machine, 77)))
+    program = list(struct.iter_unpack("=HBBI", seccomp.build_filter(machine, 77, allow_threads=allow_threads)))
     word, at = 0, 0
     while True:
         code, if_true, if_false, value = program[at]

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pytest
 from PIL import Image
 
+from processors import slot_process
 from processors.decode_slots import DecodeSlots
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError
@@ -52,7 +53,18 @@ def _wait_for(event: threading.Event) -> None:
 
 
 def jobs_of(slots: DecodeSlots) -> list[int]:
-    return [job for slot in slots.pids for job in children_of(slot)]
+    """The children that have had a job; the youngest of each slot waits for its own."""
+    return [job for slot in slots.pids for job in sorted(children_of(slot), key=_age)[:-1]]
+
+
+def job_of(slots: DecodeSlots) -> int:
+    """The one at work, from within its source; the child after it may be forked only now."""
+    wait_until(lambda: jobs_of(slots) != [])
+    return jobs_of(slots)[0]
+
+
+def _age(pid: int) -> tuple[int, int]:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]), pid
 
 
 def test_a_picture_and_a_video_come_back_as_from_the_front_door(tmp_path: Path) -> None:
@@ -75,7 +87,7 @@ def test_a_picture_and_a_video_come_back_as_from_the_front_door(tmp_path: Path) 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 def test_a_decoder_that_dies_is_a_code_and_the_slot_goes_on(number: signal.Signals) -> None:
     async def body(slots: DecodeSlots) -> None:
-        dying = BytesSource(PICTURE, lambda: os.kill(jobs_of(slots)[0], number))
+        dying = BytesSource(PICTURE, lambda: os.kill(job_of(slots), number))
         assert await code_of(slots, dying) is ErrorCode.MEDIA_CRASHED_DECODER
         before = slots.pids
         assert len((await make(slots, BytesSource(PICTURE))).renditions) == 3
@@ -87,7 +99,7 @@ def test_a_decoder_that_dies_is_a_code_and_the_slot_goes_on(number: signal.Signa
 def test_a_decoder_that_hangs_is_killed_at_the_deadline() -> None:
     async def body(slots: DecodeSlots) -> None:
         started = time.monotonic()
-        hanging = BytesSource(PICTURE, lambda: os.kill(jobs_of(slots)[0], signal.SIGSTOP))
+        hanging = BytesSource(PICTURE, lambda: os.kill(job_of(slots), signal.SIGSTOP))
         assert await code_of(slots, hanging) is ErrorCode.MEDIA_TIMEOUT
         assert time.monotonic() - started < 3
         assert jobs_of(slots) == []
@@ -183,7 +195,7 @@ def test_a_decoder_knows_no_secret_and_holds_no_file_of_the_worker(monkeypatch: 
 
     async def body(slots: DecodeSlots) -> None:
         def look() -> None:
-            job = jobs_of(slots)[0]
+            job = job_of(slots)
             files = [os.readlink(f"/proc/{job}/fd/{number}") for number in os.listdir(f"/proc/{job}/fd")]  # noqa: PTH115, PTH208 - /proc
             seen.append((Path(f"/proc/{job}/environ").read_bytes(), files))
 
@@ -230,10 +242,12 @@ def test_a_killed_worker_takes_its_slots_and_their_children_along() -> None:
     with worker.stdout:
         slots = [int(pid) for pid in worker.stdout.readline().split()]
         assert worker.stdout.readline() == "reading\n"
+        # One child at work, and one that waits in each slot.
+        wait_until(lambda: sum(len(children_of(slot)) for slot in slots) == 3)
         descendants = slots + [job for slot in slots for job in children_of(slot)]
         worker.kill()
         worker.wait()
-    assert len(descendants) == 3
+    assert len(descendants) == 5
     wait_until(lambda: not any(is_running(pid) for pid in descendants))
 
 
@@ -256,5 +270,58 @@ def test_permanent_errors_of_the_media_stay_permanent() -> None:
         with pytest.raises(PermanentError) as caught:
             await make(slots, BytesSource(b"dear diary"))
         assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED
+
+    with_slots(body)
+
+
+def test_a_child_waits_locked_before_its_job_comes_and_leaves_with_its_slot() -> None:
+    async def body(slots: DecodeSlots) -> int:
+        wait_until(lambda: len(children_of(slots.pids[0])) == 1)
+        waiting = children_of(slots.pids[0])[0]
+        wait_until(lambda: "Seccomp:\t2\n" in Path(f"/proc/{waiting}/status").read_text())
+        taken: list[int] = []
+        await make(slots, BytesSource(PICTURE, lambda: taken.append(job_of(slots))))
+        assert taken[0] == waiting
+        return children_of(slots.pids[0])[0]
+
+    last = with_slots(body)
+    wait_until(lambda: not is_running(last))
+
+
+def test_a_waiting_child_that_is_killed_costs_no_job() -> None:
+    causes: list[str] = []
+
+    async def body(slots: DecodeSlots) -> None:
+        wait_until(lambda: len(children_of(slots.pids[0])) == 1)
+        os.kill(children_of(slots.pids[0])[0], signal.SIGKILL)
+        wait_until(lambda: children_of(slots.pids[0]) == [])
+        assert len((await make(slots, BytesSource(PICTURE))).renditions) == 3
+
+    with_slots(body, on_restart=causes.append)
+    assert causes == ["died"]
+
+
+def test_a_decoder_that_does_not_leave_after_its_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    lingering = "import os, time; from processors import job_child; leave = os._exit; job_child.os._exit = lambda _: time.sleep(60); "
+    changed = slot_process._START.replace("from processors.slot", lingering + "from processors.slot")
+    monkeypatch.setattr(slot_process, "_START", changed)
+
+    async def body(slots: DecodeSlots) -> None:
+        started = time.monotonic()
+        for _ in range(2):
+            assert len((await make(slots, BytesSource(PICTURE))).renditions) == 3
+            assert jobs_of(slots) == []
+        assert time.monotonic() - started < 5
+
+    with_slots(body, confinement="off")
+
+
+def test_a_slot_takes_the_next_job_while_the_last_answer_is_still_on_its_way() -> None:
+    async def body(slots: DecodeSlots) -> None:
+        before = slots.pids
+        results = await asyncio.gather(*(make(slots, BytesSource(PICTURE)) for _ in range(20)))
+        assert [len(result.renditions) for result in results] == [3] * 20
+        assert slots.pids == before
+        assert jobs_of(slots) == []
 
     with_slots(body)

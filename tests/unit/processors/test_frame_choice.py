@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from processors import pyav_frames
 from processors.frame_choice import SearchBudget, candidate_times_s, choose
-from processors.frame_score import GOOD, score_luma
+from processors.frame_score import GOOD, Judgement, judge, score_luma
 from processors.limits import FAIR_SEARCH_BYTES, FAIR_SEARCH_S, SEARCH_BYTES, SEARCH_S
 from processors.thumbnails import create_thumbnails
 from processors.types import FrameDecoder, ThumbnailSet, ThumbnailSpec
@@ -138,6 +139,11 @@ def test_with_sparse_keyframes_the_next_one_serves() -> None:
     assert shows(made, 16)
 
 
+def scored(score: float) -> Judgement:
+    """Of frames that all look the same."""
+    return Judgement(score, np.full(32, 1 / 32))
+
+
 def a_budget(times_s: Sequence[float] = (), reads: Sequence[int] = ()) -> SearchBudget:
     clock, read = iter([0.0, *times_s]), iter([5, *reads])
     return SearchBudget(lambda: next(read, 5), lambda: next(clock, 0.0))
@@ -145,24 +151,53 @@ def a_budget(times_s: Sequence[float] = (), reads: Sequence[int] = ()) -> Search
 
 @pytest.mark.parametrize(("score", "most_s"), [(0.2, SEARCH_S), (0.5, FAIR_SEARCH_S)])
 def test_the_best_so_far_stands_when_its_time_is_spent(score: float, most_s: float) -> None:
-    found = choose(100.0, "smart", lambda time_s: (time_s, score), a_budget([most_s, most_s + 0.01]))
+    found = choose(100.0, "smart", lambda time_s: (time_s, scored(score)), a_budget([most_s, most_s + 0.01]))
     assert found is not None
     assert (found.frame, found.candidates) == (10.0, 2)
 
 
 @pytest.mark.parametrize(("score", "most_bytes"), [(0.2, SEARCH_BYTES), (0.5, FAIR_SEARCH_BYTES)])
 def test_the_best_so_far_stands_when_its_bytes_are_spent(score: float, most_bytes: int) -> None:
-    found = choose(100.0, "smart", lambda time_s: (time_s, score), a_budget(reads=[5 + most_bytes, 6 + most_bytes]))
+    found = choose(
+        100.0, "smart", lambda time_s: (time_s, scored(score)), a_budget(reads=[5 + most_bytes, 6 + most_bytes])
+    )
     assert found is not None
     assert (found.frame, found.candidates) == (10.0, 2)
 
 
 def test_an_early_candidate_keeps_its_place_against_one_that_is_hardly_better() -> None:
     scores = dict(zip(candidate_times_s(100.0), (0.50, 0.52, 0.40, 0.53, 0.1, 0.1, 0.1), strict=True))
-    found = choose(100.0, "smart", lambda time_s: (time_s, scores[time_s]), a_budget())
+    found = choose(100.0, "smart", lambda time_s: (time_s, scored(scores[time_s])), a_budget())
     assert found is not None
     assert (found.frame, found.score, found.candidates) == (10.0, 0.50, 7)
 
 
+def test_of_poor_frames_the_one_like_the_others_is_shown() -> None:
+    """A title on white scores more than the dim scenes around it, and is the odd one out."""
+    dim = [faded(busy(red), 0.4) for red in (60, 120, 180)]
+    title = np.asarray(Image.blend(Image.fromarray(plain(255)), Image.fromarray(busy(240)), 0.5))
+    shown = dict(zip(candidate_times_s(100.0), (dim[0], title, *dim, dim[0], title), strict=True))
+    odd, ordinary = (judge(luma(pixels)).score for pixels in (title, dim[0]))
+    assert ordinary * 1.2 < odd < GOOD, "without a look at the others the title would win"
+
+    found = choose(100.0, "smart", lambda time_s: (time_s, judge(luma(shown[time_s]))), a_budget())
+    assert found is not None
+    assert shown[found.frame] is not title
+
+
 def test_without_a_single_frame_there_is_no_choice() -> None:
     assert choose(100.0, "smart", lambda _time_s: None, a_budget()) is None
+
+
+def test_a_keyframe_far_before_is_looked_at_first_and_decoded_on_from_when_it_is_poor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One keyframe for all: what costs as much as many megapixels is done only where it is needed."""
+    monkeypatch.setattr(pyav_frames, "MAX_PIXELS_FORWARD", 10 * WIDTH * HEIGHT)
+    one_group: dict[str, Any] = {"g": "999", "sc_threshold": "0"}
+    good = make(clip(seconds((10, SHARP)), **one_group))
+    assert (good.frame.time_s, good.frame.candidates) == (0.0, 1)
+
+    leader = make(clip(seconds((3, plain(0)), (7, SHARP)), **one_group))
+    assert shows(leader, 200)
+    assert (leader.frame.time_s or 0) >= 3

@@ -26,6 +26,7 @@ EXPECTED = {
     ErrorCode.MEDIA_UNSUPPORTED,
     ErrorCode.MEDIA_NO_PICTURE,
     ErrorCode.MEDIA_TOO_MANY_PIXELS,
+    ErrorCode.MEDIA_TOO_MANY_FRAMES,
 }
 
 

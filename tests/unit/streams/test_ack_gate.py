@@ -125,3 +125,18 @@ def test_many_events_finishing_at_once_are_each_acknowledged_once_and_in_order()
             assert offsets == list(range(partition, 300, 3))
 
     asyncio.run(run())
+
+
+def test_after_everything_was_handed_back_nothing_is_acknowledged_any_more() -> None:
+    async def run() -> None:
+        gate = Gate()
+        first, second, third = (gate.gate.enter(an_event(offset)) for offset in range(3))
+        await gate.gate.finish(first)
+        await gate.gate.finish(third)
+        gate.gate.drop_all()
+        assert gate.gate.in_flight == 0
+        assert gate.forgotten == [1, 2]
+        assert await gate.gate.finish(second) == 0
+        assert gate.acked == [(0, 0)]
+
+    asyncio.run(run())

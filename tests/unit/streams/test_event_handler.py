@@ -3,7 +3,7 @@
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -17,16 +17,19 @@ from schemas.events import (
     THUMBNAIL_READY_TYPE,
     CleanupReason,
     Media,
+    MediaKind,
     ThumbnailCleanup,
     ThumbnailFailed,
     ThumbnailReady,
     upload_version,
 )
 from streams.cleanup_service import CleanupService
+from streams.dead_letter_limit import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
 from streams.event_handler import EventHandler, Outcome
 from streams.records import InboundRecord
 from streams.retry_policy import RetryPolicy
-from streams.row_state import RowStates, ShownRow
+from streams.row_state import NewestUpload, RowStates, ShownRow
+from streams.upload_order import UploadOrder
 from tests.doubles.pipeline import NOW, Flow, a_flow, an_upload
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -38,16 +41,46 @@ class Rows:
     def __init__(self, row: ShownRow | None) -> None:
         self.row = row
 
+        self.newest_upload: NewestUpload | None = NewestUpload(datetime.min.replace(tzinfo=UTC), "")
+        self.is_down = False
+        self.overtaken: list[tuple[MediaKind, int, datetime]] = []
+
     def shown(self, _media: Media) -> ShownRow | None:
         return self.row
 
+    def newest(self, _media: Media) -> NewestUpload | None:
+        if self.is_down:
+            raise TransientError(ErrorCode.DATABASE_UNAVAILABLE, "x")
+        return self.newest_upload
 
-def a_handler(flow: Flow, row: ShownRow | None = None, delays_s: tuple[float, ...] = (60, 120, 240)) -> EventHandler:
-    rows = cast(RowStates, Rows(row))
-    cleanup = CleanupService(flow.tenants, rows, ThreadPoolExecutor(1), flow.metrics)
+    def overtake(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
+        if self.is_down:
+            raise TransientError(ErrorCode.DATABASE_UNAVAILABLE, "x")
+        self.overtaken.append((kind, row_id, at))
+        return True
+
+
+def a_handler(
+    flow: Flow,
+    row: ShownRow | None = None,
+    delays_s: tuple[float, ...] = (60, 120, 240),
+    rows: Rows | None = None,
+    max_consecutive: int = 0,
+) -> EventHandler:
+    table = cast(RowStates, rows or Rows(row))
+    executor = ThreadPoolExecutor(1)
+    cleanup = CleanupService(flow.tenants, table, executor, flow.metrics)
     policy = RetryPolicy(delays_s, budget_s=86_400)
     return EventHandler(
-        flow.service, cleanup, policy, flow.metrics, group="thumbnails", topic_prefix="p.", now=lambda: NOW
+        flow.service,
+        cleanup,
+        policy,
+        flow.metrics,
+        order=UploadOrder(table, executor),
+        guard=DeadLetterGuard(DeadLetterLimit(0, max_consecutive, 60, 1)),
+        group="thumbnails",
+        topic_prefix="p.",
+        now=lambda: NOW,
     )
 
 
@@ -182,9 +215,118 @@ def test_what_is_no_event_is_a_dead_letter_with_its_bytes(value: bytes, code: st
     assert h.get_header(letter.headers, "error-code") == code
 
 
-def test_a_tombstone_is_a_dead_letter() -> None:
-    record = InboundRecord("p.media.uploaded", 0, 1, 0, b"video:1", None, ())
-    assert h.get_header(handle(a_flow(), record).records[0].headers, "error-code") == "event.malformed"
+def a_tombstone(
+    key: bytes | None = b"video:42", headers: h.Headers = (), topic: str = "p.media.uploaded"
+) -> InboundRecord:
+    return InboundRecord(topic, 0, 1, int(NOW.timestamp() * 1000), key, None, headers)
+
+
+def test_a_tombstone_cancels_what_is_older_than_it_and_is_no_dead_letter() -> None:
+    rows = Rows(None)
+    outcome = handle(a_flow(), a_tombstone(), rows=rows)
+    assert (outcome.status, outcome.records) == ("success", ())
+    assert rows.overtaken == [(MediaKind.VIDEO, 42, NOW)]
+
+
+def test_a_tombstone_waits_for_the_database_and_keeps_its_own_time() -> None:
+    rows = Rows(None)
+    rows.is_down = True
+    (waiting,) = handle(a_flow(), a_tombstone(), rows=rows).records
+    assert (waiting.topic, waiting.key, waiting.value) == ("p.thumbnail.retry.1", b"video:42", None)
+
+    rows.is_down = False
+    later = InboundRecord("p.thumbnail.due", 0, 9, 0, waiting.key, waiting.value, waiting.headers)
+    assert handle(a_flow(), later, rows=rows).records == ()
+    assert rows.overtaken == [(MediaKind.VIDEO, 42, NOW)]
+
+
+def test_a_tombstone_that_the_database_never_took_is_given_up_without_a_dead_letter() -> None:
+    rows = Rows(None)
+    rows.is_down = True
+    old = h.format_time(NOW - timedelta(days=2)).encode()
+    outcome = handle(a_flow(), a_tombstone(headers=((h.RETRY_ATTEMPT, b"0"), (h.FIRST_FAILED_AT, old))), rows=rows)
+    assert (outcome.status, outcome.records) == ("failed", ())
+
+
+@pytest.mark.parametrize(
+    "key", [None, b"", b"video:", b"video:x", b"\xff", b"film:1", b"video:99999999999", b"video:2147483648"]
+)
+def test_a_tombstone_of_no_media_changes_nothing(key: bytes | None) -> None:
+    rows = Rows(None)
+    assert handle(a_flow(), a_tombstone(key), rows=rows).records == ()
+    assert rows.overtaken == []
+
+
+def test_a_null_value_on_a_topic_of_ours_is_a_dead_letter() -> None:
+    outcome = handle(a_flow(), a_tombstone(topic="p.thumbnail.cleanup"))
+    assert h.get_header(outcome.records[0].headers, "error-code") == "event.malformed"
+
+
+AGAIN = ((h.RETRY_ATTEMPT, b"1"), (h.ERROR_CODE, b"storage.unavailable"))
+NEWER = NewestUpload(NOW + timedelta(seconds=1), "upload-0")
+
+
+@pytest.mark.parametrize(
+    ("newest", "reason"),
+    [(NEWER, "overtaken"), (NewestUpload(NOW, "upload-2"), "overtaken"), (None, "row_gone")],
+)
+@pytest.mark.parametrize("headers", [AGAIN, ((h.REPLAYED_AT, b"2026-11-23T11:00:00.000Z"),)])
+def test_a_retry_or_replay_that_was_overtaken_is_dropped_without_being_decoded(
+    newest: NewestUpload | None, reason: str, headers: h.Headers
+) -> None:
+    flow, rows = a_flow(), Rows(None)
+    rows.newest_upload = newest
+    outcome = handle(flow, a_record(headers=headers), rows=rows)
+
+    (cleanup,) = outcome.records
+    assert (outcome.status, cleanup.topic, flow.maker.seen) == ("success", "p.thumbnail.cleanup", [])
+    request = read_event(ThumbnailCleanup, THUMBNAIL_CLEANUP_TYPE, cleanup.value, cleanup.headers)
+    assert request.version == an_upload().version
+    count = flow.metrics.registry.get_sample_value("thumbnail_stale_retries_total", {"reason": reason})
+    assert count == 1
+
+
+@pytest.mark.parametrize(
+    ("newest", "headers"),
+    [
+        (NEWER, ()),  # a first attempt asks no database; its result is compared when it is written
+        (NewestUpload(NOW, "upload-1"), AGAIN),
+        (NewestUpload(NOW - timedelta(seconds=1), "upload-9"), AGAIN),
+        (None, ((h.RETRY_ATTEMPT, b"1"), (h.ERROR_CODE, b"tenant.unknown"))),
+    ],
+)
+def test_what_was_not_overtaken_is_worked_on(newest: NewestUpload | None, headers: h.Headers) -> None:
+    rows = Rows(None)
+    rows.newest_upload = newest
+    assert handle(a_flow(), a_record(headers=headers), rows=rows).records[0].topic == "p.thumbnail.ready"
+
+
+def test_a_row_that_cannot_be_asked_holds_up_no_retry() -> None:
+    rows = Rows(None)
+    rows.is_down = True
+    assert handle(a_flow(), a_record(headers=AGAIN), rows=rows).records[0].topic == "p.thumbnail.ready"
+
+
+def test_an_old_record_that_is_replayed_has_its_time_budget_anew() -> None:
+    flow = a_flow()
+    flow.maker.error = TransientError(ErrorCode.STORAGE_UNAVAILABLE, "Down.")
+    old = (h.FIRST_FAILED_AT, h.format_time(NOW - timedelta(days=9)).encode())
+    replayed = (h.REPLAYED_AT, h.format_time(NOW - timedelta(hours=1)).encode())
+    for headers in ((old, replayed), (old, replayed, (h.RETRY_ATTEMPT, b"1"))):
+        (record,) = handle(flow, a_record(headers=headers)).records
+        assert record.topic.startswith("p.thumbnail.retry.")
+        assert h.get_header(record.headers, h.FIRST_FAILED_AT) == old[1].decode()
+    outcome = handle(flow, a_record(headers=(old, (h.RETRY_ATTEMPT, b"1"))))
+    assert outcome.status == "failed"
+
+
+def test_a_longer_wait_than_the_last_tiers_is_told_to_the_retry_role() -> None:
+    flow = a_flow()
+    flow.maker.error = TransientError(ErrorCode.STORAGE_RATE_LIMITED, "Slow.", retry_after_s=1000)
+    (record,) = handle(flow, a_record()).records
+    assert record.topic == "p.thumbnail.retry.3"
+    assert h.get_header(record.headers, "retry-due-at") == h.format_time(NOW + timedelta(seconds=240))
+    assert h.get_header(record.headers, "retry-not-before") == h.format_time(NOW + timedelta(seconds=1000))
 
 
 def test_an_unknown_company_is_retried_for_its_row_may_lag() -> None:
@@ -215,7 +357,7 @@ def test_a_forged_attempt_count_counts_as_none(attempt: bytes) -> None:
     assert h.get_header(outcome.records[0].headers, "retry-attempt") == "1"
 
 
-def a_cleanup(flow: Flow, row: ShownRow | None, version: str) -> Outcome:
+def a_cleanup_record(version: str) -> InboundRecord:
     upload = an_upload()
     request = ThumbnailCleanup(
         event_id="c-1",
@@ -228,7 +370,11 @@ def a_cleanup(flow: Flow, row: ShownRow | None, version: str) -> Outcome:
         reason=CleanupReason.STALE,
     )
     headers = context_headers(event_type=THUMBNAIL_CLEANUP_TYPE, event_id="c-1", occurred_at=NOW, subject="video:42")
-    return handle(flow, a_record(write_event(request), headers, "p.thumbnail.cleanup"), row=row)
+    return a_record(write_event(request), headers, "p.thumbnail.cleanup")
+
+
+def a_cleanup(flow: Flow, row: ShownRow | None, version: str) -> Outcome:
+    return handle(flow, a_cleanup_record(version), row=row)
 
 
 def versions_left(flow: Flow) -> set[str]:
@@ -288,3 +434,25 @@ def test_uploads_are_counted_by_type_and_outcome() -> None:
     assert value("thumbnail_generation_total", {"type": "video", "status": "failed"}) == 1
     assert value("thumbnail_task_execution_total", {"task_type": "generate", "status": "success"}) == 1
     assert value("thumbnail_dead_letters_total", {"code": "media.corrupt"}) == 1
+
+
+def test_in_a_flood_a_record_gets_no_outcome_and_no_dead_letter_is_counted() -> None:
+    flow = a_flow()
+    flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
+    handler = a_handler(flow, max_consecutive=2)
+    for _ in range(2):
+        assert asyncio.run(handler.handle(a_record())).status == "failed"
+    with pytest.raises(DeadLetterFloodError, match=r"media\.corrupt 3"):
+        asyncio.run(handler.handle(a_record()))
+    assert flow.metrics.registry.get_sample_value("thumbnail_dead_letters_total", {"code": "media.corrupt"}) == 2
+
+
+def test_the_cleanup_after_each_failure_does_not_hide_a_flood() -> None:
+    flow = with_versions(a_flow())
+    flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
+    handler = a_handler(flow, ShownRow(frozenset()), max_consecutive=2)
+    for _ in range(2):
+        asyncio.run(handler.handle(a_record()))
+        assert asyncio.run(handler.handle(a_cleanup_record(OLD))).status == "success"
+    with pytest.raises(DeadLetterFloodError):
+        asyncio.run(handler.handle(a_record()))

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
-from streams.retry_policy import GiveUp, RetryAt, RetryPolicy
+from streams.retry_policy import GiveUp, RetryAt, RetryPolicy, parse_limits
 from tests.doubles.pipeline import NOW
 
 POLICY = RetryPolicy((60.0, 120.0, 240.0), budget_s=86_400.0)
@@ -65,7 +65,44 @@ def test_what_the_store_asked_for_is_the_least_wait() -> None:
     patient = TransientError(ErrorCode.STORAGE_RATE_LIMITED, "x", retry_after_s=100)
     assert decide(patient, 1) == RetryAt(2, NOW + timedelta(seconds=120), 1)
     very_patient = TransientError(ErrorCode.STORAGE_RATE_LIMITED, "x", retry_after_s=1000)
-    assert decide(very_patient, 1) == RetryAt(3, NOW + timedelta(seconds=1000), 1)
+    assert decide(very_patient, 1) == RetryAt(
+        3, NOW + timedelta(seconds=240), 1, not_before=NOW + timedelta(seconds=1000)
+    )
+
+
+def test_a_longer_wait_than_the_time_budget_is_given_up_at_once() -> None:
+    too_patient = TransientError(ErrorCode.STORAGE_RATE_LIMITED, "x", retry_after_s=90_000)
+    assert isinstance(decide(too_patient, 1), GiveUp)
+
+
+@pytest.mark.parametrize(("chance", "delay_s"), [(0.0, 60.0), (0.5, 63.0), (1.0, 66.0)])
+def test_jitter_makes_a_wait_longer_and_never_shorter(chance: float, delay_s: float) -> None:
+    policy = RetryPolicy((60.0, 120.0), budget_s=100, jitter=0.1, chance=lambda: chance)
+    assert decide(UNAVAILABLE, 1, policy) == RetryAt(1, NOW + timedelta(seconds=delay_s), 1)
+
+
+def test_whether_an_event_is_given_up_is_no_matter_of_chance() -> None:
+    policy = RetryPolicy((60.0,), budget_s=60, jitter=1.0, chance=lambda: 1.0)
+    assert isinstance(decide(UNAVAILABLE, 1, policy), RetryAt)
+
+
+def test_a_code_has_attempts_and_a_budget_of_its_own() -> None:
+    policy = RetryPolicy(
+        (60.0, 120.0), budget_s=1000, limits=parse_limits("storage.unavailable=4/500, source.missing=0")
+    )
+    assert decide(UNAVAILABLE, 4, policy) == RetryAt(2, NOW + timedelta(seconds=120), 4)
+    assert isinstance(decide(UNAVAILABLE, 5, policy), GiveUp)
+    assert isinstance(decide(UNAVAILABLE, 1, policy, age_s=450), GiveUp)
+    assert isinstance(decide(TransientError(ErrorCode.SOURCE_MISSING, "x"), 1, policy), GiveUp)
+    assert isinstance(decide(TransientError(ErrorCode.STORAGE_LOCKED, "x"), 3, policy), GiveUp)
+
+
+@pytest.mark.parametrize(
+    "text", ["source.missing", "source.lost=1", "source.missing=x", "source.missing=-1", "source.missing=1/0"]
+)
+def test_limits_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_limits(text)
 
 
 def test_fewer_delays_mean_fewer_attempts() -> None:

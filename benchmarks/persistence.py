@@ -1,0 +1,275 @@
+"""Results from the topic to committed rows: the persist role against an ORM consumer that commits a row at a time.
+
+Run: python -m benchmarks.persistence [--events N] [--orm-events N] [--slices N] [--json FILE]. Real Apache Kafka and a
+PostgreSQL of the system's own with fsync on. The topic is filled first; a consumer's time runs from its first record to
+its last commit, without its start. Each consumer is a process with a topic and a group of its own; slices alternate.
+"mixed" has one record in five twice, and in a thousand one that is not JSON or that PostgreSQL refuses.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import statistics
+import sys
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from confluent_kafka import Consumer, Producer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import orm
+
+from schemas.cloudevents import context_headers, write_event
+from schemas.database import create_engine_for
+from schemas.events import THUMBNAIL_READY_TYPE, MediaKind, RenditionInfo, ThumbnailReady
+from schemas.metrics import Metrics
+from schemas.migrations import upgrade
+from schemas.tables import ar_contents, videos
+from service.kafka_clients import consumer_config, producer_config
+from service.kafka_topics import create_topics
+from service.local_kafka.apache import ApacheKafka
+from service.logs import configure_logs
+from service.settings import KafkaSettings
+from streams import persistence
+from streams.records import InboundRecord
+from tests.doubles.results import a_media, ready
+from tests.services.postgres import SystemPostgres, new_database, system_binaries
+
+ROWS: Final = 20_000
+READY_TOPIC: Final = "thumbnail.ready"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a consumer's process is to do: take `records` records from the topics under `prefix`."""
+
+    servers: str
+    database_url: str
+    prefix: str
+    records: int
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """As the roles have it."""
+        return KafkaSettings(
+            kafka_bootstrap_servers=self.servers, kafka_topic_prefix=self.prefix, kafka_replication_factor=1
+        )
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One consumer's run. CPU of its process alone, in microseconds a record."""
+
+    records: int
+    seconds: float
+    cpu_us: float
+
+    @property
+    def rate(self) -> float:
+        """Records a second."""
+        return self.records / self.seconds
+
+
+def consume_ours(task: Task, out: "SimpleQueue[Slice]") -> None:
+    """The persist role as it is in production, its logs included."""
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
+    configure_logs("json", "INFO", role="persist")
+    first: list[tuple[float, float]] = []
+    name = "read_records"
+    read_records = getattr(persistence, name)
+
+    def timed_read(consumer: Consumer, limit: int, timeout_s: float) -> list[InboundRecord]:
+        records: list[InboundRecord] = read_records(consumer, limit, timeout_s)
+        if records and not first:
+            first.append((time.perf_counter(), time.process_time()))
+        return records
+
+    setattr(persistence, name, timed_read)
+    metrics = Metrics()
+    options = persistence.PersistOptions(
+        consumer_config(task.kafka, f"{task.prefix}persist"), producer_config(task.kafka), "persist", task.prefix
+    )
+    role = persistence.PersistRole(options, create_engine_for(task.database_url), metrics)
+
+    def stop_when_done() -> None:
+        done, failed = (metrics.task_execution_total.labels("persist", status) for status in ("success", "failed"))
+        while done._value.get() + failed._value.get() < task.records:  # noqa: SLF001 - no public way to read it
+            time.sleep(0.002)
+        started, cpu = first[0]
+        seconds = time.perf_counter() - started
+        out.put(Slice(task.records, seconds, (time.process_time() - cpu) * 1e6 / task.records))
+        role.stop()
+
+    threading.Thread(target=stop_when_done).start()
+    role.run()
+
+
+class _Base(orm.DeclarativeBase):
+    pass
+
+
+class _Video(_Base):
+    __table__ = videos
+    content: orm.Mapped["_Content"] = orm.relationship("_Content")
+
+
+class _Content(_Base):
+    __table__ = ar_contents
+
+
+def consume_by_orm(task: Task, out: "SimpleQueue[Slice]") -> None:
+    """What one would write with an ORM: load the row, compare, set, commit; offsets follow without being waited for."""
+    consumer = Consumer(consumer_config(task.kafka, f"{task.prefix}orm"))
+    consumer.subscribe([f"{task.prefix}{READY_TOPIC}"])
+    session = orm.Session(create_engine_for(task.database_url))
+    started = cpu = 0.0
+    done = 0
+    while done < task.records:
+        message = consumer.poll(1.0)
+        if message is None or message.error() is not None:
+            continue
+        started, cpu = started or time.perf_counter(), cpu or time.process_time()
+        _store_by_orm(session, ThumbnailReady.model_validate_json(message.value() or b""))
+        consumer.commit(message=message, asynchronous=True)
+        done += 1
+    seconds = time.perf_counter() - started
+    out.put(Slice(done, seconds, (time.process_time() - cpu) * 1e6 / done))
+    consumer.close()
+
+
+def _store_by_orm(session: orm.Session, result: ThumbnailReady) -> None:
+    video: Any = session.get(_Video, result.media.id)  # its attributes are the table's columns
+    if (
+        video is not None
+        and video.content.company_id == result.company_id
+        and (video.thumbnail_occurred_at is None or video.thumbnail_occurred_at < result.occurred_at)
+    ):
+        video.thumbnail_url = result.thumbnail_url
+        video.thumbnails = [rendition.model_dump(mode="json") for rendition in result.renditions]
+        video.thumbnail_placeholder = result.placeholder
+        video.thumbnail_status, video.thumbnail_error = "ready", None
+        video.thumbnail_event_id = result.upload_event_id
+        video.thumbnail_occurred_at = result.occurred_at
+        video.thumbnail_updated_at = datetime.now(UTC)
+    session.commit()
+
+
+def a_result(upload: int, media_id: int, thumbnail_url: str = "http://x/medium.webp") -> ThumbnailReady:
+    """Three renditions and a placeholder, as the worker writes them: about 1,800 bytes."""
+    media = a_media(media_id, MediaKind.VIDEO)
+    result = ready(upload, media, placeholder="1QcSHQRnh493V4dIh4eXh1h4kJUI", thumbnail_url=thumbnail_url)
+    (medium,) = result.renditions
+    renditions = tuple(
+        RenditionInfo.model_validate(medium.model_dump() | {"name": name, "sha256": "ab" * 32})
+        for name in ("small", "medium", "large")
+    )
+    return result.model_copy(update={"renditions": renditions})
+
+
+def fill(task: Task, upload: int, *, mixed: bool) -> None:
+    """Put the slice's records onto the topic."""
+    create_topics(task.kafka)
+    producer = Producer(producer_config(task.kafka) | {"queue.buffering.max.messages": 1_000_000})
+    generator = random.Random(upload)  # noqa: S311 - a fixed seed
+    number = 0
+    while number < task.records:
+        media_id = number % ROWS + 1
+        value = write_event(a_result(upload + number // ROWS, media_id))
+        if mixed and generator.random() < 0.001:
+            refused = a_result(upload + number // ROWS, media_id, thumbnail_url="x" * 3000)
+            value = generator.choice([b"not JSON", write_event(refused)])
+        headers = context_headers(
+            event_type=THUMBNAIL_READY_TYPE, event_id=str(number), occurred_at=datetime.now(UTC), subject="x"
+        )
+        times = 2 if mixed and generator.random() < 0.25 else 1  # of the records, one in five is a repeat
+        for _ in range(min(times, task.records - number)):
+            producer.produce(f"{task.prefix}{READY_TOPIC}", value, f"video:{media_id}".encode(), headers=[*headers])
+            producer.poll(0)
+            number += 1
+    producer.flush()
+
+
+def set_up(database_url: str) -> None:
+    """The schema, one company, and a video a row."""
+    upgrade(database_url)
+    engine = create_engine_for(database_url)
+    with engine.begin() as connection:
+        for statement in (
+            "INSERT INTO companies (id, name, slug) VALUES (1, 'acme', 'acme')",
+            "INSERT INTO projects (id, company_id, name) VALUES (1, 1, 'p')",
+            "INSERT INTO ar_contents (id, project_id, company_id, unique_id) SELECT n, 1, 1, n FROM generate_series(1, :n) n",
+            "INSERT INTO videos (id, ar_content_id) SELECT n, n FROM generate_series(1, :n) n",
+        ):
+            connection.execute(sa.text(statement), {"n": ROWS} if ":n" in statement else {})
+    engine.dispose()
+
+
+def run_slice(name: str, servers: str, database_url: str, records: int, upload: int) -> Slice:
+    """Fill a topic of its own, and consume it in a process of its own."""
+    task = Task(servers, database_url, f"bench-{uuid.uuid4().hex[:8]}.", records)
+    fill(task, upload, mixed=name == "mixed")
+    context = multiprocessing.get_context("spawn")
+    out: SimpleQueue[Slice] = context.SimpleQueue()
+    process = context.Process(target=consume_by_orm if name == "orm" else consume_ours, args=(task, out))
+    process.start()
+    found = out.get()
+    process.join()
+    return found
+
+
+def measure(records: dict[str, int], slices: int) -> dict[str, list[Slice]]:
+    """Slices by the consumer's name, taken in turns."""
+    binaries = system_binaries()
+    if binaries is None:
+        raise SystemExit("Install the package postgresql.")
+    kafka, postgres = ApacheKafka(), SystemPostgres(binaries, fsync=True)
+    found: dict[str, list[Slice]] = {name: [] for name in records}
+    try:
+        servers, server_url = kafka.start(), postgres.start()
+        urls = {name: new_database(server_url) for name in records}
+        for url in urls.values():
+            set_up(url)
+        for number in range(slices):
+            for name, count in records.items():
+                found[name].append(run_slice(name, servers, urls[name], count, upload=1 + 1000 * number))
+    finally:
+        postgres.stop()
+        kafka.stop()
+    return found
+
+
+def main() -> int:
+    """Print the table; 1 when the role is not ten times as fast as the ORM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--events", type=int, default=40_000)
+    parser.add_argument("--orm-events", type=int, default=3_000)
+    parser.add_argument("--slices", type=int, default=4)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    found = measure({"ours": options.events, "orm": options.orm_events, "mixed": options.events}, options.slices)
+    table = Table("consumer", "median /s", "worst /s", "best /s", "CPU us each", "times the ORM")
+    orm_rate = statistics.median(one.rate for one in found["orm"])
+    for name, slices in found.items():
+        rates = [one.rate for one in slices]
+        middle = statistics.median(rates)
+        figures = [middle, min(rates), max(rates), statistics.median(one.cpu_us for one in slices)]
+        table.add_row(name, *(f"{figure:,.0f}" for figure in figures), f"{middle / orm_rate:.1f}")
+    Console().print(table)
+    print(f"{os.cpu_count()} cores, load average {load:.1f} before and {os.getloadavg()[0]:.1f} after.")
+    if options.json:
+        options.json.write_text(json.dumps({name: [asdict(one) for one in ones] for name, ones in found.items()}))
+    return 0 if statistics.median(one.rate for one in found["ours"]) >= 10 * orm_rate else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,86 @@
+"""The frame of an animated picture (GIF, APNG, WebP, AVIF) that is shown: chosen by the rules for videos, in one pass."""
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final, cast
+
+import numpy as np
+from PIL import Image
+
+from processors.frame_choice import SearchBudget, choose_among
+from processors.frame_score import JUDGED_SIDE, Judgement, Luma, judge
+from processors.geometry import fit
+from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD
+from processors.scaling import scale
+from processors.source_file import SourceFile
+from processors.types import Frame, ThumbnailSpec
+
+_ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
+"""The several pictures of other formats are pages, or the same scene in other sizes: the first one is meant."""
+
+
+def is_animated(opened: Image.Image) -> bool:
+    """Whether there are frames to choose from. Raises what Pillow raises for damaged files."""
+    return opened.format in _ANIMATED_FORMATS and getattr(opened, "is_animated", False)
+
+
+def show_frame(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> tuple[Image.Image, Frame]:
+    """The frame that is shown, decoded and composed with those before it, and how it was found; a still as it is.
+
+    Frames are decoded from the first one on, for each builds on the one before, and only as many as the search may
+    cost. Damage behind a frame that was found does not matter. Raises what Pillow raises for damaged files.
+    """
+    if not is_animated(opened):
+        opened.load()
+        return opened, Frame(None, "image")
+    frames = islice(_frames(opened), MAX_FRAMES_FORWARD)
+    if spec.frame_time_s is not None:
+        time_s, picture = _frame_at(frames, spec.frame_time_s)
+        return picture, Frame(time_s, "image-chosen")
+    judged = ((frame, _judge(frame[1], spec)) for frame in frames)
+    choice = choose_among(judged, spec.strategy, SearchBudget(lambda: file.bytes_read))
+    if choice is None:
+        raise EOFError("no frame of the animation can be decoded")
+    time_s, picture = choice.frame
+    return picture, Frame(time_s, f"image-{spec.strategy}", choice.score, choice.candidates)
+
+
+def _frames(opened: Image.Image) -> Iterator[tuple[float, Image.Image]]:
+    """Every frame with its time in seconds, until the end or, once there was one, the first damage."""
+    first = 1 if opened.info.get("default_image") else 0  # an APNG's picture for those that cannot play it
+    time_s, number = 0.0, first
+    while True:
+        try:
+            opened.seek(number)
+            picture = opened.copy()
+        except (EOFError, OSError, SyntaxError, ValueError):
+            if number == first:
+                raise
+            return
+        yield round(time_s, 3), picture
+        time_s += float(opened.info.get("duration") or 0) / 1000
+        number += 1
+
+
+def _frame_at(frames: Iterator[tuple[float, Image.Image]], wanted_s: float) -> tuple[float, Image.Image]:
+    """The frame on screen at `wanted_s`; the nearest before it that the budgets of time and frames reach."""
+    deadline = time.perf_counter() + FORWARD_BUDGET_S
+    found = next(frames)
+    for later in frames:
+        if later[0] > wanted_s + 1e-3 or time.perf_counter() > deadline:
+            break
+        found = later
+    return found
+
+
+def _judge(picture: Image.Image, spec: ThumbnailSpec) -> Judgement:
+    """As it will look: what is transparent counts as the background."""
+    size = fit(*picture.size, JUDGED_SIDE, JUDGED_SIDE)
+    if picture.mode in ("RGB", "L"):
+        small = scale(picture, size)
+    else:
+        small = scale(picture.convert("RGBA"), size)
+        flat = Image.new("RGBA", size, f"#{spec.background}")
+        small = Image.alpha_composite(flat, small)
+    return judge(cast(Luma, np.asarray(small.convert("L"))))

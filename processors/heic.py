@@ -1,0 +1,27 @@
+"""HEIC pictures: read only where the extra `heic` is installed and the slot was told so, for their decoder needs threads."""
+
+from importlib.util import find_spec
+from typing import Final
+
+from PIL import Image
+
+_PLUGIN: Final = "pillow_heif"
+_FORMAT: Final = "HEIF"
+
+
+def is_heic_installed() -> bool:
+    """Whether the extra `heic` is installed; nothing is loaded."""
+    return find_spec(_PLUGIN) is not None
+
+
+def register_heic() -> None:
+    """Teach Pillow in this process to open HEIC. Raises ImportError without the extra."""
+    import pillow_heif
+
+    # One thread is asked for; libde265 starts one nevertheless. Thumbnails and depth maps inside are never looked at.
+    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+
+
+def can_read_heic() -> bool:
+    """Whether this process was taught to."""
+    return _FORMAT in Image.OPEN

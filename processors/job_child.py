@@ -1,0 +1,122 @@
+"""A slot's child: forked ahead of its job, limited and locked, it waits for one job, answers it and ends."""
+
+import gc
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO, Final, NoReturn
+
+from processors import confinement
+from processors.limits import MAX_ERROR_BYTES, MAX_RESULT_BYTES
+from processors.types import ThumbnailSet
+from processors.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, pack_result
+from schemas.errors import ErrorCode, ThumbnailError
+
+_EXIT_SOURCE_GONE: Final = 3
+_EXIT_NO_JOB: Final = 4
+_BUFFER_BYTES: Final = 4096
+"""For the frames' heads; what is longer goes straight to where it is wanted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """What every child of a slot is locked into."""
+
+    memory_mb: int
+    cpu_s: int
+    is_caged: bool
+    allow_threads: bool
+
+
+def be_child(job_fd: int, not_its_own: Iterable[int], slot_pid: int, lock: Lock) -> NoReturn:
+    """The child's whole life. It leaves by os._exit: nothing of the slot's may run in it."""
+    status = 1
+    try:
+        confinement.die_with_parent(slot_pid)
+        for fd in not_its_own:
+            os.close(fd)
+        gc.disable()  # a job ends before it has garbage; a collection would touch, and so copy, every object there is
+        # Its read() fills one bytes object of the right size, by the call read alone, and without another copy.
+        connection: BinaryIO = open(job_fd, "rb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - for as long as this process lives
+        confinement.limit_job(lock.memory_mb, lock.cpu_s)
+        if lock.is_caged:
+            confinement.lock_job(allow_threads=lock.allow_threads)
+        status = _serve(job_fd, connection)
+    finally:
+        os._exit(status)
+
+
+def _serve(job_fd: int, connection: BinaryIO) -> int:
+    """Wait for the job, and answer it: the exit status."""
+    try:
+        kind, length, _ = FRAME.unpack(_receive(connection, FRAME.size))
+        if kind != JOB:
+            return _EXIT_NO_JOB
+        job = Job.unpack(_receive(connection, length))
+    except (OSError, EOFError):
+        return _EXIT_NO_JOB  # the slot is no longer needed
+    try:
+        frame_kind, payload = DONE, pack_result(_decode(job, _RemoteSource(job_fd, connection, job.size)))
+        if len(payload) > MAX_RESULT_BYTES:
+            frame_kind, payload = FAILED, _failure(ErrorCode.INTERNAL_ERROR, "The thumbnails are too large.")
+    except ThumbnailError as error:
+        frame_kind, payload = FAILED, _failure(error.code, error.message)
+    except _SourceGoneError:
+        return _EXIT_SOURCE_GONE
+    except MemoryError:
+        message = "Decoding needs more memory than is allowed."
+        frame_kind, payload = FAILED, _failure(ErrorCode.MEDIA_TOO_MANY_PIXELS, message)
+    except EOFError as exc:
+        frame_kind, payload = FAILED, _failure(ErrorCode.SOURCE_UNREADABLE, str(exc))
+    except Exception as exc:  # noqa: BLE001 - a mistake of ours: the worker calls it a crash, and can say what it was
+        frame_kind, payload = FAILED, _failure(ErrorCode.MEDIA_CRASHED_DECODER, f"{type(exc).__name__}: {exc}")
+    _send(job_fd, FRAME.pack(frame_kind, len(payload), 0) + payload)
+    return 0
+
+
+def _decode(job: Job, source: "_RemoteSource") -> ThumbnailSet:
+    from processors.thumbnails import create_thumbnails  # by now the slot has imported it, and the decoders with it
+
+    return create_thumbnails(source, job.spec, kind=job.kind)
+
+
+def _failure(code: ErrorCode, message: str) -> bytes:
+    return f"{code}\n{message}".encode("ascii", "replace")[:MAX_ERROR_BYTES]
+
+
+class _SourceGoneError(BaseException):
+    """The worker closed the socket: it has the storage's own error. No decoder may take this for a damaged file."""
+
+
+class _RemoteSource:
+    """The source, at the other end of the job's socket."""
+
+    def __init__(self, job_fd: int, connection: BinaryIO, size: int) -> None:
+        self._job_fd: Final = job_fd
+        self._connection: Final = connection
+        self.size: Final = size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """As processors.types.Source asks; leaves by _SourceGoneError when the worker has given up."""
+        try:
+            _send(self._job_fd, FRAME.pack(READ, length, offset))
+            kind, found, _ = FRAME.unpack(_receive(self._connection, FRAME.size))
+            if kind != DATA or found > length:
+                raise _SourceGoneError
+            return _receive(self._connection, found)
+        except (OSError, EOFError) as exc:
+            raise _SourceGoneError from exc
+
+
+# The job's socket as a plain file descriptor: the cage has no calls for sockets.
+def _send(job_fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(job_fd, view) :]
+
+
+def _receive(connection: BinaryIO, length: int) -> bytes:
+    data = connection.read(length)
+    if len(data) != length:
+        raise EOFError("the worker closed the socket")
+    return data

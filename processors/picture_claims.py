@@ -1,0 +1,195 @@
+"""What a picture's headers claim, read before any decoder sees it: its size and its number of frames.
+
+Only formats whose library would read, allocate or count first are looked at; of the others Pillow reads the size alone.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from processors.limits import MAX_GIF_WALK_BYTES
+from processors.source_file import SourceFile
+from processors.types import ThumbnailSpec
+from schemas.errors import ErrorCode, PermanentError
+
+_MAX_BOXES: Final = 4096
+"""Of an ISO file, chunks of a PNG before its pixels: no picture has so many."""
+_GIF_BUFFER_BYTES: Final = 256 * 1024
+_PARENTS: Final = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"moov": 0, b"trak": 0}
+"""Boxes that are looked into, and what stands in them before their first child."""
+_MAX_SIZE_BOX_BYTES: Final = 256
+
+
+def check_claims(file: SourceFile, spec: ThumbnailSpec) -> None:
+    """Raises PermanentError media.too_many_pixels or media.too_many_frames; what is damaged is left to the decoder."""
+    file.seek(0)
+    head = file.read(32)
+    if head.startswith(b"GIF8"):
+        _check_frames(_count_gif_frames(file, spec.max_frames), spec)
+    elif head.startswith(b"\x89PNG"):
+        _check_frames(_apng_frames(file), spec)
+    elif head[:4] == b"RIFF":
+        check_pixels(*_webp_size(head), spec)
+        _check_frames(_count_webp_frames(file, spec.max_frames), spec)
+    elif head[4:8] == b"ftyp":
+        for size in _iso_sizes(file):
+            check_pixels(*size, spec)
+
+
+def check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:
+    """Raises PermanentError media.too_many_pixels."""
+    if width * height > spec.max_pixels:
+        raise PermanentError(
+            ErrorCode.MEDIA_TOO_MANY_PIXELS,
+            f"The picture has {width}x{height} pixels; at most {spec.max_pixels} are decoded.",
+        )
+
+
+def _check_frames(count: int, spec: ThumbnailSpec) -> None:
+    if count > spec.max_frames:
+        raise PermanentError(
+            ErrorCode.MEDIA_TOO_MANY_FRAMES, f"The animated picture has more than {spec.max_frames} frames."
+        )
+
+
+def _count_gif_frames(file: SourceFile, limit: int) -> int:
+    """Frames of a GIF, by the lengths of its blocks; counting stops above `limit`, and where the file is damaged."""
+    walk = _GifWalk(file)
+    count = 0
+    try:
+        walk.skip(10)
+        walk.skip(2 + _palette_bytes(walk.byte()))
+        while count <= limit and walk.position < MAX_GIF_WALK_BYTES:
+            kind = walk.byte()
+            if kind == 0x2C:  # a frame: its place, its palette, its code size, its pixels
+                count += 1
+                walk.skip(8)
+                walk.skip(_palette_bytes(walk.byte()) + 1)
+            elif kind == 0x21:
+                walk.skip(1)
+            else:
+                break  # the end, or nonsense
+            walk.skip_blocks()
+    except EOFError:
+        pass
+    return count
+
+
+def _palette_bytes(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+class _GifWalk:
+    """A GIF's bytes in order, some looked at, most skipped."""
+
+    def __init__(self, file: SourceFile) -> None:
+        file.seek(0)
+        self._file: Final = file
+        self._buffer = b""
+        self._at = 0
+        self._before = 0
+
+    @property
+    def position(self) -> int:
+        """Bytes from the beginning."""
+        return self._before + self._at
+
+    def byte(self) -> int:
+        """The next byte. Raises EOFError."""
+        while self._at >= len(self._buffer):
+            self._fill()
+        self._at += 1
+        return self._buffer[self._at - 1]
+
+    def skip(self, count: int) -> None:
+        """Pass by `count` bytes; the end shows at the next byte()."""
+        self._at += count
+
+    def skip_blocks(self) -> None:
+        """Pass by the blocks of at most 255 bytes up to and with the empty one. Raises EOFError."""
+        while length := self.byte():
+            self._at += length
+
+    def _fill(self) -> None:
+        self._at -= len(self._buffer)
+        self._before += len(self._buffer)
+        self._buffer = self._file.read(_GIF_BUFFER_BYTES)
+        if not self._buffer:
+            raise EOFError
+
+
+def _apng_frames(file: SourceFile) -> int:
+    """As the chunk acTL says, which stands before the pixels; 1 without it."""
+    at = 8
+    for _ in range(_MAX_BOXES):
+        file.seek(at)
+        chunk = file.read(12)
+        if len(chunk) < 12 or chunk[4:8] == b"IDAT":
+            break
+        if chunk[4:8] == b"acTL":
+            return int.from_bytes(chunk[8:12], "big")
+        at += 12 + int.from_bytes(chunk[:4], "big")
+    return 1
+
+
+def _webp_size(head: bytes) -> tuple[int, int]:
+    """Width and height of the whole picture, by the first chunk of any of the three kinds; 0 where it is damaged."""
+    data = head[20:]
+    if head[12:16] == b"VP8X" and len(data) >= 10:
+        return int.from_bytes(data[4:7], "little") + 1, int.from_bytes(data[7:10], "little") + 1
+    if head[12:16] == b"VP8 " and len(data) >= 10:
+        width, height = struct.unpack_from("<HH", data, 6)
+        return width & 0x3FFF, height & 0x3FFF
+    if head[12:16] == b"VP8L" and len(data) >= 5:
+        bits = int.from_bytes(data[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return 0, 0
+
+
+def _count_webp_frames(file: SourceFile, limit: int) -> int:
+    """Chunks of frames, by their sizes; counting stops above `limit`."""
+    file.seek(0)
+    if file.read(21)[12:16] != b"VP8X":
+        return 1
+    file.seek(0)
+    file.expect_whole()  # the decoder reads all of it afterwards
+    at, count = 12, 0
+    for _ in range(limit + _MAX_BOXES):
+        file.seek(at)
+        chunk = file.read(8)
+        if len(chunk) < 8 or count > limit:
+            break
+        count += chunk[:4] == b"ANMF"
+        length = int.from_bytes(chunk[4:], "little")
+        at += 8 + length + length % 2
+    return count
+
+
+def _iso_sizes(file: SourceFile) -> Iterator[tuple[int, int]]:
+    """Every size that an AVIF or HEIC file claims: of its pictures and their parts (ispe), and of its films (tkhd)."""
+    at, end = 0, file.size
+    for _ in range(_MAX_BOXES):
+        if at + 8 > end:
+            return
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 16:
+            return
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        header = 8
+        if length == 1:
+            length, header = int.from_bytes(head[8:], "big"), 16
+        if length != 0 and length < header:
+            return
+        if kind in _PARENTS:
+            at += header + _PARENTS[kind]  # its children are the next boxes
+            continue
+        if kind in (b"ispe", b"tkhd") and 12 <= length - header <= _MAX_SIZE_BOX_BYTES:
+            file.seek(at + header)
+            body = file.read(length - header)
+            if kind == b"ispe" and len(body) >= 12:
+                yield struct.unpack_from(">II", body, 4)
+            elif len(body) >= 12:
+                width, height = struct.unpack(">II", body[-8:])
+                yield width >> 16, height >> 16
+        at = at + length if length else end

@@ -1,0 +1,91 @@
+"""Photographs decoded straight to nearly the wanted size, by whichever library does it fastest; the rest is Pillow's."""
+
+from typing import Final
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+from PIL import Image
+
+from processors.source_file import SourceFile
+from processors.webp_scaled import decode_scaled
+
+Pixels = NDArray[np.uint8]
+"""Height x width x 3, red first."""
+
+_SPARE: Final = 5 / 4
+"""More than the target, so that the better filter of the last step has something to do."""
+_MIN_FACTOR: Final = 2
+_END_OF_JPEG: Final = b"\xff\xd9"
+_END_OF_PNG: Final = b"IEND"
+_TAIL_BYTES: Final = 65536
+"""How far from the end of the file the picture may end: some programs append their own data."""
+_REDUCED: Final = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+
+
+def decode_reduced(opened: Image.Image, file: SourceFile, target: tuple[int, int]) -> Image.Image | None:
+    """The opaque 8-bit RGB picture that Pillow has opened, whole, in its own colours, and at least 5/4 of `target`.
+
+    It is not turned yet.
+
+    None for all else: small pictures, other modes, several frames, and whatever is damaged, so that Pillow judges it.
+    """
+    factor = int(min(opened.width / target[0], opened.height / target[1]) / _SPARE)
+    is_plain = opened.mode == "RGB" and "transparency" not in opened.info and getattr(opened, "n_frames", 1) == 1
+    if factor < _MIN_FACTOR or not is_plain or opened.format not in ("JPEG", "PNG", "WEBP"):
+        return None
+    file.seek(0)
+    file.expect_whole()
+    data = file.read()
+    if opened.format == "JPEG":
+        pixels = _from_jpeg(data, factor)
+    elif opened.format == "PNG":
+        pixels = _from_png(data, opened.size, factor)
+    else:
+        pixels = decode_scaled(data, -(-opened.width // factor), -(-opened.height // factor))
+    return None if pixels is None else Image.fromarray(pixels)
+
+
+def exif_of(opened: Image.Image, file: SourceFile) -> Image.Exif:
+    """The picture's tags, without decoding it: Pillow decodes a whole PNG to see whether there are any behind its pixels."""
+    if opened.format != "PNG" or "exif" in opened.info or "Raw profile type exif" in opened.info:
+        return opened.getexif()
+    file.seek(max(0, file.size - _TAIL_BYTES))
+    is_behind = b"eXIf" in file.read()
+    return opened.getexif() if is_behind else Image.Exif()
+
+
+def _from_jpeg(data: bytes, factor: int) -> Pixels | None:
+    """By libjpeg's own scaling, which transforms only what it needs."""
+    if _END_OF_JPEG not in data[-_TAIL_BYTES:]:
+        return None  # cut off: OpenCV would fill up with grey, and say nothing
+    way = next(way for most, way in _REDUCED.items() if most <= factor)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), way | cv2.IMREAD_IGNORE_ORIENTATION)
+    return None if pixels is None else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _from_png(data: bytes, size: tuple[int, int], factor: int) -> Pixels | None:
+    """By FFmpeg, whose filters are vectorized and whose frame is averaged without a copy."""
+    if _END_OF_PNG not in data[-_TAIL_BYTES:]:
+        return None
+    context = VideoCodecContext.create("png", "r")
+    context.thread_count = 1  # threads would not be caged
+    try:
+        frames: list[VideoFrame] = context.decode(av.Packet(data)) or context.decode(None)
+    except FFmpegError:
+        return None
+    if not frames or frames[0].format.name != "rgb24" or (frames[0].width, frames[0].height) != size:
+        return None
+    if frames[0].is_corrupt:
+        return None
+    width, height = size
+    plane = frames[0].planes[0]
+    buffer = memoryview(plane)
+    rows = np.frombuffer(buffer, np.uint8).reshape(-1, plane.line_size)[:height, : 3 * width]
+    smaller = (-(-width // factor), -(-height // factor))
+    averaged = cv2.resize(rows.reshape(height, width, 3), smaller, interpolation=cv2.INTER_AREA)
+    return np.asarray(averaged, dtype=np.uint8)

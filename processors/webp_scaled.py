@@ -1,0 +1,94 @@
+"""WebP decoded to a smaller size by libwebp itself, which Pillow's library can do, but Pillow's interface does not offer."""
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+_ABI: Final = 0x0209
+"""Of <webp/decode.h>; libraries accept what has the same upper byte."""
+_MODE_RGB: Final = 0
+_OK: Final = 0
+Int, Size, Pointer = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p
+
+
+class _Features(ctypes.Structure):
+    _fields_ = (
+        *((name, Int) for name in ("width", "height", "has_alpha", "has_animation", "format")),
+        ("pad", ctypes.c_uint32 * 5),
+    )
+
+
+class _Rgba(ctypes.Structure):
+    _fields_ = (("pixels", Pointer), ("stride", Int), ("size", Size))
+
+
+class _Yuva(ctypes.Structure):
+    _fields_ = (("planes", Pointer * 4), ("strides", Int * 4), ("sizes", Size * 4))
+
+
+class _Planes(ctypes.Union):
+    _fields_ = (("rgba", _Rgba), ("yuva", _Yuva))
+
+
+class _Output(ctypes.Structure):
+    _fields_ = (
+        *((name, Int) for name in ("colour_space", "width", "height", "is_external_memory")),
+        ("planes", _Planes),
+        ("pad", ctypes.c_uint32 * 4),
+        ("private_memory", Pointer),
+    )
+
+
+class _Options(ctypes.Structure):
+    _fields_ = (
+        *((name, Int) for name in ("bypass_filtering", "no_fancy_upsampling", "use_cropping")),
+        ("crop", Int * 4),
+        *((name, Int) for name in ("use_scaling", "scaled_width", "scaled_height", "use_threads")),
+        *((name, Int) for name in ("dithering_strength", "flip", "alpha_dithering_strength")),
+        ("pad", ctypes.c_uint32 * 5),
+    )
+
+
+class _Config(ctypes.Structure):
+    _fields_ = (("input", _Features), ("output", _Output), ("options", _Options))
+
+
+def decode_scaled(data: bytes, width: int, height: int) -> NDArray[np.uint8] | None:
+    """The opaque, still picture in `data` as height x width x 3 sRGB values; None where it is not one, or the library is missing.
+
+    Source of the interface: libwebp's src/webp/decode.h, WebPDecoderConfig. The scaler averages areas, as thumbnails need.
+    """
+    library = _LIBRARY
+    config = _Config()
+    if library is None or not library.WebPInitDecoderConfigInternal(ctypes.byref(config), _ABI):
+        return None
+    if library.WebPGetFeaturesInternal(data, len(data), ctypes.byref(config.input), _ABI) != _OK:
+        return None
+    if config.input.has_alpha or config.input.has_animation:
+        return None
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    config.options.use_scaling, config.options.scaled_width, config.options.scaled_height = 1, width, height
+    config.output.colour_space, config.output.is_external_memory = _MODE_RGB, 1
+    config.output.planes.rgba = _Rgba(pixels.ctypes.data, 3 * width, pixels.nbytes)
+    return pixels if library.WebPDecode(data, len(data), ctypes.byref(config)) == _OK else None
+
+
+def _load() -> Any:
+    """The libwebp that Pillow brings along; None where Pillow was built with the system's, whose version is not known."""
+    folder = Path(PIL.__file__).parent.parent / "pillow.libs"
+    found = sorted(folder.glob("libwebp-*.so*")) if sys.platform == "linux" else []
+    if not found:
+        return None
+    library = ctypes.CDLL(str(found[0]))
+    library.WebPGetFeaturesInternal.argtypes = (ctypes.c_char_p, Size, Pointer, Int)
+    library.WebPDecode.argtypes = (ctypes.c_char_p, Size, Pointer)
+    return library
+
+
+_LIBRARY: Final = _load()
+"""Loaded with this module: a locked process could not do it."""

@@ -1,0 +1,178 @@
+"""The dead letter topics of this installation, opened for people: reading, replaying, exporting, purging."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, THUMBNAIL_REPLAYS, Topic, prefixed
+from service.kafka_clients import client_config, consumer_config, producer_config
+from service.kafka_connection import KafkaUnreachableError
+from service.kafka_topics import ADMIN_TIMEOUT_S
+from service.settings import Settings
+from streams.dead_letter_export import export_letters, fingerprints
+from streams.dead_letter_facts import DeadLetter, read_letter
+from streams.dead_letter_filter import DeadLetterFilter
+from streams.dead_letter_purge import Purgeable, purgeable
+from streams.dead_letter_replay import DeadLetterReplay, ReplayPace, ReplayReport
+from streams.kafka_io import send_and_wait
+from streams.records import InboundRecord, OutboundRecord
+from streams.replay_ledger import Ledger
+from streams.replay_plan import ReplayRules
+from streams.replay_sender import SenderOptions, open_sender
+from streams.topic_reader import Extent, TopicReader
+
+RECENT_LETTERS: Final = 500
+"""Of each partition."""
+
+
+class Source(StrEnum):
+    """Which dead letters: of the worker, of the persist role, or parked ones."""
+
+    UPLOADS = "uploads"
+    READY = "ready"
+    PARKED = "parked"
+
+
+TOPICS: Final[dict[Source, Topic]] = {
+    Source.UPLOADS: THUMBNAIL_DLQ,
+    Source.READY: THUMBNAIL_READY_DLQ,
+    Source.PARKED: THUMBNAIL_PARKED,
+}
+
+
+class DeadLetterBox:
+    """One dead letter topic as it is now. Use it in a `with`; every method may raise TopicReadError.
+
+    `on_read` is told the offset's worth of progress, one a record, for a progress bar.
+    """
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self._settings: Final = settings
+        self._source: Final = source
+        self._prefix: Final = settings.kafka.kafka_topic_prefix
+        self._reader: Final = TopicReader(self._consumer_config(), prefixed(TOPICS[source], self._prefix))
+        self._ledger_topic: Final = prefixed(THUMBNAIL_REPLAYS, self._prefix)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.__exit__(kind, error, trace)
+
+    @property
+    def topic(self) -> str:
+        """The topic's name in the cluster."""
+        return self._reader.topic
+
+    def extents(self) -> dict[int, Extent]:
+        """What each partition holds."""
+        return self._reader.extents()
+
+    def letters(
+        self,
+        wanted: DeadLetterFilter,
+        extents: dict[int, Extent],
+        on_read: Callable[[], object] = lambda: None,
+    ) -> Iterator[DeadLetter]:
+        """The wanted letters within `extents`, in order within each partition."""
+        for record in self._reader.read(extents):
+            on_read()
+            letter = read_letter(record)
+            if wanted.matches(letter):
+                yield letter
+
+    def one(self, partition: int, offset: int) -> DeadLetter | None:
+        """The letter at a position, or None when there is none (any more)."""
+        extent = self.extents().get(partition)
+        if extent is None or not extent.low <= offset < extent.high:
+            return None
+        found = self._reader.read({partition: Extent(offset, offset + 1)})
+        return next((read_letter(record) for record in found), None)
+
+    def ledger(self) -> Ledger:
+        """What became of letters so far."""
+        return Ledger.read(self._ledger_records())
+
+    def replay(
+        self,
+        letters: Iterator[DeadLetter],
+        pace: ReplayPace,
+        *,
+        dry_run: bool,
+        stop: threading.Event,
+        on_batch: Callable[[int], None] = lambda _count: None,
+    ) -> ReplayReport:
+        """Replay `letters`, or only say what would be done. Raises ReplayError."""
+        sender, ledger = None, Ledger()
+        if dry_run:
+            ledger = self.ledger()  # a dry run takes nothing from a replay that is at work
+        else:
+            options = SenderOptions(
+                producer_config(self._settings.kafka), f"{self._prefix}thumbnails-dlq-replay", self._ledger_topic
+            )
+            sender, ledger = open_sender(options, self._ledger_records)
+        rules = ReplayRules(TOPICS[self._source], self._prefix, self._settings.dead_letters.dlq_max_replays)
+        return DeadLetterReplay(rules, ledger, sender, pace, stop=stop, on_batch=on_batch).run(letters)
+
+    def export(self, path: Path, letters: Iterator[DeadLetter]) -> int:
+        """Write `letters` to a file. Raises ExportFileError."""
+        return export_letters(path, letters)
+
+    def purgeable(self, path: Path, on_read: Callable[[], object] = lambda: None) -> dict[int, Purgeable]:
+        """How far each partition is covered by an exported file. Raises ExportFileError."""
+        exported, extents = fingerprints(path), self.extents()
+
+        def records() -> Iterator[InboundRecord]:
+            for record in self._reader.read(extents):
+                on_read()
+                yield record
+
+        return purgeable(extents, records(), exported)
+
+    def purge(self, until: dict[int, int]) -> None:
+        """Delete the letters before each partition's offset, then their marks. Raises KafkaUnreachableError.
+
+        Dying in between leaves marks without letters, which nobody looks at; the next purge removes them.
+        """
+        admin = AdminClient(client_config(self._settings.kafka))
+        wanted = [TopicPartition(self.topic, partition, offset) for partition, offset in until.items()]
+        try:
+            for future in admin.delete_records(wanted, request_timeout=ADMIN_TIMEOUT_S).values():
+                future.result()
+        except KafkaException as exc:
+            raise KafkaUnreachableError(f"{self.topic} could not be purged: {exc.args[0].str()}.") from exc
+        places = self.ledger().places(self.topic)
+        gone = [name.encode() for partition, offset, name in places if offset < until.get(partition, 0)]
+        producer = Producer(producer_config(self._settings.kafka))
+        send_and_wait(producer, [OutboundRecord(self._ledger_topic, name, None, ()) for name in gone])
+
+    def _ledger_records(self) -> list[InboundRecord]:
+        with TopicReader(self._consumer_config(), self._ledger_topic) as reader:
+            return list(reader.read(reader.extents()))
+
+    def _consumer_config(self) -> dict[str, object]:
+        # No group is joined and nothing is committed; the client wants a name all the same.
+        return consumer_config(self._settings.kafka, f"{self._settings.worker.worker_group}-dlq")
+
+
+def count_recent(settings: Settings, within_s: float) -> int:
+    """How many letters the worker's topic got within the last `within_s` seconds, of the last thousand or so.
+
+    Raises TopicReadError.
+    """
+    since = datetime.now(UTC) - timedelta(seconds=within_s)
+    with DeadLetterBox(settings, Source.UPLOADS) as box:
+        tail = {
+            number: Extent(max(extent.low, extent.high - RECENT_LETTERS), extent.high)
+            for number, extent in box.extents().items()
+        }
+        return sum(1 for _ in box.letters(DeadLetterFilter(since=since), tail))

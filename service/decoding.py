@@ -1,0 +1,41 @@
+"""How decoders are built from the settings; apart from bootstrap, so that `make` loads no Kafka, storage or database."""
+
+from collections.abc import Callable
+
+from processors.decode_slots import DecodeSlots
+from processors.heic import is_heic_installed
+from processors.renditions import parse_renditions
+from processors.types import ThumbnailSpec
+from service.settings import DecodeSettings
+
+
+def build_slots(settings: DecodeSettings, on_restart: Callable[[str], None] | None = None) -> DecodeSlots:
+    """The decoders; start them from the thread that runs the event loop."""
+    return DecodeSlots(
+        settings.decode_slots,
+        timeout_s=settings.decode_timeout_s,
+        memory_mb=settings.decode_memory_mb,
+        cpu_s=settings.decode_cpu_s,
+        heic=settings.decode_heic == "auto" and is_heic_installed(),
+        confinement=settings.decode_confinement,
+        on_restart=on_restart,
+    )
+
+
+def build_spec(settings: DecodeSettings) -> ThumbnailSpec:
+    """The renditions of every upload, and the limits of making them."""
+    return ThumbnailSpec(
+        renditions=parse_renditions(settings.thumbnail_renditions),
+        format=settings.thumbnail_format,
+        quality=settings.thumbnail_quality,
+        max_rendition_bytes=settings.thumbnail_max_bytes,
+        background=settings.thumbnail_background,
+        alpha=settings.thumbnail_alpha,
+        decoder=settings.frame_decoder,
+        strategy=settings.frame_strategy,
+        max_source_bytes=settings.decode_max_source_bytes,
+        max_pixels=settings.decode_max_pixels,
+        max_frames=settings.decode_max_frames,
+        max_reads=settings.decode_max_reads,
+        max_bytes_read=settings.decode_max_read_bytes,
+    )

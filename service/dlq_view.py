@@ -1,0 +1,234 @@
+"""How dead letters look: tables and sentences on a terminal, plain lines elsewhere, JSON for programs."""
+
+import base64
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from schemas import headers as h
+from schemas.errors import NEXT_ACTIONS, ErrorCode
+from streams.dead_letter_facts import DeadLetter
+from streams.dead_letter_replay import ReplayReport
+from streams.dead_letter_stats import Group
+from streams.replay_ledger import Mark
+
+_PLAIN_WIDTH: Final = 240
+_HEX_ROW: Final = 16
+
+_terminal = Console(highlight=False)
+stdout = _terminal if _terminal.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+stderr = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """One line; what letters say is never markup."""
+    stdout.print(Text(text), soft_wrap=True)
+
+
+def write_json(data: object) -> None:
+    """One line of JSON."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr where that is a terminal; the function adds to it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr, transient=True, disable=not (shown and stderr.is_terminal)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def state_of(mark: Mark | None) -> str:
+    """What became of a letter, in a word or two."""
+    if mark is None:
+        return "waiting"
+    return f"{mark.state} {_short(mark.at)}"
+
+
+def letter_json(letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
+    """The facts of a letter, without its bytes."""
+    return {
+        "topic": letter.record.topic,
+        "partition": letter.record.partition,
+        "offset": letter.record.offset,
+        "code": letter.code,
+        "stage": letter.stage,
+        "company_id": letter.company_id,
+        "media": letter.media,
+        "message": letter.header(h.ERROR_MESSAGE),
+        "attempts": h.get_count(letter.record.headers, h.ATTEMPTS),
+        "replays": letter.replays,
+        "first_failed_at": letter.header(h.FIRST_FAILED_AT),
+        "failed_at": h.format_time(letter.failed_at),
+        "origin": letter.header(h.ORIGINAL_TOPIC),
+        "next_action": next_action(letter),
+        "state": "waiting" if mark is None else mark.state,
+        "state_since": None if mark is None else h.format_time(mark.at),
+    }
+
+
+def next_action(letter: DeadLetter) -> str:
+    """What a person should do now: as this version knows it, else as the letter says."""
+    try:
+        return NEXT_ACTIONS[ErrorCode(letter.code)]
+    except ValueError:
+        return letter.header(h.NEXT_ACTION) or "Nothing is known about it: find out who wrote it to this topic."
+
+
+def letters_table(rows: list[tuple[DeadLetter, Mark | None]]) -> Table:
+    """One row a letter."""
+    table = _table("position", "failed at", "code", "stage", "company", "media", "replays", "state", "message")
+    for letter, mark in rows:
+        cells = (
+            letter.position,
+            _short(letter.failed_at),
+            letter.code,
+            letter.stage,
+            str(letter.company_id or "-"),
+            letter.media or "-",
+            str(letter.replays),
+            state_of(mark),
+            letter.header(h.ERROR_MESSAGE) or "-",
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def stats_table(groups: list[Group]) -> Table:
+    """One row an error code."""
+    table = _table("code", "letters", "waiting", "first", "last", "example", "what to do now")
+    for group in groups:
+        first, last = _short(group.first_at), _short(group.last_at)
+        cells = (group.code, str(group.count), str(group.waiting), first, last, group.example, group.next_action)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def group_json(group: Group) -> dict[str, Any]:
+    """One error code."""
+    return {
+        "code": group.code,
+        "count": group.count,
+        "waiting": group.waiting,
+        "first": h.format_time(group.first_at),
+        "last": h.format_time(group.last_at),
+        "example": group.example,
+        "example_message": group.example_message,
+        "next_action": group.next_action,
+    }
+
+
+def show_letter(letter: DeadLetter, mark: Mark | None) -> None:
+    """Everything about one letter."""
+    record = letter.record
+    say(f"{record.topic} {letter.position}, written {h.format_time(record.timestamp)}, {state_of(mark)}")
+    say(f"\n{letter.code}: {letter.header(h.ERROR_MESSAGE) or 'it does not say why it is here.'}")
+    say(f"What to do now: {next_action(letter)}")
+    say(f"\nCompany {letter.company_id or '-'}, media {letter.media or '-'}, replayed {letter.replays} times before")
+    say("\nHeaders")
+    for name, value in record.headers:
+        say(f"  {h.header_text(name).decode()}: {'null' if value is None else as_text(value) or value.hex(' ')}")
+    for title, data in (("Key", record.key), ("Value", record.value)):
+        say(f"\n{title}, {'null' if data is None else f'{len(data)} bytes'}")
+        if data:
+            say(as_text(data) or hex_dump(data))
+
+
+def shown_json(letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
+    """Everything about one letter, its bytes in base64 and, where they are text, as text too."""
+    record = letter.record
+    return letter_json(letter, mark) | {
+        "timestamp_ms": record.timestamp_ms,
+        "key": _encoded(record.key),
+        "value": _encoded(record.value),
+        "value_text": None if record.value is None else as_text(record.value),
+        "headers": [
+            [name, _encoded(value), None if value is None else as_text(value)] for name, value in record.headers
+        ],
+    }
+
+
+def as_text(data: bytes) -> str | None:
+    """`data` as text, or None when it holds what is no text, or what a terminal would obey."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if all(char.isprintable() or char in "\n\t" for char in text) else None
+
+
+def hex_dump(data: bytes) -> str:
+    """Offset, bytes in hex, and the printable ones, sixteen a line."""
+    rows = []
+    for start in range(0, len(data), _HEX_ROW):
+        row = data[start : start + _HEX_ROW]
+        plain = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        rows.append(f"{start:08x}  {row.hex(' '):<47}  {plain}")
+    return "\n".join(rows)
+
+
+def report_json(report: ReplayReport, *, dry_run: bool) -> dict[str, Any]:
+    """What a replay did."""
+    return {
+        "dry_run": dry_run,
+        "replayed": dict(report.sent),
+        "parked": report.parked,
+        "done_before": report.done_before,
+        "refused": [
+            {"reason": reason, "count": count, "example": report.refused_examples[reason]}
+            for reason, count in report.refused.items()
+        ],
+        "maybe_twice": report.maybe_twice,
+        "interrupted": report.is_interrupted,
+        "transactional": report.is_transactional,
+    }
+
+
+def show_report(report: ReplayReport, *, dry_run: bool) -> None:
+    """What a replay did, or would do."""
+    would = "would be " if dry_run else ""
+    for topic, count in report.sent.items():
+        say(f"{count} letters {would}replayed to {topic}.")
+    if report.parked:
+        say(f"{report.parked} letters {would}parked: they failed again after DLQ_MAX_REPLAYS replays.")
+    if report.done_before:
+        say(f"{report.done_before} letters were replayed or parked before, and are left out.")
+    for reason, count in report.refused.items():
+        say(f"{count} letters are refused, such as {report.refused_examples[reason]}. {reason}")
+    if report.maybe_twice:
+        say(
+            f"{len(report.maybe_twice)} letters may come twice, for an earlier replay was killed while it sent them:"
+            f" {', '.join(report.maybe_twice)}."
+        )
+    if not report.is_transactional:
+        say("This broker keeps no transactions apart: if a replay is killed, the next one says what may come twice.")
+    if not report.total:
+        say("There is nothing to replay.")
+    elif dry_run:
+        say("This was a dry run: add --yes to replay.")
+    if report.is_interrupted:
+        say("Interrupted: run it again to go on; what was replayed is not replayed again.")
+
+
+def _table(*names: str) -> Table:
+    table = Table(*names) if stdout.is_terminal else Table(*names, box=None, pad_edge=False)
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    return table
+
+
+def _short(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _encoded(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()

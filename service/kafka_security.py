@@ -1,0 +1,115 @@
+"""TLS and SASL for both Kafka clients, made from the same settings: librdkafka's names, and Python's own TLS for aiokafka."""
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from faust import SASLCredentials, SSLCredentials
+from pydantic import SecretStr
+
+from service.settings import KafkaSettings
+
+
+class KafkaFilesError(Exception):
+    """A file of KAFKA_SSL_* cannot be used; the message names the setting and says what to do."""
+
+
+def librdkafka_security(settings: KafkaSettings) -> dict[str, Any]:
+    """Librdkafka's settings; empty for PLAINTEXT. Raises KafkaFilesError."""
+    if settings.kafka_security_protocol == "PLAINTEXT":
+        return {}
+    config: dict[str, Any] = {"security.protocol": settings.kafka_security_protocol}
+    if settings.uses_sasl:
+        config |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_sasl_username,
+            "sasl.password": _secret(settings.kafka_sasl_password),
+        }
+    if settings.uses_tls:
+        tls_context(settings)  # librdkafka's own words about a broken file name no setting
+        files = {
+            "ssl.ca.location": settings.kafka_ssl_ca_file,
+            "ssl.certificate.location": settings.kafka_ssl_cert_file,
+            "ssl.key.location": settings.kafka_ssl_key_file,
+        }
+        config |= {name: str(path) for name, path in files.items() if path is not None}
+        if settings.kafka_ssl_key_password is not None:
+            config["ssl.key.password"] = _secret(settings.kafka_ssl_key_password)
+        config["ssl.endpoint.identification.algorithm"] = "https" if settings.kafka_ssl_check_hostname else "none"
+    return config
+
+
+def faust_credentials(settings: KafkaSettings) -> SASLCredentials | SSLCredentials | None:
+    """Faust's `broker_credentials`; None for PLAINTEXT. Raises KafkaFilesError."""
+    context = tls_context(settings) if settings.uses_tls else None
+    if settings.uses_sasl:
+        return SASLCredentials(
+            username=settings.kafka_sasl_username,
+            password=_secret(settings.kafka_sasl_password),
+            ssl_context=context,  # with it the protocol is SASL_SSL; it holds our own certificate, too
+            mechanism=settings.kafka_sasl_mechanism,
+        )
+    return SSLCredentials(context) if context is not None else None
+
+
+def tls_context(settings: KafkaSettings) -> ssl.SSLContext:
+    """What Python's TLS needs to talk to a broker, every file proven. Raises KafkaFilesError."""
+    context = _trusting(settings.kafka_ssl_ca_file)
+    context.check_hostname = settings.kafka_ssl_check_hostname
+    certificate, key = settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file
+    if certificate is not None and key is not None:
+        _require_readable("KAFKA_SSL_CERT_FILE", certificate)
+        _require_readable("KAFKA_SSL_KEY_FILE", key)
+        _load_own_certificate(context, certificate, key, _secret(settings.kafka_ssl_key_password))
+    return context
+
+
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    if ca_file is None:
+        return ssl.create_default_context()
+    _require_readable("KAFKA_SSL_CA_FILE", ca_file)
+    try:
+        return ssl.create_default_context(cafile=str(ca_file))
+    except ssl.SSLError as exc:
+        raise KafkaFilesError(f"KAFKA_SSL_CA_FILE: {ca_file} holds no certificate in PEM form: convert it.") from exc
+
+
+def _load_own_certificate(context: ssl.SSLContext, certificate: Path, key: Path, password: str | None) -> None:
+    try:
+        # A callback, so that OpenSSL never asks at the terminal.
+        context.load_cert_chain(certificate, key, password=lambda: password or "")
+    except ssl.SSLError as exc:
+        if exc.reason == "KEY_VALUES_MISMATCH":
+            problem = f"KAFKA_SSL_KEY_FILE: {key} is not the key of the certificate in {certificate}: give its own."
+        elif not _is_pem(certificate, "CERTIFICATE"):
+            problem = f"KAFKA_SSL_CERT_FILE: {certificate} holds no certificate in PEM form: convert it."
+        elif not _is_pem(key, "PRIVATE KEY"):
+            problem = f"KAFKA_SSL_KEY_FILE: {key} holds no private key in PEM form: convert it."
+        elif b"ENCRYPTED" in key.read_bytes():
+            problem = f"KAFKA_SSL_KEY_PASSWORD does not open {key}: give the password of that key."
+        else:
+            problem = f"KAFKA_SSL_CERT_FILE, KAFKA_SSL_KEY_FILE: {certificate} and {key} are damaged ({exc.reason})."
+        raise KafkaFilesError(problem) from exc
+    # Java's brokers refuse an expired one with a word that could mean anything.
+    valid_until = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    if valid_until < datetime.now(UTC):
+        raise KafkaFilesError(f"KAFKA_SSL_CERT_FILE: {certificate} has expired on {valid_until:%Y-%m-%d}: renew it.")
+
+
+def _require_readable(setting: str, path: Path) -> None:
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as exc:
+        raise KafkaFilesError(f"{setting}: {path} cannot be read: {exc.strerror}.") from exc
+
+
+def _is_pem(path: Path, what: str) -> bool:
+    content = path.read_bytes()
+    return b"-----BEGIN " in content and f"{what}-----".encode() in content
+
+
+def _secret(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

@@ -1,0 +1,38 @@
+"""The bounds of a stop: a process that is told to end does so in time, whatever hangs."""
+
+import logging
+import os
+import threading
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+EXIT_FAILED: Final = 1
+LEAVING_S: Final = 5.0
+"""Of SHUTDOWN_TIMEOUT_S, for handing back what is not finished, committing, and leaving the group: about 3 s in Faust."""
+
+
+def finishing_s(timeout_s: float) -> float:
+    """How long of a stop, in seconds, work may go on."""
+    return max(timeout_s - LEAVING_S, timeout_s / 2)
+
+
+def end_at_once(reason: str) -> None:
+    """End this process without finishing anything: what is not acknowledged is redelivered. Does not return.
+
+    As after a SIGKILL, but with a line that says why; decoders end with the process.
+    """
+    log.critical("role_ends_at_once", reason=reason)
+    logging.shutdown()
+    os._exit(EXIT_FAILED)
+
+
+def end_after(timeout_s: float) -> threading.Timer:
+    """End this process at once when it is still there after `timeout_s`; from a thread, as the main one may hang."""
+    reason = f"its stop began {timeout_s:g} s ago (SHUTDOWN_TIMEOUT_S), and something hangs"
+    timer = threading.Timer(timeout_s, end_at_once, [reason])
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -1,0 +1,231 @@
+"""The retry role in this process, on a real broker: due times under load, rebalances, restarts, kills, odd records."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from schemas import headers as h
+from schemas.metrics import Metrics
+from service.kafka_clients import consumer_config, producer_config, waiting_consumer_config
+from service.kafka_topics import create_topics
+from service.local_kafka.apache import ApacheKafka
+from service.settings import KafkaSettings
+from streams import retry
+from streams.kafka_io import send_and_wait
+from streams.records import InboundRecord, OutboundRecord
+from streams.retry import RetryOptions, RetryRole
+from tests.integration.test_roles_on_kafka import Reader, running, wait_until
+
+FAR_AWAY = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def settings_for(servers: str, prefix: str) -> KafkaSettings:
+    made = KafkaSettings(
+        kafka_bootstrap_servers=servers,
+        kafka_topic_prefix=prefix,
+        kafka_session_timeout_s=6,
+        kafka_replication_factor=1,
+    )
+    create_topics(made)
+    return made
+
+
+@pytest.fixture
+def settings(kafka: str, topic_prefix: str) -> KafkaSettings:
+    return settings_for(kafka, topic_prefix)
+
+
+def a_role(settings: KafkaSettings) -> RetryRole:
+    consumer = waiting_consumer_config(settings, group_of(settings))
+    return RetryRole(RetryOptions(consumer, producer_config(settings), settings.kafka_topic_prefix), Metrics())
+
+
+def group_of(settings: KafkaSettings) -> str:
+    return f"{settings.kafka_topic_prefix}retry"
+
+
+def tier(settings: KafkaSettings, number: int) -> str:
+    return f"{settings.kafka_topic_prefix}thumbnail.retry.{number}"
+
+
+def due_in(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def due_header(due_at: datetime) -> tuple[str, bytes]:
+    return "retry-due-at", h.header_text(h.format_time(due_at))
+
+
+def put(settings: KafkaSettings, *records: tuple[int, int, bytes, datetime]) -> None:
+    """Tier, partition, value, due time of each."""
+    producer = Producer(producer_config(settings))
+    for number, partition, value, due_at in records:
+        headers: Any = [due_header(due_at)]
+        producer.produce(tier(settings, number), value, b"video:1", partition=partition, headers=headers)
+    assert producer.flush(10) == 0
+
+
+def lateness_s(record: InboundRecord) -> float:
+    due_at = h.parse_time((record.value or b"").decode())
+    assert due_at is not None
+    return (record.timestamp - due_at).total_seconds()
+
+
+def test_under_load_no_record_is_early_and_each_comes_once(settings: KafkaSettings) -> None:
+    """The value is the due time, so that it can be compared with when the broker got the record."""
+    count = 1500
+    waiting = []
+    for number in range(count):
+        due_at = due_in(2.0 + 4.0 * number / count)
+        value = h.format_time(due_at).encode()
+        key = b"video:%d" % number
+        waiting.append(OutboundRecord(tier(settings, 1 + number % 3), key, value, (due_header(due_at),)))
+    back = Reader(settings, "thumbnail.due")
+    send_and_wait(Producer(producer_config(settings)), waiting)
+    with running(a_role(settings)):
+        wait_until(lambda: back.has(count))
+    back.close()
+    assert sorted(record.key or b"" for record in back.records) == sorted(record.key or b"" for record in waiting)
+    late = sorted(lateness_s(record) for record in back.records)
+    assert late[0] >= 0
+    assert late[-1] < 3
+
+
+def test_a_record_that_stands_before_others_holds_them_back_and_hastens_none(settings: KafkaSettings) -> None:
+    count = 300
+    order = [number * 7919 % count for number in range(count)]
+    records = [(1, number % 3, h.format_time(due).encode(), due) for number in order for due in [due_in(number / 100)]]
+    back = Reader(settings, "thumbnail.due")
+    put(settings, *records)
+    with running(a_role(settings)):
+        wait_until(lambda: back.has(count))
+    back.close()
+    assert min(lateness_s(record) for record in back.records) >= 0
+    assert sorted(record.value or b"" for record in back.records) == sorted(value for _, _, value, _ in records)
+
+
+def test_a_partition_that_waits_holds_back_no_other(settings: KafkaSettings) -> None:
+    back = Reader(settings, "thumbnail.due")
+    for number in (1, 2, 3):
+        never, behind = (number, 0, b"never", FAR_AWAY), (number, 0, b"behind", due_in(0))
+        put(settings, never, behind, (number, 1, b"now", due_in(0)))
+    with running(a_role(settings)):
+        wait_until(lambda: back.has(3))
+        put(settings, (1, 2, b"later", due_in(0.5)))
+        wait_until(lambda: back.has(4))
+    back.close()
+    assert [record.value for record in back.records] == [b"now", b"now", b"now", b"later"]
+
+
+def test_rebalances_while_partitions_wait_neither_lose_nor_hasten_nor_repeat(settings: KafkaSettings) -> None:
+    back = Reader(settings, "thumbnail.due")
+    due_at = due_in(20)
+    value = h.format_time(due_at).encode()
+    put(settings, *((number, partition, value, due_at) for number in (1, 2, 3) for partition in range(3)))
+    first = a_role(settings)
+    with running(first):
+        wait_until(lambda: len(first._paused) == 9)
+        second = a_role(settings)
+        with running(second):
+            wait_until(lambda: 0 < len(second._paused) < 9 and len(first._paused) + len(second._paused) == 9)
+        wait_until(lambda: len(first._paused) == 9)  # the second has left, and its partitions are back
+        assert not back.has(1)
+        wait_until(lambda: back.has(9))
+        late = [lateness_s(record) for record in back.records]
+    assert not back.has(10)
+    back.close()
+    assert min(late) >= 0
+    assert max(late) < 3
+
+
+def test_records_that_wait_survive_a_restart_of_the_broker(own_kafka: ApacheKafka) -> None:
+    settings = settings_for(own_kafka.bootstrap_servers, "")
+    due_at = due_in(6)
+    put(settings, (1, 0, h.format_time(due_at).encode(), due_at), (2, 0, b"far", FAR_AWAY))
+    role = a_role(settings)
+    with running(role):
+        wait_until(lambda: len(role._paused) == 2)
+        own_kafka.kill()
+        own_kafka.start()
+        back = Reader(settings, "thumbnail.due")
+        wait_until(lambda: back.has(1))
+        wait_until(lambda: len(role._paused) == 1)
+        back.close()
+    assert 0 <= lateness_s(back.records[0]) < 30
+
+
+ODD: tuple[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]], ...] = (
+    (b"video:1", b"{}", (("a", b"1"), ("b", None), ("a", b""), ("a", b"1"), ("retry-attempt", b"2"))),
+    (None, b"\x00\xff", (("not UTF-8", b"\xff\xfe"), ("", b"no name"))),
+    (b"", b"", ()),
+    (b"video:2", None, (("tombstone", None),)),
+    (b"video:3", b"x" * 3_000_000, (("large", b"y" * 10_000),)),
+)
+
+
+def test_key_value_and_headers_come_back_byte_for_byte(settings: KafkaSettings) -> None:
+    waiting = [
+        OutboundRecord(tier(settings, 1), key, value, (*headers[:1], due_header(due_in(0.2)), *headers[1:]))
+        for key, value, headers in ODD
+    ]
+    unreadable = OutboundRecord(tier(settings, 2), b"video:4", b"due when?", (("retry-due-at", b"soon"),))
+    back = Reader(settings, "thumbnail.due")
+    send_and_wait(Producer(producer_config(settings)), [*waiting, unreadable])
+    with running(a_role(settings)):
+        wait_until(lambda: back.has(len(ODD) + 1))
+    back.close()
+    found = {(record.key, record.value, record.headers) for record in back.records}
+    assert found == {*ODD, (b"video:4", b"due when?", ())}
+
+
+def test_a_kill_between_sending_and_committing_repeats_and_loses_nothing(
+    settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    landed: list[bool] = []
+
+    def die(_consumer: Consumer, _offsets: dict[tuple[str, int], int]) -> None:
+        wait_until(lambda: back.has(1))
+        landed.append(True)
+        raise KilledError
+
+    back = Reader(settings, "thumbnail.due")
+    put(settings, (1, 0, b"the one", due_in(0)))
+    monkeypatch.setattr(retry, "commit_offsets", die)
+    with pytest.raises(KilledError):
+        a_role(settings).run()
+    assert landed == [True]
+    monkeypatch.undo()
+    with running(a_role(settings)):
+        wait_until(lambda: back.has(2))
+        wait_until(lambda: committed(settings) == 1)
+    back.close()
+    assert [record.value for record in back.records] == [b"the one", b"the one"]
+
+
+def committed(settings: KafkaSettings) -> int:
+    consumer = Consumer(consumer_config(settings, group_of(settings)))
+    try:
+        found = consumer.committed([TopicPartition(tier(settings, 1), 0)], timeout=10)
+    finally:
+        consumer.close()
+    return int(found[0].offset)
+
+
+def test_a_stop_while_everything_waits_is_quick(settings: KafkaSettings) -> None:
+    put(settings, (1, 0, b"never", FAR_AWAY))
+    role = a_role(settings)
+    thread = threading.Thread(target=role.run)
+    thread.start()
+    wait_until(lambda: len(role._paused) == 1)
+    started = time.monotonic()
+    role.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert time.monotonic() - started < 3

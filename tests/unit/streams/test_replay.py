@@ -1,0 +1,231 @@
+"""Replays: what stays and what goes, where to, when a letter is parked, and that each is sent once."""
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+
+import pytest
+
+from schemas import headers as h
+from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic
+from streams.dead_letter_facts import DeadLetter, read_letter
+from streams.dead_letter_replay import DeadLetterReplay, ReplayPace, ReplayReport
+from streams.records import InboundRecord
+from streams.replay_ledger import Ledger, Mark, MarkState, mark_record
+from streams.replay_plan import Refusal, ReplayRules, Send
+from streams.replay_sender import ReplayError, Step
+from tests.doubles.letters import TRACE, a_letter, letter_record
+from tests.doubles.pipeline import NOW
+
+
+def plan(letter: DeadLetter, source: Topic = THUMBNAIL_DLQ, max_replays: int = 3) -> Send | Refusal:
+    return ReplayRules(source, "p.", max_replays).plan(letter, NOW)
+
+
+def sent(letter: DeadLetter, source: Topic = THUMBNAIL_DLQ) -> Send:
+    found = plan(letter, source)
+    assert isinstance(found, Send)
+    return found
+
+
+def test_key_value_trace_origin_and_first_failure_stay_and_the_failure_goes() -> None:
+    letter = a_letter()
+    record = sent(letter).record
+
+    assert (record.topic, record.key, record.value) == ("p.thumbnail.due", b"video:42", letter.record.value)
+    assert dict(record.headers) == {
+        "own": b"\xff raw",
+        "null": None,
+        "traceparent": TRACE,
+        "x-original-topic": b"p.media.uploaded",
+        "x-original-partition": b"2",
+        "first-failed-at": b"2026-11-20T10:00:00.000Z",
+        "replay-count": b"1",
+        "replayed-at": h.format_time(NOW).encode(),
+        "replayed-from": b"p.thumbnail.dlq/0/17",
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "origin", "target"),
+    [
+        (THUMBNAIL_DLQ, "p.media.uploaded", "p.thumbnail.due"),
+        (THUMBNAIL_DLQ, "p.thumbnail.due", "p.thumbnail.due"),
+        (THUMBNAIL_DLQ, "p.thumbnail.cleanup", "p.thumbnail.cleanup"),
+        (THUMBNAIL_READY_DLQ, "p.thumbnail.ready", "p.thumbnail.ready"),
+        (THUMBNAIL_READY_DLQ, "p.thumbnail.failed", "p.thumbnail.failed"),
+        (THUMBNAIL_PARKED, "p.thumbnail.failed", "p.thumbnail.failed"),
+    ],
+)
+def test_a_record_goes_back_to_those_who_failed_it(source: Topic, origin: str, target: str) -> None:
+    assert sent(a_letter(origin=origin), source).record.topic == target
+
+
+@pytest.mark.parametrize(
+    ("source", "origin"),
+    [
+        (THUMBNAIL_DLQ, None),
+        (THUMBNAIL_DLQ, "media.uploaded"),  # another installation's
+        (THUMBNAIL_DLQ, "p.thumbnail.ready"),  # an uploader's own header must not make results
+        (THUMBNAIL_DLQ, "p.thumbnail.dlq"),
+        (THUMBNAIL_READY_DLQ, "p.media.uploaded"),
+        (THUMBNAIL_PARKED, "orders"),
+    ],
+)
+def test_no_other_topic_is_written_to(source: Topic, origin: str | None) -> None:
+    found = plan(a_letter(origin=origin), source)
+    assert isinstance(found, Refusal)
+    assert (origin or "x-original-topic") in found.reason
+
+
+def test_a_letter_that_came_back_after_every_replay_is_parked_as_it_is() -> None:
+    letter = a_letter(replays=3)
+    found = sent(letter)
+
+    assert (found.is_parked, found.record.topic) == (True, "p.thumbnail.dlq.parked")
+    assert (found.record.key, found.record.value) == (letter.record.key, letter.record.value)
+    assert found.record.headers[: len(letter.record.headers)] == letter.record.headers
+    assert "after 3 replays" in (h.get_header(found.record.headers, "parked-reason") or "")
+    assert not sent(a_letter(replays=2)).is_parked
+
+
+def test_a_parked_letter_that_somebody_sends_on_gets_all_its_replays_again() -> None:
+    parked = read_letter(letter_record(replays=3, topic="p.thumbnail.dlq.parked"))
+    found = sent(parked, THUMBNAIL_PARKED)
+    assert (found.is_parked, h.get_header(found.record.headers, "replay-count")) == (False, "1")
+    assert h.get_header(found.record.headers, "parked-reason") is None
+
+
+class Sender:
+    """Keeps what it is given; dies at the batch with the number `dies_at`."""
+
+    is_transactional = True
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.batches: list[list[str]] = []
+        self.marks: list[InboundRecord] = []
+        self._dies_at = dies_at
+
+    def send(self, steps: Sequence[Step], now: datetime) -> None:
+        if len(self.batches) == self._dies_at:
+            raise ReplayError("The broker is gone.")
+        self.batches.append([f"{letter.partition}:{letter.offset}" for letter, _ in steps])
+        self.marks += [marked(letter, MarkState.REPLAYED, now) for letter, _ in steps]
+
+
+def marked(letter: InboundRecord, state: MarkState, at: datetime = NOW) -> InboundRecord:
+    written = mark_record("p.thumbnail.dlq.replays", letter, Mark(state, at, "p.thumbnail.due"))
+    return InboundRecord(written.topic, 0, 0, 0, written.key, written.value, ())
+
+
+class Clock:
+    """Time that passes only while somebody waits for `stop`."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.stop = threading.Event()
+        self.stop.wait = self._wait  # type: ignore[method-assign, assignment] # no test waits
+
+    def _wait(self, timeout: float) -> bool:
+        self.now_s += timeout
+        return self.stop.is_set()
+
+
+def replay(
+    letters: Sequence[DeadLetter],
+    sender: Sender | None,
+    ledger: Ledger | None = None,
+    pace: ReplayPace = ReplayPace(1000),  # noqa: B008 - a frozen value
+    clock: Clock | None = None,
+) -> ReplayReport:
+    rules, clock = ReplayRules(THUMBNAIL_DLQ, "p.", 3), clock or Clock()
+    made = DeadLetterReplay(
+        rules, ledger or Ledger(), sender, pace, stop=clock.stop, now=lambda: NOW, clock=lambda: clock.now_s
+    )
+    return made.run(letters)
+
+
+def test_letters_are_sent_in_batches_and_counted() -> None:
+    sender = Sender()
+    letters = [*(a_letter(offset) for offset in range(450)), a_letter(450, replays=3), a_letter(451, origin="orders")]
+    report = replay(letters, sender)
+
+    assert [len(batch) for batch in sender.batches] == [200, 200, 51]
+    assert (report.sent, report.parked, report.total) == ({"p.thumbnail.due": 450}, 1, 451)
+    assert list(report.refused_examples.values()) == ["0:451"]
+
+
+def test_no_more_than_the_rate_are_sent_in_a_second() -> None:
+    sender, clock = Sender(), Clock()
+    replay([a_letter(offset) for offset in range(100)], sender, pace=ReplayPace(10), clock=clock)
+    assert [len(batch) for batch in sender.batches] == [10] * 10
+    assert clock.now_s == pytest.approx(9.0)
+
+
+def test_a_dry_run_sends_nothing_and_tells_the_same() -> None:
+    letters = [a_letter(1), a_letter(2, replays=3), a_letter(3, origin=None)]
+    dry, real = replay(letters, None), replay(letters, Sender())
+    assert (dry.sent, dry.parked, dry.refused) == (real.sent, real.parked, real.refused)
+
+
+def test_a_replay_that_dies_is_gone_on_with_by_the_next_and_nothing_is_sent_twice() -> None:
+    letters, first = [a_letter(offset) for offset in range(600)], Sender(dies_at=2)
+    with pytest.raises(ReplayError):
+        replay(letters, first)
+    second = Sender()
+    report = replay(letters, second, Ledger.read(first.marks))
+
+    assert report.done_before == 400
+    sent_places = [place for batch in first.batches + second.batches for place in batch]
+    assert sorted(sent_places) == sorted(letter.position for letter in letters)
+
+
+def test_the_limit_counts_what_is_sent_and_not_what_was_done_before() -> None:
+    letters, first, second = [a_letter(offset) for offset in range(10)], Sender(), Sender()
+    replay(letters, first, pace=ReplayPace(1000, limit=4))
+    replay(letters, second, Ledger.read(first.marks), ReplayPace(1000, limit=4))
+    assert (first.batches, second.batches) == ([["0:0", "0:1", "0:2", "0:3"]], [["0:4", "0:5", "0:6", "0:7"]])
+
+
+def test_an_interrupted_replay_ends_after_the_batch_in_flight() -> None:
+    clock = Clock()
+
+    class Interrupted(Sender):
+        def send(self, steps: Sequence[Step], now: datetime) -> None:
+            super().send(steps, now)
+            clock.stop.set()
+
+    sender = Interrupted()
+    report = replay([a_letter(offset) for offset in range(500)], sender, clock=clock)
+    assert ([len(batch) for batch in sender.batches], report.total, report.is_interrupted) == ([200], 200, True)
+
+
+def test_letters_that_a_killed_replay_had_begun_to_send_are_named() -> None:
+    letters = [a_letter(1), a_letter(2)]
+    ledger = Ledger.read([marked(letters[1].record, MarkState.SENDING)])
+    report = replay(letters, Sender(), ledger)
+    assert (report.total, report.maybe_twice) == (2, ["0:2"])
+
+
+def test_a_mark_holds_only_for_the_letter_that_was_there() -> None:
+    """A topic that was deleted and made anew begins at offset 0 again."""
+    old = letter_record(0)
+    new = InboundRecord(old.topic, old.partition, old.offset, old.timestamp_ms + 1, old.key, old.value, old.headers)
+    ledger = Ledger.read([marked(old, MarkState.REPLAYED)])
+    assert (ledger.is_done(old), ledger.is_done(new)) == (True, False)
+
+
+def test_later_marks_win_null_values_remove_and_what_is_no_mark_is_ignored() -> None:
+    letters = [letter_record(number) for number in range(3)]
+    ledger = Ledger.read(
+        [
+            marked(letters[0], MarkState.SENDING),
+            marked(letters[0], MarkState.REPLAYED),
+            marked(letters[1], MarkState.REPLAYED),
+            InboundRecord("x", 0, 0, 0, b"p.thumbnail.dlq/0/1", None, ()),
+            InboundRecord("x", 0, 0, 0, b"p.thumbnail.dlq/0/2", b'{"state": "eaten"}', ()),
+            InboundRecord("x", 0, 0, 0, b"probe", b"1234", ()),
+        ]
+    )
+    assert [ledger.is_done(letter) for letter in letters] == [True, False, False]
+    assert ledger.places("p.thumbnail.dlq") == [(0, 0, "p.thumbnail.dlq/0/0")]
