@@ -102,9 +102,8 @@ PLANTS: Final = {
         (
             Edit(
                 "streams/retry.py",
-                "due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))",
-                "due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))\n"
-                "            due_at = due_at and due_at.fromtimestamp(due_at.timestamp() - 1, due_at.tzinfo)",
+                "while held and held[0].due_at <= now:",
+                "while held and held[0].due_at.timestamp() - 1 <= now.timestamp():",
             ),
         ),
         frozenset({"early"}),
