@@ -27,7 +27,11 @@ def test_a_small_campaign_loses_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.system.chaos", "--seed", "5", "--uploads", "60", "--faults", "6"]
     command += ["--kinds", KINDS, "--minutes", "2", "--json", str(figures), "--report", str(text)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    output, _ = process.communicate(timeout=170)
+    try:
+        output, _ = process.communicate(timeout=160)
+    finally:
+        process.terminate()  # no harm when it has ended; else it takes all that it started along
+        process.wait(15)
     assert process.returncode == 0, output
 
     found = json.loads(figures.read_text())

@@ -17,6 +17,7 @@ from tests.system.chaos.plan import Fault, Plan
 from tests.system.chaos.publisher import Publisher, add_rows
 
 DRAIN_TIMEOUT_S: Final = 150.0
+PUBLISHER_TIMEOUT_S: Final = 35.0
 TICK_S: Final = 0.05
 _QUIET_READS: Final = 3
 """So many readings in a row must find nothing to do and nothing new, before the topics count as drained."""
@@ -67,9 +68,12 @@ class Campaign:
         publisher = Publisher(self._cluster, plan.uploads, plan.lasts_s)
         self._began_at = time.monotonic()
         publisher.start()
-        problems = [] if self._break_things(publisher) else [Finding("campaign", "the time was up before the plan was")]
-        publisher.end()
-        publisher.join(90)
+        try:
+            is_whole = self._break_things(publisher)
+        finally:
+            publisher.end()
+            publisher.join(PUBLISHER_TIMEOUT_S)  # it must have let go of the storage before that is removed
+        problems = [] if is_whole else [Finding("campaign", "the time was up before the plan was")]
         self._mend_all()
         result.faults_s = self._now_s()
         result.published = len(publisher.published)

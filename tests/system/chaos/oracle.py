@@ -109,11 +109,7 @@ def _outcome(upload: Published, uploads: list[Published], state: _State) -> Iter
     if code is None:
         if codes or event_id in state.failed:
             yield Finding("wrong outcome", f"{name} was given up: {sorted(map(str, codes))}")
-        # An older upload may be dropped while it waits, when a newer one has overtaken it.
-        overtaken = event_id in state.waited and any(
-            other.rank > upload.rank for other in uploads if other.planned.record_key == upload.planned.record_key
-        )
-        if event_id not in state.ready and not codes and not overtaken:
+        if event_id not in state.ready and not codes and not _may_be_dropped(upload, uploads, state):
             yield Finding("lost", f"{name} has no outcome")
         return
     if event_id in state.ready:
@@ -124,6 +120,15 @@ def _outcome(upload: Published, uploads: list[Published], state: _State) -> Iter
         yield Finding("wrong outcome", f"{name} has the dead letters {sorted(map(str, codes))} instead of {code}")
     elif {event["error"]["code"] for event in state.failed.get(event_id, [])} != {code}:
         yield Finding("wrong outcome", f"{name} has a dead letter, and no thumbnail.failed of the same code")
+
+
+def _may_be_dropped(upload: Published, uploads: list[Published], state: _State) -> bool:
+    """Whether nothing had to be announced: it waited, and a newer one overtook it meanwhile, or its row is gone."""
+    planned = upload.planned
+    return planned.event_id in state.waited and (
+        planned.case is Case.DELETED
+        or any(other.rank > upload.rank for other in uploads if other.planned.record_key == planned.record_key)
+    )
 
 
 def _row(newest: Published, state: _State) -> Iterator[Finding]:

@@ -52,7 +52,18 @@ PLANTS: Final = {
     ),
     "skip-compare-and-set": Plant(
         "whichever result comes last is shown",
-        (Edit("streams/result_rows.py", "if offered > current:", "if offered != current:"),),
+        (
+            Edit(
+                "streams/postgres_rows.py",
+                'AND (given.occurred_at, given.event_id COLLATE "C", given.is_ready) > {state_rank}',
+                "AND given.event_id IS NOT NULL",
+            ),
+            Edit(
+                "streams/postgres_rows.py",
+                """f'(given.pictures_at, given.pictures_id COLLATE "C", true) > {_STATE_RANK}'""",
+                '"given.pictures_at IS NOT NULL"',
+            ),
+        ),
         frozenset({"stale row"}),
     ),
     "forget-the-flush": Plant(
@@ -91,9 +102,8 @@ PLANTS: Final = {
         (
             Edit(
                 "streams/retry.py",
-                "due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))",
-                "due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))\n"
-                "            due_at = due_at and due_at.fromtimestamp(due_at.timestamp() - 1, due_at.tzinfo)",
+                "while held and held[0].due_at <= now:",
+                "while held and held[0].due_at.timestamp() - 1 <= now.timestamp():",
             ),
         ),
         frozenset({"early"}),

@@ -201,14 +201,22 @@ def test_a_result_that_is_announced_twice_is_counted_and_no_finding() -> None:
     assert verdict.duplicates["thumbnail.ready"] == 1
 
 
-def test_an_older_upload_may_end_without_a_result_only_when_it_waited_and_was_overtaken() -> None:
+@pytest.mark.parametrize("upload", [OLD, GONE], ids=["overtaken", "deleted"])
+def test_an_upload_may_end_without_a_result_only_when_it_waited_and_nobody_wants_it_any_more(upload: Published) -> None:
     state = a_sound_state()
-    state.records["thumbnail.ready"] = [r for r in state.records["thumbnail.ready"] if b'"old"' not in r.value]
+    mine = f'"{upload.planned.event_id}"'.encode()
+    state.records["thumbnail.ready"] = [r for r in state.records["thumbnail.ready"] if mine not in r.value]
     assert found(judge(UPLOADS, state)) == {"lost"}
     waiting: dict[str, Any] = {"retry_attempt": "1", "last_failed_at": "y"}
-    state.records["thumbnail.retry.2"] = [a_record("thumbnail.retry.2", "o", OLD.event, retry_due_at=DUE, **waiting)]
-    state.records["thumbnail.due"].append(a_record("thumbnail.due", "o", OLD.event, ms=DUE_MS, **waiting))
+    state.records["thumbnail.retry.2"] = [a_record("thumbnail.retry.2", "o", upload.event, retry_due_at=DUE, **waiting)]
+    state.records["thumbnail.due"].append(a_record("thumbnail.due", "o", upload.event, ms=DUE_MS, **waiting))
     assert judge(UPLOADS, state).findings == []
+
+
+def test_an_upload_that_is_wanted_must_have_a_result_also_when_it_waited() -> None:
+    state = a_sound_state()
+    state.records["thumbnail.ready"] = [r for r in state.records["thumbnail.ready"] if b'"good"' not in r.value]
+    assert "lost" in found(judge(UPLOADS, state))
 
 
 def test_percentiles_are_values_that_were_measured() -> None:
