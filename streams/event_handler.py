@@ -193,7 +193,11 @@ class EventHandler:
     def _decide(self, delivery: Delivery, error: ThumbnailError) -> RetryAt | GiveUp:
         now = self._now()
         return self._policy.decide(
-            error, failed_attempts=delivery.attempt, first_failed_at=delivery.budget_from or now, now=now
+            error,
+            failed_attempts=delivery.attempt,
+            first_failed_at=delivery.budget_from or now,
+            now=now,
+            last_code=h.get_header(delivery.record.headers, h.ERROR_CODE),
         )
 
     def _retry(

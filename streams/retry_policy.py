@@ -64,14 +64,25 @@ class RetryPolicy:
     chance: Callable[[], float] = random.random
 
     def decide(
-        self, error: ThumbnailError, *, failed_attempts: int, first_failed_at: datetime, now: datetime
+        self,
+        error: ThumbnailError,
+        *,
+        failed_attempts: int,
+        first_failed_at: datetime,
+        now: datetime,
+        last_code: str | None = None,
     ) -> RetryAt | GiveUp:
-        """What becomes of an event that has just failed for the `failed_attempts`-th time (1-based)."""
+        """What becomes of an event that has just failed for the `failed_attempts`-th time (1-based).
+
+        `last_code` is that of the failure before: what failed for another reason until now has this code's retries left.
+        """
         if isinstance(error, PermanentError) or not isinstance(error, TransientError):
             return GiveUp("the error is permanent")
         limit = (DEFAULT_LIMITS if self.limits is None else self.limits).get(error.code, RetryLimit())
         counted = failed_attempts - 1 if error.code in OUTAGES else failed_attempts
-        if counted > (len(self.delays_s) if limit.retries is None else limit.retries):
+        of_its_code = counted if last_code in (None, error.code) else min(counted, 1)
+        allowed = len(self.delays_s) if limit.retries is None else limit.retries
+        if of_its_code > allowed or counted > max(len(self.delays_s), allowed):
             return GiveUp(f"all {failed_attempts} attempts are used up")
         asked_s = error.retry_after_s or 0.0
         tier = tier_for(self.delays_s, asked_s, first=max(counted, 1))

@@ -109,3 +109,11 @@ def test_fewer_delays_mean_fewer_attempts() -> None:
     policy = RetryPolicy((5.0,), budget_s=100)
     assert isinstance(decide(UNAVAILABLE, 1, policy), RetryAt)
     assert isinstance(decide(UNAVAILABLE, 2, policy), GiveUp)
+
+
+def test_a_decoder_that_is_killed_after_another_failure_still_gets_its_retry() -> None:
+    killed = TransientError(ErrorCode.MEDIA_CRASHED_DECODER, "x")
+    times = {"first_failed_at": NOW, "now": NOW}
+    assert isinstance(POLICY.decide(killed, failed_attempts=2, last_code="source.missing", **times), RetryAt)
+    assert isinstance(POLICY.decide(killed, failed_attempts=2, last_code="media.crashed_decoder", **times), GiveUp)
+    assert isinstance(POLICY.decide(killed, failed_attempts=4, last_code="source.missing", **times), GiveUp)
