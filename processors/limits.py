@@ -15,6 +15,8 @@ MAX_READS: Final = 4096
 """Of one source: a demuxer that seeks for ever is stopped in a fraction of a second."""
 MAX_BYTES_READ: Final = 4 * GIB
 """Of one source, beside bytes_budget(): more does not come within the deadline from any storage."""
+MAX_HANDED_OUT_BYTES: Final = 256 * MIB
+"""Of what is read already, to libraries that go over it again, beside 16 times the source: one that never ends is stopped."""
 CPU_S: Final = 10
 """Processor time of one decode; the hard limit is a second later, so that the soft one's signal can be seen."""
 MAX_RENDITION_BYTES: Final = 1 * MIB

@@ -10,6 +10,7 @@ from processors.limits import (
     CACHE_BYTES,
     MAX_BLOCK_RUN_BYTES,
     MAX_BYTES_READ,
+    MAX_HANDED_OUT_BYTES,
     MAX_READ_BYTES,
     MAX_READS,
     bytes_budget,
@@ -22,13 +23,14 @@ class SourceFile(io.BufferedIOBase):
     """Caches blocks; one request covers a whole run of missing ones, and sequential reading asks for longer runs.
 
     `read_s` and `bytes_read` say what the source has cost so far. Raises PermanentError media.corrupt at the first read
-    beyond `max_reads` or `max_bytes_read`: no sound file needs so many.
+    beyond `max_reads` or `max_bytes_read`, or when a library reads in circles: no sound file needs so many.
     """
 
     def __init__(self, source: Source, *, max_reads: int = MAX_READS, max_bytes_read: int = MAX_BYTES_READ) -> None:
         super().__init__()
         self._reads_left = max_reads
         self._bytes_budget: Final = bytes_budget(source.size, max_bytes_read)
+        self._handed_out_left = 16 * source.size + MAX_HANDED_OUT_BYTES
         self._source: Final = source
         self.size: Final = source.size
         self._position = 0
@@ -62,6 +64,9 @@ class SourceFile(io.BufferedIOBase):
         wanted = left if size is None or size < 0 else min(size, left)
         if wanted == 0:
             return b""
+        self._handed_out_left -= wanted
+        if self._handed_out_left < 0:
+            raise _too_many_reads()
         data = self._gather(self._position, wanted)
         self._position += len(data)
         return data
@@ -106,7 +111,7 @@ class SourceFile(io.BufferedIOBase):
     def _fetch(self, offset: int, length: int) -> bytes:
         self._reads_left -= 1
         if self._reads_left < 0 or self.bytes_read + length > self._bytes_budget:
-            raise PermanentError(ErrorCode.MEDIA_CORRUPT, "Decoding needs more reads than any sound file.")
+            raise _too_many_reads()
         started = time.perf_counter()
         data = self._source.read_at(offset, length)
         self.read_s += time.perf_counter() - started
@@ -114,3 +119,7 @@ class SourceFile(io.BufferedIOBase):
         if len(data) != length:
             raise EOFError(f"the source ended at byte {offset + len(data)} of {self.size}")
         return data
+
+
+def _too_many_reads() -> PermanentError:
+    return PermanentError(ErrorCode.MEDIA_CORRUPT, "Decoding needs more reads than any sound file.")

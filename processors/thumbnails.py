@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from av.error import FFmpegError
 
@@ -20,6 +21,8 @@ from processors.thumbhash import thumbhash
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
+_ASF: Final = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
+"""The older FFmpeg inside OpenCV goes round in circles in damaged files of this kind, until its processor time is up."""
 VideoWay = Callable[[SourceFile, ThumbnailSpec], TakenPicture]
 
 
@@ -71,13 +74,13 @@ def _take(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Taken
         return photographs.take_picture(file, spec)
     if kind is None and _looks_like_text(head):
         raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The file is text, not a video or a picture.")
-    return _take_frame(file, spec)
+    return _take_frame(file, head, spec)
 
 
-def _take_frame(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
+def _take_frame(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> TakenPicture:
     """By each way in turn; when all fail, the first way's error stands, for it says most."""
     ways: dict[str, tuple[VideoWay, ...]] = {
-        "auto": (video_pyav.take_picture, video_opencv.take_picture),
+        "auto": (video_pyav.take_picture, *(() if head.startswith(_ASF) else (video_opencv.take_picture,))),
         "pyav": (video_pyav.take_picture,),
         "opencv": (video_opencv.take_picture,),
     }

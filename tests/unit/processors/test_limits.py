@@ -164,3 +164,18 @@ def test_the_processor_time_of_a_decode_is_bounded() -> None:
 
 def test_an_animation_within_the_limits_is_shown() -> None:
     assert_upright(make(gif_of(200)))
+
+
+def test_a_library_that_reads_in_circles_is_stopped_though_the_source_is_not_asked_again() -> None:
+    source = BytesSource(bytes(1_000_000))
+    file = SourceFile(source)
+
+    def in_circles() -> None:
+        for _ in range(1000):
+            file.seek(0)
+            file.read()
+
+    with pytest.raises(PermanentError, match="more reads") as caught:
+        in_circles()
+    assert caught.value.code is ErrorCode.MEDIA_CORRUPT
+    assert len(source.reads) < 10

@@ -14,6 +14,7 @@ from PIL import Image
 from processors.decode_slots import DecodeSlots
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from tests.doubles.clips import clip
+from tests.doubles.corpus_shapes import THEORA, song_with_cover
 from tests.doubles.sources import BytesSource, open_files
 from tests.unit.processors.test_cage import FRAMES, PICTURES, VIDEOS
 from tests.unit.processors.test_decode_slots import jobs_of, make, with_slots
@@ -40,7 +41,17 @@ def sound_files() -> dict[str, bytes]:
     pictures = {name: encoded(stills[4], form, **options) for name, (form, options) in PICTURES.items()}
     videos = {name: clip(FRAMES, *arguments) for name, arguments in VIDEOS.items()}
     fragments = clip(FRAMES, muxer={"movflags": "frag_keyframe+empty_moov"})
-    return pictures | videos | {f"moving {name}": found for name, found in moving.items()} | {"fragments": fragments}
+    others = {"theora": THEORA.read_bytes(), "cover": song_with_cover("mp3", "libmp3lame")}
+    others |= {name: clip(FRAMES, "libvpx", name) for name in ("ivf", "ogg")} | {
+        "mxf": clip(FRAMES, "mpeg2video", "mxf")
+    }
+    return (
+        pictures
+        | videos
+        | {f"moving {name}": found for name, found in moving.items()}
+        | {"fragments": fragments}
+        | others
+    )
 
 
 def flip_bits(content: bytearray, rng: random.Random, _other: bytes) -> None:
