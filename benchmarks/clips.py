@@ -16,7 +16,7 @@ from PIL import Image
 FRAMES_A_SECOND: Final = 25
 _NOISE: Final = 6.0
 """Standard deviation of the noise in luma steps, as of a phone's camera indoors."""
-_SHAPES: Final = 150
+_SHAPES: Final = 400
 _H264: Final = ("libx264", (1920, 1080), 60.0, {"preset": "veryfast"})
 Plane = NDArray[np.uint8]
 Pictures = Callable[[int, int, int], Iterator[av.VideoFrame]]
