@@ -67,7 +67,7 @@ def drawn_pictures(width: int, height: int, count: int) -> Iterator[av.VideoFram
     places = generator.uniform((0, 0), (width, height), (_SHAPES, 2))
     speeds = generator.normal(0, 7, (_SHAPES, 2))
     radii = generator.integers(15, 70, _SHAPES)
-    colours = generator.integers(0, 255, (_SHAPES, 3))
+    colours = generator.choice((0, 255), (_SHAPES, 3))
     for number in range(count):
         pixels = np.full((height, width, 3), (90, 110, 130), np.uint8)
         flown = (places + speeds * number) % (width + 140, height + 140) - 70
