@@ -29,6 +29,23 @@ def end_at_once(reason: str) -> None:
     os._exit(EXIT_FAILED)
 
 
+def end_idle_after(timeout_s: float) -> threading.Timer:
+    """End this process well when it is still there after `timeout_s`: it never had a partition, and has nothing to lose.
+
+    Faust waits for its first partitions also where it is told to stop.
+    """
+
+    def end() -> None:
+        log.info("role_ends_without_ever_having_had_a_partition")
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(timeout_s, end)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
 def end_after(timeout_s: float) -> threading.Timer:
     """End this process at once when it is still there after `timeout_s`; from a thread, as the main one may hang."""
     reason = f"its stop began {timeout_s:g} s ago (SHUTDOWN_TIMEOUT_S), and something hangs"

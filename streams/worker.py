@@ -29,7 +29,7 @@ from streams.faust_app import WorkerOptions, build_app
 from streams.faust_transport import CommittingTransport
 from streams.kafka_faults import NO_ANSWER, explain_fault
 from streams.records import InboundRecord, OutboundRecord
-from streams.stopping import end_after, end_at_once, finishing_s
+from streams.stopping import LEAVING_S, end_after, end_at_once, end_idle_after, finishing_s
 
 log = structlog.get_logger(__name__)
 
@@ -140,6 +140,12 @@ class Worker:
         finally:
             self._permits.release()
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether the group has ever given this worker its share."""
+        consumer = self.app._consumer  # noqa: SLF001 - the property would make one
+        return self.in_flight > 0 or (consumer is not None and read_signs(consumer, 0).is_member)
+
     async def watch(self) -> None:
         """Crash when the consumer will not work any more though it could; ends with the app."""
         topics = frozenset(prefixed(topic, self._options.topic_prefix) for topic in WORKER_TOPICS)
@@ -195,7 +201,7 @@ class _Runner(faust.Worker):
             end_at_once("it was told to stop for the second time")
         timeout_s = self._worker.shutdown_timeout_s
         log.info("role_stops", in_flight=self._worker.in_flight, within_s=timeout_s)
-        self.last_resort = end_after(timeout_s)
+        self.last_resort = end_after(timeout_s) if self._worker.has_joined else end_idle_after(LEAVING_S)
         self.loop.call_later(finishing_s(timeout_s), self._worker.hand_back)
         super()._schedule_shutdown(signal)
 
