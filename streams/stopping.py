@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -29,27 +30,29 @@ def end_at_once(reason: str) -> None:
     os._exit(EXIT_FAILED)
 
 
-def end_idle_after(timeout_s: float) -> threading.Timer:
-    """End this process well when it is still there after `timeout_s`: it never had a partition, and has nothing to lose.
+def end_idle_after(timeout_s: float, has_joined: Callable[[], bool]) -> None:
+    """End this process well when, after `timeout_s`, it still never had a partition, and so has nothing to lose.
 
-    Faust waits for its first partitions also where it is told to stop.
+    Faust waits for its first partitions also where it is told to stop. One that got them meanwhile stops as any other.
     """
 
     def end() -> None:
-        log.info("role_ends_without_ever_having_had_a_partition")
-        logging.shutdown()
-        os._exit(0)
+        if not has_joined():
+            log.info("role_ends_without_ever_having_had_a_partition")
+            logging.shutdown()
+            os._exit(0)
 
-    timer = threading.Timer(timeout_s, end)
-    timer.daemon = True
-    timer.start()
-    return timer
+    _start_timer(timeout_s, end)
 
 
 def end_after(timeout_s: float) -> threading.Timer:
     """End this process at once when it is still there after `timeout_s`; from a thread, as the main one may hang."""
     reason = f"its stop began {timeout_s:g} s ago (SHUTDOWN_TIMEOUT_S), and something hangs"
-    timer = threading.Timer(timeout_s, end_at_once, [reason])
+    return _start_timer(timeout_s, lambda: end_at_once(reason))
+
+
+def _start_timer(timeout_s: float, action: Callable[[], object]) -> threading.Timer:
+    timer = threading.Timer(timeout_s, action)
     timer.daemon = True
     timer.start()
     return timer

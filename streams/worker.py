@@ -140,7 +140,6 @@ class Worker:
         finally:
             self._permits.release()
 
-    @property
     def has_joined(self) -> bool:
         """Whether the group has ever given this worker its share."""
         consumer = self.app._consumer  # noqa: SLF001 - the property would make one
@@ -201,7 +200,8 @@ class _Runner(faust.Worker):
             end_at_once("it was told to stop for the second time")
         timeout_s = self._worker.shutdown_timeout_s
         log.info("role_stops", in_flight=self._worker.in_flight, within_s=timeout_s)
-        self.last_resort = end_after(timeout_s) if self._worker.has_joined else end_idle_after(LEAVING_S)
+        self.last_resort = end_after(timeout_s)
+        end_idle_after(LEAVING_S, self._worker.has_joined)
         self.loop.call_later(finishing_s(timeout_s), self._worker.hand_back)
         super()._schedule_shutdown(signal)
 
