@@ -64,7 +64,7 @@ down: ## Stop the containers and keep their data
 
 lock: ## Make both lock files anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "uv makes the lock files: pip install uv"; exit 1; }
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra otel --extra web pyproject.toml -o requirements.lock
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove what these targets made
