@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from PIL import Image
 
 from tests.system.platform import a_clip, a_photo
 from tests.system.stack import run_cli, settings_for
@@ -118,6 +119,33 @@ def test_make_tells_each_failure_and_ends_with_exit_code_1(media: Path) -> None:
         ("failed", "media.unsupported"),
         ("failed", "source.unreadable"),
     ]
+
+
+def test_ctrl_c_leaves_whole_thumbnails_only(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(a_clip(1))
+    out = tmp_path / "thumbs"
+    command = [sys.executable, "-u", "-m", "service", "make", *["clip.mp4"] * 400, "--out", str(out)]
+    make = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert make.stdout is not None
+    with make.stdout:
+        assert make.stdout.readline().startswith("ready")
+        make.send_signal(signal.SIGINT)
+        assert make.wait(60) == 130
+    made = list(out.iterdir())
+    assert 3 <= len(made) < 3 * 400
+    for path in made:
+        assert not path.name.startswith(".")
+        with Image.open(path) as picture:
+            picture.load()
+    assert no_decoder_is_orphaned()
 
 
 def test_an_installation_is_set_up_checked_and_given_an_upload(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
