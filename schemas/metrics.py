@@ -126,6 +126,9 @@ class Metrics:
             "thumbnail_decoder_used_total", "How the frame was found.", _WORKER, "method"
         )
         self.slots = self._gauge("thumbnail_slots", "Decode slots: idle or busy.", _WORKER, "state")
+        self.decoders_confined = self._gauge(
+            "thumbnail_decoders_confined", "1 while every decoder is locked in, 0 when one is not.", _WORKER
+        )
         self.slot_restarts_total = self._counter(
             "thumbnail_slot_restarts_total", "Decode slots started anew.", _WORKER, "cause"
         )

@@ -70,7 +70,9 @@ def run_worker_role(settings: Settings) -> int:
     swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
     log.info("unfinished_uploads_swept", files=swept)
     loop.run_until_complete(parts.slots.start())
-    if parts.slots.open_doors or settings.decode.decode_confinement == "off":
+    is_open = bool(parts.slots.open_doors) or settings.decode.decode_confinement == "off"
+    metrics.decoders_confined.set(not is_open)
+    if is_open:
         log.warning("decoders_not_confined", could=parts.slots.open_doors, setting=settings.decode.decode_confinement)
     elif not parts.slots.has_landlock:
         log.warning("landlock_missing", hint="Seccomp alone confines the decoders; Linux 5.13 and later have both.")
