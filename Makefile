@@ -36,7 +36,7 @@ chaos: install ## Break everything by a plan and look for what was lost: make ch
 contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
 	$(BIN)/python -m tests.contact_sheet contact-sheet.png
 
-check: install ## Lint, types, imports, compose file, lock files, generated documents, alert rules
+check: install ## Lint, types, imports, compose file, lock files, generated documents and dashboard
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
@@ -44,8 +44,6 @@ check: install ## Lint, types, imports, compose file, lock files, generated docu
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python -m service.documents --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
-	@# Debian's package prometheus has promtool; where it is missing, the tests say so.
-	if command -v promtool >/dev/null; then promtool test rules deploy/prometheus/tests/*.yml; fi
 	$(BIN)/python -m tests.services.lock_files
 	@test "$$(wc -l < README.md)" -le 120
 
