@@ -17,7 +17,8 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from streams.kafka_io import Place
 
-ASK_TIMEOUT_S: Final = 5.0
+ASK_TIMEOUT_S: Final = 10.0
+"""A broker that has just been made first makes the topic of offsets, when it is asked for any."""
 FETCH_TIMEOUT_S: Final = 5.0
 
 _SMALL_FETCHES: Final = {

@@ -11,7 +11,7 @@ import yaml
 from typer.main import get_command
 
 from deploy.grafana.dashboard import DASHBOARD, main
-from service.cli import app
+from service.cli import all_commands
 from tests.conftest import missing
 from tests.services.prometheus import PROMETHEUS_FOLDER, find_promtool
 
@@ -58,7 +58,7 @@ def test_an_alert_says_how_bad_it_is_and_where_its_runbook_stands(alert: dict[st
 
 
 def test_every_command_in_the_runbooks_exists() -> None:
-    root = get_command(app)
+    root = get_command(all_commands())
     commands = [shlex.split(found)[1:] for found in re.findall(r"`(thumbnails [^`]+)`", RUNBOOKS)]
     assert commands
     for words in commands:
