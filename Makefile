@@ -36,13 +36,14 @@ chaos: install ## Break everything by a plan and look for what was lost: make ch
 contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
 	$(BIN)/python -m tests.contact_sheet contact-sheet.png
 
-check: install ## Lint, types, imports, compose file, lock files, generated documents
+check: install ## Lint, types, imports, compose file, lock files, generated documents and dashboard
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python -m service.documents --check
+	$(BIN)/python deploy/grafana/dashboard.py --check
 	$(BIN)/python -m tests.services.lock_files
 	@test "$$(wc -l < README.md)" -le 120
 

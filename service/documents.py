@@ -14,6 +14,25 @@ from schemas.topics import ALL_TOPICS, DAY_MS, Topic
 from service.settings import Settings
 
 _FOLDER: Final = Path(__file__).parent.parent / "docs"
+_ABOUT_METRICS: Final = """\
+Each role serves its own at `/metrics` on `HTTP_PORT`, in OpenMetrics for who asks for it: then latencies have the trace
+of an example (`trace_id`, from the record's `traceparent`). Several roles on one host: give each its own `HTTP_PORT`.
+`process_*` come from the Prometheus client: memory, processor time, start. Alerts: [runbooks.md](runbooks.md).
+
+**Each event is counted once.** It is counted by the process that acknowledges it: what a rebalance or a stop takes away
+unfinished is counted by its next owner alone. A second delivery in the same process, by the event's id and attempt, only
+raises `thumbnail_redelivered_total`; a result that its row shows already does so in any process. What remains: a process
+that is killed within the second between acknowledging and committing, and whose events come again elsewhere. Counts of
+work (renditions stored, bytes read, slots restarted) count what was really done, a repetition included.
+
+**Waiting is no failure.** An event whose storage is given a rest is in `thumbnail_breaker_waiting_total` and, as
+`storage.paused`, in `thumbnail_retries_total`, and in no count of outcomes. A persist role that waits for its database
+shows it in `thumbnail_dependency_up` and in its lag.
+
+**Lag costs little.** A thread asks the cluster every 5 s for the group's offsets and the topics' ends, and reads the oldest
+unprocessed record of a partition only when that is a new one; a scrape asks nothing. About 1.5 ms of processor time each.
+
+"""
 _MADE: Final = "<!-- Made by `python -m service.documents`: change the code, not this page. -->\n\n"
 
 
@@ -71,20 +90,23 @@ def errors() -> str:
 
 
 def metrics() -> str:
-    """Every metric with its labels."""
+    """Every metric with its labels, and the roles that export it."""
+    declared = Metrics()
     lines = [
         "# Metrics\n",
         _MADE,
-        "Served by each role at `/metrics`.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n",
+        _ABOUT_METRICS,
+        "| metric | type | labels | roles | meaning |\n|---|---|---|---|---|\n",
     ]
     collectors: dict[str, MetricWrapperBase] = {}
-    for value in vars(Metrics()).values():
+    for value in vars(declared).values():
         if isinstance(value, MetricWrapperBase):
             collectors[value._name] = value  # noqa: SLF001 - the client has no public name for it
     for name, collector in collectors.items():
         suffix = "_total" if collector._type == "counter" else ""  # noqa: SLF001
         labels = ", ".join(collector._labelnames) or "-"  # noqa: SLF001
-        lines.append(f"| `{name}{suffix}` | {collector._type} | {labels} | {collector._documentation} |\n")  # noqa: SLF001
+        roles = ", ".join(declared.roles[f"{name}{suffix}"])
+        lines.append(f"| `{name}{suffix}` | {collector._type} | {labels} | {roles} | {collector._documentation} |\n")  # noqa: SLF001
     return "".join(lines)
 
 

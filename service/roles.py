@@ -11,14 +11,15 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from schemas.metrics import Metrics
+from schemas.metrics import Metrics, Role
 from schemas.topics import ALL_TOPICS, prefixed
 from service import bootstrap
-from service.checks import CheckResult, check_database, check_kafka, check_storage, run_checks
+from service.checks import CheckResult, check_database, check_http_port, check_kafka, check_storage, run_checks
 from service.dead_letters import count_recent
 from service.http import Health, HttpServer
 from service.kafka_connection import TopicFinder
 from service.logs import configure_logs
+from service.role_metrics import RoleMetrics
 from service.settings import Settings
 from service.topic_watch import TopicWatch
 from storage.breaker import BreakerState
@@ -53,9 +54,11 @@ class LoopRole(Protocol):
 def run_worker_role(settings: Settings) -> int:
     """The worker role; exit code 1 when a dependency fails or an outcome cannot be sent."""
     metrics = _begin(settings, "worker")
+    signs = RoleMetrics(metrics, "worker")
     loop = bootstrap.new_loop()
     parts = bootstrap.build_worker(settings, metrics)
     checks = [
+        lambda: check_http_port(settings.http),
         lambda: check_kafka(settings.kafka),
         lambda: check_database(parts.engine),
         lambda: check_storage(parts.local_storage),
@@ -67,7 +70,9 @@ def run_worker_role(settings: Settings) -> int:
     swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
     log.info("unfinished_uploads_swept", files=swept)
     loop.run_until_complete(parts.slots.start())
-    if parts.slots.open_doors or settings.decode.decode_confinement == "off":
+    is_open = bool(parts.slots.open_doors) or settings.decode.decode_confinement == "off"
+    metrics.decoders_confined.set(not is_open)
+    if is_open:
         log.warning("decoders_not_confined", could=parts.slots.open_doors, setting=settings.decode.decode_confinement)
     elif not parts.slots.has_landlock:
         log.warning("landlock_missing", hint="Seccomp alone confines the decoders; Linux 5.13 and later have both.")
@@ -86,10 +91,15 @@ def run_worker_role(settings: Settings) -> int:
         resting = {number: state for number, state in states.items() if state is not BreakerState.CLOSED}
         return live() | {"dependencies": "proven", "storage_connections": len(states), "resting_connections": resting}
 
+    signs.observe_lag(settings.kafka, settings.worker.worker_group, parts.worker.owned)
+    signs.observe_database(parts.engine)
+    signs.observe_storage(parts.local_storage)
+    signs.start()
     server = _serve(settings, metrics, live=live, ready=ready)
     try:
         return run_worker(parts.worker, loop)
     finally:
+        signs.stop()
         server.stop()
         parts.slots.kill()
         parts.providers.close()
@@ -99,24 +109,32 @@ def run_worker_role(settings: Settings) -> int:
 def run_persist_role(settings: Settings) -> int:
     """The persist role; exit code 1 when a dependency fails at start or a record cannot be sent."""
     metrics = _begin(settings, "persist")
+    signs = RoleMetrics(metrics, "persist")
     engine = bootstrap.build_engine(settings)
-    if not _proven([lambda: check_kafka(settings.kafka), lambda: check_database(engine)]):
+    kafka, http = settings.kafka, settings.http
+    if not _proven([lambda: check_http_port(http), lambda: check_kafka(kafka), lambda: check_database(engine)]):
         return EXIT_FAILED
-    return _run_loop(settings, metrics, bootstrap.build_persist(settings, metrics, engine))
+    role = bootstrap.build_persist(settings, metrics, engine)
+    signs.observe_lag(kafka, bootstrap.persist_group(settings), lambda: role.owned)
+    signs.observe_database(engine)
+    return _run_loop(settings, metrics, role, signs)
 
 
 def run_retry_role(settings: Settings) -> int:
     """The retry role; exit code 1 when Kafka fails at start or a record cannot be handed on."""
     metrics = _begin(settings, "retry")
-    if not _proven([lambda: check_kafka(settings.kafka)]):
+    signs = RoleMetrics(metrics, "retry")
+    if not _proven([lambda: check_http_port(settings.http), lambda: check_kafka(settings.kafka)]):
         return EXIT_FAILED
-    return _run_loop(settings, metrics, bootstrap.build_retry(settings, metrics))
+    role = bootstrap.build_retry(settings, metrics)
+    signs.observe_retries(settings.kafka, bootstrap.retry_group(settings), lambda: role.owned)
+    return _run_loop(settings, metrics, role, signs)
 
 
-def _begin(settings: Settings, role: str) -> Metrics:
+def _begin(settings: Settings, role: Role) -> Metrics:
     configure_logs(settings.log.log_format, settings.log.log_level, role=role)
     log.info("role_starts", pid=os.getpid(), settings=settings.redacted())
-    return Metrics()
+    return Metrics(role=role)
 
 
 def _proven(checks: list[Callable[[], CheckResult]]) -> bool:
@@ -134,7 +152,7 @@ def _serve(settings: Settings, metrics: Metrics, *, live: Health, ready: Health)
     return server
 
 
-def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole) -> int:
+def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole, signs: RoleMetrics) -> int:
     last_resorts: list[threading.Timer] = []
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -150,6 +168,7 @@ def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole) -> int:
         silent_s = time.monotonic() - role.last_progress_at
         return {"ok": silent_s < LOOP_BOUND_S, "last_progress_s_ago": round(silent_s, 1)}
 
+    signs.start()
     server = _serve(settings, metrics, live=live, ready=lambda: live() | {"dependencies": "proven"})
     watch = TopicWatch(_topic_names(settings), TopicFinder(settings.kafka).find, role.stop)
     watch.start()
@@ -161,6 +180,7 @@ def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole) -> int:
         return EXIT_FAILED
     finally:
         watch.stop()
+        signs.stop()
         server.stop()
         log.info("role_stopped")
     return EXIT_OK if watch.problem is None else EXIT_FAILED

@@ -1,0 +1,89 @@
+"""A real Prometheus for a test: scrapes given targets every second, with the rules of deploy/ evaluated as often."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Final
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import yaml
+
+from service.local_kafka.base import end_process, free_port, owned_process
+
+PROMETHEUS_FOLDER: Final = Path(__file__).parents[2] / "deploy" / "prometheus"
+START_TIMEOUT_S: Final = 20.0
+
+
+def find_promtool() -> str | None:
+    """Where promtool is."""
+    return shutil.which("promtool")
+
+
+class Prometheus:
+    """Debian's binary, in a folder of its own."""
+
+    def __init__(self, folder: Path, targets: dict[str, int]) -> None:
+        """`targets` are ports on 127.0.0.1 by their role."""
+        self._folder: Final = folder
+        self._port: Final = free_port()
+        self._config: Final = folder / "prometheus.yml"
+        self._process: subprocess.Popen[bytes] | None = None
+        config = yaml.safe_load((PROMETHEUS_FOLDER / "prometheus.yml").read_text())
+        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        config["rule_files"] = [self._quick_rules(path) for path in sorted((PROMETHEUS_FOLDER / "rules").glob("*.yml"))]
+        for job in config["scrape_configs"]:
+            for group in job["static_configs"]:
+                group["targets"] = [f"127.0.0.1:{targets[group['labels']['role']]}"]
+        self._config.write_text(yaml.safe_dump(config))
+
+    def _quick_rules(self, path: Path) -> str:
+        rules = self._folder / path.name
+        rules.write_text(re.sub(r"interval: \S+", "interval: 1s", path.read_text()))
+        return str(rules)
+
+    def start(self) -> None:
+        """Return when it answers. Raises AssertionError when it does not."""
+        command = ["prometheus", f"--config.file={self._config}", f"--storage.tsdb.path={self._folder / 'tsdb'}"]
+        command += [f"--web.listen-address=127.0.0.1:{self._port}", "--enable-feature=exemplar-storage"]
+        log = self._folder / "prometheus.log"
+        self._process = owned_process(command, log, dict(os.environ))
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._is_ready():
+            assert time.monotonic() < deadline, log.read_text()[-2000:]
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            end_process(self._process)
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The series that an instant query gives."""
+        return list(self._ask("query", query=expression)["result"])
+
+    def metric_names(self) -> set[str]:
+        """Every name that it has samples of."""
+        return set(self._ask("label/__name__/values"))
+
+    def exemplars(self, metric: str) -> list[dict[str, Any]]:
+        """The exemplars of a metric in the last minutes."""
+        now = time.time()
+        found = self._ask("query_exemplars", query=metric, start=str(now - 300), end=str(now))
+        return [exemplar for series in found for exemplar in series["exemplars"]]
+
+    def _ask(self, path: str, **arguments: str) -> Any:
+        with urlopen(f"http://127.0.0.1:{self._port}/api/v1/{path}?{urlencode(arguments)}", timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def _is_ready(self) -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
