@@ -5,10 +5,11 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import EarliestSpec, LatestSpec, OffsetSpec
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from schemas.topics import (
@@ -37,6 +38,8 @@ GROUP_SUFFIXES: Final[Mapping[str, tuple[Topic, ...]]] = {
     "-retry": THUMBNAIL_RETRIES,
 }
 """What each role's consumer group reads; a group is called WORKER_GROUP and this suffix."""
+# The library types neither these nor its public way to them.
+_BOTH_ENDS: Final[tuple[OffsetSpec, OffsetSpec]] = (cast(Any, EarliestSpec)(), cast(Any, LatestSpec)())
 T = TypeVar("T")
 _PASSING: Final = frozenset(
     {
@@ -143,7 +146,7 @@ def _offsets(admin: AdminClient, places: list[Place]) -> tuple[dict[Place, int],
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=ASK_TIMEOUT_S,
         )
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+        for spec in _BOTH_ENDS
     ]
     first, end = (
         {(place.topic, place.partition): found.offset for place, found in _answers(futures).items()}
