@@ -140,7 +140,6 @@ class Metrics:
         self.orphaned_results_total = Counter(
             "thumbnail_orphaned_results_total", "Results whose row is gone.", registry=registry
         )
-        self.dependency_up = Gauge("thumbnail_dependency_up", "TEMPORARY", ["dependency"], registry=registry)
         self.retry_lateness_seconds = Histogram(
             "thumbnail_retry_lateness_seconds",
             "How long after its due time a retry was republished.",

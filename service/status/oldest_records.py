@@ -7,7 +7,8 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from service.kafka_connection import KafkaUnreachableError
-from streams.kafka_io import Place
+from streams.kafka_io import Place, inbound
+from streams.records import InboundRecord
 
 SILENCE_TIMEOUT_S: Final = 10.0
 _ONE_RECORD: Final = {
@@ -21,8 +22,8 @@ _ONE_RECORD: Final = {
 }
 
 
-def read_oldest(config: Mapping[str, Any], starts: Mapping[Place, int]) -> dict[Place, int]:
-    """The timestamp, in milliseconds, of the first record at or after each place's offset.
+def read_oldest(config: Mapping[str, Any], starts: Mapping[Place, int]) -> dict[Place, InboundRecord]:
+    """The first record at or after each place's offset.
 
     A place is left out when it has none there. Raises KafkaUnreachableError when a broker says nothing for 10 s.
     """
@@ -35,8 +36,8 @@ def read_oldest(config: Mapping[str, Any], starts: Mapping[Place, int]) -> dict[
         consumer.close()
 
 
-def _read(consumer: Consumer, starts: Mapping[Place, int]) -> dict[Place, int]:
-    found: dict[Place, int] = {}
+def _read(consumer: Consumer, starts: Mapping[Place, int]) -> dict[Place, InboundRecord]:
+    found: dict[Place, InboundRecord] = {}
     unheard = set(starts)
     consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
     heard_at = monotonic()
@@ -53,7 +54,7 @@ def _read(consumer: Consumer, starts: Mapping[Place, int]) -> dict[Place, int]:
                 heard_at = monotonic()
                 consumer.pause([TopicPartition(*place)])
                 if error is None:
-                    found[place] = message.timestamp()[1]
+                    found[place] = inbound(message)
         if unheard and monotonic() - heard_at > SILENCE_TIMEOUT_S:
             silent = ", ".join(sorted({topic for topic, _ in unheard}))
             raise KafkaUnreachableError(f"Kafka gave no record of {silent} for {SILENCE_TIMEOUT_S:g} s: is it up?")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar, cast
 
@@ -28,6 +28,7 @@ from service.kafka_connection import KafkaUnreachableError, connect
 from service.settings import Settings
 from service.status.oldest_records import read_oldest
 from streams.kafka_io import Place
+from streams.records import InboundRecord
 
 ASK_TIMEOUT_S: Final = 10.0
 SETTLE_S: Final = 5.0
@@ -76,6 +77,14 @@ class TopicState:
     groups: tuple[GroupState, ...]
 
 
+@dataclass(frozen=True)
+class Topics:
+    """Every topic, and of each partition that a group of ours is behind in, the first record that it has not committed."""
+
+    states: tuple[TopicState, ...]
+    heads: Mapping[Place, InboundRecord]
+
+
 class _RefusedError(Exception):
     """What Kafka says instead of an answer."""
 
@@ -89,6 +98,11 @@ def read_topic_states(settings: Settings) -> tuple[TopicState, ...]:
 
     Takes some 50 ms, and 10 to 25 s at most when brokers are silent. Raises KafkaUnreachableError with a sentence.
     """
+    return read_topics(settings).states
+
+
+def read_topics(settings: Settings) -> Topics:
+    """As read_topic_states, with the records themselves that are next."""
     admin, cluster = connect(settings.kafka)
     give_up_at = monotonic() + SETTLE_S
     while True:
@@ -100,7 +114,7 @@ def read_topic_states(settings: Settings) -> tuple[TopicState, ...]:
         sleep(0.1)
 
 
-def _read(settings: Settings, admin: AdminClient, cluster: ClusterMetadata) -> tuple[TopicState, ...]:
+def _read(settings: Settings, admin: AdminClient, cluster: ClusterMetadata) -> Topics:
     names = {topic: prefixed(topic, settings.kafka.kafka_topic_prefix) for topic in ALL_TOPICS}
     places = {topic: _places(cluster, name) for topic, name in names.items()}
     lows, highs = _offsets(admin, [place for found in places.values() for place in found])
@@ -111,20 +125,21 @@ def _read(settings: Settings, admin: AdminClient, cluster: ClusterMetadata) -> t
     behind = {
         place: offset for found in starts.values() for place, offset in found.items() if offset < highs.get(place, 0)
     }
-    oldest = read_oldest(consumer_config(settings.kafka, f"{settings.worker.worker_group}-status"), behind)
-    return tuple(
+    heads = read_oldest(consumer_config(settings.kafka, f"{settings.worker.worker_group}-status"), behind)
+    states = tuple(
         TopicState(
             name,
             len(places[topic]),
             sum(highs[place] - lows[place] for place in places[topic]),
             tuple(
-                _group_state(group, {place: starts[group][place] for place in places[topic]}, highs, oldest)
+                _group_state(group, {place: starts[group][place] for place in places[topic]}, highs, heads)
                 for group, topics in _groups(settings).items()
                 if topic in topics and places[topic]
             ),
         )
         for topic, name in names.items()
     )
+    return Topics(states, heads)
 
 
 def _groups(settings: Settings) -> dict[str, tuple[Topic, ...]]:
@@ -181,9 +196,9 @@ def _answers(futures: Mapping[T, Future[Any]]) -> dict[T, Any]:
 
 
 def _group_state(
-    group: str, starts: Mapping[Place, int], highs: Mapping[Place, int], oldest: Mapping[Place, int]
+    group: str, starts: Mapping[Place, int], highs: Mapping[Place, int], heads: Mapping[Place, InboundRecord]
 ) -> GroupState:
     # Where there is a distance and yet no record, only the end of a transaction is left.
-    lag = sum(highs[place] - start for place, start in starts.items() if place in oldest)
-    first_ms = min((oldest[place] for place in starts if place in oldest), default=None)
-    return GroupState(group, lag, None if first_ms is None else datetime.fromtimestamp(first_ms / 1000, UTC))
+    lag = sum(highs[place] - start for place, start in starts.items() if place in heads)
+    oldest_at = min((heads[place].timestamp for place in starts if place in heads), default=None)
+    return GroupState(group, lag, oldest_at)
