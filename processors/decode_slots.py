@@ -77,6 +77,16 @@ class DecodeSlots:
         return all(slot.landlock > 0 for slot in self._slots)
 
     @property
+    def idle(self) -> int:
+        """How many slots wait for a job."""
+        return self._idle.qsize()
+
+    @property
+    def busy(self) -> int:
+        """How many have one, or are being started."""
+        return len(self._slots) - self._idle.qsize()
+
+    @property
     def pids(self) -> list[int]:
         """The slots' process ids, for looking at them from outside."""
         return [slot.pid for slot in self._slots if slot.pid]

@@ -1,5 +1,6 @@
 """Every Kafka header we read or write: UTF-8 text only, so that each Kafka UI can show and filter them."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -46,6 +47,8 @@ PARKED_REASON: Final = "parked-reason"
 MAX_HEADER_BYTES: Final = 1024
 """No header of ours is longer: an oversized one makes the dead letter itself unsendable and stops the partition."""
 
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-")
+
 Headers = tuple[tuple[str, bytes | None], ...]
 """Headers in their order, as they stand on the wire; names may repeat, and values be null, in records of others."""
 
@@ -68,6 +71,12 @@ def get_count(headers: Headers, name: str) -> int:
     """The small number in `name`; 0 when it is absent, or anything but up to three digits."""
     text = get_header(headers, name) or "0"
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+
+
+def trace_id(headers: Headers) -> str | None:
+    """The trace that a W3C traceparent names, 32 hexadecimal digits; None where there is none, or no valid one."""
+    found = _TRACEPARENT.match(get_header(headers, TRACEPARENT) or "")
+    return found[1] if found else None
 
 
 def with_headers(headers: Headers, changes: Mapping[str, object]) -> Headers:

@@ -1,148 +1,234 @@
 """The closed vocabulary of metrics: every name, label and bucket of every role stands here and nowhere else."""
 
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+Role = Literal["worker", "persist", "retry"]
 
 _TASK_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LATENCY_SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _BATCH_SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
+_WORKER: Final[tuple[Role, ...]] = ("worker",)
+_PERSIST: Final[tuple[Role, ...]] = ("persist",)
+_RETRY: Final[tuple[Role, ...]] = ("retry",)
+_CONSUMERS: Final[tuple[Role, ...]] = ("worker", "persist")
+ALL_ROLES: Final[tuple[Role, ...]] = ("worker", "persist", "retry")
+
 
 class Metrics:
-    """All metrics of one process. Labels are bounded: never a company's or a media's id."""
+    """All metrics of one process. Labels are bounded: never a company's or a media's id.
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    `role` exports only what that role sets: a gauge that nobody sets would claim to be 0. Without one, all are exported.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None, *, role: Role | None = None) -> None:
         self.registry = registry or CollectorRegistry()
+        self.roles: Final[dict[str, tuple[Role, ...]]] = {}
+        """Which roles export a metric, by its name as it is exported, less a histogram's suffixes."""
+        self._role: Final = role
         self._declare_the_platforms()
+        self._declare_the_outcomes()
         self._declare_the_workers()
         self._declare_the_storages()
         self._declare_the_consumers()
+        self._declare_the_retries()
+        self._declare_the_processes()
 
     def _declare_the_platforms(self) -> None:
         """The six names that the platform's dashboards were built on; they never change."""
-        registry = self.registry
-        self.generation_total = Counter(
-            "thumbnail_generation_total", "Uploads by outcome.", ["type", "status"], registry=registry
+        self.generation_total = self._counter(
+            "thumbnail_generation_total", "Uploads by outcome.", _WORKER, "type", "status"
         )
-        self.generation_duration_seconds = Histogram(
+        self.generation_duration_seconds = self._histogram(
             "thumbnail_generation_duration_seconds",
             "Time from taking an upload to its outcome.",
-            ["type"],
-            buckets=_TASK_SECONDS,
-            registry=registry,
+            _WORKER,
+            _TASK_SECONDS,
+            "type",
         )
-        self.upload_total = Counter(
-            "thumbnail_upload_total", "Renditions put into storage.", ["provider", "status"], registry=registry
+        self.upload_total = self._counter(
+            "thumbnail_upload_total", "Renditions put into storage.", _WORKER, "provider", "status"
         )
-        self.upload_duration_seconds = Histogram(
+        self.upload_duration_seconds = self._histogram(
             "thumbnail_upload_duration_seconds",
             "Time to store one rendition and have it confirmed.",
-            ["provider"],
-            buckets=_TASK_SECONDS,
-            registry=registry,
+            _WORKER,
+            _TASK_SECONDS,
+            "provider",
         )
-        self.task_execution_total = Counter(
-            "thumbnail_task_execution_total", "Records handled, by role.", ["task_type", "status"], registry=registry
+        self.task_execution_total = self._counter(
+            "thumbnail_task_execution_total", "Records handled, by role.", ALL_ROLES, "task_type", "status"
         )
-        self.task_execution_duration_seconds = Histogram(
+        self.task_execution_duration_seconds = self._histogram(
             "thumbnail_task_execution_duration_seconds",
             "Time to handle one record, by role.",
-            ["task_type"],
-            buckets=_TASK_SECONDS,
-            registry=registry,
+            ALL_ROLES,
+            _TASK_SECONDS,
+            "task_type",
         )
 
-    def _declare_the_storages(self) -> None:
-        registry = self.registry
-        self.breakers = Gauge(
-            "thumbnail_storage_breakers",
-            "Storage connections by the state of their breaker.",
-            ["state"],
-            registry=registry,
+    def _declare_the_outcomes(self) -> None:
+        self.redelivered_total = self._counter(
+            "thumbnail_redelivered_total",
+            "Records whose event was counted before: they are in no other count of events.",
+            ALL_ROLES,
+            "task_type",
         )
-        self.breaker_opened_total = Counter(
-            "thumbnail_storage_breaker_opened_total",
-            "How often a storage connection was given a rest.",
-            ["provider"],
-            registry=registry,
+        self.retries_total = self._counter("thumbnail_retries_total", "Events sent to a retry topic.", _WORKER, "code")
+        self.breaker_waiting_total = self._counter(
+            "thumbnail_breaker_waiting_total",
+            "Events that waited because their storage was given a rest; a wait is no failure and uses up no attempt.",
+            _WORKER,
+            "provider",
         )
-        self.open_providers = Gauge(
-            "thumbnail_storage_providers_open", "Storage connections that are open.", registry=registry
+        self.stale_retries_total = self._counter(
+            "thumbnail_stale_retries_total",
+            "Retries and replays dropped without being decoded, for the row needs them no more.",
+            _WORKER,
+            "reason",
+        )
+        self.dead_letters_total = self._counter(
+            "thumbnail_dead_letters_total", "Records sent to a dead letter topic.", _CONSUMERS, "code"
+        )
+        self.dead_letter_write_failures_total = self._counter(
+            "thumbnail_dead_letter_write_failures_total",
+            "Dead letters that the broker did not take; the process then ends, and their records come again.",
+            _CONSUMERS,
         )
 
     def _declare_the_workers(self) -> None:
-        registry = self.registry
-        self.events_in_flight = Gauge("thumbnail_events_in_flight", "Events taken and not yet done.", registry=registry)
-        self.oldest_event_age_seconds = Gauge(
-            "thumbnail_oldest_event_age_seconds", "Age of the oldest event in flight.", registry=registry
+        self.events_in_flight = self._gauge("thumbnail_events_in_flight", "Events taken and not yet done.", _WORKER)
+        self.oldest_event_age_seconds = self._gauge(
+            "thumbnail_oldest_event_age_seconds", "Age of the oldest event in flight.", _WORKER
         )
-        self.upload_to_ready_seconds = Histogram(
+        self.upload_to_ready_seconds = self._histogram(
             "thumbnail_upload_to_ready_seconds",
             "From the upload's own time to thumbnail.ready.",
-            buckets=_LATENCY_SECONDS,
-            registry=registry,
+            _WORKER,
+            _LATENCY_SECONDS,
         )
-        self.retries_total = Counter(
-            "thumbnail_retries_total", "Events sent to a retry topic.", ["code"], registry=registry
-        )
-        self.stale_retries_total = Counter(
-            "thumbnail_stale_retries_total",
-            "Retries and replays dropped without being decoded, for the row needs them no more.",
-            ["reason"],
-            registry=registry,
-        )
-        self.dead_letters_total = Counter(
-            "thumbnail_dead_letters_total", "Records sent to a dead letter topic.", ["code"], registry=registry
-        )
-        self.fallbacks_total = Counter(
+        self.fallbacks_total = self._counter(
             "thumbnail_fallbacks_total",
             "Uploads whose thumbnails went to local storage instead.",
-            ["provider", "reason"],
-            registry=registry,
+            _WORKER,
+            "provider",
+            "reason",
         )
-        self.source_bytes_read_total = Counter(
-            "thumbnail_source_bytes_read_total", "Bytes read from sources.", ["type"], registry=registry
+        self.source_bytes_read_total = self._counter(
+            "thumbnail_source_bytes_read_total", "Bytes read from sources.", _WORKER, "type"
         )
-        self.decoder_used_total = Counter(
-            "thumbnail_decoder_used_total", "How the frame was found.", ["method"], registry=registry
+        self.source_size_bytes_total = self._counter(
+            "thumbnail_source_size_bytes_total", "Size in bytes of the sources that were read.", _WORKER, "type"
         )
-        self.slot_restarts_total = Counter(
-            "thumbnail_slot_restarts_total", "Decode slots started anew.", ["cause"], registry=registry
+        self.decoder_used_total = self._counter(
+            "thumbnail_decoder_used_total", "How the frame was found.", _WORKER, "method"
         )
-        self.cleaned_objects_total = Counter(
-            "thumbnail_cleaned_objects_total",
-            "Objects deleted because no row shows them.",
-            ["reason"],
-            registry=registry,
+        self.slots = self._gauge("thumbnail_slots", "Decode slots: idle or busy.", _WORKER, "state")
+        self.slot_restarts_total = self._counter(
+            "thumbnail_slot_restarts_total", "Decode slots started anew.", _WORKER, "cause"
+        )
+        self.cleaned_objects_total = self._counter(
+            "thumbnail_cleaned_objects_total", "Objects deleted because no row shows them.", _WORKER, "reason"
+        )
+
+    def _declare_the_storages(self) -> None:
+        self.breakers = self._gauge(
+            "thumbnail_storage_breakers", "Storage connections by the state of their breaker.", _WORKER, "state"
+        )
+        self.breaker_opened_total = self._counter(
+            "thumbnail_storage_breaker_opened_total",
+            "How often a storage connection was given a rest.",
+            _WORKER,
+            "provider",
+        )
+        self.open_providers = self._gauge(
+            "thumbnail_storage_providers_open", "Storage connections that are open.", _WORKER
         )
 
     def _declare_the_consumers(self) -> None:
-        registry = self.registry
-        self.upload_to_visible_seconds = Histogram(
+        self.upload_to_visible_seconds = self._histogram(
             "thumbnail_upload_to_visible_seconds",
             "From the upload's own time to its committed row.",
-            buckets=_LATENCY_SECONDS,
-            registry=registry,
+            _PERSIST,
+            _LATENCY_SECONDS,
         )
-        self.persistence_batch_size = Histogram(
-            "thumbnail_persistence_batch_size", "Records in one transaction.", buckets=_BATCH_SIZES, registry=registry
+        self.persistence_batch_size = self._histogram(
+            "thumbnail_persistence_batch_size", "Records in one transaction.", _PERSIST, _BATCH_SIZES
         )
-        self.persistence_batch_duration_seconds = Histogram(
-            "thumbnail_persistence_batch_duration_seconds",
-            "Time of one transaction.",
-            buckets=_TASK_SECONDS,
-            registry=registry,
+        self.persistence_batch_duration_seconds = self._histogram(
+            "thumbnail_persistence_batch_duration_seconds", "Time of one transaction.", _PERSIST, _TASK_SECONDS
         )
-        self.stale_results_total = Counter(
-            "thumbnail_stale_results_total", "Results of an upload that a newer one has replaced.", registry=registry
+        self.stale_results_total = self._counter(
+            "thumbnail_stale_results_total", "Results of an upload that a newer one has replaced.", _PERSIST
         )
-        self.orphaned_results_total = Counter(
-            "thumbnail_orphaned_results_total", "Results whose row is gone.", registry=registry
+        self.orphaned_results_total = self._counter(
+            "thumbnail_orphaned_results_total", "Results whose row is gone.", _PERSIST
         )
-        self.retry_lateness_seconds = Histogram(
+        self.consumer_lag_records = self._gauge(
+            "thumbnail_consumer_lag_records",
+            "Records not yet processed, in the partitions that this process owns.",
+            _CONSUMERS,
+            "topic",
+        )
+        self.consumer_lag_seconds = self._gauge(
+            "thumbnail_consumer_lag_seconds",
+            "Age of the oldest record not yet processed, in the partitions that this process owns; 0 without any.",
+            _CONSUMERS,
+            "topic",
+        )
+
+    def _declare_the_retries(self) -> None:
+        self.retry_lateness_seconds = self._histogram(
             "thumbnail_retry_lateness_seconds",
             "How long after its due time a retry was republished.",
-            buckets=_TASK_SECONDS,
-            registry=registry,
+            _RETRY,
+            _TASK_SECONDS,
         )
+        self.retries_waiting = self._gauge(
+            "thumbnail_retries_waiting", "Retries that wait, in the partitions that this process owns.", _RETRY, "tier"
+        )
+        self.next_retry_due_timestamp_seconds = self._gauge(
+            "thumbnail_next_retry_due_timestamp_seconds",
+            "Unix time at which the next retry of a tier is due; absent when none waits.",
+            _RETRY,
+            "tier",
+        )
+        self.dead_letters_waiting = self._gauge(
+            "thumbnail_dead_letters_waiting",
+            "Dead letters that were neither replayed, parked nor purged; each retry process counts all of them.",
+            _RETRY,
+        )
+        self.oldest_dead_letter_age_seconds = self._gauge(
+            "thumbnail_oldest_dead_letter_age_seconds", "Age of the oldest of them; 0 without any.", _RETRY
+        )
+
+    def _declare_the_processes(self) -> None:
+        self.dependency_up = self._gauge(
+            "thumbnail_dependency_up",
+            "1 while a dependency of this process answers: kafka, database or local_storage.",
+            ALL_ROLES,
+            "dependency",
+        )
+        self.last_progress_timestamp_seconds = self._gauge(
+            "thumbnail_last_progress_timestamp_seconds",
+            "Unix time at which a record was last finished; until the first one, the start of the process.",
+            ALL_ROLES,
+        )
+        self.role_info = self._gauge("thumbnail_role_info", "Always 1.", ALL_ROLES, "role", "version")
+
+    def _counter(self, name: str, meaning: str, by: tuple[Role, ...], *labels: str) -> Counter:
+        return Counter(name, meaning, labels, registry=self._registry_for(name, by))
+
+    def _gauge(self, name: str, meaning: str, by: tuple[Role, ...], *labels: str) -> Gauge:
+        return Gauge(name, meaning, labels, registry=self._registry_for(name, by))
+
+    def _histogram(
+        self, name: str, meaning: str, by: tuple[Role, ...], buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(name, meaning, labels, buckets=buckets, registry=self._registry_for(name, by))
+
+    def _registry_for(self, name: str, by: tuple[Role, ...]) -> CollectorRegistry | None:
+        self.roles[name] = by
+        return self.registry if self._role is None or self._role in by else None

@@ -165,17 +165,29 @@ def build_worker(settings: Settings, metrics: Metrics, find_topics: FindTopics) 
         credentials=faust_credentials(settings.kafka),
     )
     worker = Worker(options, handler, find_topics)
+    metrics.slots.labels("busy").set_function(lambda: slots.busy)
+    metrics.slots.labels("idle").set_function(lambda: slots.idle)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
     return WorkerParts(worker, slots, build_local_storage(settings), providers, engine, guard)
 
 
+def persist_group(settings: Settings) -> str:
+    """The consumer group of the persist role."""
+    return f"{settings.worker.worker_group}-persist"
+
+
+def retry_group(settings: Settings) -> str:
+    """The consumer group of the retry role."""
+    return f"{settings.worker.worker_group}-retry"
+
+
 def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> PersistRole:
     """The persist role."""
     options = PersistOptions(
-        consumer=consumer_config(settings.kafka, f"{settings.worker.worker_group}-persist"),
+        consumer=consumer_config(settings.kafka, persist_group(settings)),
         producer=producer_config(settings.kafka),
-        group=f"{settings.worker.worker_group}-persist",
+        group=persist_group(settings),
         topic_prefix=settings.kafka.kafka_topic_prefix,
     )
     return PersistRole(options, engine, metrics)
@@ -184,7 +196,7 @@ def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> Pe
 def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
     """The retry role."""
     options = RetryOptions(
-        consumer=waiting_consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
+        consumer=waiting_consumer_config(settings.kafka, retry_group(settings)),
         producer=producer_config(settings.kafka),
         topic_prefix=settings.kafka.kafka_topic_prefix,
         delays_s=settings.retry.retry_delays_s,

@@ -1,5 +1,7 @@
 """Proves each dependency by using it, and says in one sentence what is wrong and how to mend it."""
 
+import errno
+import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ from schemas.tables import videos
 from service.kafka_connection import KafkaUnreachableError
 from service.kafka_security import KafkaFilesError
 from service.kafka_topics import list_topics
-from service.settings import KafkaSettings, redact_url
+from service.settings import HttpSettings, KafkaSettings, redact_url
 from storage.base import StorageProvider
 
 
@@ -44,6 +46,22 @@ def check_database(engine: sa.Engine) -> CheckResult:
         cause = str(getattr(exc, "orig", None) or exc).strip().splitlines()[0]
         return CheckResult(name, f"{cause}. Check DATABASE_URL, then run `thumbnails db upgrade`.")
     return CheckResult(name, None)
+
+
+def check_http_port(settings: HttpSettings) -> CheckResult:
+    """HTTP_PORT is free on this host."""
+    name = f"HTTP_PORT {settings.http_port}"
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    try:
+        with socket.create_server((settings.http_host, settings.http_port), family=family):
+            return CheckResult(name, None)
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:
+            return CheckResult(name, f"{exc.strerror}. Check HTTP_HOST={settings.http_host} and HTTP_PORT.")
+        return CheckResult(
+            name,
+            "It is taken by another process: set another HTTP_PORT for each role on this host, or 0 for a free one.",
+        )
 
 
 def check_storage(provider: StorageProvider) -> CheckResult:

@@ -11,10 +11,10 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from schemas.metrics import Metrics
+from schemas.metrics import Metrics, Role
 from schemas.topics import ALL_TOPICS, prefixed
 from service import bootstrap
-from service.checks import CheckResult, check_database, check_kafka, check_storage, run_checks
+from service.checks import CheckResult, check_database, check_http_port, check_kafka, check_storage, run_checks
 from service.dead_letters import count_recent
 from service.health.dependencies import Dependency, Probe
 from service.health.liveness import Signs
@@ -27,9 +27,11 @@ from service.health.probes import (
     told_by,
 )
 from service.health.role import RoleHealth
+from service.health.signs import progress, unprocessed
 from service.http import HttpServer
 from service.kafka_connection import TopicFinder
 from service.logs import configure_logs
+from service.role_metrics import RoleMetrics
 from service.settings import Settings
 from service.topic_watch import TopicWatch
 from storage.breaker import BreakerState
@@ -60,10 +62,12 @@ class LoopRole(Protocol):
 def run_worker_role(settings: Settings) -> int:
     """The worker role; exit code 1 when a dependency fails or an outcome cannot be sent."""
     metrics = _begin(settings, "worker")
+    lag = RoleMetrics(metrics, "worker")
     loop = bootstrap.new_loop()
     kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
     parts = bootstrap.build_worker(settings, metrics, told_by(TopicFinder(settings.kafka).find, kafka))
     checks = [
+        lambda: check_http_port(settings.http),
         lambda: check_kafka(settings.kafka),
         lambda: check_database(parts.engine),
         lambda: check_storage(parts.local_storage),
@@ -83,7 +87,7 @@ def run_worker_role(settings: Settings) -> int:
     def signs() -> Signs:
         worker = parts.worker
         silent_s = time.monotonic() - worker.loop_came_round_at
-        return Signs(silent_s, worker.in_flight, worker.oldest_in_flight_s())
+        return Signs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), unprocessed(metrics), progress(metrics))
 
     def storages() -> dict[str, Any]:
         # A tenant's storage that is down is told, but makes no worker unready: the other tenants need it.
@@ -91,6 +95,8 @@ def run_worker_role(settings: Settings) -> int:
         resting = {number: state for number, state in states.items() if state is not BreakerState.CLOSED}
         return {"storage_connections": len(states), "resting_connections": resting}
 
+    lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.worker.owned)
+    lag.start()
     probes = (
         (database_dependency(), database_probe(parts.engine)),
         (local_storage_dependency(), local_storage_probe(bootstrap.local_settings(settings).root)),
@@ -100,6 +106,7 @@ def run_worker_role(settings: Settings) -> int:
     try:
         return run_worker(parts.worker, loop)
     finally:
+        lag.stop()
         server.stop()
         health.stop()
         parts.slots.kill()
@@ -110,26 +117,32 @@ def run_worker_role(settings: Settings) -> int:
 def run_persist_role(settings: Settings) -> int:
     """The persist role; exit code 1 when a dependency fails at start or a record cannot be sent."""
     metrics = _begin(settings, "persist")
+    lag = RoleMetrics(metrics, "persist")
     engine = bootstrap.build_engine(settings)
-    if not _proven([lambda: check_kafka(settings.kafka), lambda: check_database(engine)]):
+    kafka, http = settings.kafka, settings.http
+    if not _proven([lambda: check_http_port(http), lambda: check_kafka(kafka), lambda: check_database(engine)]):
         return EXIT_FAILED
     role = bootstrap.build_persist(settings, metrics, engine)
+    lag.observe_lag(kafka, bootstrap.persist_group(settings), lambda: role.owned)
     database = database_probe(engine, lambda: role.database_problem)
-    return _run_loop(settings, metrics, role, ((database_dependency(), database),))
+    return _run_loop(settings, metrics, role, lag, ((database_dependency(), database),))
 
 
 def run_retry_role(settings: Settings) -> int:
     """The retry role; exit code 1 when Kafka fails at start or a record cannot be handed on."""
     metrics = _begin(settings, "retry")
-    if not _proven([lambda: check_kafka(settings.kafka)]):
+    lag = RoleMetrics(metrics, "retry")
+    if not _proven([lambda: check_http_port(settings.http), lambda: check_kafka(settings.kafka)]):
         return EXIT_FAILED
-    return _run_loop(settings, metrics, bootstrap.build_retry(settings, metrics))
+    role = bootstrap.build_retry(settings, metrics)
+    lag.observe_retries(settings.kafka, bootstrap.retry_group(settings), lambda: role.owned)
+    return _run_loop(settings, metrics, role, lag)
 
 
-def _begin(settings: Settings, role: str) -> Metrics:
+def _begin(settings: Settings, role: Role) -> Metrics:
     configure_logs(settings.log.log_format, settings.log.log_level, role=role)
     log.info("role_starts", pid=os.getpid(), settings=settings.redacted())
-    return Metrics()
+    return Metrics(role=role)
 
 
 def _proven(checks: list[Callable[[], CheckResult]]) -> bool:
@@ -150,7 +163,11 @@ def _serve(settings: Settings, metrics: Metrics, health: RoleHealth) -> HttpServ
 
 
 def _run_loop(
-    settings: Settings, metrics: Metrics, role: LoopRole, probes: Sequence[tuple[Dependency, Probe]] = ()
+    settings: Settings,
+    metrics: Metrics,
+    role: LoopRole,
+    lag: RoleMetrics,
+    probes: Sequence[tuple[Dependency, Probe]] = (),
 ) -> int:
     last_resorts: list[threading.Timer] = []
 
@@ -163,10 +180,14 @@ def _run_loop(
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
 
+    def signs() -> Signs:
+        return Signs(
+            time.monotonic() - role.last_progress_at, unprocessed=unprocessed(metrics), progress=progress(metrics)
+        )
+
     kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
-    health = RoleHealth(
-        settings.worker.event_bound_s, lambda: Signs(time.monotonic() - role.last_progress_at), kafka, probes
-    )
+    health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes)
+    lag.start()
     server = _serve(settings, metrics, health)
     watch = TopicWatch(_topic_names(settings), told_by(TopicFinder(settings.kafka).find, kafka), role.stop)
     watch.start()
@@ -179,6 +200,7 @@ def _run_loop(
     finally:
         watch.stop()
         health.stop()
+        lag.stop()
         server.stop()
         log.info("role_stopped")
     return EXIT_OK if watch.problem is None else EXIT_FAILED

@@ -25,7 +25,8 @@ class BreakerState(StrEnum):
 class ConnectionPausedError(TransientError):
     """The connection is given a rest: the event waits in a retry topic, and no attempt is used up."""
 
-    def __init__(self, name: str, retry_after_s: float) -> None:
+    def __init__(self, name: str, retry_after_s: float, provider: str = "unknown") -> None:
+        self.provider: Final = provider
         message = f"{name} failed repeatedly and is given a rest."
         super().__init__(ErrorCode.STORAGE_PAUSED, message, retry_after_s=retry_after_s)
 
@@ -47,10 +48,12 @@ class CircuitBreaker:
         name: str,
         policy: BreakerPolicy | None = None,
         *,
+        provider: str = "unknown",
         clock: Callable[[], float] = time.monotonic,
         on_open: Callable[[], None] = lambda: None,
     ) -> None:
-        """`name` begins the sentence that a refused caller gets."""
+        """`name` begins the sentence that a refused caller gets; its error also has the `provider`, as the row names it."""
+        self._provider: Final = provider
         self._name: Final = name
         self._policy: Final = policy or BreakerPolicy()
         self._clock: Final = clock
@@ -151,4 +154,4 @@ class CircuitBreaker:
     def _paused(self, now: float) -> ConnectionPausedError:
         left_s = (self._open_until or now) - now
         # Nobody knows how long a probe takes that is under way.
-        return ConnectionPausedError(self._name, left_s if left_s > 0 else self._policy.open_s)
+        return ConnectionPausedError(self._name, left_s if left_s > 0 else self._policy.open_s, self._provider)

@@ -172,7 +172,11 @@ class ProviderCache:
         if found is None or found[0] != connection.fingerprint:
             name, provider = f"Storage connection {connection.id}", connection.provider
             breaker = CircuitBreaker(
-                name, self._breaker_policy, clock=self._clock, on_open=lambda: self._on_breaker_open(provider)
+                name,
+                self._breaker_policy,
+                provider=provider,
+                clock=self._clock,
+                on_open=lambda: self._on_breaker_open(provider),
             )
             found = (connection.fingerprint, provider, breaker)
         self._breakers[connection.id] = found

@@ -25,6 +25,8 @@ class Entry(Generic[TEvent]):
     event: TEvent | None
     entered_at: float
     is_finished: bool = field(default=False)
+    then: Callable[[], object] = field(default=lambda: None)
+    """What follows once it is acknowledged; never called for an event that is not."""
 
 
 class AckGate(Generic[TEvent]):
@@ -58,9 +60,12 @@ class AckGate(Generic[TEvent]):
         self._in_flight.add(entry)
         return entry
 
-    async def finish(self, entry: Entry[TEvent]) -> int:
-        """Mark the event as done and acknowledge what has become contiguous; returns how many were acknowledged."""
-        entry.is_finished = True
+    async def finish(self, entry: Entry[TEvent], then: Callable[[], object] = lambda: None) -> int:
+        """Mark the event as done and acknowledge what has become contiguous; returns how many were acknowledged.
+
+        `then` is called after the event itself is acknowledged, which may be later, or never.
+        """
+        entry.is_finished, entry.then = True, then
         self._in_flight.discard(entry)
         if entry.event is None:  # its partition was revoked meanwhile
             return 0
@@ -80,6 +85,7 @@ class AckGate(Generic[TEvent]):
             if entry.event is not None:
                 await self._ack(entry.event)
                 acknowledged += 1
+                entry.then()
             entry.event = None
         if queue is not None and not queue:
             self._queues.pop(queue_key, None)

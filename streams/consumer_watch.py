@@ -85,6 +85,14 @@ class ConsumerWatch:
         return f"Kafka answers, but this worker's consumer has heard nothing of it for {now - self._heard_at:.0f} s"
 
 
+def owned_places(consumer: Any) -> frozenset[tuple[str, int]]:
+    """Topic and partition of what Faust's aiokafka consumer may fetch now; its own methods want its own thread."""
+    inner = consumer._thread._consumer  # noqa: SLF001 - see read_signs
+    subscription = inner._subscription.subscription if inner is not None else None  # noqa: SLF001
+    assignment = subscription.assignment if subscription is not None else None
+    return frozenset((place.topic, place.partition) for place in assignment.tps) if assignment else frozenset()
+
+
 def read_signs(consumer: Any, in_flight: int) -> Signs:
     """The signs of Faust's aiokafka consumer: there is no public way to ask it whether it is alive."""
     inner = consumer._thread._consumer  # noqa: SLF001 - see above, all of these

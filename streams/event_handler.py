@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 
@@ -21,19 +21,20 @@ from schemas.events import (
 )
 from schemas.metrics import Metrics
 from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_DLQ, THUMBNAIL_RETRIES, prefixed
+from storage.breaker import ConnectionPausedError
+from storage.factory import provider_label
 from streams.announcements import Announcements, Failure
 from streams.cleanup_service import CleanupService
 from streams.dead_letter_limit import DeadLetterGuard
 from streams.dead_letters import dead_letter, dead_letter_headers, error_headers, origin_headers
 from streams.delivery import Delivery, read_delivery
-from streams.records import InboundRecord, OutboundRecord
+from streams.records import InboundRecord, OutboundRecord, place_of
 from streams.retry_policy import GiveUp, RetryAt, RetryPolicy
+from streams.tally import Status, Tally, TallyBook, TaskType
 from streams.thumbnail_service import Progress, ThumbnailService
 from streams.upload_order import Stale, UploadOrder
 
 log = structlog.get_logger(__name__)
-
-Status = Literal["success", "failed", "retry"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Outcome:
 
     status: Status
     records: tuple[OutboundRecord, ...]
+    tally: Tally = field(default_factory=Tally)
 
 
 class EventHandler:
@@ -67,6 +69,7 @@ class EventHandler:
         self._cleanup: Final = cleanup
         self._policy: Final = policy
         self._metrics: Final = metrics
+        self._book: Final = TallyBook(metrics)
         self._order: Final = order
         self._guard: Final = guard
         self._group: Final = group
@@ -77,17 +80,31 @@ class EventHandler:
         """The outcome of a record: a cleanup by its event type, a tombstone by its null value, else an upload."""
         started = time.perf_counter()
         if self._is_tombstone(record):
-            return await self._handle_tombstone(record)
-        is_cleanup = h.get_header(record.headers, h.CE_TYPE) == THUMBNAIL_CLEANUP_TYPE
-        outcome = await (self._handle_cleanup(record) if is_cleanup else self._handle_upload(record))
-        task = "cleanup" if is_cleanup else "generate"
-        self._metrics.task_execution_total.labels(task, outcome.status).inc()
-        self._metrics.task_execution_duration_seconds.labels(task).observe(time.perf_counter() - started)
-        return outcome
+            outcome, task = await self._handle_tombstone(record), None
+        elif h.get_header(record.headers, h.CE_TYPE) == THUMBNAIL_CLEANUP_TYPE:
+            outcome, task = await self._handle_cleanup(record), TaskType.CLEANUP
+        else:
+            outcome, task = await self._handle_upload(record), TaskType.GENERATE
+        tally = replace(
+            outcome.tally,
+            event=(outcome.tally.event if outcome.tally.event is not None else place_of(record), _attempt_of(record)),
+            task=task,
+            took_s=time.perf_counter() - started,
+            trace_id=h.trace_id(record.headers),
+        )
+        return replace(outcome, tally=tally)
+
+    def acknowledged(self, outcome: Outcome) -> None:
+        """Count the outcome: its record is acknowledged, and will not be handed to another process."""
+        self._book.count(outcome.status, outcome.tally)
+
+    def not_sent(self, record: OutboundRecord) -> None:
+        """Count what the broker did not take, if it was a dead letter."""
+        if record.topic == prefixed(THUMBNAIL_DLQ, self._prefix):
+            self._metrics.dead_letter_write_failures_total.inc()
 
     async def _handle_upload(self, record: InboundRecord) -> Outcome:
         delivery, progress, upload = read_delivery(record), Progress(), None
-        started = time.perf_counter()
         try:
             upload = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, record.value, record.headers)
             stale = await self._order.stale(upload, record) if delivery.is_again else None
@@ -106,18 +123,17 @@ class EventHandler:
             log.exception("event_failed_unexpectedly", topic=record.topic, offset=record.offset)
             outcome = self._fail(delivery, _internal_error(exc), progress.stage, upload)
         if upload is not None:
-            kind = upload.media.kind
-            self._metrics.generation_total.labels(kind, outcome.status).inc()
-            self._metrics.generation_duration_seconds.labels(kind).observe(time.perf_counter() - started)
+            event = (record.key, upload.event_id, upload.occurred_at)
+            return replace(outcome, tally=replace(outcome.tally, event=event, kind=upload.media.kind))
         return outcome
 
     def _drop(self, record: InboundRecord, upload: MediaUploaded, stale: Stale) -> Outcome:
         """Not decoded; but an earlier attempt may have been killed after it had stored something."""
-        self._metrics.stale_retries_total.labels(stale).inc()
         media = upload.media.record_key
         log.info("retry_dropped", why=stale, company_id=upload.company_id, media=media, **_position(record))
         reason = CleanupReason.ROW_GONE if stale is Stale.ROW_GONE else CleanupReason.STALE
-        return Outcome("success", (self._of(record, upload).cleanup(reason),))
+        event = (record.key, upload.event_id, upload.occurred_at)
+        return Outcome("success", (self._of(record, upload).cleanup(reason),), Tally(event, stale=stale))
 
     def _is_tombstone(self, record: InboundRecord) -> bool:
         origin = h.get_header(record.headers, h.ORIGINAL_TOPIC) or record.topic
@@ -138,9 +154,9 @@ class EventHandler:
     def _fail_tombstone(self, delivery: Delivery, error: ThumbnailError) -> Outcome:
         decision = self._decide(delivery, error)
         if isinstance(decision, RetryAt):
-            self._metrics.retries_total.labels(error.code).inc()
             first_failed_at = delivery.first_failed_at or self._now()
-            return Outcome("retry", (self._retry(delivery, error, Stage.EVENT, decision, first_failed_at),))
+            waiting = self._retry(delivery, error, Stage.EVENT, decision, first_failed_at)
+            return Outcome("retry", (waiting,), Tally(error=error.code))
         log.error("tombstone_given_up", why=decision.reason, error=error.message, **_position(delivery.record))
         return Outcome("failed", ())
 
@@ -155,12 +171,11 @@ class EventHandler:
             log.exception("cleanup_failed_unexpectedly", topic=record.topic, offset=record.offset)
             return self._fail(delivery, _internal_error(exc), Stage.CLEANUP, None)
         log.info("objects_cleaned", media=request.media.record_key, reason=request.reason, deleted=deleted)
-        return Outcome("success", ())
+        return Outcome("success", (), Tally(request.event_id))
 
     def _announce(self, record: InboundRecord, upload: MediaUploaded, ready: ThumbnailReady) -> Outcome:
         # Only thumbnails end a row of failures: each upload that is given up has a cleanup, and that one succeeds.
         self._guard.succeeded(_partition(record))
-        self._metrics.upload_to_ready_seconds.observe(max(0.0, (self._now() - upload.occurred_at).total_seconds()))
         log.info(
             "thumbnail_ready",
             company_id=upload.company_id,
@@ -171,7 +186,8 @@ class EventHandler:
             total_ms=ready.timings_ms.total,
             **_position(record),
         )
-        return Outcome("success", (self._of(record, upload).ready(ready),))
+        ready_after_s = max(0.0, (self._now() - upload.occurred_at).total_seconds())
+        return Outcome("success", (self._of(record, upload).ready(ready),), Tally(ready_after_s=ready_after_s))
 
     def _fail(self, delivery: Delivery, error: ThumbnailError, stage: Stage, upload: MediaUploaded | None) -> Outcome:
         first_failed_at = delivery.first_failed_at or self._now()
@@ -180,15 +196,16 @@ class EventHandler:
         if upload is not None:
             context |= {"company_id": upload.company_id, "media": upload.media.record_key}
         if isinstance(decision, RetryAt):
-            self._metrics.retries_total.labels(error.code).inc()
             log.warning("event_waits_for_retry", tier=decision.tier, **context, **_position(delivery.record))
-            return Outcome("retry", (self._retry(delivery, error, stage, decision, first_failed_at),))
+            waiting = self._retry(delivery, error, stage, decision, first_failed_at)
+            waits_for = provider_label(error.provider) if isinstance(error, ConnectionPausedError) else None
+            return Outcome("retry", (waiting,), Tally(error=error.code, waits_for=waits_for))
         if h.get_header(delivery.record.headers, h.REPLAY_COUNT) is None:
             # What was replayed failed before: that somebody replayed too much says nothing about a deploy.
             self._guard.check(_partition(delivery.record), error.code)
-        self._metrics.dead_letters_total.labels(error.code).inc()
         log.error("event_given_up", why=decision.reason, **context, **_position(delivery.record))
-        return Outcome("failed", self._give_up(delivery, error, stage, upload, first_failed_at))
+        records = self._give_up(delivery, error, stage, upload, first_failed_at)
+        return Outcome("failed", records, Tally(error=error.code))
 
     def _decide(self, delivery: Delivery, error: ThumbnailError) -> RetryAt | GiveUp:
         now = self._now()
@@ -249,10 +266,15 @@ def _partition(record: InboundRecord) -> str:
     return f"{record.topic} partition {record.partition}"
 
 
+def _attempt_of(record: InboundRecord) -> tuple[str | None, ...]:
+    """What tells an event's attempts apart, waits and replays included, and is the same when one is delivered again."""
+    return tuple(h.get_header(record.headers, name) for name in (h.LAST_FAILED_AT, h.REPLAYED_AT))
+
+
 def _position(record: InboundRecord) -> dict[str, object]:
-    trace = h.get_header(record.headers, h.TRACEPARENT)
+    trace_id = h.trace_id(record.headers)
     position: dict[str, object] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-    return position | ({"trace_id": trace[3:35]} if trace else {})
+    return position | ({"trace_id": trace_id} if trace_id else {})
 
 
 def _internal_error(exc: Exception) -> ThumbnailError:

@@ -1,7 +1,7 @@
 """What the confluent-kafka roles share: reading records, sending with acknowledgement, committing."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 import structlog
@@ -111,10 +111,18 @@ def next_offsets(records: list[InboundRecord]) -> dict[Place, int]:
     return offsets
 
 
-def commit_offsets(consumer: Consumer, offsets: dict[Place, int]) -> None:
-    """Commit and wait for it. A rebalance may have taken partitions away: then their next owner repeats the records."""
+def places_of(partitions: Iterable[TopicPartition]) -> frozenset[Place]:
+    """Their topics and numbers."""
+    return frozenset((partition.topic, partition.partition) for partition in partitions)
+
+
+def commit_offsets(consumer: Consumer, offsets: dict[Place, int]) -> bool:
+    """Commit, wait for it, and say whether the group took it.
+
+    A rebalance may have taken partitions away: then their next owner repeats the records.
+    """
     if not offsets:
-        return
+        return True
     try:
         consumer.commit(
             offsets=[TopicPartition(*place, offset) for place, offset in offsets.items()], asynchronous=False
@@ -123,6 +131,8 @@ def commit_offsets(consumer: Consumer, offsets: dict[Place, int]) -> None:
         if exc.args[0].code() not in _LOST_MEMBERSHIP:
             raise
         log.warning("commit_refused", reason=exc.args[0].str())
+        return False
+    return True
 
 
 def poll_quietly(consumer: Consumer, seconds: float) -> None:

@@ -1,8 +1,6 @@
 """The persist role: results into the database, one transaction a batch, offsets only after it."""
 
-import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 import structlog
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from schemas.cloudevents import read_event
 from schemas.errors import PermanentError, Stage
@@ -21,11 +19,11 @@ from schemas.topics import THUMBNAIL_CLEANUP, THUMBNAIL_FAILED, THUMBNAIL_READY,
 from streams.batch_writer import BatchWriter, DatabaseDownError, Item, Written
 from streams.cleanup_requests import cleanup_request, needs_cleanup
 from streams.dead_letters import dead_letter, dead_letter_headers
-from streams.kafka_io import commit_offsets, next_offsets, poll_quietly, read_records, send_and_wait
+from streams.kafka_io import Place, commit_offsets, next_offsets, places_of, poll_quietly, read_records, send_and_wait
 from streams.paced_collector import PacedCollector
 from streams.records import InboundRecord, OutboundRecord
-from streams.result_rows import APPLIED_OUTCOMES, Result
-from streams.row_changes import RowOutcome
+from streams.result_counts import Refused, ResultCounts
+from streams.result_rows import Result
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +32,6 @@ BATCH: Final = 1000
 wait for nothing, and many share the cost of a commit."""
 POLL_S: Final = 0.2
 BACKOFFS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
-_TOLD: Final = frozenset({RowOutcome.STALE, RowOutcome.ROW_GONE})
-"""Outcomes that get a line of their own at level info; the others at debug: a line costs as much as a row."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +46,11 @@ class PersistOptions:
 
 @dataclass
 class _Batch:
-    """Records with the results that they hold, and the dead letters of those that hold none."""
+    """Records with the results that they hold, and those that hold none, with the reason."""
 
     records: list[InboundRecord]
     items: list[Item]
-    letters: list[OutboundRecord]
+    refused: list[Refused]
     writing: Future[Written] = field(default_factory=Future)
     """Its rows under way, once it is begun."""
     begun: float = 0.0
@@ -94,11 +90,14 @@ class PersistRole:
         self._thread: Final = ThreadPoolExecutor(1, thread_name_prefix="rows")
         self._pending: _Batch | None = None
         self._metrics: Final = metrics
+        self._counts: Final = ResultCounts(metrics, now)
         self._now: Final = now
         self._stopping = False
         self.last_progress_at = time.monotonic()
         self.database_problem: str | None = None
         """Why results wait for the database, while they do."""
+        self.owned: frozenset[Place] = frozenset()
+        """The partitions that the group has given to this role, as of its last round."""
 
     def stop(self) -> None:
         """Ask run() to end after the batches that it is working on; safe in a signal handler."""
@@ -124,8 +123,9 @@ class PersistRole:
         records = read_records(self._consumer, 1, 0.0 if self._pending else POLL_S)
         if records:
             records += read_records(self._consumer, BATCH - 1, 0.0)
-        items, letters = self._read(records)
-        self._finish(_Batch(records, items, letters) if records else None)
+        items, refused = self._read(records)
+        self.owned = places_of(self._consumer.assignment())
+        self._finish(_Batch(records, items, refused) if records else None)
 
     def _finish(self, following: _Batch | None) -> None:
         """Wait for the pending batch's rows, begin `following`, and do what is left of the pending one."""
@@ -180,10 +180,16 @@ class PersistRole:
         self._settle(batch, written)
 
     def _settle(self, batch: _Batch, written: Written) -> None:
-        letters = batch.letters + [self._letter(item.record, error) for item, error in written.poison]
-        send_and_wait(self._producer, [*letters, *self._cleanups(written)])
-        commit_offsets(self._consumer, next_offsets(batch.records))
-        self._observe(written.outcomes, len(letters), time.perf_counter() - batch.begun)
+        refused = batch.refused + [(item.record, error) for item, error in written.poison]
+        letters = [self._letter(record, error) for record, error in refused]
+        try:
+            send_and_wait(self._producer, [*letters, *self._cleanups(written)])
+        except (KafkaException, BufferError):
+            self._metrics.dead_letter_write_failures_total.inc(len(letters))
+            raise
+        if commit_offsets(self._consumer, next_offsets(batch.records)):
+            self._counts.count(written.outcomes, refused)
+        self._counts.observe(written.outcomes, len(letters), time.perf_counter() - batch.begun)
 
     def _cleanups(self, written: Written) -> list[OutboundRecord]:
         """One request for each media, upload and outcome, however often the batch has it."""
@@ -198,15 +204,15 @@ class PersistRole:
             for (_, _, outcome), item in wanted.items()
         ]
 
-    def _read(self, records: list[InboundRecord]) -> tuple[list[Item], list[OutboundRecord]]:
-        """The results in `records`, and a dead letter for each record that holds none."""
-        items, letters = [], []
+    def _read(self, records: list[InboundRecord]) -> tuple[list[Item], list[Refused]]:
+        """The results in `records`, and the records that hold none."""
+        items, refused = [], []
         for record in records:
             try:
                 items.append(Item(record, self._result(record)))
             except PermanentError as error:
-                letters.append(self._letter(record, error))
-        return items, letters
+                refused.append((record, error))
+        return items, refused
 
     def _result(self, record: InboundRecord) -> Result:
         if record.topic == self._ready_topic:
@@ -218,44 +224,7 @@ class PersistRole:
         log.error(
             "result_refused", error_code=error.code, error=error.message, topic=record.topic, offset=record.offset
         )
-        self._metrics.dead_letters_total.labels(error.code).inc()
         headers = dead_letter_headers(
             record, error, stage=Stage.PERSIST, group=self._group, attempts=1, first_failed_at=now, now=now
         )
         return dead_letter(self._dlq_topic, record, headers)
-
-    def _observe(self, outcomes: list[tuple[Item, RowOutcome]], letters: int, took_s: float) -> None:
-        metrics = self._metrics
-        metrics.persistence_batch_size.observe(len(outcomes) + letters)
-        metrics.persistence_batch_duration_seconds.observe(took_s)
-        metrics.task_execution_total.labels("persist", "success").inc(len(outcomes))
-        metrics.task_execution_total.labels("persist", "failed").inc(letters)
-        metrics.task_execution_duration_seconds.labels("persist").observe(took_s)
-        counts = Counter(outcome for _, outcome in outcomes)
-        metrics.stale_results_total.inc(counts[RowOutcome.STALE])
-        metrics.orphaned_results_total.inc(counts[RowOutcome.ROW_GONE])
-        now = self._now()
-        for item, outcome in outcomes:
-            if outcome in APPLIED_OUTCOMES and isinstance(item.result, ThumbnailReady):
-                seconds = (now - item.result.occurred_at).total_seconds()
-                metrics.upload_to_visible_seconds.observe(max(0.0, seconds))
-        log.info(
-            "batch_persisted", letters=letters, took_s=round(took_s, 4), **{str(name): n for name, n in counts.items()}
-        )
-        _tell(outcomes)
-
-
-def _tell(outcomes: list[tuple[Item, RowOutcome]]) -> None:
-    tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
-    for item, outcome in outcomes:
-        if tells_all or outcome in _TOLD:
-            tell = log.info if outcome in _TOLD else log.debug
-            tell(
-                "result_persisted",
-                outcome=outcome,
-                media=item.result.media.record_key,
-                company_id=item.result.company_id,
-                topic=item.record.topic,
-                partition=item.record.partition,
-                offset=item.record.offset,
-            )

@@ -24,6 +24,11 @@ class InboundRecord:
         return datetime.fromtimestamp(max(self.timestamp_ms, 0) / 1000, tz=UTC)
 
 
+def place_of(record: InboundRecord) -> tuple[str, int, int]:
+    """Topic, partition and offset: what no other record has."""
+    return record.topic, record.partition, record.offset
+
+
 @dataclass(frozen=True)
 class OutboundRecord:
     """A record that must be acknowledged by the broker before its cause counts as done."""

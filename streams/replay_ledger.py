@@ -92,6 +92,14 @@ class Ledger:
                 found.append((int(partition), int(offset), name))
         return found
 
+    def settled(self, topic: str) -> list[tuple[int, int]]:
+        """Partition and offset of every place of a dead letter topic whose letter was surely replayed or parked."""
+        return [
+            (partition, offset)
+            for partition, offset, name in self.places(topic)
+            if self._marks[name][1].state is not MarkState.SENDING
+        ]
+
 
 def _read_mark(value: bytes | None) -> tuple[int, Mark] | None:
     try:

@@ -13,9 +13,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from schemas import headers as h
 from schemas.metrics import Metrics
 from schemas.topics import THUMBNAIL_RETRIES, prefixed
-from streams.kafka_io import Place, commit_offsets, next_offsets, read_records, send_and_wait
-from streams.records import InboundRecord
+from streams.kafka_io import Place, commit_offsets, next_offsets, places_of, read_records, send_and_wait
+from streams.records import InboundRecord, place_of
 from streams.retry_hops import next_hop
+from streams.tally import Seen, TaskType, exemplar_of
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,12 @@ class RetryRole:
         self._paused: Final[dict[Place, int]] = {}
         """Partitions whose first held record is not due, and the offset to go on from after the held ones."""
         self._stopping = False
+        self._seen: Final = Seen()
+        self._told: frozenset[int] = frozenset()
+        """The tiers whose next due time is told."""
         self.last_progress_at = time.monotonic()
+        self.owned: frozenset[Place] = frozenset()
+        """The partitions that the group has given to this role, as of its last round."""
 
     def stop(self) -> None:
         """Ask run() to end after the batch that it is working on; safe in a signal handler."""
@@ -83,6 +89,8 @@ class RetryRole:
             while not self._stopping:
                 self._read()
                 self._hand_on_what_is_due()
+                self._tell_what_is_next()
+                self.owned = places_of(self._consumer.assignment())
                 self.last_progress_at = time.monotonic()
         finally:
             self._consumer.close()
@@ -139,11 +147,31 @@ class RetryRole:
         started, now = time.perf_counter(), self._now()
         hops = [next_hop(record, self._delays_s, self._prefix, now) for record in due]
         send_and_wait(self._producer, [hop.record for hop in hops])
-        commit_offsets(self._consumer, next_offsets(due))
-        self._metrics.task_execution_total.labels("retry", "success").inc(len(due))
+        if commit_offsets(self._consumer, next_offsets(due)):
+            self._count(due)
         self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
+        self._metrics.last_progress_timestamp_seconds.set_to_current_time()
         for record, hop in zip(due, hops, strict=True):
             number = h.get_header(record.headers, h.RETRY_ATTEMPT)
             if hop.late_s is not None:
-                self._metrics.retry_lateness_seconds.observe(hop.late_s)
+                self._metrics.retry_lateness_seconds.observe(hop.late_s, exemplar_of(h.trace_id(record.headers)))
             log.info("retry_handed_on", retry=number, to=hop.record.topic, topic=record.topic, offset=record.offset)
+
+    def _count(self, committed: list[InboundRecord]) -> None:
+        """Count each record once: what could not be committed is handed on, and counted, by its next owner."""
+        for record in committed:
+            if self._seen.meet(place_of(record)):
+                self._metrics.task_execution_total.labels(TaskType.RETRY, "success").inc()
+            else:
+                self._metrics.redelivered_total.labels(TaskType.RETRY).inc()
+
+    def _tell_what_is_next(self) -> None:
+        """When the first held record of each tier is due; nothing of a tier in which none waits."""
+        gauge = self._metrics.next_retry_due_timestamp_seconds
+        for tier, topic in enumerate(self._topics, start=1):
+            dues = [held[0].due_at for place, held in self._held.items() if place[0] == topic]
+            if dues:
+                gauge.labels(tier).set(min(dues).timestamp())
+            elif tier in self._told:
+                gauge.remove(tier)
+            self._told = self._told | {tier} if dues else self._told - {tier}

@@ -120,7 +120,6 @@ class ThumbnailService:
             upload=round((finished - upload_started) * 1000, 1),
             total=round((finished - started) * 1000, 1),
         )
-        self._metrics.source_bytes_read_total.labels(upload.media.kind).inc(made.bytes_read)
         self._metrics.decoder_used_total.labels(made.frame.method).inc()
         return self._announcement(upload, used, made, stored, attempt=attempt, timings=timings)
 
@@ -132,7 +131,10 @@ class ThumbnailService:
             progress.stage = Stage.DECODE
             spec = replace(self._spec, frame_time_s=upload.frame_time_s)
             kind: Kind = upload.media.kind.value
-            return await self._maker.create_thumbnails(PatientSource(source, self._patience), spec, kind=kind)
+            made = await self._maker.create_thumbnails(PatientSource(source, self._patience), spec, kind=kind)
+            self._metrics.source_bytes_read_total.labels(kind).inc(made.bytes_read)
+            self._metrics.source_size_bytes_total.labels(kind).inc(source.size)
+            return made
         finally:
             source.close()
 

@@ -52,6 +52,10 @@ class TopicReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
         self._consumer.close()
 
     def extents(self) -> dict[int, Extent]:

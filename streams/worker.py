@@ -23,12 +23,13 @@ from schemas.topics import (
     prefixed,
 )
 from streams.ack_gate import AckGate, Entry
-from streams.consumer_watch import CHECK_EVERY_S, ConsumerWatch, FindTopics, read_signs
+from streams.consumer_watch import CHECK_EVERY_S, ConsumerWatch, FindTopics, owned_places, read_signs
 from streams.dead_letter_limit import DeadLetterFloodError
 from streams.event_handler import EventHandler
 from streams.faust_app import WorkerOptions, build_app
 from streams.faust_transport import CommittingTransport
 from streams.kafka_faults import NO_ANSWER, explain_fault
+from streams.kafka_io import Place
 from streams.records import InboundRecord, OutboundRecord
 from streams.stopping import LEAVING_S, end_after, end_at_once, end_idle_after, finishing_s
 
@@ -73,6 +74,11 @@ class Worker:
     def in_flight(self) -> int:
         """How many events are being worked on."""
         return sum(gate.in_flight for gate in self._gates)
+
+    def owned(self) -> frozenset[Place]:
+        """The partitions that the group has given to this worker; safe in any thread."""
+        consumer = self.app._consumer  # noqa: SLF001 - the property would make one
+        return frozenset() if consumer is None else owned_places(consumer)
 
     def oldest_in_flight_s(self) -> float:
         """Age in seconds of the oldest event that is being worked on."""
@@ -134,8 +140,8 @@ class Worker:
                 return
             outcome = await self._handler.handle(_inbound(entry.event.message))
             for record in outcome.records:
-                await self._send(record)
-            await gate.finish(entry)
+                await self._send_or_tell(record)
+            await gate.finish(entry, lambda: self._handler.acknowledged(outcome))
         except DeadLetterFloodError as exc:
             await self._crash(exc, str(exc))
         except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends, and the event is redelivered
@@ -173,6 +179,13 @@ class Worker:
             log.critical("worker_stops", reason=reason)
             end_after(self._options.shutdown_timeout_s)
             await self.app.crash(exc)
+
+    async def _send_or_tell(self, record: OutboundRecord) -> None:
+        try:
+            await self._send(record)
+        except BaseException:
+            self._handler.not_sent(record)
+            raise
 
     async def _send(self, record: OutboundRecord) -> None:
         """Return when all replicas have it; tells when that takes long."""

@@ -42,7 +42,8 @@ def test_uploads_of_renditions_are_counted_by_provider_and_status() -> None:
 def test_no_label_names_a_company_or_a_media() -> None:
     metrics = Metrics()
     labels = {label for c in metrics.registry._names_to_collectors.values() for label in c._labelnames}  # type: ignore[attr-defined]
-    assert labels == {"type", "status", "provider", "task_type", "code", "reason", "method", "cause", "state"}
+    of_events = {"type", "status", "provider", "task_type", "code", "reason", "method", "cause", "state"}
+    assert labels == of_events | {"topic", "tier", "dependency", "role", "version"}
 
 
 def test_every_metric_is_exported_with_help() -> None:
