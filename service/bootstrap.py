@@ -13,7 +13,6 @@ from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.decoding import build_slots, build_spec
 from service.kafka_clients import consumer_config, producer_config, waiting_consumer_config
-from service.kafka_connection import TopicFinder
 from service.kafka_security import faust_credentials
 from service.settings import Settings
 from storage.breaker import BreakerPolicy, BreakerState
@@ -26,6 +25,7 @@ from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService
 from streams.company_directory import SqlCompanyDirectory
+from streams.consumer_watch import FindTopics
 from streams.dead_letter_limit import DeadLetterGuard, DeadLetterLimit
 from streams.event_handler import EventHandler
 from streams.faust_app import WorkerOptions
@@ -134,8 +134,8 @@ def build_guard(settings: Settings) -> DeadLetterGuard:
     )
 
 
-def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
-    """The worker role. Call it inside the thread and loop that will run it."""
+def build_worker(settings: Settings, metrics: Metrics, find_topics: FindTopics) -> WorkerParts:
+    """The worker role, which watches its topics by `find_topics`. Call it inside the thread and loop that will run it."""
     engine = build_engine(settings)
     providers = build_providers(settings, metrics)
     tenants = build_tenants(settings, engine, providers)
@@ -164,7 +164,7 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
         shutdown_timeout_s=settings.worker.shutdown_timeout_s,
         credentials=faust_credentials(settings.kafka),
     )
-    worker = Worker(options, handler, TopicFinder(settings.kafka).find)
+    worker = Worker(options, handler, find_topics)
     metrics.slots.labels("busy").set_function(lambda: slots.busy)
     metrics.slots.labels("idle").set_function(lambda: slots.idle)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)

@@ -1,11 +1,10 @@
-"""The metrics that a role cannot count as it works: how far behind it is, and whether what it needs answers."""
+"""The metrics that a role cannot count as it works: how far behind it is, and what waits."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import version
 from typing import Final
 
-import sqlalchemy as sa
 from prometheus_client import Gauge, ProcessCollector
 
 from schemas.metrics import Metrics, Role
@@ -20,14 +19,11 @@ from schemas.topics import (
 from service.kafka_clients import client_config, consumer_config
 from service.observations import Observation
 from service.settings import KafkaSettings
-from storage.base import StorageProvider
 from streams.consumer_lag import LagReader, PartitionLag
 from streams.kafka_io import Place
 from streams.waiting_letters import LetterWatch
 
 KAFKA_EVERY_S: Final = 5.0
-DATABASE_EVERY_S: Final = 5.0
-STORAGE_EVERY_S: Final = 15.0
 LETTERS_EVERY_S: Final = 15.0
 
 OwnedPlaces = Callable[[], Collection[Place]]
@@ -48,7 +44,7 @@ class RoleMetrics:
         """For a role whose unprocessed records are late."""
         gauges = _LagGauges(self._metrics, kafka.kafka_topic_prefix)
         reader = LagReader(client_config(kafka), group)
-        self._observe("kafka", lambda: gauges.show(reader.read(owned())), KAFKA_EVERY_S)
+        self._observe("consumer lag", lambda: gauges.show(reader.read(owned())), KAFKA_EVERY_S)
 
     def observe_retries(self, kafka: KafkaSettings, group: str, owned: OwnedPlaces) -> None:
         """For the retry role, whose unprocessed records wait, as they should; and the dead letters of all roles."""
@@ -60,21 +56,8 @@ class RoleMetrics:
             for topic, tier in tiers.items():
                 waiting.labels(tier).set(sum(lag.records for place, lag in found.items() if place[0] == topic))
 
-        self._observe("kafka", look, KAFKA_EVERY_S)
+        self._observe("waiting retries", look, KAFKA_EVERY_S)
         self._observe_letters(kafka, group)
-
-    def observe_database(self, engine: sa.Engine) -> None:
-        """Whether it answers a question that reads nothing."""
-
-        def ask() -> None:
-            with engine.connect() as connection:
-                connection.execute(sa.select(1))
-
-        self._observe("database", ask, DATABASE_EVERY_S)
-
-    def observe_storage(self, local: StorageProvider) -> None:
-        """Whether a probe can be written, read and deleted."""
-        self._observe("local_storage", local.check, STORAGE_EVERY_S)
 
     def start(self) -> None:
         """Begin to look."""
@@ -86,10 +69,8 @@ class RoleMetrics:
         for observation in self._observations:
             observation.stop()
 
-    def _observe(self, dependency: str, look: Callable[[], object], every_s: float) -> None:
-        observation = Observation(dependency, look, every_s=every_s)
-        self._observations.append(observation)
-        self._metrics.dependency_up.labels(dependency).set_function(lambda: observation.is_up)
+    def _observe(self, name: str, look: Callable[[], object], every_s: float) -> None:
+        self._observations.append(Observation(name, look, every_s=every_s))
 
     def _observe_letters(self, kafka: KafkaSettings, group: str) -> None:
         topics = tuple(prefixed(topic, kafka.kafka_topic_prefix) for topic in (THUMBNAIL_DLQ, THUMBNAIL_READY_DLQ))
@@ -103,7 +84,7 @@ class RoleMetrics:
             self._metrics.dead_letters_waiting.set(found.count)
             age.since_s = found.oldest_at.timestamp() if found.oldest_at else None
 
-        self._observations.append(Observation("dead letters", look, every_s=LETTERS_EVERY_S))
+        self._observe("dead letters", look, LETTERS_EVERY_S)
 
 
 class _Age:

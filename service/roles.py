@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, Final, Protocol
 
@@ -16,7 +16,19 @@ from schemas.topics import ALL_TOPICS, prefixed
 from service import bootstrap
 from service.checks import CheckResult, check_database, check_http_port, check_kafka, check_storage, run_checks
 from service.dead_letters import count_recent
-from service.http import Health, HttpServer
+from service.health.dependencies import Dependency, Probe
+from service.health.liveness import Signs
+from service.health.probes import (
+    database_dependency,
+    database_probe,
+    kafka_dependency,
+    local_storage_dependency,
+    local_storage_probe,
+    told_by,
+)
+from service.health.role import RoleHealth
+from service.health.signs import progress, unprocessed
+from service.http import HttpServer
 from service.kafka_connection import TopicFinder
 from service.logs import configure_logs
 from service.role_metrics import RoleMetrics
@@ -31,10 +43,6 @@ log = structlog.get_logger(__name__)
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
-LOOP_BOUND_S: Final = 60.0
-"""A consumer loop that has not come round for this long is stuck."""
-
-
 UNFINISHED_AFTER_S: Final = 3600.0
 """An upload of a few hundred kilobytes that is this old is nobody's any more."""
 
@@ -54,9 +62,10 @@ class LoopRole(Protocol):
 def run_worker_role(settings: Settings) -> int:
     """The worker role; exit code 1 when a dependency fails or an outcome cannot be sent."""
     metrics = _begin(settings, "worker")
-    signs = RoleMetrics(metrics, "worker")
+    lag = RoleMetrics(metrics, "worker")
     loop = bootstrap.new_loop()
-    parts = bootstrap.build_worker(settings, metrics)
+    kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
+    parts = bootstrap.build_worker(settings, metrics, told_by(TopicFinder(settings.kafka).find, kafka))
     checks = [
         lambda: check_http_port(settings.http),
         lambda: check_kafka(settings.kafka),
@@ -77,30 +86,31 @@ def run_worker_role(settings: Settings) -> int:
     elif not parts.slots.has_landlock:
         log.warning("landlock_missing", hint="Seccomp alone confines the decoders; Linux 5.13 and later have both.")
 
-    def live() -> dict[str, Any]:
-        oldest_s = parts.worker.oldest_in_flight_s()
-        return {
-            "ok": oldest_s < settings.worker.event_bound_s,
-            "in_flight": parts.worker.in_flight,
-            "oldest_in_flight_s": round(oldest_s, 1),
-        }
+    def signs() -> Signs:
+        worker = parts.worker
+        silent_s = time.monotonic() - worker.loop_came_round_at
+        return Signs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), unprocessed(metrics), progress(metrics))
 
-    def ready() -> dict[str, Any]:
+    def storages() -> dict[str, Any]:
         # A tenant's storage that is down is told, but makes no worker unready: the other tenants need it.
         states = {found.connection_id: found.state for found in parts.providers.health()}
         resting = {number: state for number, state in states.items() if state is not BreakerState.CLOSED}
-        return live() | {"dependencies": "proven", "storage_connections": len(states), "resting_connections": resting}
+        return {"storage_connections": len(states), "resting_connections": resting}
 
-    signs.observe_lag(settings.kafka, settings.worker.worker_group, parts.worker.owned)
-    signs.observe_database(parts.engine)
-    signs.observe_storage(parts.local_storage)
-    signs.start()
-    server = _serve(settings, metrics, live=live, ready=ready)
+    lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.worker.owned)
+    lag.start()
+    probes = (
+        (database_dependency(), database_probe(parts.engine)),
+        (local_storage_dependency(), local_storage_probe(bootstrap.local_settings(settings).root)),
+    )
+    health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes, storages)
+    server = _serve(settings, metrics, health)
     try:
         return run_worker(parts.worker, loop)
     finally:
-        signs.stop()
+        lag.stop()
         server.stop()
+        health.stop()
         parts.slots.kill()
         parts.providers.close()
         log.info("role_stopped")
@@ -109,26 +119,26 @@ def run_worker_role(settings: Settings) -> int:
 def run_persist_role(settings: Settings) -> int:
     """The persist role; exit code 1 when a dependency fails at start or a record cannot be sent."""
     metrics = _begin(settings, "persist")
-    signs = RoleMetrics(metrics, "persist")
+    lag = RoleMetrics(metrics, "persist")
     engine = bootstrap.build_engine(settings)
     kafka, http = settings.kafka, settings.http
     if not _proven([lambda: check_http_port(http), lambda: check_kafka(kafka), lambda: check_database(engine)]):
         return EXIT_FAILED
     role = bootstrap.build_persist(settings, metrics, engine)
-    signs.observe_lag(kafka, bootstrap.persist_group(settings), lambda: role.owned)
-    signs.observe_database(engine)
-    return _run_loop(settings, metrics, role, signs)
+    lag.observe_lag(kafka, bootstrap.persist_group(settings), lambda: role.owned)
+    database = database_probe(engine, lambda: role.database_problem)
+    return _run_loop(settings, metrics, role, lag, ((database_dependency(), database),))
 
 
 def run_retry_role(settings: Settings) -> int:
     """The retry role; exit code 1 when Kafka fails at start or a record cannot be handed on."""
     metrics = _begin(settings, "retry")
-    signs = RoleMetrics(metrics, "retry")
+    lag = RoleMetrics(metrics, "retry")
     if not _proven([lambda: check_http_port(settings.http), lambda: check_kafka(settings.kafka)]):
         return EXIT_FAILED
     role = bootstrap.build_retry(settings, metrics)
-    signs.observe_retries(settings.kafka, bootstrap.retry_group(settings), lambda: role.owned)
-    return _run_loop(settings, metrics, role, signs)
+    lag.observe_retries(settings.kafka, bootstrap.retry_group(settings), lambda: role.owned)
+    return _run_loop(settings, metrics, role, lag)
 
 
 def _begin(settings: Settings, role: Role) -> Metrics:
@@ -145,14 +155,22 @@ def _proven(checks: list[Callable[[], CheckResult]]) -> bool:
     return not failed
 
 
-def _serve(settings: Settings, metrics: Metrics, *, live: Health, ready: Health) -> HttpServer:
-    server = HttpServer(settings.http.http_host, settings.http.http_port, metrics.registry, live=live, ready=ready)
+def _serve(settings: Settings, metrics: Metrics, health: RoleHealth) -> HttpServer:
+    http = settings.http
+    server = HttpServer(http.http_host, http.http_port, metrics.registry, live=health.live, ready=health.ready)
+    health.start(metrics)
     server.start()
     log.info("role_ready", http_port=server.port)
     return server
 
 
-def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole, signs: RoleMetrics) -> int:
+def _run_loop(
+    settings: Settings,
+    metrics: Metrics,
+    role: LoopRole,
+    lag: RoleMetrics,
+    probes: Sequence[tuple[Dependency, Probe]] = (),
+) -> int:
     last_resorts: list[threading.Timer] = []
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -164,13 +182,16 @@ def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole, signs: RoleM
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
 
-    def live() -> dict[str, Any]:
-        silent_s = time.monotonic() - role.last_progress_at
-        return {"ok": silent_s < LOOP_BOUND_S, "last_progress_s_ago": round(silent_s, 1)}
+    def signs() -> Signs:
+        return Signs(
+            time.monotonic() - role.last_progress_at, unprocessed=unprocessed(metrics), progress=progress(metrics)
+        )
 
-    signs.start()
-    server = _serve(settings, metrics, live=live, ready=lambda: live() | {"dependencies": "proven"})
-    watch = TopicWatch(_topic_names(settings), TopicFinder(settings.kafka).find, role.stop)
+    kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
+    health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes)
+    lag.start()
+    server = _serve(settings, metrics, health)
+    watch = TopicWatch(_topic_names(settings), told_by(TopicFinder(settings.kafka).find, kafka), role.stop)
     watch.start()
     try:
         role.run()
@@ -180,7 +201,8 @@ def _run_loop(settings: Settings, metrics: Metrics, role: LoopRole, signs: RoleM
         return EXIT_FAILED
     finally:
         watch.stop()
-        signs.stop()
+        health.stop()
+        lag.stop()
         server.stop()
         log.info("role_stopped")
     return EXIT_OK if watch.problem is None else EXIT_FAILED

@@ -17,7 +17,7 @@ FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXE
 FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a FIFO must not hang
 _NOT_PLAIN: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR, errno.ENXIO, errno.ENODEV})
 """Links, files among folders, folders among files; the last two are what sockets and dead devices answer."""
-_NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
+NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """How kernels and file systems without nameless files answer."""
 
 
@@ -30,7 +30,7 @@ def new_file(folder: int, partial: str) -> Iterator[tuple[int, bool]]:
         if os.fstat(folder).st_nlink == 0:
             # Kernels differ in what they answer for a folder that was removed while it was open.
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from exc
-        if exc.errno not in _NO_NAMELESS:
+        if exc.errno not in NO_NAMELESS:
             raise
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd, has_name = os.open(partial, flags, 0o644, dir_fd=folder), True

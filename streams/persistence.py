@@ -94,6 +94,8 @@ class PersistRole:
         self._now: Final = now
         self._stopping = False
         self.last_progress_at = time.monotonic()
+        self.database_problem: str | None = None
+        """Why results wait for the database, while they do."""
         self.owned: frozenset[Place] = frozenset()
         """The partitions that the group has given to this role, as of its last round."""
 
@@ -149,12 +151,14 @@ class PersistRole:
                     return None
                 pause_s = BACKOFFS_S[min(tries, len(BACKOFFS_S) - 1)]
                 tries += 1
+                self.database_problem = str(exc)
                 log.warning("database_down", reason=str(exc), retry_in_s=pause_s, waiting_results=len(batch.items))
                 poll_quietly(self._consumer, pause_s)
                 self.last_progress_at = time.monotonic()  # waiting is progress: a restart would not help
                 batch.writing = self._thread.submit(self._writer.write, batch.items)
                 continue
             if tries:
+                self.database_problem = None
                 log.info("database_back", tries=tries)
                 self._consumer.resume(self._consumer.assignment())
             return written

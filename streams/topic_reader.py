@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
@@ -72,6 +73,20 @@ class TopicReader:
         place = TopicPartition(self.topic, partition)
         low, high = self._consumer.get_watermark_offsets(place, timeout=ASK_TIMEOUT_S, cached=False)
         return Extent(low, high)
+
+    def since(self, moment: datetime) -> dict[int, Extent]:
+        """What each partition holds of records that were written at `moment` or later. Raises TopicReadError."""
+        extents, milliseconds = self.extents(), int(moment.timestamp() * 1000)
+        asked = [TopicPartition(self.topic, number, milliseconds) for number in extents]
+        try:
+            found = {place.partition: place for place in self._consumer.offsets_for_times(asked, timeout=ASK_TIMEOUT_S)}
+        except KafkaException as exc:
+            raise TopicReadError(_sentence(self.topic, exc.args[0])) from exc
+        # A negative offset means that no record is as young.
+        return {
+            number: Extent(found[number].offset if found[number].offset >= 0 else extent.high, extent.high)
+            for number, extent in extents.items()
+        }
 
     def read(self, extents: Mapping[int, Extent]) -> Iterator[InboundRecord]:
         """Every record within `extents`, in order within each partition. Raises TopicReadError."""

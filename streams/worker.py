@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any, Final, cast
 
 import faust
@@ -60,6 +61,8 @@ class Worker:
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._gates: Final[list[AckGate[EventT[Any]]]] = []
         self._is_crashing = False
+        self.loop_came_round_at = monotonic()
+        """When the event loop last had a moment for others, by the monotonic clock."""
         self.app: Final = build_app(options)
         transport = CommittingTransport(self.app.conf.broker_consumer, self.app)
         transport.revocation_listeners.append(self._forget_revoked)
@@ -157,6 +160,7 @@ class Worker:
         watch = ConsumerWatch(topics, rebalance_timeout_s=self._options.rebalance_timeout_s)
         while not self.app.should_stop:
             await asyncio.sleep(CHECK_EVERY_S)
+            self.loop_came_round_at = monotonic()
             consumer = self.app._consumer  # noqa: SLF001 - the property would make one
             if consumer is None:
                 continue

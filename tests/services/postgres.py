@@ -64,6 +64,11 @@ class SystemPostgres:
         # A developer's own PGPORT or PGDATA must not decide what is started.
         return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
+    @property
+    def pid(self) -> int:
+        """The server's first process; 0 when it does not run."""
+        return self._process.pid if self._process else 0
+
     def start(self) -> str:
         command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port)]
         for setting in ("listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}", f"fsync={self._fsync}"):

@@ -1,0 +1,80 @@
+"""Looks at Kafka and at the roles, again and again; what cannot be reached is told, never raised."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from confluent_kafka import KafkaException
+
+from schemas.topics import prefixed
+from service.dead_letters import TOPICS, DeadLetterBox, Source
+from service.kafka_connection import KafkaUnreachableError
+from service.settings import Settings
+from service.status.recent_results import RecentResults
+from service.status.role_endpoints import ask_roles
+from service.status.snapshot import Snapshot, now
+from service.status.topic_states import Topics, read_topics
+from streams.dead_letter_filter import DeadLetterFilter
+from streams.dead_letter_stats import Group, group_by_code
+from streams.topic_reader import Extent, TopicReadError
+
+LETTERS_EVERY_S: Final = 15.0
+MAX_LETTERS: Final = 2000
+"""Of each partition, the newest: `thumbnails dlq stats` counts all of them."""
+_LETTER_TOPICS: Final = (Source.UPLOADS, Source.READY)
+
+
+class StatusReader:
+    """Use it in one thread; close() when done."""
+
+    def __init__(self, settings: Settings, urls: Sequence[str], window_s: float) -> None:
+        self._settings: Final = settings
+        self._urls: Final = urls
+        self._window_s: Final = window_s
+        self._recent: RecentResults | None = None
+        self._letters: dict[str, list[Group]] = {}
+        self._letters_at = float("-inf")
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        if self._recent is not None:
+            self._recent.__exit__()
+            self._recent = None
+
+    def look(self) -> Snapshot:
+        """What is found now; takes a second or two, and some 20 s when brokers are silent."""
+        roles = ask_roles(self._urls)
+        try:
+            topics = read_topics(self._settings)
+            if any(state.partitions == 0 for state in topics.states):
+                return Snapshot(now(), roles, topics=topics)
+            if self._recent is None:
+                self._recent = RecentResults(self._settings, self._window_s)
+            recent = self._recent.look()
+            return Snapshot(now(), roles, topics=topics, recent=recent, letters=self._look_at_letters(topics))
+        except (KafkaUnreachableError, TopicReadError) as exc:
+            problem = str(exc)
+        except KafkaException as exc:
+            problem = f"Kafka cannot be read: {exc.args[0].str()}."
+        self.close()  # a reader that was interrupted may have left something out
+        return Snapshot(now(), roles, kafka_problem=problem)
+
+    def _look_at_letters(self, topics: Topics) -> dict[str, list[Group]]:
+        if time.monotonic() - self._letters_at < LETTERS_EVERY_S:
+            return self._letters
+        records = {state.name: state.records for state in topics.states}
+        for source in _LETTER_TOPICS:
+            name = prefixed(TOPICS[source], self._settings.kafka.kafka_topic_prefix)
+            self._letters[name] = self._groups(source) if records[name] else []
+        self._letters_at = time.monotonic()
+        return self._letters
+
+    def _groups(self, source: Source) -> list[Group]:
+        with DeadLetterBox(self._settings, source) as box:
+            ledger = box.ledger()
+            newest = {
+                number: Extent(max(extent.low, extent.high - MAX_LETTERS), extent.high)
+                for number, extent in box.extents().items()
+            }
+            letters = box.letters(DeadLetterFilter(), newest)
+            return group_by_code((letter, not ledger.is_done(letter.record)) for letter in letters)

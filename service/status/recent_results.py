@@ -1,0 +1,127 @@
+"""What became of uploads of late: counted by tenant and by provider from the records of thumbnail.ready and .failed."""
+
+import json
+from collections import Counter, deque
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Self
+
+from schemas.topics import THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
+from service.kafka_clients import consumer_config
+from service.settings import Settings
+from streams.topic_reader import Extent, TopicReader
+
+MAX_PER_PARTITION: Final = 2000
+"""So that a look takes about a second: when more came, the newest are counted and the window is shorter."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One record of a result; `provider` is None for a failed upload, `error_code` for a ready one."""
+
+    at: datetime
+    company_id: int
+    provider: str | None
+    fell_back: bool = False
+    error_code: str | None = None
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The results of the last `window_s` seconds."""
+
+    results: tuple[Result, ...]
+    window_s: float
+
+    @property
+    def ready(self) -> int:
+        """How many uploads got thumbnails."""
+        return sum(result.error_code is None for result in self.results)
+
+    @property
+    def failed(self) -> int:
+        """How many were given up."""
+        return len(self.results) - self.ready
+
+    @property
+    def tenants(self) -> list[dict[str, int]]:
+        """By company, the busiest first."""
+        counts = Counter((result.company_id, result.error_code is None) for result in self.results)
+        companies = {company for company, _ in counts}
+        rows = [
+            {"company_id": company, "ready": counts[company, True], "failed": counts[company, False]}
+            for company in companies
+        ]
+        return sorted(rows, key=lambda row: (-row["ready"] - row["failed"], row["company_id"]))
+
+    @property
+    def providers(self) -> list[dict[str, Any]]:
+        """By where thumbnails were stored; `fallbacks` went there because the tenant's own storage could not be used."""
+        stored = [(result.provider, result.fell_back) for result in self.results if result.provider is not None]
+        return [
+            {"provider": name, "ready": count, "fallbacks": stored.count((name, True))}
+            for name, count in Counter(name for name, _ in stored).most_common()
+        ]
+
+
+class RecentResults:
+    """Follows both topics: each look reads only what came since the one before. Use it in a `with`."""
+
+    def __init__(self, settings: Settings, window_s: float) -> None:
+        self._window_s: Final = window_s
+        self._results: Final[deque[Result]] = deque()
+        self._next: Final[dict[tuple[str, int], int]] = {}
+        self._is_cut = False
+        """Whether there was more to read than is read: then the window begins with the oldest that was."""
+        config = consumer_config(settings.kafka, f"{settings.worker.worker_group}-status")
+        self._readers: Final = [
+            TopicReader(config, prefixed(topic, settings.kafka.kafka_topic_prefix))
+            for topic in (THUMBNAIL_READY, THUMBNAIL_FAILED)
+        ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for reader in self._readers:
+            reader.close()
+
+    def look(self) -> Recent:
+        """The results of the window that ends now. Raises TopicReadError."""
+        now = datetime.now(UTC)
+        begin = now - timedelta(seconds=self._window_s)
+        for reader in self._readers:
+            for record in reader.read(self._unread(reader, begin)):
+                result = _result(record.timestamp, record.value)
+                if result is not None:
+                    self._results.append(result)
+        kept = [result for result in self._results if result.at >= begin]
+        self._results.clear()
+        self._results.extend(kept)
+        since = min((result.at for result in kept), default=begin) if self._is_cut else begin
+        return Recent(tuple(kept), max(1.0, (now - since).total_seconds()))
+
+    def _unread(self, reader: TopicReader, begin: datetime) -> dict[int, Extent]:
+        is_known = any(topic == reader.topic for topic, _ in self._next)
+        extents = reader.extents() if is_known else reader.since(begin)
+        unread = {}
+        for number, extent in extents.items():
+            low = max(self._next.get((reader.topic, number), extent.low), extent.low)
+            if extent.high - low > MAX_PER_PARTITION:
+                low, self._is_cut = extent.high - MAX_PER_PARTITION, True
+            unread[number] = Extent(low, extent.high)
+            self._next[reader.topic, number] = extent.high
+        return unread
+
+
+def _result(at: datetime, value: bytes | None) -> Result | None:
+    """What the record tells, or None when it is no result: others may write anything."""
+    try:
+        event = json.loads(value or b"")
+        company_id, error = event["company_id"], event.get("error")
+        if error is not None:
+            return Result(at, int(company_id), None, error_code=str(error["code"]))
+        storage = event["storage"]
+        return Result(at, int(company_id), str(storage["provider"]), fell_back=storage.get("fallback") is not None)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,192 @@
+"""One look at the whole installation, and what of it needs attention."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from schemas import headers as h
+from schemas.topics import THUMBNAIL_RETRIES
+from service.status.recent_results import Recent
+from service.status.role_endpoints import RoleState
+from service.status.topic_states import Topics
+from streams.dead_letter_stats import Group
+
+SHAPE: Final = 1
+"""Of the JSON: raised when a field is removed or changes its meaning."""
+_RETRIES: Final = tuple(topic.name for topic in THUMBNAIL_RETRIES)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was found. The parts that Kafka tells are None where `kafka_problem` says why."""
+
+    at: datetime
+    roles: Sequence[RoleState]
+    kafka_problem: str | None = None
+    topics: Topics | None = None
+    recent: Recent | None = None
+    letters: Mapping[str, Sequence[Group]] | None = None
+
+    def retries(self) -> list[dict[str, Any]]:
+        """By tier: how many wait, and when the first of them is due."""
+        rows = []
+        for tier, name in enumerate(_RETRIES, start=1):
+            for state in self.topics.states if self.topics else ():
+                if state.name.endswith(name) and self.topics is not None:
+                    heads = [record for place, record in self.topics.heads.items() if place[0] == state.name]
+                    dues = [h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT)) for record in heads]
+                    due = min((moment for moment in dues if moment is not None), default=None)
+                    waiting = sum(group.lag_records for group in state.groups)
+                    rows.append({"tier": tier, "waiting": waiting, "next_due_at": _time(due)})
+        return rows
+
+    def total(self, name: str, **labels: str) -> int | None:
+        """A metric's sum over the roles that have it; None when none has."""
+        having = [role for role in self.roles if any(key[0] == name for key in role.samples)]
+        return round(sum(role.total(name, **labels) for role in having)) if having else None
+
+    def to_json(self, max_lag_s: float) -> dict[str, Any]:
+        """The shape that docs/status.md describes."""
+        problems = attention(self, max_lag_s)
+        recent = self.recent
+        return {
+            "shape": SHAPE,
+            "at": h.format_time(self.at),
+            "ok": not problems,
+            "attention": problems,
+            "kafka": {"ok": self.kafka_problem is None, "problem": self.kafka_problem},
+            "throughput": None
+            if recent is None
+            else {
+                "window_s": round(recent.window_s, 1),
+                "ready": recent.ready,
+                "failed": recent.failed,
+                "per_s": round(len(recent.results) / recent.window_s, 2),
+            },
+            "tenants": None if recent is None else recent.tenants,
+            "providers": None if recent is None else recent.providers,
+            "topics": None if self.topics is None else [self._topic(state) for state in self.topics.states],
+            "retries": None if self.topics is None else self.retries(),
+            "dead_letters": None
+            if self.letters is None
+            else [_letters(topic, group) for topic, groups in self.letters.items() for group in groups],
+            "in_flight": self.total("thumbnail_events_in_flight"),
+            "slots": {state: self.total("thumbnail_slots", state=state) for state in ("busy", "idle")},
+            "breakers": {
+                state: self.total("thumbnail_storage_breakers", state=state)
+                for state in ("closed", "open", "half_open")
+            },
+            "roles": [_role(role) for role in self.roles],
+        }
+
+    def _topic(self, state: Any) -> dict[str, Any]:
+        return {
+            "name": state.name,
+            "partitions": state.partitions,
+            "records": state.records,
+            "groups": [
+                {
+                    "group": group.group,
+                    "lag_records": group.lag_records,
+                    "lag_seconds": lag_s(group.oldest_unprocessed_at, self.at),
+                    "oldest_unprocessed_at": _time(group.oldest_unprocessed_at),
+                }
+                for group in state.groups
+            ],
+        }
+
+
+def lag_s(oldest_at: datetime | None, now: datetime) -> float:
+    """Age of the oldest unprocessed record in seconds; 0.0 without any."""
+    return 0.0 if oldest_at is None else round(max(0.0, (now - oldest_at).total_seconds()), 1)
+
+
+def attention(found: Snapshot, max_lag_s: float) -> list[str]:
+    """What a person should look at, most urgent first, one sentence each; empty when all is well."""
+    problems = [found.kafka_problem] if found.kafka_problem else []
+    for role in found.roles:
+        name = f"{role.role or 'The role'} at {role.url}"
+        if role.problem is not None:
+            problems.append(f"{name}: {role.problem}.")
+            continue
+        if role.down:
+            problems.append(f"{name} has lost {', '.join(role.down)}. {_what_to_do(role)}".rstrip())
+        elif role.health.get("ok") is False:
+            problems.append(f"{name} is not ready. {role.health.get('live', {}).get('problem') or ''}".rstrip())
+    problems += _about_topics(found, max_lag_s)
+    resting = found.total("thumbnail_storage_breakers", state="open") or 0
+    if resting:
+        problems.append(
+            f"{resting} storage connections rest, for they failed again and again: see `thumbnails check --tenants`."
+        )
+    for topic, groups in (found.letters or {}).items():
+        problems += [
+            f"{group.waiting} dead letters wait in {topic} with {_clean(group.code)}: {group.next_action}"
+            for group in groups
+            if group.waiting
+        ]
+    return problems
+
+
+def _about_topics(found: Snapshot, max_lag_s: float) -> list[str]:
+    states = found.topics.states if found.topics else ()
+    missing = [state.name for state in states if state.partitions == 0]
+    problems = [f"Topics are missing: {', '.join(missing)}: run `thumbnails topics create`."] if missing else []
+    for state in states:
+        for group in state.groups:
+            late_s = lag_s(group.oldest_unprocessed_at, found.at)
+            if late_s > max_lag_s and not state.name.endswith(_RETRIES):
+                problems.append(
+                    f"{state.name} is {late_s:.0f} s behind ({group.lag_records} records):"
+                    f" see that a role of the group {group.group} runs, and how busy it is."
+                )
+    for row in found.retries():
+        due = h.parse_time(row["next_due_at"])
+        if due is not None and (found.at - due).total_seconds() > max_lag_s:
+            problems.append(f"Retries of tier {row['tier']} are overdue: see that a retry role runs.")
+    return problems
+
+
+def _what_to_do(role: RoleState) -> str:
+    states = role.health.get("dependencies", {}).values()
+    return " ".join(state["next_action"] for state in states if state.get("next_action"))
+
+
+def _letters(topic: str, group: Group) -> dict[str, Any]:
+    return {
+        "topic": topic,
+        "code": _clean(group.code),
+        "count": group.count,
+        "waiting": group.waiting,
+        "first": h.format_time(group.first_at),
+        "last": h.format_time(group.last_at),
+        "example": group.example,
+        "next_action": group.next_action,
+    }
+
+
+def _role(role: RoleState) -> dict[str, Any]:
+    return {
+        "url": role.url,
+        "role": role.role,
+        "version": role.version,
+        "ok": role.problem is None and not role.down and role.health.get("ok", True),
+        "problem": role.problem,
+        "down": role.down,
+        "health": role.health or None,
+    }
+
+
+def _clean(code: str) -> str:
+    """A code from a header: whoever wrote it may have put there what a terminal would obey."""
+    return h.header_text(code).decode()
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else h.format_time(moment)
+
+
+def now() -> datetime:
+    """The moment of a look."""
+    return datetime.now(UTC)

@@ -1,0 +1,130 @@
+"""How a snapshot looks: readable on 80 columns, most urgent first; plain lines where there is no terminal."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from schemas import headers as h
+from service.status.snapshot import Snapshot
+
+MAX_ROWS: Final = 8
+"""Of a table that could grow without end, such as that of tenants."""
+_PLAIN_WIDTH: Final = 120
+
+
+def console() -> Console:
+    """Where it is shown: the terminal with its own width, or else lines that are long enough to search in."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+
+
+def render(found: Snapshot, max_lag_s: float) -> RenderableType:
+    """The whole view."""
+    data = found.to_json(max_lag_s)
+    parts: list[RenderableType] = [_headline(data), *(_bullet(line) for line in data["attention"]), _work(data), Text()]
+    if data["topics"] is not None:
+        parts += [_topics(data), Text(), _retries(data, found.at), Text()]
+    if data["tenants"] is not None:
+        parts += [_shares(data), Text()]
+    if data["dead_letters"]:
+        parts += [_dead_letters(data), Text()]
+    return Group(*parts, _roles(data))
+
+
+def _headline(data: dict[str, Any]) -> Text:
+    count = len(data["attention"])
+    verdict = ("all is well", "bold green") if data["ok"] else (f"{count} need attention", "bold red")
+    return Text.assemble(("thumbnails status  ", "bold"), verdict, f"  {data['at'][:19]}Z")
+
+
+def _bullet(line: str) -> Table:
+    row = Table.grid(padding=(0, 1))
+    row.add_row(Text("!", style="bold red"), Text(line))
+    return row
+
+
+def _work(data: dict[str, Any]) -> Text:
+    rate = data["throughput"]
+    done = (
+        "throughput unknown"
+        if rate is None
+        else f"{rate['per_s']:g} uploads/s over {rate['window_s']:.0f} s: {rate['ready']} ready, {rate['failed']} failed"
+    )
+    slots, breakers = data["slots"], data["breakers"]
+    roles = (
+        f"in flight {_or_dash(data['in_flight'])}, slots {_or_dash(slots['busy'])} busy {_or_dash(slots['idle'])} idle,"
+        f" breakers {_or_dash(breakers['open'])} open {_or_dash(breakers['half_open'])} half open"
+    )
+    return Text(f"{done}\n{roles}")
+
+
+def _topics(data: dict[str, Any]) -> Table:
+    table = _table("topic", "records", "behind", "oldest", "group", right=(1, 2, 3))
+    for topic in data["topics"]:
+        for group in topic["groups"]:
+            if ".retry." not in topic["name"]:
+                late = f"{group['lag_seconds']:.0f} s" if group["lag_records"] else "-"
+                _row(table, topic["name"], topic["records"], group["lag_records"], late, group["group"])
+    return table
+
+
+def _retries(data: dict[str, Any], at: datetime) -> Table:
+    table = _table("retry tier", "waiting", "next due", right=(1, 2))
+    for row in data["retries"]:
+        due = h.parse_time(row["next_due_at"])
+        left_s = (due - at).total_seconds() if due else None
+        when = "-" if left_s is None else f"in {left_s:.0f} s" if left_s >= 0 else f"{-left_s:.0f} s ago"
+        _row(table, row["tier"], row["waiting"], when)
+    return table
+
+
+def _shares(data: dict[str, Any]) -> Table:
+    tenants = _table("company", "ready", "failed", right=(0, 1, 2))
+    for row in data["tenants"][:MAX_ROWS]:
+        _row(tenants, row["company_id"], row["ready"], row["failed"])
+    if len(data["tenants"]) > MAX_ROWS:
+        _row(tenants, f"+{len(data['tenants']) - MAX_ROWS}", "", "")
+    providers = _table("stored at", "ready", "fallbacks", right=(1, 2))
+    for row in data["providers"][:MAX_ROWS]:
+        _row(providers, row["provider"], row["ready"], row["fallbacks"])
+    both = Table.grid(padding=(0, 4))
+    both.add_row(tenants, providers)
+    return both
+
+
+def _dead_letters(data: dict[str, Any]) -> Table:
+    table = _table("dead letters", "waiting", "of", "what to do now", right=(1, 2))
+    for row in data["dead_letters"][:MAX_ROWS]:
+        _row(table, row["code"], row["waiting"], row["count"], row["next_action"])
+    return table
+
+
+def _roles(data: dict[str, Any]) -> RenderableType:
+    if not data["roles"]:
+        return Text("No role was asked: give their metrics endpoints, --metrics worker:8080,persist:8080.")
+    table = _table("role", "state", "version", "endpoint")
+    for role in data["roles"]:
+        lost = f"lost {', '.join(role['down'])}" if role["down"] else None
+        state = role["problem"] or lost or ("ready" if role["ok"] else "not ready")
+        _row(table, role["role"] or "?", state, role["version"] or "?", role["url"])
+    return table
+
+
+def _table(*names: str, right: Sequence[int] = ()) -> Table:
+    table = Table(*names, box=None, pad_edge=False, header_style="dim")
+    for number in right:
+        table.columns[number].justify = "right"
+    return table
+
+
+def _row(table: Table, *cells: object) -> None:
+    # As Text: names come from records and settings, and are never markup; without what a terminal would obey.
+    table.add_row(*(Text(h.header_text(cell).decode()) for cell in cells))
+
+
+def _or_dash(value: int | None) -> str:
+    return "-" if value is None else str(value)

