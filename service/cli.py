@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from service.credentials_cli import credentials_app
+from service.schemas_cli import schemas_app
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
@@ -35,6 +36,7 @@ db_app = typer.Typer(no_args_is_help=True, help="Prepare the database.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(db_app, name="db")
 app.add_typer(credentials_app, name="credentials")
+app.add_typer(schemas_app, name="schemas")
 
 stdout = Console()
 stderr = Console(stderr=True)
