@@ -63,7 +63,7 @@ THUMBNAIL_RETRIES: Final = tuple(
         "the failed record, unchanged",
         "worker, retry",
         "retry",
-        f"Records that failed and wait for attempt {tier + 1}. That records wait here is no lag.",
+        f"Records that failed and wait for the delay {tier} of RETRY_DELAYS_S. That records wait here is no lag.",
         max_message_bytes=CARRIER_BYTES,
     )
     for tier in (1, 2, 3)
