@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos contact-sheet check bench up down lock clean
+.PHONY: help install demo test chaos contact-sheet check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,8 +44,17 @@ check: install ## Lint, types, imports, compose file, lock files, generated docu
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/python -m service.documents --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
+	@$(MAKE) --no-print-directory schemas-check
 	$(BIN)/python -m tests.services.lock_files
 	@test "$$(wc -l < README.md)" -le 120
+
+schemas: install ## Export JSON Schemas and the AsyncAPI document to schemas/exported
+	$(BIN)/thumbnails schemas export
+
+schemas-check: install ## Are the exported schemas up to date, valid, and compatible with every release?
+	$(BIN)/thumbnails schemas check
+	$(BIN)/check-jsonschema --check-metaschema schemas/exported/*.schema.json
+	$(BIN)/check-jsonschema --schemafile tests/contracts/asyncapi/3.0.0.json schemas/exported/asyncapi.json
 
 bench: install ## Compare with other tools, and a worker's slots with bare processes, side by side
 	@# The peers are optional: without them the tables have fewer rows.

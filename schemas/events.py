@@ -26,11 +26,41 @@ def _to_utc(moment: datetime) -> datetime:
         raise ValueError("the time is outside the years 1 to 9999") from exc
 
 
-UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-EventId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+UtcTime = Annotated[
+    AwareDatetime, AfterValidator(_to_utc), Field(description="RFC 3339, with an offset; we write UTC.")
+]
+EventId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Unique, visible ASCII, and the same however often the event is sent again.",
+    ),
+]
 DatabaseId = Annotated[int, Field(ge=1, le=MAX_DATABASE_ID)]
 ObjectKey = Annotated[str, Field(min_length=1, max_length=4096)]
 ShortText = Annotated[str, Field(max_length=1024)]
+
+# Open lists: a release may add words, so readers, ours among them, take words that they do not know.
+OpenErrorCode = Annotated[
+    str,
+    Field(
+        max_length=64,
+        pattern=r"^[a-z_]+\.[a-z_]+$",
+        description="Stable code to route on, see docs/errors.md. New codes may come: treat an unknown one by its first word.",
+        examples=[str(code) for code in ErrorCode],
+    ),
+]
+OpenStage = Annotated[
+    str,
+    Field(
+        max_length=64,
+        pattern="^[a-z_]+$",
+        description="How far the event had come. New stages may come.",
+        examples=[str(stage) for stage in Stage],
+    ),
+]
 
 
 class MediaKind(StrEnum):
@@ -41,7 +71,13 @@ class MediaKind(StrEnum):
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="ignore",
+        allow_inf_nan=False,
+        json_schema_serialization_defaults_required=True,  # write_event writes every field, so consumers may rely on it
+    )
 
 
 class Media(_Event):
@@ -51,9 +87,11 @@ class Media(_Event):
     id: DatabaseId
     ar_content_id: DatabaseId
     key: ObjectKey
-    content_type: Annotated[str, Field(max_length=255)] | None = None
-    size_bytes: Annotated[int, Field(ge=0)] | None = None
-    version: Annotated[str, Field(max_length=1024)] | None = None
+    content_type: Annotated[str, Field(max_length=255)] | None = Field(None, description="As the uploader named it.")
+    size_bytes: Annotated[int, Field(ge=0)] | None = Field(None, description="Size of the object.")
+    version: Annotated[str, Field(max_length=1024)] | None = Field(
+        None, description="The storage's own version of the object."
+    )
 
     @property
     def row_id(self) -> int:
@@ -79,7 +117,9 @@ class MediaUploaded(_Event):
     occurred_at: UtcTime
     company_id: DatabaseId
     media: Media
-    frame_time_s: Annotated[float, Field(ge=0)] | None = None
+    frame_time_s: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="The moment to show, in seconds; without it a good frame is looked for."
+    )
 
     @property
     def version(self) -> str:
@@ -157,7 +197,7 @@ class ThumbnailReady(_Result):
     source: SourceInfo
     frame: FrameInfo
     degraded: bool = False
-    placeholder: str | None = None
+    placeholder: str | None = Field(None, description="ThumbHash in base64: some 25 bytes to show while it loads.")
     attempt: int
     timings_ms: TimingsMs
 
@@ -165,9 +205,9 @@ class ThumbnailReady(_Result):
 class ErrorInfo(_Event):
     """Why an upload has no thumbnail, and what a person should do now."""
 
-    code: ErrorCode
+    code: OpenErrorCode
     message: ShortText
-    stage: Stage
+    stage: OpenStage
     retryable: bool
     next_action: ShortText
 

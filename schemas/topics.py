@@ -24,6 +24,7 @@ class Topic:
     value: str
     written_by: str
     read_by: str
+    purpose: str
     key: str = KEY
     max_message_bytes: int | None = None
     cleanup_policy: str = "delete"
@@ -35,7 +36,15 @@ class Topic:
         return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)} | limit
 
 
-MEDIA_UPLOADED: Final = Topic("media.uploaded", 6, 7 * DAY_MS, "MediaUploaded", "upstream services", "worker")
+MEDIA_UPLOADED: Final = Topic(
+    "media.uploaded",
+    6,
+    7 * DAY_MS,
+    "MediaUploaded",
+    "upstream services",
+    "worker",
+    "Uploads that want thumbnails. A null value says that the media of the key was deleted.",
+)
 THUMBNAIL_DUE: Final = Topic(
     "thumbnail.due",
     6,
@@ -43,6 +52,7 @@ THUMBNAIL_DUE: Final = Topic(
     "MediaUploaded, or ThumbnailCleanup",
     "retry",
     "worker",
+    "Uploads and cleanups whose wait is over, and dead letters that were replayed.",
     max_message_bytes=CARRIER_BYTES,
 )
 THUMBNAIL_RETRIES: Final = tuple(
@@ -53,17 +63,38 @@ THUMBNAIL_RETRIES: Final = tuple(
         "the failed record, unchanged",
         "worker, retry",
         "retry",
+        f"Records that failed and wait for the delay {tier} of RETRY_DELAYS_S. That records wait here is no lag.",
         max_message_bytes=CARRIER_BYTES,
     )
     for tier in (1, 2, 3)
 )
 THUMBNAIL_READY: Final = Topic(
-    "thumbnail.ready", 6, 7 * DAY_MS, "ThumbnailReady", "worker", "persist, downstream services"
+    "thumbnail.ready",
+    6,
+    7 * DAY_MS,
+    "ThumbnailReady",
+    "worker",
+    "persist, downstream services",
+    "Thumbnails that are stored, and confirmed by the store.",
 )
 THUMBNAIL_FAILED: Final = Topic(
-    "thumbnail.failed", 3, 7 * DAY_MS, "ThumbnailFailed", "worker", "persist, downstream services"
+    "thumbnail.failed",
+    3,
+    7 * DAY_MS,
+    "ThumbnailFailed",
+    "worker",
+    "persist, downstream services",
+    "Uploads that were given up: why, and what a person should do now.",
 )
-THUMBNAIL_CLEANUP: Final = Topic("thumbnail.cleanup", 3, 7 * DAY_MS, "ThumbnailCleanup", "persist, worker", "worker")
+THUMBNAIL_CLEANUP: Final = Topic(
+    "thumbnail.cleanup",
+    3,
+    7 * DAY_MS,
+    "ThumbnailCleanup",
+    "persist, worker",
+    "worker",
+    "Thumbnails that no row shows any more, to be deleted. Between our own roles only.",
+)
 THUMBNAIL_DLQ: Final = Topic(
     "thumbnail.dlq",
     3,
@@ -71,6 +102,7 @@ THUMBNAIL_DLQ: Final = Topic(
     "the original bytes of the record that failed",
     "worker",
     "people, dlq replay",
+    "Records that were given up, as they came, with headers that explain them: `thumbnails dlq`.",
     max_message_bytes=CARRIER_BYTES,
 )
 THUMBNAIL_READY_DLQ: Final = Topic(
@@ -80,6 +112,7 @@ THUMBNAIL_READY_DLQ: Final = Topic(
     "the original bytes of a result that could not be written",
     "persist",
     "people, dlq replay",
+    "Results that could not be written to the database, as they came.",
     max_message_bytes=CARRIER_BYTES,
 )
 THUMBNAIL_PARKED: Final = Topic(
@@ -89,6 +122,7 @@ THUMBNAIL_PARKED: Final = Topic(
     "a dead letter that failed again after every replay, unchanged",
     "dlq replay",
     "people",
+    "Dead letters that failed again after every replay: they wait for a person.",
     max_message_bytes=CARRIER_BYTES,
 )
 THUMBNAIL_REPLAYS: Final = Topic(
@@ -98,6 +132,7 @@ THUMBNAIL_REPLAYS: Final = Topic(
     "what became of one dead letter, JSON",
     "dlq replay, dlq purge",
     "dlq list, stats, replay",
+    "Which dead letters were replayed, so that each is replayed once.",
     key="position of the dead letter, UTF-8: thumbnail.dlq/0/17",
     cleanup_policy="compact",
 )

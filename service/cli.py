@@ -12,6 +12,7 @@ from rich.console import Console
 from service.credentials_cli import credentials_app
 from service.health.command import health
 from service.status.command import status
+from service.schemas_cli import schemas_app
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
@@ -39,6 +40,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(credentials_app, name="credentials")
 app.command()(health)
 app.command()(status)
+app.add_typer(schemas_app, name="schemas")
 
 stdout = Console()
 stderr = Console(stderr=True)

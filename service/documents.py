@@ -10,8 +10,8 @@ from pydantic_core import PydanticUndefined
 
 from schemas.errors import NEXT_ACTIONS, ErrorCode
 from schemas.metrics import Metrics
-from schemas.topics import ALL_TOPICS, DAY_MS, Topic
 from service.settings import Settings
+from service.topic_documents import topics_page
 
 _FOLDER: Final = Path(__file__).parent.parent / "docs"
 _ABOUT_METRICS: Final = """\
@@ -61,20 +61,7 @@ def _default(field: Any) -> str:
 
 def topics() -> str:
     """Every topic."""
-    lines = ["# Topics\n", _MADE]
-    lines.append(
-        "| topic | partitions | kept for | key | value | written by | read by |\n|---|---|---|---|---|---|---|\n"
-    )
-    lines += [
-        f"| `{topic.name}` | {topic.partitions} | {_kept_for(topic)} | {topic.key} | {topic.value} |"
-        f" {topic.written_by} | {topic.read_by} |\n"
-        for topic in ALL_TOPICS
-    ]
-    return "".join(lines)
-
-
-def _kept_for(topic: Topic) -> str:
-    return "ever, the last of each key" if topic.retention_ms < 0 else f"{topic.retention_ms // DAY_MS} days"
+    return topics_page(_MADE)
 
 
 def errors() -> str:

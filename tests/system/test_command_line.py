@@ -14,11 +14,11 @@ from confluent_kafka.admin import AdminClient
 from PIL import Image
 
 from tests.system.platform import a_clip, a_photo
+from tests.system.snippets import ROOT, run_shell, snippets_of
 from tests.system.stack import run_cli, settings_for
 from tests.system.supervisor import no_decoder_is_orphaned
 
-ROOT = Path(__file__).parents[2]
-SNIPPETS: list[str] = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+SNIPPETS = snippets_of("README.md", "sh")
 
 
 def snippet_with(text: str) -> str:
@@ -31,12 +31,6 @@ def media(tmp_path: Path) -> Path:
     for name, content in (("clip.mp4", a_clip(1)), ("holiday.mp4", a_clip(2)), ("photo.jpg", a_photo(3))):
         (tmp_path / name).write_bytes(content)
     return tmp_path
-
-
-def run_shell(script: str, folder: Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    env = os.environ | {"PATH": path} | (environment or {})
-    return subprocess.run(["bash", "-ec", script], cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 def leftovers() -> set[str]:

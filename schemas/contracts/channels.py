@@ -1,0 +1,154 @@
+"""Who sends and who receives what on which topic, by role, and the records that are no events of their own."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from schemas import events, topics
+from schemas.contracts import examples
+from schemas.contracts import headers as of
+from schemas.contracts.headers import Header, headers_schema
+from schemas.topics import Topic
+
+MEDIA_KEY_PATTERN: Final = "^(video|ar_content):[1-9][0-9]*$"
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A record that carries another one's bytes, or none: `payload` is its JSON Schema."""
+
+    name: str
+    summary: str
+    payload: dict[str, Any]
+    example: Any
+    required: tuple[Header, ...]
+    optional: tuple[Header, ...] = ()
+    key: dict[str, Any] | None = None
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """The JSON Schema of its headers; those of the original record stand beside them."""
+        return headers_schema(self.required, self.optional)
+
+
+_ANY: Final[dict[str, Any]] = {"description": "The original bytes: an event, or whatever could not be read as one."}
+_ORIGINAL: Final = examples.MEDIA_UPLOADED[0]
+_MARK: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "What became of one dead letter. A null value takes the mark away.",
+    "properties": {
+        "state": {"type": "string", "enum": ["sending", "replayed", "parked"]},
+        "at": {"type": "string", "format": "date-time"},
+        "to": {"type": "string", "description": "The topic that it went to."},
+        "letter_timestamp_ms": {"type": "integer"},
+    },
+    "required": ["state", "at", "to", "letter_timestamp_ms"],
+}
+
+TOMBSTONE: Final = Carrier(
+    "MediaDeleted",
+    "A null value: the media of the key was deleted, and its waiting uploads are cancelled.",
+    {"type": "null"},
+    None,
+    (),
+    of.TRACE,
+)
+RETRY: Final = Carrier(
+    "WaitingRecord",
+    "A record that failed and waits for its next attempt: key and value as they came.",
+    _ANY,
+    _ORIGINAL,
+    of.ORIGIN + of.ERROR + of.ATTEMPT + of.DUE_AT,
+    of.NOT_BEFORE + of.REPLAY,
+)
+DUE: Final = Carrier(
+    "DueRecord",
+    "A record whose wait is over, or that was replayed: key and value as they came.",
+    _ANY,
+    _ORIGINAL,
+    of.ORIGIN,
+    of.ERROR + of.ATTEMPT + of.REPLAY,
+)
+DEAD_LETTER: Final = Carrier(
+    "DeadLetter",
+    "A record that was given up: key and value as they came, and headers that explain it.",
+    _ANY,
+    _ORIGINAL,
+    of.ORIGIN + of.ERROR + of.LETTER,
+    of.REPLAY,
+)
+PARKED: Final = Carrier(
+    "ParkedLetter",
+    "A dead letter that failed again after every replay.",
+    _ANY,
+    _ORIGINAL,
+    of.ORIGIN + of.ERROR + of.LETTER + of.PARKED,
+    of.REPLAY,
+)
+MARK: Final = Carrier(
+    "ReplayMark",
+    "What became of one dead letter, so that it is replayed once.",
+    _MARK,
+    examples.REPLAY_MARK,
+    (),
+    key={"type": "string", "pattern": r"^[^/]+/\d+/\d+$", "examples": ["thumbnail.dlq/0/17"]},
+)
+CARRIERS: Final = (TOMBSTONE, RETRY, DUE, DEAD_LETTER, PARKED, MARK)
+
+Action = Literal["send", "receive"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What one role does with one topic; `messages` by name."""
+
+    name: str
+    role: str
+    action: Action
+    topic: Topic
+    messages: tuple[str, ...]
+    summary: str
+
+
+_UPLOADS: Final = (events.MediaUploaded.__name__, TOMBSTONE.name)
+_READY: Final = (events.ThumbnailReady.__name__,)
+_FAILED: Final = (events.ThumbnailFailed.__name__,)
+_CLEANUP: Final = (events.ThumbnailCleanup.__name__,)
+
+OPERATIONS: Final = (
+    Operation(
+        "receiveUploads", "worker", "receive", topics.MEDIA_UPLOADED, _UPLOADS, "Make thumbnails of each upload."
+    ),
+    Operation("receiveDue", "worker", "receive", topics.THUMBNAIL_DUE, (DUE.name,), "Try again what failed before."),
+    Operation("receiveCleanup", "worker", "receive", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Delete what no row shows."),
+    Operation(
+        "sendCleanupOfDropped", "worker", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Delete what a drop leaves."
+    ),
+    Operation("sendReady", "worker", "send", topics.THUMBNAIL_READY, _READY, "Announce stored thumbnails."),
+    Operation("sendFailed", "worker", "send", topics.THUMBNAIL_FAILED, _FAILED, "Announce what was given up."),
+    Operation(
+        "sendDeadLetters", "worker", "send", topics.THUMBNAIL_DLQ, (DEAD_LETTER.name,), "Keep what was given up."
+    ),
+    *(
+        Operation(f"sendRetry{tier}", "worker", "send", topic, (RETRY.name,), "Wait for the next attempt.")
+        for tier, topic in enumerate(topics.THUMBNAIL_RETRIES, start=1)
+    ),
+    *(
+        Operation(f"receiveRetry{tier}", "retry", "receive", topic, (RETRY.name,), "Wait until each record is due.")
+        for tier, topic in enumerate(topics.THUMBNAIL_RETRIES, start=1)
+    ),
+    Operation("sendDue", "retry", "send", topics.THUMBNAIL_DUE, (DUE.name,), "Send back to work what is due."),
+    Operation("receiveReady", "persist", "receive", topics.THUMBNAIL_READY, _READY, "Write the URLs to the row."),
+    Operation("receiveFailed", "persist", "receive", topics.THUMBNAIL_FAILED, _FAILED, "Write the error to the row."),
+    Operation("sendCleanup", "persist", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Have deleted what no row shows."),
+    Operation(
+        "sendUnwritable",
+        "persist",
+        "send",
+        topics.THUMBNAIL_READY_DLQ,
+        (DEAD_LETTER.name,),
+        "Keep the results that could not be written.",
+    ),
+    Operation("sendParked", "dlq", "send", topics.THUMBNAIL_PARKED, (PARKED.name,), "Park what fails for ever."),
+    Operation("sendMarks", "dlq", "send", topics.THUMBNAIL_REPLAYS, (MARK.name,), "Remember what was replayed."),
+)
+"""By role: worker, persist and retry are processes, dlq is the command `thumbnails dlq`."""

@@ -1,0 +1,147 @@
+"""One example of each event, as it stands on the wire; the exported files and the documents show them."""
+
+from typing import Any, Final
+
+_UPLOAD_ID: Final = "5d5f27e4-a049-4d83-8036-3fc1644ddf49"
+_READY_ID: Final = "7bbfa3a2-2163-53bc-bfb8-63db2472a37e"
+_FOLDER: Final = "acme/thumbnails/video/42/20261123T193124.182393Z-00677edb56d0"
+_URL: Final = f"https://files.example.com/vault/{_FOLDER}"
+_TRACEPARENT: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+_UPLOAD: Final[dict[str, Any]] = {
+    "event_id": _UPLOAD_ID,
+    "occurred_at": "2026-11-23T19:31:24.182393Z",
+    "company_id": 1,
+}
+_MEDIA: Final[dict[str, Any]] = {
+    "kind": "video",
+    "id": 42,
+    "ar_content_id": 9,
+    "key": "acme/uploads/holiday.mp4",
+    "content_type": "video/mp4",
+    "size_bytes": 1048576,
+    "version": None,
+}
+_RESULT: Final[dict[str, Any]] = {
+    "upload_event_id": _UPLOAD_ID,
+    "occurred_at": "2026-11-23T19:31:24.182393Z",
+    "produced_at": "2026-11-23T19:31:25.328837Z",
+    "company_id": 1,
+    "media": _MEDIA,
+}
+
+
+def _rendition(name: str, width: int, height: int, size: int, sha256: str) -> dict[str, Any]:
+    place = {"name": name, "key": f"{_FOLDER}/{name}.webp", "url": f"{_URL}/{name}.webp"}
+    return place | {"width": width, "height": height, "format": "webp", "bytes": size, "sha256": sha256}
+
+
+MEDIA_UPLOADED: Final[tuple[dict[str, Any], ...]] = (
+    _UPLOAD | {"media": {key: value for key, value in _MEDIA.items() if value is not None}, "frame_time_s": 3.5},
+    {
+        "event_id": "01HF7YAT4MZ8G3V2N6Q1XK9R5T",
+        "occurred_at": "2026-11-23T20:31:54.183+01:00",
+        "company_id": 1,
+        "media": {"kind": "image", "id": 9, "ar_content_id": 9, "key": "acme/uploads/photo.jpg"},
+    },
+)
+"""A video with everything, and a photograph with only what is required."""
+
+THUMBNAIL_READY: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "event_id": _READY_ID,
+        **_RESULT,
+        "thumbnail_url": f"{_URL}/medium.webp",
+        "renditions": [
+            _rendition("small", 150, 84, 2172, "63a339f8fbe96e319b9a4773f28156ad992fa1db06f919437f763e0e5dddb36f"),
+            _rendition("medium", 320, 180, 4878, "e6daa0df6e668371380131ae9c67f84bed9d8439dca8ba5a56c7edd20589e129"),
+            _rendition("large", 640, 360, 11024, "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"),
+        ],
+        "storage": {"provider": "minio", "connection_id": 7, "fallback": None},
+        "source": {
+            "width": 1920,
+            "height": 1080,
+            "duration_s": 12.4,
+            "codec": "h264",
+            "format": "mov",
+            "rotation": 0,
+            "bytes_read": 26859,
+        },
+        "frame": {"time_s": 3.5, "method": "pyav-chosen", "score": None, "candidates": 1},
+        "degraded": False,
+        "placeholder": "ngcCFITWuY7h9mHHW6evgjiUBw==",
+        "attempt": 1,
+        "timings_ms": {"read": 7.9, "decode": 27.0, "render": 20.4, "upload": 27.6, "total": 112.1},
+    },
+)
+
+THUMBNAIL_FAILED: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "event_id": "508116cc-d816-5791-9fd4-42b93364c3a7",
+        **_RESULT,
+        "error": {
+            "code": "media.corrupt",
+            "message": "The video cannot be decoded: Invalid data found when processing input.",
+            "stage": "decode",
+            "retryable": False,
+            "next_action": "The file is damaged: ask the uploader to export it again and upload it anew.",
+        },
+        "attempts": 1,
+        "first_failed_at": "2026-11-23T19:31:25.259405Z",
+        "dead_letter": {"topic": "thumbnail.dlq"},
+    },
+)
+
+THUMBNAIL_CLEANUP: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "event_id": "211c3e75-823a-5c54-a88c-314436fe11f0",
+        **_RESULT,
+        "version": "20261123T193124.182393Z-00677edb56d0",
+        "storage": None,
+        "reason": "given_up",
+    },
+)
+
+REPLAY_MARK: Final[dict[str, Any]] = {
+    "state": "replayed",
+    "at": "2026-11-24T08:00:00.000Z",
+    "to": "thumbnail.due",
+    "letter_timestamp_ms": 1795462314260,
+}
+
+HEADERS: Final[dict[str, str]] = {
+    "ce_specversion": "1.0",
+    "ce_id": _UPLOAD_ID,
+    "ce_source": "/upload-service",
+    "ce_type": "vertexar.media.uploaded.v1",
+    "ce_time": "2026-11-23T19:31:24.182Z",
+    "ce_subject": "video:42",
+    "content-type": "application/json",
+    "traceparent": _TRACEPARENT,
+    "tracestate": "vendor=opaque",
+    "correlationid": _UPLOAD_ID,
+    "causationid": _UPLOAD_ID,
+    "retry-attempt": "1",
+    "retry-due-at": "2026-11-23T19:32:24.260Z",
+    "retry-not-before": "2026-11-23T19:32:55.260Z",
+    "first-failed-at": "2026-11-23T19:31:25.259Z",
+    "last-failed-at": "2026-11-23T19:31:25.259Z",
+    "x-original-topic": "media.uploaded",
+    "x-original-partition": "1",
+    "x-original-offset": "2",
+    "x-original-timestamp": "2026-11-23T19:31:24.183Z",
+    "x-consumer-group": "thumbnails",
+    "error-code": "media.corrupt",
+    "error-class": "PermanentError",
+    "error-message": "The video cannot be decoded: Invalid data found when processing input.",
+    "error-stage": "decode",
+    "retryable": "false",
+    "attempts": "1",
+    "next-action": "The file is damaged: ask the uploader to export it again and upload it anew.",
+    "replay-count": "1",
+    "replayed-at": "2026-11-24T08:00:00.000Z",
+    "replayed-from": "thumbnail.dlq/0/17",
+    "parked-at": "2026-11-24T08:00:00.000Z",
+    "parked-reason": "It failed again after 3 replays (DLQ_MAX_REPLAYS).",
+}
+"""What each header looks like."""
