@@ -10,7 +10,6 @@ import ctypes
 import ctypes.util
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,4 +106,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
