@@ -74,7 +74,7 @@ def licence_of(name: str) -> str:
 
 
 def _candidates(said: PackageMetadata) -> list[str]:
-    fields = [said.get("License-Expression"), said.get("License")]
+    fields = [*(said.get_all("License-Expression") or []), *(said.get_all("License") or [])]
     classifiers = said.get_all("Classifier") or []
     fields += [line.rpartition(" :: ")[2] for line in classifiers if line.startswith("License :: ")]
     return [field for field in fields if field and "\n" not in field]
