@@ -2,7 +2,7 @@
 
 Blocks are marked by what may be expected of them: `sh` runs as it stands (test_command_line.py runs the README's), `bash` needs an
 installation, so that its syntax and our commands in it are checked; `python` compiles, and runs where the map shows it; `json`, `yaml` and
-`toml` are read; `text` and `mermaid` show something.
+`toml` are read; `text`, `console` and `mermaid` show something.
 """
 
 import json
@@ -38,6 +38,7 @@ def problem_with(block: Block) -> str | None:
         "yaml": lambda text: list(yaml.safe_load_all(text)),
         "toml": tomllib.loads,
         "text": str,
+        "console": str,
         "mermaid": str,
         "": str,
     }
