@@ -10,9 +10,10 @@ import pytest
 
 from service.local_s3.go_tools import NoToolError
 from service.local_s3.minio import MINIO
+from tests.services.kustomize import KUSTOMIZE
 from tests.services.toxiproxy import TOXIPROXY
 
-TOOLS: Final = (MINIO, TOXIPROXY)
+TOOLS: Final = (MINIO, TOXIPROXY, KUSTOMIZE)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.system.platform import Platform
-from tests.system.supervisor import Supervisor
+from tests.system.supervisor import Supervisor, role_command
 
 
 class Broker(Protocol):
@@ -79,15 +79,23 @@ def settings_for(kafka: str, database_url: str, prefix: str, folder: Path) -> di
 
 
 @contextmanager
-def a_stack(kafka: str, database_url: str, prefix: str, folder: Path, **changes: str) -> Iterator[Stack]:
+def a_stack(
+    kafka: str,
+    database_url: str,
+    prefix: str,
+    folder: Path,
+    *,
+    command: Callable[[str], list[str]] = role_command,
+    **changes: str,
+) -> Iterator[Stack]:
     """Everything up and ready; afterwards all roles ended with exit code 0."""
     environment = settings_for(kafka, database_url, prefix, folder) | changes
-    for command in (["topics", "create"], ["db", "upgrade"]):
-        done = run_cli(environment, *command)
+    for job in (["topics", "create"], ["db", "upgrade"]):
+        done = run_cli(environment, *job)
         assert done.returncode == 0, done.stderr
     platform = Platform(database_url, folder / "storage", kafka, prefix)
     platform.set_up()
-    supervisor = Supervisor(folder, environment)
+    supervisor = Supervisor(folder, environment, command)
     try:
         for role in ("worker", "persist", "retry"):
             supervisor.start(role)

@@ -5,11 +5,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 STOP_TIMEOUT_S = 60.0
+
+
+def role_command(name: str) -> list[str]:
+    """A role as a plain process."""
+    return [sys.executable, "-m", "service", name]
 
 
 @dataclass
@@ -28,8 +33,11 @@ class Role:
 class Supervisor:
     """Starts roles, restarts those that ended, and stops them all."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], command: Callable[[str], list[str]] = role_command
+    ) -> None:
         self._folder = folder
+        self._command = command
         self._environment = dict(environment)
         self.roles: list[Role] = []
 
@@ -38,7 +46,7 @@ class Supervisor:
         for number in range(len(self.of(name)), len(self.of(name)) + count):
             environment = {**os.environ, **self._environment, **extra}
             log = self._folder / f"{name}-{number}.log"
-            command = [sys.executable, "-m", "service", name]
+            command = self._command(name)
             self.roles.append(Role(name, command, environment, log, _spawn(command, environment, log)))
 
     def restart_ended(self) -> None:
