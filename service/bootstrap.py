@@ -1,7 +1,6 @@
 """The composition root: the only place that builds things. Nothing connects before its role is started."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -16,6 +15,7 @@ from service.kafka_clients import consumer_config, producer_config, waiting_cons
 from service.kafka_connection import TopicFinder
 from service.kafka_security import faust_credentials
 from service.settings import Settings
+from service.threads import ContextThreads
 from storage.breaker import BreakerPolicy, BreakerState
 from storage.connections import LocalStorageSettings
 from storage.credentials import CredentialsCipher
@@ -34,6 +34,7 @@ from streams.retry import RetryOptions, RetryRole
 from streams.retry_policy import RetryPolicy, parse_limits
 from streams.row_state import RowStates
 from streams.thumbnail_service import ThumbnailService
+from streams.tracing import NO_TRACING, Tracing
 from streams.upload_order import UploadOrder
 from streams.worker import Worker
 
@@ -134,14 +135,14 @@ def build_guard(settings: Settings) -> DeadLetterGuard:
     )
 
 
-def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
+def build_worker(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING) -> WorkerParts:
     """The worker role. Call it inside the thread and loop that will run it."""
     engine = build_engine(settings)
     providers = build_providers(settings, metrics)
     tenants = build_tenants(settings, engine, providers)
     slots = build_slots(settings.decode, lambda cause: metrics.slot_restarts_total.labels(cause).inc())
     # Storage calls block: each event in work may have one, and cleanups one more.
-    executor = ThreadPoolExecutor(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
+    executor = ContextThreads(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
     rows, guard = RowStates(engine), build_guard(settings)
     handler = EventHandler(
         ThumbnailService(tenants, slots, build_spec(settings.decode), executor, metrics),
@@ -164,13 +165,15 @@ def build_worker(settings: Settings, metrics: Metrics) -> WorkerParts:
         shutdown_timeout_s=settings.worker.shutdown_timeout_s,
         credentials=faust_credentials(settings.kafka),
     )
-    worker = Worker(options, handler, TopicFinder(settings.kafka).find)
+    worker = Worker(options, handler, TopicFinder(settings.kafka).find, tracing)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
     return WorkerParts(worker, slots, build_local_storage(settings), providers, engine, guard)
 
 
-def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> PersistRole:
+def build_persist(
+    settings: Settings, metrics: Metrics, engine: sa.Engine, tracing: Tracing = NO_TRACING
+) -> PersistRole:
     """The persist role."""
     options = PersistOptions(
         consumer=consumer_config(settings.kafka, f"{settings.worker.worker_group}-persist"),
@@ -178,10 +181,10 @@ def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> Pe
         group=f"{settings.worker.worker_group}-persist",
         topic_prefix=settings.kafka.kafka_topic_prefix,
     )
-    return PersistRole(options, engine, metrics)
+    return PersistRole(options, engine, metrics, tracing=tracing)
 
 
-def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
+def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING) -> RetryRole:
     """The retry role."""
     options = RetryOptions(
         consumer=waiting_consumer_config(settings.kafka, f"{settings.worker.worker_group}-retry"),
@@ -189,7 +192,7 @@ def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
         topic_prefix=settings.kafka.kafka_topic_prefix,
         delays_s=settings.retry.retry_delays_s,
     )
-    return RetryRole(options, metrics)
+    return RetryRole(options, metrics, tracing=tracing)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -21,6 +21,7 @@ from service.kafka_connection import TopicFinder
 from service.logs import configure_logs
 from service.settings import Settings
 from service.topic_watch import TopicWatch
+from service.traces import start_traces
 from storage.breaker import BreakerState
 from streams.kafka_faults import explain_fault
 from streams.stopping import end_after, end_at_once
@@ -53,8 +54,9 @@ class LoopRole(Protocol):
 def run_worker_role(settings: Settings) -> int:
     """The worker role; exit code 1 when a dependency fails or an outcome cannot be sent."""
     metrics = _begin(settings, "worker")
+    traces = start_traces(settings.traces, "worker", settings.worker.worker_group)
     loop = bootstrap.new_loop()
-    parts = bootstrap.build_worker(settings, metrics)
+    parts = bootstrap.build_worker(settings, metrics, traces.tracing)
     checks = [
         lambda: check_kafka(settings.kafka),
         lambda: check_database(parts.engine),
@@ -93,6 +95,7 @@ def run_worker_role(settings: Settings) -> int:
         server.stop()
         parts.slots.kill()
         parts.providers.close()
+        traces.close()
         log.info("role_stopped")
 
 
@@ -102,7 +105,8 @@ def run_persist_role(settings: Settings) -> int:
     engine = bootstrap.build_engine(settings)
     if not _proven([lambda: check_kafka(settings.kafka), lambda: check_database(engine)]):
         return EXIT_FAILED
-    return _run_loop(settings, metrics, bootstrap.build_persist(settings, metrics, engine))
+    with start_traces(settings.traces, "persist", f"{settings.worker.worker_group}-persist") as tracing:
+        return _run_loop(settings, metrics, bootstrap.build_persist(settings, metrics, engine, tracing))
 
 
 def run_retry_role(settings: Settings) -> int:
@@ -110,7 +114,8 @@ def run_retry_role(settings: Settings) -> int:
     metrics = _begin(settings, "retry")
     if not _proven([lambda: check_kafka(settings.kafka)]):
         return EXIT_FAILED
-    return _run_loop(settings, metrics, bootstrap.build_retry(settings, metrics))
+    with start_traces(settings.traces, "retry", f"{settings.worker.worker_group}-retry") as tracing:
+        return _run_loop(settings, metrics, bootstrap.build_retry(settings, metrics, tracing))
 
 
 def _begin(settings: Settings, role: str) -> Metrics:

@@ -23,9 +23,11 @@ from streams.cleanup_requests import cleanup_request, needs_cleanup
 from streams.dead_letters import dead_letter, dead_letter_headers
 from streams.kafka_io import commit_offsets, next_offsets, poll_quietly, read_records, send_and_wait
 from streams.paced_collector import PacedCollector
+from streams.persist_spans import Received, end_spans
 from streams.records import InboundRecord, OutboundRecord
 from streams.result_rows import APPLIED_OUTCOMES, Result
 from streams.row_changes import RowOutcome
+from streams.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +57,8 @@ class _Batch:
     records: list[InboundRecord]
     items: list[Item]
     letters: list[OutboundRecord]
+    received: list[Received]
+    """The records of `items`, each with the span of the work on it."""
     writing: Future[Written] = field(default_factory=Future)
     """Its rows under way, once it is begun."""
     begun: float = 0.0
@@ -80,6 +84,7 @@ class PersistRole:
         engine: sa.Engine,
         metrics: Metrics,
         *,
+        tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ready_topic: Final = prefixed(THUMBNAIL_READY, options.topic_prefix)
@@ -94,6 +99,7 @@ class PersistRole:
         self._thread: Final = ThreadPoolExecutor(1, thread_name_prefix="rows")
         self._pending: _Batch | None = None
         self._metrics: Final = metrics
+        self._tracing: Final = tracing
         self._now: Final = now
         self._stopping = False
         self.last_progress_at = time.monotonic()
@@ -122,8 +128,7 @@ class PersistRole:
         records = read_records(self._consumer, 1, 0.0 if self._pending else POLL_S)
         if records:
             records += read_records(self._consumer, BATCH - 1, 0.0)
-        items, letters = self._read(records)
-        self._finish(_Batch(records, items, letters) if records else None)
+        self._finish(self._read(records) if records else None)
 
     def _finish(self, following: _Batch | None) -> None:
         """Wait for the pending batch's rows, begin `following`, and do what is left of the pending one."""
@@ -177,8 +182,9 @@ class PersistRole:
 
     def _settle(self, batch: _Batch, written: Written) -> None:
         letters = batch.letters + [self._letter(item.record, error) for item, error in written.poison]
-        send_and_wait(self._producer, [*letters, *self._cleanups(written)])
+        send_and_wait(self._producer, [*letters, *self._cleanups(written)], self._tracing)
         commit_offsets(self._consumer, next_offsets(batch.records))
+        end_spans(batch.received, written)
         self._observe(written.outcomes, len(letters), time.perf_counter() - batch.begun)
 
     def _cleanups(self, written: Written) -> list[OutboundRecord]:
@@ -194,15 +200,17 @@ class PersistRole:
             for (_, _, outcome), item in wanted.items()
         ]
 
-    def _read(self, records: list[InboundRecord]) -> tuple[list[Item], list[OutboundRecord]]:
+    def _read(self, records: list[InboundRecord]) -> _Batch:
         """The results in `records`, and a dead letter for each record that holds none."""
-        items, letters = [], []
-        for record in records:
+        batch = _Batch(records, [], [], [])
+        for record, span in map(self._tracing.receive, records):
             try:
-                items.append(Item(record, self._result(record)))
+                batch.items.append(Item(record, self._result(record)))
+                batch.received.append((record, span))
             except PermanentError as error:
-                letters.append(self._letter(record, error))
-        return items, letters
+                batch.letters.append(self._letter(record, error))
+                span.end(error.code)
+        return batch
 
     def _result(self, record: InboundRecord) -> Result:
         if record.topic == self._ready_topic:
@@ -211,9 +219,7 @@ class PersistRole:
 
     def _letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
         now = self._now()
-        log.error(
-            "result_refused", error_code=error.code, error=error.message, topic=record.topic, offset=record.offset
-        )
+        log.error("result_refused", error_code=error.code, error=error.message, **record.log_fields)
         self._metrics.dead_letters_total.labels(error.code).inc()
         headers = dead_letter_headers(
             record, error, stage=Stage.PERSIST, group=self._group, attempts=1, first_failed_at=now, now=now
@@ -251,7 +257,5 @@ def _tell(outcomes: list[tuple[Item, RowOutcome]]) -> None:
                 outcome=outcome,
                 media=item.result.media.record_key,
                 company_id=item.result.company_id,
-                topic=item.record.topic,
-                partition=item.record.partition,
-                offset=item.record.offset,
+                **item.record.log_fields,
             )
