@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from schemas.errors import NEXT_ACTIONS, ErrorCode
 from schemas.metrics import Metrics
 from schemas.topics import ALL_TOPICS, DAY_MS, Topic
+from service.log_page import logs
 from service.settings import Settings
 
 _FOLDER: Final = Path(__file__).parent.parent / "docs"
@@ -93,6 +94,7 @@ DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "topics.md": topics,
     "errors.md": errors,
     "metrics.md": metrics,
+    "logs.md": lambda: logs(_MADE),
 }
 
 

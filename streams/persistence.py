@@ -251,8 +251,8 @@ def _tell(outcomes: list[tuple[Item, RowOutcome]]) -> None:
     tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
     for item, outcome in outcomes:
         if tells_all or outcome in _TOLD:
-            tell = log.info if outcome in _TOLD else log.debug
-            tell(
+            log.log(
+                logging.INFO if outcome in _TOLD else logging.DEBUG,
                 "result_persisted",
                 outcome=outcome,
                 media=item.result.media.record_key,
