@@ -22,6 +22,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from processors.decode_slots import DecodeSlots
 from schemas.cloudevents import write_event
+from schemas.events import MediaKind
 from schemas.metrics import Metrics
 from service.bootstrap import new_loop
 from service.decoding import build_slots, build_spec
@@ -52,6 +53,7 @@ class NoMetric:
     """Counts nothing."""
 
     def labels(self, *_values: object) -> "NoMetric":
+        """The same for all."""
         return self
 
     def inc(self, *_amount: float) -> None:
@@ -60,6 +62,7 @@ class NoMetric:
     observe = inc
 
     def time(self) -> AbstractContextManager[None]:
+        """Measure nothing."""
         return nullcontext()
 
 
@@ -115,7 +118,7 @@ class Mode:
 
 def _a_record(number: int) -> InboundRecord:
     upload = an_upload(event_id=f"upload-{number}")
-    photo = upload.model_copy(update={"media": upload.media.model_copy(update={"kind": "image"})})
+    photo = upload.model_copy(update={"media": upload.media.model_copy(update={"kind": MediaKind.IMAGE})})
     return InboundRecord(
         "media.uploaded", 0, number, 1, b"ar_content:9", write_event(photo), (("traceparent", TRACEPARENT),)
     )
