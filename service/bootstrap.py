@@ -1,7 +1,6 @@
 """The composition root: the only place that builds things. Nothing connects before its role is started."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -15,6 +14,7 @@ from service.decoding import build_slots, build_spec
 from service.kafka_clients import consumer_config, producer_config, waiting_consumer_config
 from service.kafka_security import faust_credentials
 from service.settings import Settings
+from service.threads import ContextThreads
 from storage.breaker import BreakerPolicy, BreakerState
 from storage.connections import LocalStorageSettings
 from storage.credentials import CredentialsCipher
@@ -34,6 +34,7 @@ from streams.retry import RetryOptions, RetryRole
 from streams.retry_policy import RetryPolicy, parse_limits
 from streams.row_state import RowStates
 from streams.thumbnail_service import ThumbnailService
+from streams.tracing import NO_TRACING, Tracing
 from streams.upload_order import UploadOrder
 from streams.worker import Worker
 
@@ -134,14 +135,16 @@ def build_guard(settings: Settings) -> DeadLetterGuard:
     )
 
 
-def build_worker(settings: Settings, metrics: Metrics, find_topics: FindTopics) -> WorkerParts:
+def build_worker(
+    settings: Settings, metrics: Metrics, find_topics: FindTopics, tracing: Tracing = NO_TRACING
+) -> WorkerParts:
     """The worker role, which watches its topics by `find_topics`. Call it inside the thread and loop that will run it."""
     engine = build_engine(settings)
     providers = build_providers(settings, metrics)
     tenants = build_tenants(settings, engine, providers)
     slots = build_slots(settings.decode, lambda cause: metrics.slot_restarts_total.labels(cause).inc())
     # Storage calls block: each event in work may have one, and cleanups one more.
-    executor = ThreadPoolExecutor(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
+    executor = ContextThreads(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
     rows, guard = RowStates(engine), build_guard(settings)
     handler = EventHandler(
         ThumbnailService(tenants, slots, build_spec(settings.decode), executor, metrics),
@@ -164,7 +167,7 @@ def build_worker(settings: Settings, metrics: Metrics, find_topics: FindTopics) 
         shutdown_timeout_s=settings.worker.shutdown_timeout_s,
         credentials=faust_credentials(settings.kafka),
     )
-    worker = Worker(options, handler, find_topics)
+    worker = Worker(options, handler, find_topics, tracing)
     metrics.slots.labels("busy").set_function(lambda: slots.busy)
     metrics.slots.labels("idle").set_function(lambda: slots.idle)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
@@ -182,7 +185,9 @@ def retry_group(settings: Settings) -> str:
     return f"{settings.worker.worker_group}-retry"
 
 
-def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> PersistRole:
+def build_persist(
+    settings: Settings, metrics: Metrics, engine: sa.Engine, tracing: Tracing = NO_TRACING
+) -> PersistRole:
     """The persist role."""
     options = PersistOptions(
         consumer=consumer_config(settings.kafka, persist_group(settings)),
@@ -190,10 +195,10 @@ def build_persist(settings: Settings, metrics: Metrics, engine: sa.Engine) -> Pe
         group=persist_group(settings),
         topic_prefix=settings.kafka.kafka_topic_prefix,
     )
-    return PersistRole(options, engine, metrics)
+    return PersistRole(options, engine, metrics, tracing=tracing)
 
 
-def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
+def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING) -> RetryRole:
     """The retry role."""
     options = RetryOptions(
         consumer=waiting_consumer_config(settings.kafka, retry_group(settings)),
@@ -201,7 +206,7 @@ def build_retry(settings: Settings, metrics: Metrics) -> RetryRole:
         topic_prefix=settings.kafka.kafka_topic_prefix,
         delays_s=settings.retry.retry_delays_s,
     )
-    return RetryRole(options, metrics)
+    return RetryRole(options, metrics, tracing=tracing)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -11,14 +11,15 @@ from rich.console import Console
 
 from service.credentials_cli import credentials_app
 from service.health.command import health
-from service.status.command import status
 from service.schemas_cli import schemas_app
+from service.status.command import status
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
     from pydantic import ValidationError
 
     from service.settings import Settings
+    from streams.tracing import Tracing
 
 # Each command loads what it needs itself: Kafka's, the database's and the storages' libraries take more than a second,
 # which is longer than `make` needs for a dozen files.
@@ -75,6 +76,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from schemas.errors import ThumbnailError
     from service.kafka_connection import KafkaUnreachableError
     from service.kafka_security import KafkaFilesError
+    from service.traces import TracesError
     from service.uploads import PublishError
     from storage.credentials import CredentialsKeyError
     from streams.dead_letter_export import ExportFileError
@@ -82,7 +84,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from streams.topic_reader import TopicReadError
 
     of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
-    return ThumbnailError, CredentialsKeyError, ConfinementError, *of_kafka
+    return ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, *of_kafka
 
 
 def _validation_error() -> "type[ValidationError]":
@@ -171,6 +173,7 @@ def publish(
     from service.kafka_clients import producer_config
     from service.kafka_connection import connect
     from service.settings import Settings
+    from service.traces import start_traces
     from service.uploads import Uploader, publish_uploads
 
     settings = Settings()
@@ -179,7 +182,8 @@ def publish(
     connect(settings.kafka)  # a producer would try for long, and say nothing of a wrong password
     producer = Producer(producer_config(settings.kafka))
     if event:
-        _publish_event(event, producer, settings)
+        with start_traces(settings.traces, "publish") as tracing:
+            _publish_event(event, producer, settings, tracing)
         return
     engine = bootstrap.build_engine(settings)
     uploader = Uploader(engine, bootstrap.build_tenants(settings, engine))
@@ -187,12 +191,13 @@ def publish(
         uploads = [uploader.upload(company, path) for path in files or []]
     except OSError as exc:
         _fail(f"{exc.filename}: {exc.strerror}.")
-    publish_uploads(producer, uploads, topic_prefix=settings.kafka.kafka_topic_prefix)
+    with start_traces(settings.traces, "publish") as tracing:
+        publish_uploads(producer, uploads, topic_prefix=settings.kafka.kafka_topic_prefix, tracing=tracing)
     for upload in uploads:
         stdout.print(f"{upload.event_id}  {upload.media.record_key}  {upload.media.key}", highlight=False)
 
 
-def _publish_event(text: str, producer: "Producer", settings: "Settings") -> None:
+def _publish_event(text: str, producer: "Producer", settings: "Settings", tracing: "Tracing") -> None:
     from schemas.cloudevents import context_headers, read_event
     from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
     from schemas.topics import MEDIA_UPLOADED, prefixed
@@ -207,7 +212,7 @@ def _publish_event(text: str, producer: "Producer", settings: "Settings") -> Non
         subject=upload.media.record_key,
     )
     topic = prefixed(MEDIA_UPLOADED, settings.kafka.kafka_topic_prefix)
-    publish_records(producer, topic, [(upload.media.record_key.encode(), value, headers)])
+    publish_records(producer, topic, [(upload.media.record_key.encode(), value, headers)], tracing)
     stdout.print(f"{upload.event_id}  {upload.media.record_key}", highlight=False)
 
 

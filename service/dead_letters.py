@@ -27,6 +27,8 @@ from streams.replay_ledger import Ledger
 from streams.replay_plan import ReplayRules
 from streams.replay_sender import SenderOptions, open_sender
 from streams.topic_reader import Extent, TopicReader
+from streams.traced_replay import TracedSender
+from streams.tracing import NO_TRACING, Tracing
 
 RECENT_LETTERS: Final = 500
 """Of each partition."""
@@ -109,6 +111,7 @@ class DeadLetterBox:
         *,
         dry_run: bool,
         stop: threading.Event,
+        tracing: Tracing = NO_TRACING,
         on_batch: Callable[[int], None] = lambda _count: None,
     ) -> ReplayReport:
         """Replay `letters`, or only say what would be done. Raises ReplayError."""
@@ -120,6 +123,7 @@ class DeadLetterBox:
                 producer_config(self._settings.kafka), f"{self._prefix}thumbnails-dlq-replay", self._ledger_topic
             )
             sender, ledger = open_sender(options, self._ledger_records)
+            sender = TracedSender(sender, tracing)
         rules = ReplayRules(TOPICS[self._source], self._prefix, self._settings.dead_letters.dlq_max_replays)
         return DeadLetterReplay(rules, ledger, sender, pace, stop=stop, on_batch=on_batch).run(letters)
 

@@ -28,6 +28,7 @@ from service.dlq_options import (
     position_of,
 )
 from service.settings import Settings
+from service.traces import start_traces
 from streams.dead_letter_purge import Purgeable
 from streams.dead_letter_replay import ReplayPace
 from streams.dead_letter_stats import group_by_code
@@ -138,11 +139,16 @@ def replay(
 ) -> None:
     """Send dead letters back to work, each once. Example: thumbnails dlq replay --code storage.denied --yes."""
     wanted = filter_of(code, stage, company, media, since, until, positions)
-    with _stopping_on_signals() as stop, DeadLetterBox(Settings(), topic) as box:
+    settings = Settings()
+    with (
+        _stopping_on_signals() as stop,
+        start_traces(settings.traces, "replay") as tracing,
+        DeadLetterBox(settings, topic) as box,
+    ):
         extents = box.extents()
         with view.progress("Replaying" if yes else "Planning", _total(extents), shown=not as_json) as advance:
             letters = box.letters(wanted, extents, lambda: advance(1))
-            report = box.replay(letters, ReplayPace(rate, limit), dry_run=not yes, stop=stop)
+            report = box.replay(letters, ReplayPace(rate, limit), dry_run=not yes, stop=stop, tracing=tracing)
     if as_json:
         view.write_json(view.report_json(report, dry_run=not yes))
     else:

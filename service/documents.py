@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from schemas.errors import NEXT_ACTIONS, ErrorCode
 from schemas.metrics import Metrics
+from service.log_page import logs
 from service.settings import Settings
 from service.topic_documents import topics_page
 
@@ -102,6 +103,7 @@ DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "topics.md": topics,
     "errors.md": errors,
     "metrics.md": metrics,
+    "logs.md": lambda: logs(_MADE),
 }
 
 

@@ -1,16 +1,19 @@
 """librdkafka settings of every role, made from ours in one place."""
 
+import logging
 from typing import Any, Final
 
 from service.kafka_security import librdkafka_security
 from service.settings import KafkaSettings
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024**2
+_LOGGER: Final = logging.getLogger("librdkafka")
+"""It would write to standard error in a form of its own otherwise."""
 
 
 def client_config(settings: KafkaSettings) -> dict[str, Any]:
     """What every client needs to reach the cluster. Raises KafkaFilesError."""
-    basics = {"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 3}
+    basics = {"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 3, "logger": _LOGGER}
     return basics | librdkafka_security(settings)
 
 

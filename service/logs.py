@@ -1,18 +1,27 @@
 """Structured logs: one line an event, JSON unless a person reads along, library logs in the same form."""
 
 import logging
+import re
 import sys
 from typing import Final, Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
-_QUIET_LIBRARIES: Final = ("faust", "mode", "aiokafka", "alembic", "sqlalchemy.engine", "asyncio")
+from service.log_limits import LimitLibraries, LimitOurs, RepeatLimit, tell_held_back
+
+_QUIET_LIBRARIES: Final = (
+    *("faust", "mode", "aiokafka", "alembic", "sqlalchemy.engine", "asyncio"),
+    *("boto3", "botocore", "s3transfer", "urllib3", "requests", "yadisk", "uvicorn", "opentelemetry"),
+)
+"""Below warnings they tell how they work, and with LOG_LEVEL=DEBUG headers and URLs with signatures: never that."""
+_QUERY: Final = re.compile(r"(?<=[^\s?])\?[^\s?'\"<>)=]+=[^\s'\"<>)]*")
 
 
 def configure_logs(log_format: Literal["auto", "json", "console"], level: str, *, role: str) -> None:
     """Send everything to standard error; `role` stands in every line."""
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+    limit = RepeatLimit()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -23,6 +32,7 @@ def configure_logs(log_format: Literal["auto", "json", "console"], level: str, *
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
+            LimitOurs(limit),
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.processors.StackInfoRenderer(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
@@ -32,16 +42,20 @@ def configure_logs(log_format: Literal["auto", "json", "console"], level: str, *
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
-    rendering: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if as_json
-        else [structlog.dev.ConsoleRenderer()]
-    )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(LimitLibraries(limit))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+            foreign_pre_chain=[*shared, tell_held_back],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                hide_queries,
+                # The console's own way of showing exceptions prints local variables, and secrets with them.
+                structlog.processors.JSONRenderer()
+                if as_json
+                else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+            ],
         )
     )
     root = logging.getLogger()
@@ -49,3 +63,12 @@ def configure_logs(log_format: Literal["auto", "json", "console"], level: str, *
     root.setLevel(level)
     for name in _QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def hide_queries(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """A processor that cuts the queries of URLs out of texts that others wrote: signatures stand there."""
+    for name in ("event", "exception", "reason", "problem"):
+        text = line.get(name)
+        if isinstance(text, str) and "?" in text:
+            line[name] = _QUERY.sub("?…", text)
+    return line

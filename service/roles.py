@@ -34,6 +34,7 @@ from service.logs import configure_logs
 from service.role_metrics import RoleMetrics
 from service.settings import Settings
 from service.topic_watch import TopicWatch
+from service.traces import start_traces
 from storage.breaker import BreakerState
 from streams.kafka_faults import explain_fault
 from streams.stopping import end_after, end_at_once
@@ -63,9 +64,11 @@ def run_worker_role(settings: Settings) -> int:
     """The worker role; exit code 1 when a dependency fails or an outcome cannot be sent."""
     metrics = _begin(settings, "worker")
     lag = RoleMetrics(metrics, "worker")
+    traces = start_traces(settings.traces, "worker", settings.worker.worker_group)
     loop = bootstrap.new_loop()
     kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
-    parts = bootstrap.build_worker(settings, metrics, told_by(TopicFinder(settings.kafka).find, kafka))
+    find_topics = told_by(TopicFinder(settings.kafka).find, kafka)
+    parts = bootstrap.build_worker(settings, metrics, find_topics, traces.tracing)
     checks = [
         lambda: check_http_port(settings.http),
         lambda: check_kafka(settings.kafka),
@@ -113,6 +116,7 @@ def run_worker_role(settings: Settings) -> int:
         health.stop()
         parts.slots.kill()
         parts.providers.close()
+        traces.close()
         log.info("role_stopped")
 
 
@@ -124,10 +128,12 @@ def run_persist_role(settings: Settings) -> int:
     kafka, http = settings.kafka, settings.http
     if not _proven([lambda: check_http_port(http), lambda: check_kafka(kafka), lambda: check_database(engine)]):
         return EXIT_FAILED
-    role = bootstrap.build_persist(settings, metrics, engine)
-    lag.observe_lag(kafka, bootstrap.persist_group(settings), lambda: role.owned)
-    database = database_probe(engine, lambda: role.database_problem)
-    return _run_loop(settings, metrics, role, lag, ((database_dependency(), database),))
+    group = bootstrap.persist_group(settings)
+    with start_traces(settings.traces, "persist", group) as tracing:
+        role = bootstrap.build_persist(settings, metrics, engine, tracing)
+        lag.observe_lag(kafka, group, lambda: role.owned)
+        database = database_probe(engine, lambda: role.database_problem)
+        return _run_loop(settings, metrics, role, lag, ((database_dependency(), database),))
 
 
 def run_retry_role(settings: Settings) -> int:
@@ -136,9 +142,11 @@ def run_retry_role(settings: Settings) -> int:
     lag = RoleMetrics(metrics, "retry")
     if not _proven([lambda: check_http_port(settings.http), lambda: check_kafka(settings.kafka)]):
         return EXIT_FAILED
-    role = bootstrap.build_retry(settings, metrics)
-    lag.observe_retries(settings.kafka, bootstrap.retry_group(settings), lambda: role.owned)
-    return _run_loop(settings, metrics, role, lag)
+    group = bootstrap.retry_group(settings)
+    with start_traces(settings.traces, "retry", group) as tracing:
+        role = bootstrap.build_retry(settings, metrics, tracing)
+        lag.observe_retries(settings.kafka, group, lambda: role.owned)
+        return _run_loop(settings, metrics, role, lag)
 
 
 def _begin(settings: Settings, role: Role) -> Metrics:

@@ -330,6 +330,14 @@ class LogSettings(_Component):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe level shown.")
 
 
+class TraceSettings(_Component):
+    """Whether traces are sent; where and how many is said by OpenTelemetry's own OTEL_… variables."""
+
+    traces: Literal["auto", "on", "off"] = Field(
+        "auto", description="auto: where OTEL_EXPORTER_OTLP_ENDPOINT is set. Needs the extra `otel`: docs/traces.md."
+    )
+
+
 class Settings:
     """All settings of one process."""
 
@@ -344,6 +352,7 @@ class Settings:
         self.database = DatabaseSettings()
         self.http = HttpSettings()
         self.log = LogSettings()
+        self.traces = TraceSettings()
 
     def components(self) -> tuple[BaseSettings, ...]:
         """Every component's settings, in the order of the documentation."""
@@ -358,6 +367,7 @@ class Settings:
             self.database,
             self.http,
             self.log,
+            self.traces,
         )
 
     def redacted(self) -> dict[str, Any]:

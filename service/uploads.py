@@ -18,6 +18,8 @@ from schemas.headers import Headers
 from schemas.tables import ar_contents, projects, videos
 from schemas.topics import MEDIA_UPLOADED, prefixed
 from storage.tenants import Tenants
+from streams.records import OutboundRecord
+from streams.tracing import NO_TRACING, Tracing, sending
 
 PUBLISH_TIMEOUT_S: Final = 30.0
 _VIDEO_SUFFIXES: Final = frozenset(
@@ -92,7 +94,9 @@ def _insert(connection: sa.Connection, table: sa.Table, values: dict[str, object
     return int(key[0])
 
 
-def publish_uploads(producer: Producer, uploads: list[MediaUploaded], *, topic_prefix: str) -> None:
+def publish_uploads(
+    producer: Producer, uploads: list[MediaUploaded], *, topic_prefix: str, tracing: Tracing = NO_TRACING
+) -> None:
     """Publish the events, and return when the broker has all of them. Raises PublishError."""
     topic = prefixed(MEDIA_UPLOADED, topic_prefix)
     records = [
@@ -108,20 +112,30 @@ def publish_uploads(producer: Producer, uploads: list[MediaUploaded], *, topic_p
         )
         for upload in uploads
     ]
-    publish_records(producer, topic, records)
+    publish_records(producer, topic, records, tracing)
 
 
-def publish_records(producer: Producer, topic: str, records: Sequence[tuple[bytes | None, bytes, Headers]]) -> None:
-    """Send raw records (key, value, headers), and return when the broker has all of them. Raises PublishError."""
+def publish_records(
+    producer: Producer,
+    topic: str,
+    records: Sequence[tuple[bytes | None, bytes, Headers]],
+    tracing: Tracing = NO_TRACING,
+) -> None:
+    """Send raw records (key, value, headers), and return when the broker has all of them. Raises PublishError.
+
+    A record without a trace begins one.
+    """
     problems: list[str] = []
     acknowledged = _collect(problems)
-    for key, value, headers in records:
-        producer.produce(topic, key=key, value=value, headers=cast(Any, [*headers]), on_delivery=acknowledged)
-        producer.poll(0)
-    unsent = producer.flush(PUBLISH_TIMEOUT_S)
-    if unsent or problems:
-        reason = problems[0] if problems else f"no answer within {PUBLISH_TIMEOUT_S:g} s"
-        raise PublishError(f"{unsent + len(problems)} of {len(records)} events were not acknowledged: {reason}.")
+    with sending(tracing, (OutboundRecord(topic, *record) for record in records)) as traced:
+        for record in traced:
+            headers = cast(Any, [*record.headers])
+            producer.produce(topic, key=record.key, value=record.value, headers=headers, on_delivery=acknowledged)
+            producer.poll(0)
+        unsent = producer.flush(PUBLISH_TIMEOUT_S)
+        if unsent or problems:
+            reason = problems[0] if problems else f"no answer within {PUBLISH_TIMEOUT_S:g} s"
+            raise PublishError(f"{unsent + len(problems)} of {len(records)} events were not acknowledged: {reason}.")
 
 
 def _collect(problems: list[str]) -> Callable[[KafkaError | None, Message], None]:

@@ -1,7 +1,7 @@
 """One record in, its outcome out: the one boundary where any error becomes a retry or a dead letter."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -32,6 +32,7 @@ from streams.records import InboundRecord, OutboundRecord, place_of
 from streams.retry_policy import GiveUp, RetryAt, RetryPolicy
 from streams.tally import Status, Tally, TallyBook, TaskType
 from streams.thumbnail_service import Progress, ThumbnailService
+from streams.tracing import Fact, StageTime
 from streams.upload_order import Stale, UploadOrder
 
 log = structlog.get_logger(__name__)
@@ -39,15 +40,23 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What must be acknowledged by the broker, in this order, before the record itself may be acknowledged."""
+    """What must be acknowledged by the broker, in this order, before the record itself may be acknowledged.
+
+    The rest is for its trace: the code that it failed with, the stages of the work, and whose it was.
+    """
 
     status: Status
     records: tuple[OutboundRecord, ...]
     tally: Tally = field(default_factory=Tally)
+    error_code: ErrorCode | None = None
+    stages: tuple[StageTime, ...] = ()
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
 class EventHandler:
     """Turns records of media.uploaded, thumbnail.due and thumbnail.cleanup into outcomes.
+
+    Whoever calls it binds the record's log fields: they stand in every line, also in those of the storage.
 
     Raises no Exception but DeadLetterFloodError: then the record has no outcome, and the process must end.
     """
@@ -120,17 +129,17 @@ class EventHandler:
         except ThumbnailError as error:
             outcome = self._fail(delivery, error, progress.stage, upload)
         except Exception as exc:
-            log.exception("event_failed_unexpectedly", topic=record.topic, offset=record.offset)
+            log.exception("event_failed_unexpectedly")
             outcome = self._fail(delivery, _internal_error(exc), progress.stage, upload)
         if upload is not None:
             event = (record.key, upload.event_id, upload.occurred_at)
-            return replace(outcome, tally=replace(outcome.tally, event=event, kind=upload.media.kind))
-        return outcome
+            outcome = replace(outcome, tally=replace(outcome.tally, event=event, kind=upload.media.kind))
+        return _with_trail(outcome, progress, delivery, upload)
 
     def _drop(self, record: InboundRecord, upload: MediaUploaded, stale: Stale) -> Outcome:
         """Not decoded; but an earlier attempt may have been killed after it had stored something."""
         media = upload.media.record_key
-        log.info("retry_dropped", why=stale, company_id=upload.company_id, media=media, **_position(record))
+        log.info("retry_dropped", why=stale, company_id=upload.company_id, media=media)
         reason = CleanupReason.ROW_GONE if stale is Stale.ROW_GONE else CleanupReason.STALE
         event = (record.key, upload.event_id, upload.occurred_at)
         return Outcome("success", (self._of(record, upload).cleanup(reason),), Tally(event, stale=stale))
@@ -146,9 +155,9 @@ class EventHandler:
         except ThumbnailError as error:
             return self._fail_tombstone(read_delivery(record), error)
         except Exception as exc:
-            log.exception("tombstone_failed_unexpectedly", **_position(record))
+            log.exception("tombstone_failed_unexpectedly")
             return self._fail_tombstone(read_delivery(record), _internal_error(exc))
-        log.info("tombstone_seen", row_marked=is_marked, **_position(record))
+        log.info("tombstone_seen", row_marked=is_marked)
         return Outcome("success", ())
 
     def _fail_tombstone(self, delivery: Delivery, error: ThumbnailError) -> Outcome:
@@ -156,9 +165,9 @@ class EventHandler:
         if isinstance(decision, RetryAt):
             first_failed_at = delivery.first_failed_at or self._now()
             waiting = self._retry(delivery, error, Stage.EVENT, decision, first_failed_at)
-            return Outcome("retry", (waiting,), Tally(error=error.code))
-        log.error("tombstone_given_up", why=decision.reason, error=error.message, **_position(delivery.record))
-        return Outcome("failed", ())
+            return Outcome("retry", (waiting,), Tally(error=error.code), error.code)
+        log.error("tombstone_given_up", why=decision.reason, error=error.message)
+        return Outcome("failed", (), error_code=error.code)
 
     async def _handle_cleanup(self, record: InboundRecord) -> Outcome:
         delivery = read_delivery(record)
@@ -168,7 +177,7 @@ class EventHandler:
         except ThumbnailError as error:
             return self._fail(delivery, error, Stage.CLEANUP, None)
         except Exception as exc:
-            log.exception("cleanup_failed_unexpectedly", topic=record.topic, offset=record.offset)
+            log.exception("cleanup_failed_unexpectedly")
             return self._fail(delivery, _internal_error(exc), Stage.CLEANUP, None)
         log.info("objects_cleaned", media=request.media.record_key, reason=request.reason, deleted=deleted)
         return Outcome("success", (), Tally(request.event_id))
@@ -184,7 +193,6 @@ class EventHandler:
             method=ready.frame.method,
             fallback=ready.storage.fallback,
             total_ms=ready.timings_ms.total,
-            **_position(record),
         )
         ready_after_s = max(0.0, (self._now() - upload.occurred_at).total_seconds())
         return Outcome("success", (self._of(record, upload).ready(ready),), Tally(ready_after_s=ready_after_s))
@@ -196,16 +204,16 @@ class EventHandler:
         if upload is not None:
             context |= {"company_id": upload.company_id, "media": upload.media.record_key}
         if isinstance(decision, RetryAt):
-            log.warning("event_waits_for_retry", tier=decision.tier, **context, **_position(delivery.record))
+            log.warning("event_waits_for_retry", tier=decision.tier, **context)
             waiting = self._retry(delivery, error, stage, decision, first_failed_at)
             waits_for = provider_label(error.provider) if isinstance(error, ConnectionPausedError) else None
-            return Outcome("retry", (waiting,), Tally(error=error.code, waits_for=waits_for))
+            return Outcome("retry", (waiting,), Tally(error=error.code, waits_for=waits_for), error.code)
         if h.get_header(delivery.record.headers, h.REPLAY_COUNT) is None:
             # What was replayed failed before: that somebody replayed too much says nothing about a deploy.
             self._guard.check(_partition(delivery.record), error.code)
-        log.error("event_given_up", why=decision.reason, **context, **_position(delivery.record))
+        log.error("event_given_up", why=decision.reason, **context)
         records = self._give_up(delivery, error, stage, upload, first_failed_at)
-        return Outcome("failed", records, Tally(error=error.code))
+        return Outcome("failed", records, Tally(error=error.code), error.code)
 
     def _decide(self, delivery: Delivery, error: ThumbnailError) -> RetryAt | GiveUp:
         now = self._now()
@@ -262,6 +270,14 @@ class EventHandler:
         return Announcements(self._prefix, record, upload, self._now())
 
 
+def _with_trail(outcome: Outcome, progress: Progress, delivery: Delivery, upload: MediaUploaded | None) -> Outcome:
+    stages = tuple(progress.stages) if outcome.error_code is None else progress.failed(outcome.error_code)
+    facts: dict[str, Fact] = {"thumbnail.status": outcome.status, "thumbnail.attempt": delivery.attempt}
+    if upload is not None:
+        facts |= {"thumbnail.company_id": upload.company_id, "thumbnail.kind": upload.media.kind.value}
+    return replace(outcome, stages=stages, facts=facts)
+
+
 def _partition(record: InboundRecord) -> str:
     return f"{record.topic} partition {record.partition}"
 
@@ -269,12 +285,6 @@ def _partition(record: InboundRecord) -> str:
 def _attempt_of(record: InboundRecord) -> tuple[str | None, ...]:
     """What tells an event's attempts apart, waits and replays included, and is the same when one is delivered again."""
     return tuple(h.get_header(record.headers, name) for name in (h.LAST_FAILED_AT, h.REPLAYED_AT))
-
-
-def _position(record: InboundRecord) -> dict[str, object]:
-    trace_id = h.trace_id(record.headers)
-    position: dict[str, object] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-    return position | ({"trace_id": trace_id} if trace_id else {})
 
 
 def _internal_error(exc: Exception) -> ThumbnailError:

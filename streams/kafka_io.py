@@ -8,6 +8,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streams.records import InboundRecord, OutboundRecord
+from streams.tracing import NO_TRACING, Tracing, sending
 
 log = structlog.get_logger(__name__)
 
@@ -66,8 +67,13 @@ def inbound(message: Message) -> InboundRecord:
     )
 
 
-def send_and_wait(producer: Producer, records: list[OutboundRecord]) -> None:
+def send_and_wait(producer: Producer, records: list[OutboundRecord], tracing: Tracing = NO_TRACING) -> None:
     """Send, and return when all replicas have every record. Raises KafkaException when one was not acknowledged."""
+    with sending(tracing, records) as traced:
+        _send_all(producer, traced)
+
+
+def _send_all(producer: Producer, records: list[OutboundRecord]) -> None:
     failures: list[KafkaError] = []
 
     def acknowledged(error: KafkaError | None, _message: Message) -> None:

@@ -21,9 +21,11 @@ from streams.cleanup_requests import cleanup_request, needs_cleanup
 from streams.dead_letters import dead_letter, dead_letter_headers
 from streams.kafka_io import Place, commit_offsets, next_offsets, places_of, poll_quietly, read_records, send_and_wait
 from streams.paced_collector import PacedCollector
+from streams.persist_spans import Received, end_spans
 from streams.records import InboundRecord, OutboundRecord
 from streams.result_counts import Refused, ResultCounts
 from streams.result_rows import Result
+from streams.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +53,8 @@ class _Batch:
     records: list[InboundRecord]
     items: list[Item]
     refused: list[Refused]
+    received: list[Received]
+    """The records of `items`, each with the span of the work on it."""
     writing: Future[Written] = field(default_factory=Future)
     """Its rows under way, once it is begun."""
     begun: float = 0.0
@@ -76,6 +80,7 @@ class PersistRole:
         engine: sa.Engine,
         metrics: Metrics,
         *,
+        tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ready_topic: Final = prefixed(THUMBNAIL_READY, options.topic_prefix)
@@ -91,6 +96,7 @@ class PersistRole:
         self._pending: _Batch | None = None
         self._metrics: Final = metrics
         self._counts: Final = ResultCounts(metrics, now)
+        self._tracing: Final = tracing
         self._now: Final = now
         self._stopping = False
         self.last_progress_at = time.monotonic()
@@ -123,9 +129,9 @@ class PersistRole:
         records = read_records(self._consumer, 1, 0.0 if self._pending else POLL_S)
         if records:
             records += read_records(self._consumer, BATCH - 1, 0.0)
-        items, refused = self._read(records)
+        following = self._read(records) if records else None
         self.owned = places_of(self._consumer.assignment())
-        self._finish(_Batch(records, items, refused) if records else None)
+        self._finish(following)
 
     def _finish(self, following: _Batch | None) -> None:
         """Wait for the pending batch's rows, begin `following`, and do what is left of the pending one."""
@@ -183,12 +189,13 @@ class PersistRole:
         refused = batch.refused + [(item.record, error) for item, error in written.poison]
         letters = [self._letter(record, error) for record, error in refused]
         try:
-            send_and_wait(self._producer, [*letters, *self._cleanups(written)])
+            send_and_wait(self._producer, [*letters, *self._cleanups(written)], self._tracing)
         except (KafkaException, BufferError):
             self._metrics.dead_letter_write_failures_total.inc(len(letters))
             raise
         if commit_offsets(self._consumer, next_offsets(batch.records)):
             self._counts.count(written.outcomes, refused)
+        end_spans(batch.received, written)
         self._counts.observe(written.outcomes, len(letters), time.perf_counter() - batch.begun)
 
     def _cleanups(self, written: Written) -> list[OutboundRecord]:
@@ -204,15 +211,17 @@ class PersistRole:
             for (_, _, outcome), item in wanted.items()
         ]
 
-    def _read(self, records: list[InboundRecord]) -> tuple[list[Item], list[Refused]]:
+    def _read(self, records: list[InboundRecord]) -> _Batch:
         """The results in `records`, and the records that hold none."""
-        items, refused = [], []
-        for record in records:
+        batch = _Batch(records, [], [], [])
+        for record, span in map(self._tracing.receive, records):
             try:
-                items.append(Item(record, self._result(record)))
+                batch.items.append(Item(record, self._result(record)))
+                batch.received.append((record, span))
             except PermanentError as error:
-                refused.append((record, error))
-        return items, refused
+                batch.refused.append((record, error))
+                span.end(error.code)
+        return batch
 
     def _result(self, record: InboundRecord) -> Result:
         if record.topic == self._ready_topic:
@@ -221,9 +230,7 @@ class PersistRole:
 
     def _letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
         now = self._now()
-        log.error(
-            "result_refused", error_code=error.code, error=error.message, topic=record.topic, offset=record.offset
-        )
+        log.error("result_refused", error_code=error.code, error=error.message, **record.log_fields)
         headers = dead_letter_headers(
             record, error, stage=Stage.PERSIST, group=self._group, attempts=1, first_failed_at=now, now=now
         )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from schemas import headers as h
 from schemas.headers import Headers
 
 
@@ -22,6 +23,13 @@ class InboundRecord:
     def timestamp(self) -> datetime:
         """The record's time in UTC; the epoch where the broker had none."""
         return datetime.fromtimestamp(max(self.timestamp_ms, 0) / 1000, tz=UTC)
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """Where it stands, and the trace that it belongs to: in every log line about it."""
+        trace = h.get_header(self.headers, h.TRACEPARENT)
+        place: dict[str, object] = {"topic": self.topic, "partition": self.partition, "offset": self.offset}
+        return place | ({"trace_id": trace[3:35]} if trace else {})
 
 
 def place_of(record: InboundRecord) -> tuple[str, int, int]:

@@ -86,13 +86,11 @@ def _tell(outcomes: Outcomes) -> None:
     tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
     for item, outcome in outcomes:
         if tells_all or outcome in _TOLD:
-            tell = log.info if outcome in _TOLD else log.debug
-            tell(
+            log.log(
+                logging.INFO if outcome in _TOLD else logging.DEBUG,
                 "result_persisted",
                 outcome=outcome,
                 media=item.result.media.record_key,
                 company_id=item.result.company_id,
-                topic=item.record.topic,
-                partition=item.record.partition,
-                offset=item.record.offset,
+                **item.record.log_fields,
             )

@@ -17,6 +17,7 @@ from streams.kafka_io import Place, commit_offsets, next_offsets, places_of, rea
 from streams.records import InboundRecord, place_of
 from streams.retry_hops import next_hop
 from streams.tally import Seen, TaskType, exemplar_of
+from streams.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class RetryRole:
         options: RetryOptions,
         metrics: Metrics,
         *,
+        tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._topics: Final = [prefixed(topic, options.topic_prefix) for topic in THUMBNAIL_RETRIES]
@@ -65,6 +67,7 @@ class RetryRole:
         self._consumer: Final = Consumer(options.consumer)
         self._producer: Final = Producer(options.producer)
         self._metrics: Final = metrics
+        self._tracing: Final = tracing
         self._now: Final = now
         self._held: Final[dict[Place, deque[_Waiting]]] = {}
         """Records that were fetched and are not handed on, of each partition in its order: no more than one batch."""
@@ -145,17 +148,20 @@ class RetryRole:
 
     def _hand_on(self, due: list[InboundRecord]) -> None:
         started, now = time.perf_counter(), self._now()
-        hops = [next_hop(record, self._delays_s, self._prefix, now) for record in due]
-        send_and_wait(self._producer, [hop.record for hop in hops])
+        received = [self._tracing.receive(record) for record in due]
+        hops = [next_hop(record, self._delays_s, self._prefix, now) for record, _ in received]
+        send_and_wait(self._producer, [hop.record for hop in hops], self._tracing)
         if commit_offsets(self._consumer, next_offsets(due)):
             self._count(due)
         self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
         self._metrics.last_progress_timestamp_seconds.set_to_current_time()
-        for record, hop in zip(due, hops, strict=True):
+        for (record, span), hop in zip(received, hops, strict=True):
+            span.tell({"thumbnail.retry.waited_s": round((now - record.timestamp).total_seconds(), 3)})
+            span.end()
             number = h.get_header(record.headers, h.RETRY_ATTEMPT)
             if hop.late_s is not None:
                 self._metrics.retry_lateness_seconds.observe(hop.late_s, exemplar_of(h.trace_id(record.headers)))
-            log.info("retry_handed_on", retry=number, to=hop.record.topic, topic=record.topic, offset=record.offset)
+            log.info("retry_handed_on", retry=number, to=hop.record.topic, **record.log_fields)
 
     def _count(self, committed: list[InboundRecord]) -> None:
         """Count each record once: what could not be committed is handed on, and counted, by its next owner."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
@@ -26,6 +26,8 @@ from storage.base import SourceReader
 from storage.tenants import Tenants, TenantStorage
 from streams.patience import Patience
 from streams.rendition_store import RenditionStore
+from streams.stage_times import made_stages, read_stage, upload_stage
+from streams.tracing import StageTime
 
 T = TypeVar("T")
 
@@ -39,17 +41,32 @@ class ThumbnailMaker(Protocol):
 
 @dataclass
 class Progress:
-    """How far an upload has come; read when it fails."""
+    """How far an upload has come; read when it fails. `stages` are those that are over, for its trace."""
 
     stage: Stage = Stage.EVENT
+    stage_began_s: float = field(default_factory=perf_counter)
+    stages: list[StageTime] = field(default_factory=list)
+
+    def enter(self, stage: Stage) -> None:
+        """The next stage begins now."""
+        self.stage, self.stage_began_s = stage, perf_counter()
+
+    def failed(self, code: ErrorCode) -> tuple[StageTime, ...]:
+        """All stages, with the one that failed just now."""
+        return *self.stages, StageTime(self.stage, self.stage_began_s, perf_counter(), error=code)
 
 
 class PatientSource:
-    """A source whose failed reads are tried again for a moment before they fail the event."""
+    """A source whose failed reads are tried again for a moment before they fail the event. It counts what it reads."""
 
     def __init__(self, source: Source, patience: Patience) -> None:
         self._source: Final = source
         self._patience: Final = patience
+        self.reads = 0
+        self.bytes_read = 0
+        self.busy_s = 0.0
+        self.last_read_s: float | None = None
+        """When the last read ended, in seconds of time.perf_counter()."""
 
     @property
     def size(self) -> int:
@@ -58,7 +75,15 @@ class PatientSource:
 
     def read_at(self, offset: int, length: int) -> bytes:
         """As the source's own."""
-        return self._patience.call(lambda: self._source.read_at(offset, length))
+        began_s = perf_counter()
+        try:
+            data = self._patience.call(lambda: self._source.read_at(offset, length))
+            self.bytes_read += len(data)
+            return data
+        finally:
+            self.reads += 1
+            self.last_read_s = perf_counter()
+            self.busy_s += self.last_read_s - began_s
 
 
 class ThumbnailService:
@@ -103,39 +128,42 @@ class ThumbnailService:
         `attempt` is 1-based. Where an error of the upload `is_final`, thumbnails go to local storage rather than nowhere.
         """
         started = perf_counter()
-        progress.stage = Stage.TENANT
+        progress.enter(Stage.TENANT)
         tenant = await self._in_thread(lambda: self._tenants.open(upload.company_id))
         try:
             made = await self._make(upload, tenant, progress)
-            progress.stage = Stage.UPLOAD
-            upload_started = perf_counter()
+            progress.enter(Stage.UPLOAD)
             used, stored = await self._store.store(upload, tenant, made.renditions, is_final=is_final)
         finally:
             tenant.close()
         finished = perf_counter()
+        progress.stages.append(upload_stage(progress.stage_began_s, finished, stored, used))
         timings = TimingsMs(
             read=round(made.read_ms, 1),
             decode=round(made.decode_ms, 1),
             render=round(made.render_ms, 1),
-            upload=round((finished - upload_started) * 1000, 1),
+            upload=round((finished - progress.stage_began_s) * 1000, 1),
             total=round((finished - started) * 1000, 1),
         )
         self._metrics.decoder_used_total.labels(made.frame.method).inc()
         return self._announcement(upload, used, made, stored, attempt=attempt, timings=timings)
 
     async def _make(self, upload: MediaUploaded, tenant: TenantStorage, progress: Progress) -> ThumbnailSet:
-        progress.stage = Stage.READ
-        key = upload.media.key
-        source = await self._open(tenant, key)
+        progress.enter(Stage.READ)
+        opening_s = progress.stage_began_s
+        source = await self._open(tenant, upload.media.key)
+        patient = PatientSource(source, self._patience)
         try:
-            progress.stage = Stage.DECODE
+            progress.enter(Stage.DECODE)
             spec = replace(self._spec, frame_time_s=upload.frame_time_s)
             kind: Kind = upload.media.kind.value
-            made = await self._maker.create_thumbnails(PatientSource(source, self._patience), spec, kind=kind)
+            made = await self._maker.create_thumbnails(patient, spec, kind=kind)
+            progress.stages += made_stages(progress.stage_began_s, perf_counter(), made)
             self._metrics.source_bytes_read_total.labels(kind).inc(made.bytes_read)
             self._metrics.source_size_bytes_total.labels(kind).inc(source.size)
             return made
         finally:
+            progress.stages.append(read_stage(opening_s, patient, progress.stage_began_s))
             source.close()
 
     async def _open(self, tenant: TenantStorage, key: str) -> SourceReader:

@@ -10,6 +10,7 @@ import faust
 import structlog
 from faust import Stream
 from faust.types import EventT, StreamT
+from structlog.contextvars import bound_contextvars
 
 from schemas.topics import (
     MEDIA_UPLOADED,
@@ -25,13 +26,14 @@ from schemas.topics import (
 from streams.ack_gate import AckGate, Entry
 from streams.consumer_watch import CHECK_EVERY_S, ConsumerWatch, FindTopics, owned_places, read_signs
 from streams.dead_letter_limit import DeadLetterFloodError
-from streams.event_handler import EventHandler
+from streams.event_handler import EventHandler, Outcome
 from streams.faust_app import WorkerOptions, build_app
 from streams.faust_transport import CommittingTransport
 from streams.kafka_faults import NO_ANSWER, explain_fault
 from streams.kafka_io import Place
 from streams.records import InboundRecord, OutboundRecord
 from streams.stopping import LEAVING_S, end_after, end_at_once, end_idle_after, finishing_s
+from streams.tracing import NO_TRACING, Tracing, sending
 
 log = structlog.get_logger(__name__)
 
@@ -53,8 +55,11 @@ class WorkerStuckError(Exception):
 class Worker:
     """The app and its agents. `oldest_in_flight_s` and `in_flight` are for health and metrics."""
 
-    def __init__(self, options: WorkerOptions, handler: EventHandler, find_topics: FindTopics) -> None:
+    def __init__(
+        self, options: WorkerOptions, handler: EventHandler, find_topics: FindTopics, tracing: Tracing = NO_TRACING
+    ) -> None:
         self._find_topics: Final = find_topics
+        self._tracing: Final = tracing
         self._options: Final = options
         self._handler: Final = handler
         self._permits: Final = asyncio.Semaphore(options.concurrency)
@@ -138,9 +143,7 @@ class Worker:
         try:
             if entry.event is None:
                 return
-            outcome = await self._handler.handle(_inbound(entry.event.message))
-            for record in outcome.records:
-                await self._send_or_tell(record)
+            outcome = await self._finish(_inbound(entry.event.message))
             await gate.finish(entry, lambda: self._handler.acknowledged(outcome))
         except DeadLetterFloodError as exc:
             await self._crash(exc, str(exc))
@@ -148,6 +151,23 @@ class Worker:
             await self._crash(exc, f"an outcome could not be sent: {explain_fault(exc)}")
         finally:
             self._permits.release()
+
+    async def _finish(self, record: InboundRecord) -> Outcome:
+        """Everything that must be done before the record may be acknowledged, told to the trace."""
+        record, span = self._tracing.receive(record)
+        try:
+            with bound_contextvars(**record.log_fields):
+                outcome = await self._handler.handle(record)
+                span.tell(outcome.facts)
+                span.add_stages(outcome.stages)
+                for sent in outcome.records:
+                    with sending(self._tracing, (sent,)) as (traced,):
+                        await self._send_or_tell(traced)
+        except BaseException as exc:
+            span.end(type(exc).__name__)
+            raise
+        span.end(outcome.error_code)
+        return outcome
 
     def has_joined(self) -> bool:
         """Whether the group has ever given this worker its share."""
@@ -196,7 +216,7 @@ class Worker:
         except TimeoutError:
             if sending.done():
                 raise
-            log.warning("outcome_not_acknowledged", topic=record.topic, waited_s=SLOW_SEND_S, reason=NO_ANSWER)
+            log.warning("outcome_not_acknowledged", to=record.topic, waited_s=SLOW_SEND_S, reason=NO_ANSWER)
             await asyncio.wait_for(asyncio.shield(sending), SEND_TIMEOUT_S - SLOW_SEND_S)
 
     async def _produce(self, record: OutboundRecord) -> None:

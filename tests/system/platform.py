@@ -141,11 +141,11 @@ class Platform:
                     sa.text("INSERT INTO videos (id, ar_content_id) VALUES (:id, :id)"), {"id": media_id}
                 )
 
-    def publish(self, uploads: list[Upload]) -> None:
+    def publish(self, uploads: list[Upload], *, traceparent: str | None = None) -> None:
+        headers: list[tuple[str, str | bytes | None]] = [("traceparent", traceparent)] if traceparent else []
+        topic = f"{self.topic_prefix}media.uploaded"
         for upload in uploads:
-            self._producer.produce(
-                f"{self.topic_prefix}media.uploaded", key=upload.record_key, value=json.dumps(upload.event)
-            )
+            self._producer.produce(topic, key=upload.record_key, value=json.dumps(upload.event), headers=headers)
         if self._producer.flush(30):
             raise AssertionError("uploads were not acknowledged")
 
