@@ -118,11 +118,11 @@ def attention(found: Snapshot, max_lag_s: float) -> list[str]:
     resting = found.total("thumbnail_storage_breakers", state="open") or 0
     if resting:
         problems.append(
-            f"{resting} storage connections rest, for they failed again and again: see `thumbnails check --tenants`."
+            f"Storage connections rest, for they failed again and again: {resting}. See `thumbnails check --tenants`."
         )
     for topic, groups in (found.letters or {}).items():
         problems += [
-            f"{group.waiting} dead letters wait in {topic} with {_clean(group.code)}: {group.next_action}"
+            f"Dead letters wait in {topic}: {group.waiting} with {_clean(group.code)}. {group.next_action}"
             for group in groups
             if group.waiting
         ]

@@ -37,7 +37,11 @@ def render(found: Snapshot, max_lag_s: float) -> RenderableType:
 
 def _headline(data: dict[str, Any]) -> Text:
     count = len(data["attention"])
-    verdict = ("all is well", "bold green") if data["ok"] else (f"{count} need attention", "bold red")
+    verdict = (
+        ("all is well", "bold green")
+        if data["ok"]
+        else (f"{count} thing{' needs' if count == 1 else 's need'} attention", "bold red")
+    )
     return Text.assemble(("thumbnails status  ", "bold"), verdict, f"  {data['at'][:19]}Z")
 
 
