@@ -30,6 +30,9 @@ def check() -> None:
     from schemas.contracts.compatibility import breaks
     from schemas.contracts.files import EXPORTED, documents, released, stale_files
 
+    if not EXPORTED.is_dir():
+        sys.stderr.write("There is nothing to compare with here: run it in a checkout of the sources.\n")
+        raise typer.Exit(1)
     problems = [f"{name} is not what the code says: run `thumbnails schemas export`." for name in stale_files(EXPORTED)]
     for version, old in released().items():
         problems += [f"Since {version}: {problem}." for problem in breaks(old, documents())]

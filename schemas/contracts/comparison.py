@@ -95,8 +95,8 @@ class _Comparison:
                 if not fitting:
                     found.append(f"{_at(path)} may be {kind}, which the reader does not take")
                     continue
-                attempts = [self._branch(option, branch, path) for option in fitting]
-                found += min(attempts, key=len)
+                nearest: list[str] = min((self._branch(option, branch, path) for option in fitting), key=len)
+                found += nearest
         return list(dict.fromkeys(found))
 
     def _branch(self, reader: Schema, writer: Schema, path: str) -> list[str]:

@@ -37,6 +37,10 @@ def check(schema: Json, value: Any) -> None:
     Draft7Validator(schema | {"components": ASYNCAPI["components"]}).validate(value)
 
 
+def _text(content: bytes | str | None) -> str:
+    return content.decode() if isinstance(content, bytes) else content or ""
+
+
 @dataclass
 class ContractProducer:
     """Makes each event from the example of the document's first message, and checks it before it is sent."""
@@ -95,9 +99,9 @@ class ContractConsumer:
             key, value = record.key(), record.value()
             assert key is not None
             assert value is not None
-            headers = {name: content.decode() for name, content in record.headers() or [] if content is not None}
+            headers = {name: _text(content) for name, content in dict(record.headers() or []).items()}
             self.take(key.decode(), json.loads(value), headers)
-            self._consumer.commit(record, asynchronous=False)
+            self._consumer.commit(message=record, asynchronous=False)
 
     def take(self, key: str, event: Json, headers: dict[str, str]) -> None:
         """One record: checked against both files, then compared with what is known of its media."""

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from schemas.migrations import upgrade
 from tests.doubles.documented_provider import code_of_the_page
+from tests.system.snippets import run_shell
 from tests.system.supervisor import no_decoder_is_orphaned
-from tests.system.test_command_line import leftovers, run_shell
+from tests.system.test_command_line import leftovers
 
 MINIO = {"endpoint": "https://s3.example", "bucket": "bucket", "access_key": "a", "secret_key": "s3cr3t"}
 
