@@ -36,6 +36,8 @@ ERROR_STAGE: Final = "error-stage"
 RETRYABLE: Final = "retryable"
 ATTEMPTS: Final = "attempts"
 NEXT_ACTION: Final = "next-action"
+CUT: Final = "x-cut"
+"""Only in a letter that holds a part of its record: what is missing, and where the whole is."""
 
 REPLAY_COUNT: Final = "replay-count"
 REPLAYED_AT: Final = "replayed-at"

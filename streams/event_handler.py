@@ -26,6 +26,7 @@ from streams.cleanup_service import CleanupService
 from streams.dead_letter_limit import DeadLetterGuard
 from streams.dead_letters import dead_letter, dead_letter_headers, error_headers, origin_headers
 from streams.delivery import Delivery, read_delivery
+from streams.letter_size import fits
 from streams.records import InboundRecord, OutboundRecord
 from streams.retry_policy import GiveUp, RetryAt, RetryPolicy
 from streams.thumbnail_service import Progress, ThumbnailService
@@ -138,9 +139,12 @@ class EventHandler:
     def _fail_tombstone(self, delivery: Delivery, error: ThumbnailError) -> Outcome:
         decision = self._decide(delivery, error)
         if isinstance(decision, RetryAt):
-            self._metrics.retries_total.labels(error.code).inc()
             first_failed_at = delivery.first_failed_at or self._now()
-            return Outcome("retry", (self._retry(delivery, error, Stage.EVENT, decision, first_failed_at),))
+            retry = self._retry(delivery, error, Stage.EVENT, decision, first_failed_at)
+            if fits(retry):
+                self._metrics.retries_total.labels(error.code).inc()
+                return Outcome("retry", (retry,))
+            decision = GiveUp("the record is too large for the retry topics")
         log.error("tombstone_given_up", why=decision.reason, error=error.message, **_position(delivery.record))
         return Outcome("failed", ())
 
@@ -180,9 +184,12 @@ class EventHandler:
         if upload is not None:
             context |= {"company_id": upload.company_id, "media": upload.media.record_key}
         if isinstance(decision, RetryAt):
-            self._metrics.retries_total.labels(error.code).inc()
-            log.warning("event_waits_for_retry", tier=decision.tier, **context, **_position(delivery.record))
-            return Outcome("retry", (self._retry(delivery, error, stage, decision, first_failed_at),))
+            retry = self._retry(delivery, error, stage, decision, first_failed_at)
+            if fits(retry):
+                self._metrics.retries_total.labels(error.code).inc()
+                log.warning("event_waits_for_retry", tier=decision.tier, **context, **_position(delivery.record))
+                return Outcome("retry", (retry,))
+            decision = GiveUp("the record is too large for the retry topics")
         if h.get_header(delivery.record.headers, h.REPLAY_COUNT) is None:
             # What was replayed failed before: that somebody replayed too much says nothing about a deploy.
             self._guard.check(_partition(delivery.record), error.code)
