@@ -54,7 +54,10 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 def header_text(value: object) -> bytes:
     """`value` as one printable line of at most MAX_HEADER_BYTES bytes of UTF-8, cut between characters."""
-    line = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in str(value))
+    text = str(value)
+    if text.isascii() and text.isprintable():  # nearly every header of ours, a dozen a record
+        return text[:MAX_HEADER_BYTES].encode()
+    line = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
     return line.encode("utf-8", "replace")[:MAX_HEADER_BYTES].decode("utf-8", "ignore").encode()
 
 
