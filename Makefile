@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 FILES ?=
 T ?= tests
+# Most tests wait rather than compute: three processes keep two cores busy.
+PROCESSES ?= 3
 SEED ?= 1
 UPLOADS ?= 2000
 
@@ -26,7 +28,7 @@ demo: install ## Watch files travel through the whole pipeline: make demo FILES=
 
 test: install ## Run all tests, with branch coverage: make test T=tests/unit
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(T)
+	$(BIN)/coverage run -m pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(T)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered | tail -n 40
 

@@ -37,6 +37,8 @@ ERROR_STAGE: Final = "error-stage"
 RETRYABLE: Final = "retryable"
 ATTEMPTS: Final = "attempts"
 NEXT_ACTION: Final = "next-action"
+CUT: Final = "x-cut"
+"""Only in a letter that holds a part of its record: what is missing, and where the whole is."""
 
 REPLAY_COUNT: Final = "replay-count"
 REPLAYED_AT: Final = "replayed-at"
@@ -55,7 +57,10 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 def header_text(value: object) -> bytes:
     """`value` as one printable line of at most MAX_HEADER_BYTES bytes of UTF-8, cut between characters."""
-    line = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in str(value))
+    text = str(value)
+    if text.isascii() and text.isprintable():  # nearly every header of ours, a dozen a record
+        return text[:MAX_HEADER_BYTES].encode()
+    line = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
     return line.encode("utf-8", "replace")[:MAX_HEADER_BYTES].decode("utf-8", "ignore").encode()
 
 

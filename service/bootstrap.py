@@ -147,7 +147,15 @@ def build_worker(
     executor = ContextThreads(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
     rows, guard = RowStates(engine), build_guard(settings)
     handler = EventHandler(
-        ThumbnailService(tenants, slots, build_spec(settings.decode), executor, metrics),
+        ThumbnailService(
+            tenants,
+            slots,
+            build_spec(settings.decode),
+            executor,
+            metrics,
+            # Half a session: the broker counts from the last heartbeat, which may be a while ago.
+            lease_s=settings.kafka.kafka_session_timeout_s / 2,
+        ),
         CleanupService(tenants, rows, executor, metrics),
         build_retry_policy(settings),
         metrics,

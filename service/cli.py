@@ -49,7 +49,7 @@ stderr = Console(stderr=True)
 
 def main() -> None:
     """Run the command line; errors that are expected become one sentence."""
-    commands = app if sys.argv[1:2] == ["make"] else all_commands()
+    commands = app if sys.argv[1:2] and sys.argv[1] in _names_without_dlq() else all_commands()
     try:
         commands()
     except expected_errors() as exc:  # they are looked up only when there is an error
@@ -61,9 +61,15 @@ def main() -> None:
         _fail(f"{name}{': ' if name else ''}{problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
 
 
+def _names_without_dlq() -> set[str]:
+    """The commands that need not wait for what `dlq` loads."""
+    commands = {found.name or found.callback.__name__ for found in app.registered_commands if found.callback}
+    return commands | {found.name for found in app.registered_groups if found.name}
+
+
 @cache
 def all_commands() -> typer.Typer:
-    """The command line with `dlq`, for which Kafka's library is loaded."""
+    """The command line with `dlq`, for which Kafka's and the storages' libraries are loaded."""
     from service.dlq_cli import dlq_app
 
     app.add_typer(dlq_app, name="dlq")

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import FrameType
@@ -14,21 +15,10 @@ import typer
 
 from service import dlq_view as view
 from service.dead_letters import DeadLetterBox, Source
-from service.dlq_options import (
-    AsJson,
-    Codes,
-    Companies,
-    Limit,
-    Media,
-    Since,
-    Stages,
-    Topic,
-    Until,
-    filter_of,
-    position_of,
-)
+from service.dlq_options import AsJson, Limit, Topic, choosing_letters, position_of, positions_of
 from service.settings import Settings
 from service.traces import start_traces
+from streams.dead_letter_filter import DeadLetterFilter
 from streams.dead_letter_purge import Purgeable
 from streams.dead_letter_replay import ReplayPace
 from streams.dead_letter_stats import group_by_code
@@ -48,19 +38,15 @@ dlq_app = typer.Typer(
 
 
 @dlq_app.command("list")
+@choosing_letters
 def list_letters(
+    *,
     topic: Topic = Source.UPLOADS,
-    code: Codes = None,
-    stage: Stages = None,
-    company: Companies = None,
-    media: Media = None,
-    since: Since = None,
-    until: Until = None,
+    wanted: DeadLetterFilter,
     limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
     """Show dead letters, one a line. Example: thumbnails dlq list --code storage.* --since 24h."""
-    wanted = filter_of(code, stage, company, media, since, until)
     with DeadLetterBox(Settings(), topic) as box:
         ledger, extents = box.ledger(), box.extents()
         with _reading(extents, shown=not as_json) as read_one:
@@ -95,18 +81,14 @@ def show(
 
 
 @dlq_app.command()
+@choosing_letters
 def stats(
+    *,
     topic: Topic = Source.UPLOADS,
-    code: Codes = None,
-    stage: Stages = None,
-    company: Companies = None,
-    media: Media = None,
-    since: Since = None,
-    until: Until = None,
+    wanted: DeadLetterFilter,
     as_json: AsJson = False,
 ) -> None:
     """Count dead letters by error code, with what to do. Example: thumbnails dlq stats --since 7d."""
-    wanted = filter_of(code, stage, company, media, since, until)
     with DeadLetterBox(Settings(), topic) as box:
         ledger, extents = box.ledger(), box.extents()
         with _reading(extents, shown=not as_json) as read_one:
@@ -123,22 +105,19 @@ def stats(
 
 
 @dlq_app.command()
+@choosing_letters
 def replay(
+    *,
     positions: Annotated[list[str] | None, typer.Argument(help="PARTITION:OFFSET …; without any, all.")] = None,
     topic: Topic = Source.UPLOADS,
-    code: Codes = None,
-    stage: Stages = None,
-    company: Companies = None,
-    media: Media = None,
-    since: Since = None,
-    until: Until = None,
+    wanted: DeadLetterFilter,
     limit: Limit = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Letters a second at most.")] = DEFAULT_RATE_PER_S,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, it is a dry run.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send dead letters back to work, each once. Example: thumbnails dlq replay --code storage.denied --yes."""
-    wanted = filter_of(code, stage, company, media, since, until, positions)
+    chosen = replace(wanted, positions=positions_of(positions or ()))
     settings = Settings()
     with (
         _stopping_on_signals() as stop,
@@ -147,7 +126,7 @@ def replay(
     ):
         extents = box.extents()
         with view.progress("Replaying" if yes else "Planning", _total(extents), shown=not as_json) as advance:
-            letters = box.letters(wanted, extents, lambda: advance(1))
+            letters = box.letters(chosen, extents, lambda: advance(1))
             report = box.replay(letters, ReplayPace(rate, limit), dry_run=not yes, stop=stop, tracing=tracing)
     if as_json:
         view.write_json(view.report_json(report, dry_run=not yes))
@@ -157,20 +136,16 @@ def replay(
 
 
 @dlq_app.command()
+@choosing_letters
 def export(
+    *,
     file: Annotated[Path, typer.Argument(help="JSON lines; replaced only when the new file is complete.")],
     topic: Topic = Source.UPLOADS,
-    code: Codes = None,
-    stage: Stages = None,
-    company: Companies = None,
-    media: Media = None,
-    since: Since = None,
-    until: Until = None,
+    wanted: DeadLetterFilter,
     limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
     """Write dead letters to a file, every byte of them. Example: thumbnails dlq export letters.jsonl."""
-    wanted = filter_of(code, stage, company, media, since, until)
     with DeadLetterBox(Settings(), topic) as box:
         extents = box.extents()
         with _reading(extents, shown=not as_json) as read_one:

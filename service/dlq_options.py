@@ -1,8 +1,11 @@
 """Options that the commands of `thumbnails dlq` share, and how their texts are read."""
 
+import functools
+import inspect
 import re
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +34,11 @@ def position_of(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def positions_of(texts: Iterable[str]) -> frozenset[str]:
+    """Each PARTITION:OFFSET in its plain form."""
+    return frozenset(f"{partition}:{offset}" for partition, offset in map(position_of, texts))
+
+
 Topic = Annotated[Source, typer.Option("--topic", help="uploads: thumbnail.dlq; ready: thumbnail.ready.dlq; parked.")]
 Codes = Annotated[list[str] | None, typer.Option("--code", help="Error code, or its beginning: storage.*. Repeatable.")]
 Stages = Annotated[list[str] | None, typer.Option("--stage", help="How far it had come: read, decode, … Repeatable.")]
@@ -45,16 +53,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a l
 
 
 def filter_of(
-    code: list[str] | None,
-    stage: list[str] | None,
-    company: list[int] | None,
-    media: list[str] | None,
-    since: datetime | None,
-    until: datetime | None,
-    positions: list[str] | None = None,
+    code: Codes = None,
+    stage: Stages = None,
+    company: Companies = None,
+    media: Media = None,
+    since: Since = None,
+    until: Until = None,
 ) -> DeadLetterFilter:
     """The letters that all the options together mean."""
-    places = (position_of(text) for text in positions or ())
     return DeadLetterFilter(
         codes=tuple(code or ()),
         stages=tuple(stage or ()),
@@ -62,5 +68,24 @@ def filter_of(
         media=tuple(media or ()),
         since=since,
         until=until,
-        positions=frozenset(f"{partition}:{offset}" for partition, offset in places),
     )
+
+
+def choosing_letters(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with the options of filter_of in place of its parameter `wanted`, which is what they mean together."""
+    options = inspect.signature(filter_of, eval_str=True).parameters
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for own in inspect.signature(command, eval_str=True).parameters.values()
+        for parameter in (options.values() if own.name == "wanted" else (own,))
+    ]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        wanted = filter_of(**{name: given.pop(name) for name in options})
+        command(wanted=wanted, **given)
+
+    # Typer reads both, and neither would know of the options.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # functions take any attribute
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run

@@ -3,13 +3,15 @@
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
-from faust import SASLCredentials, SSLCredentials
 from pydantic import SecretStr
 
 from service.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from faust import SASLCredentials, SSLCredentials
 
 
 class KafkaFilesError(Exception):
@@ -41,8 +43,10 @@ def librdkafka_security(settings: KafkaSettings) -> dict[str, Any]:
     return config
 
 
-def faust_credentials(settings: KafkaSettings) -> SASLCredentials | SSLCredentials | None:
+def faust_credentials(settings: KafkaSettings) -> "SASLCredentials | SSLCredentials | None":
     """Faust's `broker_credentials`; None for PLAINTEXT. Raises KafkaFilesError."""
+    from faust import SASLCredentials, SSLCredentials  # a third of a second that most commands need not wait
+
     context = tls_context(settings) if settings.uses_tls else None
     if settings.uses_sasl:
         return SASLCredentials(

@@ -105,5 +105,11 @@ class Announcements:
             h.CORRELATION_ID: h.get_header(record.headers, h.CORRELATION_ID) or upload.event_id,
             h.CAUSATION_ID: upload.event_id,
         }
-        trace = tuple((name, value) for name, value in record.headers if name in (h.TRACEPARENT, h.TRACESTATE))
+        names = (h.TRACEPARENT, h.TRACESTATE)
+        trace = tuple(
+            (name, value)
+            for name, value in record.headers
+            # A longer one is none that anybody reads, and could make the announcement too large for its topic.
+            if name in names and len(value or b"") <= h.MAX_HEADER_BYTES
+        )
         return h.with_headers(context, links) + trace

@@ -6,6 +6,7 @@ from typing import Final
 from schemas import headers as h
 from schemas.errors import NEXT_ACTIONS, Stage, ThumbnailError, TransientError
 from schemas.headers import Headers
+from streams.letter_size import fitted
 from streams.records import InboundRecord, OutboundRecord
 
 _WORKING_HEADERS: Final = (h.RETRY_ATTEMPT, h.RETRY_DUE_AT, h.RETRY_NOT_BEFORE)
@@ -60,5 +61,5 @@ def dead_letter_headers(
 
 
 def dead_letter(topic: str, record: InboundRecord, headers: Headers) -> OutboundRecord:
-    """The record for the dead letter topic: key and value byte for byte as they came."""
-    return OutboundRecord(topic, record.key, record.value, headers)
+    """The record for the dead letter topic: key and value byte for byte as they came, where the topic takes so much."""
+    return fitted(OutboundRecord(topic, record.key, record.value, headers), record)

@@ -28,6 +28,7 @@ from streams.cleanup_service import CleanupService
 from streams.dead_letter_limit import DeadLetterGuard
 from streams.dead_letters import dead_letter, dead_letter_headers, error_headers, origin_headers
 from streams.delivery import Delivery, read_delivery
+from streams.letter_size import fits
 from streams.records import InboundRecord, OutboundRecord, place_of
 from streams.retry_policy import GiveUp, RetryAt, RetryPolicy
 from streams.tally import Status, Tally, TallyBook, TaskType
@@ -165,7 +166,9 @@ class EventHandler:
         if isinstance(decision, RetryAt):
             first_failed_at = delivery.first_failed_at or self._now()
             waiting = self._retry(delivery, error, Stage.EVENT, decision, first_failed_at)
-            return Outcome("retry", (waiting,), Tally(error=error.code), error.code)
+            if fits(waiting):
+                return Outcome("retry", (waiting,), Tally(error=error.code), error.code)
+            decision = GiveUp("the record is too large for the retry topics")
         log.error("tombstone_given_up", why=decision.reason, error=error.message)
         return Outcome("failed", (), error_code=error.code)
 
@@ -204,10 +207,12 @@ class EventHandler:
         if upload is not None:
             context |= {"company_id": upload.company_id, "media": upload.media.record_key}
         if isinstance(decision, RetryAt):
-            log.warning("event_waits_for_retry", tier=decision.tier, **context)
             waiting = self._retry(delivery, error, stage, decision, first_failed_at)
-            waits_for = provider_label(error.provider) if isinstance(error, ConnectionPausedError) else None
-            return Outcome("retry", (waiting,), Tally(error=error.code, waits_for=waits_for), error.code)
+            if fits(waiting):
+                log.warning("event_waits_for_retry", tier=decision.tier, **context)
+                waits_for = provider_label(error.provider) if isinstance(error, ConnectionPausedError) else None
+                return Outcome("retry", (waiting,), Tally(error=error.code, waits_for=waits_for), error.code)
+            decision = GiveUp("the record is too large for the retry topics")
         if h.get_header(delivery.record.headers, h.REPLAY_COUNT) is None:
             # What was replayed failed before: that somebody replayed too much says nothing about a deploy.
             self._guard.check(_partition(delivery.record), error.code)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Final, TypeVar
@@ -27,10 +28,23 @@ class RenditionStore:
     """Stores under keys that are derived from the upload, so that a repetition writes the same ones.
 
     A failure takes away the objects that this attempt was the first to write, and only those: an earlier delivery of
-    the same upload may have announced the others already.
+    the same upload may have announced the others already. After `lease_s` it takes nothing away: a process that was
+    stopped for so long may have lost its partition, and another have announced the same objects. They are then left to
+    the next attempt, which writes the same keys, or to the cleanup that follows when the upload is given up.
     """
 
-    def __init__(self, tenants: Tenants, executor: Executor, metrics: Metrics, patience: Patience) -> None:
+    def __init__(
+        self,
+        tenants: Tenants,
+        executor: Executor,
+        metrics: Metrics,
+        patience: Patience,
+        *,
+        lease_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lease_s: Final = lease_s
+        self._clock: Final = clock
         self._tenants: Final = tenants
         self._executor: Final = executor
         self._metrics: Final = metrics
@@ -72,6 +86,7 @@ class RenditionStore:
     ) -> tuple[RenditionInfo, ...]:
         media_folder = thumbnails_prefix(tenant.prefix, upload.media.kind.value, upload.media.row_id)
         folder = f"{media_folder}/{upload.version}"
+        began = self._clock()  # before it is asked what is there: the answer may be old when it comes
         there_before = await self._patiently(lambda: frozenset(tenant.list_files(folder)))
         written: list[str] = []
         infos: list[RenditionInfo] = []
@@ -82,7 +97,7 @@ class RenditionStore:
                     written.append(key)
                 infos.append(await self._put(tenant, key, rendition))
         except (ThumbnailError, asyncio.CancelledError):
-            await asyncio.shield(self._in_thread(lambda: self._take_back(tenant, written)))
+            await asyncio.shield(self._in_thread(lambda: self._take_back(tenant, written, until=began + self._lease_s)))
             raise
         return tuple(infos)
 
@@ -111,8 +126,11 @@ class RenditionStore:
             sha256=sha256,
         )
 
-    def _take_back(self, tenant: TenantStorage, keys: list[str]) -> None:
+    def _take_back(self, tenant: TenantStorage, keys: list[str], *, until: float) -> None:
         for key in keys:
+            if self._clock() >= until:
+                log.warning("objects_left_to_cleanup", objects=len(keys), prefix=tenant.prefix)
+                return
             try:
                 self._patience.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
             except ThumbnailError:

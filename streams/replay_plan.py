@@ -85,6 +85,10 @@ class ReplayRules:
             return Refusal(f"It does not say where it came from ({h.ORIGINAL_TOPIC}): publish it again at its source.")
         if origin not in targets:
             return Refusal(f"It came from {origin[:100]}, and is replayed only if from {', '.join(sorted(targets))}.")
+        if letter.header(h.CUT) is not None:
+            return Refusal(
+                f"It holds only the beginning of its record ({h.CUT} says where the rest is): publish it again."
+            )
         is_parked_already = self.source is THUMBNAIL_PARKED
         if letter.replays >= self.max_replays and not is_parked_already:
             reason = f"It failed again after {letter.replays} replays (DLQ_MAX_REPLAYS)."

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Final, Protocol, TypeVar
 
 from processors.renditions import main_index
@@ -104,15 +104,18 @@ class ThumbnailService:
         metrics: Metrics,
         *,
         patience: Patience | None = None,
+        lease_s: float = 15.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = monotonic,
     ) -> None:
+        """Within `lease_s` of its begin, by `clock`, nobody else can have got an upload that is being stored."""
         self._tenants: Final = tenants
         self._maker: Final = maker
         self._spec: Final = spec
         self._executor: Final = executor
         self._metrics: Final = metrics
         self._patience: Final = patience or Patience()
-        self._store: Final = RenditionStore(tenants, executor, metrics, self._patience)
+        self._store: Final = RenditionStore(tenants, executor, metrics, self._patience, lease_s=lease_s, clock=clock)
         self._now: Final = now
 
     async def create(

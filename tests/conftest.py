@@ -24,6 +24,10 @@ from tests.services.postgres import NoPostgresError, SystemPostgres
 from tests.services.secure_kafka import SecureKafka
 from tests.services.toxiproxy import NoToxiproxyError, Toxiproxy
 
+_TESTS = Path(__file__).parent
+_FOLDERS = ("system", "integration", "contracts", "unit")
+"""From those whose tests take long to those whose tests are quick."""
+
 
 def pytest_report_header() -> list[str]:
     return [
@@ -33,6 +37,28 @@ def pytest_report_header() -> list[str]:
         f"Toxiproxy: {toxiproxy_service.describe_choice()}",
         f"REQUIRE_REAL_SERVICES: {os.environ.get('REQUIRE_REAL_SERVICES', 'not set: a missing part is skipped')}",
     ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that no process of xdist is left alone with one; tests that share a set-up stay together.
+
+    Only system tests are dealt out one by one, for each sets up an installation of its own.
+    """
+    items.sort(key=lambda item: (_FOLDERS.index(_folder(item)), item.get_closest_marker("slow") is None))
+    for item in items:
+        if _folder(item) != "system" or _shares_a_set_up(item):
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(_TESTS))))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(_TESTS).parts[0]
+
+
+def _shares_a_set_up(item: pytest.Item) -> bool:
+    """Whether other tests of its file use the same fixture."""
+    assert isinstance(item, pytest.Function)
+    used = item._fixtureinfo.name2fixturedefs.values()
+    return any(definition.scope in ("module", "class") for definitions in used for definition in definitions)
 
 
 def missing(reason: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """Hand-made stand-ins for the unit tests of the flow: one tenant in memory, and a maker that needs no decoder."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -102,7 +103,11 @@ class Flow:
 
 
 def a_flow(
-    own: MemoryStorageProvider | None = None, *, fallback_allowed: bool = True, spec: ThumbnailSpec | None = None
+    own: MemoryStorageProvider | None = None,
+    *,
+    fallback_allowed: bool = True,
+    spec: ThumbnailSpec | None = None,
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> Flow:
     tenants, maker, metrics = OneTenant(own, fallback_allowed=fallback_allowed), FakeMaker(), Metrics()
     tenants.own.objects[SOURCE_KEY] = b"the whole video"
@@ -114,6 +119,8 @@ def a_flow(
         ThreadPoolExecutor(2),
         metrics,
         patience=Patience(sleep=slept_s.append),
+        lease_s=15,
         now=lambda: NOW,
+        clock=clock,
     )
     return Flow(tenants, maker, metrics, service, slept_s)

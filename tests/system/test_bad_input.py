@@ -20,6 +20,10 @@ from PIL import Image
 from tests.services import postgres as postgres_service
 from tests.system.platform import Upload, a_clip, a_photo
 from tests.system.stack import Stack, a_stack, run_cli
+from tests.system.test_broker_faults import set_topic
+
+CARRIER_BYTES = 16 * 1024**2
+KEPT_BYTES = 64 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +228,29 @@ def test_what_is_no_event_is_a_dead_letter_byte_for_byte(stack: Stack, dead_lett
     letter = stack.wait_for(lambda: dead_letters.find(value))
     assert isinstance(letter, dict)
     assert letter["error-code"] == "event.malformed"
+
+
+def test_a_record_as_large_as_any_topic_takes_is_a_dead_letter_of_its_beginning(
+    stack: Stack, dead_letters: DeadLetters
+) -> None:
+    platform = stack.platform
+    topic = f"{platform.topic_prefix}media.uploaded"
+    set_topic(platform.bootstrap_servers, topic, "max.message.bytes", str(CARRIER_BYTES))
+    producer = Producer({"bootstrap.servers": platform.bootstrap_servers, "message.max.bytes": CARRIER_BYTES})
+    value = b"{" * (CARRIER_BYTES - 500)
+    producer.produce(topic, value, b"video:1")
+    assert producer.flush(30) == 0
+    letter = stack.wait_for(lambda: dead_letters.find(value[:KEPT_BYTES]))
+    assert isinstance(letter, dict)
+    assert letter["error-code"] == "event.too_large"
+    assert f"value {len(value)} bytes" in letter["x-cut"]
+    assert (
+        f"in {topic}, partition {letter['x-original-partition']}, offset {letter['x-original-offset']},"
+        in letter["x-cut"]
+    )
+    replayed = run_cli(stack.environment, "dlq", "replay", "--code", "event.too_large", "--yes")
+    assert replayed.returncode == 1, replayed.stdout + replayed.stderr
+    assert "publish it again" in " ".join(replayed.stdout.split())
 
 
 def test_a_tombstone_cancels_waiting_retries_and_is_no_dead_letter(stack: Stack, dead_letters: DeadLetters) -> None:

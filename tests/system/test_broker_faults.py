@@ -21,6 +21,8 @@ from tests.system.supervisor import Role, children_of
 from tests.system.test_stops import with_uploads_that_hang
 
 BACK_WITHIN_S = 30.0
+OUTAGE_S = 9.0
+"""Longer than the session of 6 s, and than what is left of a heartbeat of 2 s."""
 
 
 def set_topic(servers: str, topic: str, name: str, value: str) -> None:
@@ -53,11 +55,11 @@ def test_workers_resume_soon_after_a_broker_that(
         stack.wait_for(lambda: not stack.platform.problems())
         if outage == "hangs":
             os.kill(own_kafka.pid, signal.SIGSTOP)
-            time.sleep(15)  # the fault itself: longer than the session of 6 s
+            time.sleep(OUTAGE_S)  # the fault itself
             os.kill(own_kafka.pid, signal.SIGCONT)
         else:
             own_kafka.kill()
-            time.sleep(15)
+            time.sleep(OUTAGE_S)
             own_kafka.start()
         upload_one(stack, 2)
         started = time.monotonic()

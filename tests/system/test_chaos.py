@@ -25,7 +25,7 @@ def test_a_small_campaign_loses_nothing(tmp_path: Path) -> None:
         )
     figures, text = tmp_path / "figures.json", tmp_path / "report.md"
     command = [sys.executable, "-m", "tests.system.chaos", "--seed", "5", "--uploads", "60", "--faults", "6"]
-    command += ["--kinds", KINDS, "--minutes", "2", "--json", str(figures), "--report", str(text)]
+    command += ["--small", "--kinds", KINDS, "--minutes", "2", "--json", str(figures), "--report", str(text)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         output, _ = process.communicate(timeout=160)

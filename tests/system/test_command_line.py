@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -33,14 +32,6 @@ def media(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def leftovers() -> set[str]:
-    return {
-        path.name
-        for path in Path(tempfile.gettempdir()).glob("thumbnails-*")
-        if "kafka" not in path.name and "postgres" not in path.name
-    }
-
-
 def test_the_readme_has_no_snippet_that_no_test_knows() -> None:
     known = ["make demo", "make test", "thumbnails make", "make up", "thumbnails topics create", "thumbnails publish"]
     assert all(any(text in snippet for text in known) for snippet in SNIPPETS)
@@ -49,8 +40,7 @@ def test_the_readme_has_no_snippet_that_no_test_knows() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1], ids=["own media", "given files"])
-def test_the_demo_ends_with_a_contact_sheet_and_nothing_left(media: Path, number: int) -> None:
-    before = leftovers()
+def test_the_demo_ends_with_a_contact_sheet_and_nothing_left(media: Path, temporary_files: Path, number: int) -> None:
     command = snippet_with("make demo").splitlines()[number].partition("#")[0]
     arguments = re.sub(r'make demo( FILES="(.*)")?', r"\2", command.strip())
     done = run_shell(f"thumbnails demo {arguments} --out sheet", media)
@@ -63,14 +53,13 @@ def test_the_demo_ends_with_a_contact_sheet_and_nothing_left(media: Path, number
     if number == 0:
         assert "error-code: media.corrupt" in done.stdout
         assert "next-action: " in done.stdout
-    assert leftovers() == before
+    assert list(temporary_files.iterdir()) == []
     assert no_decoder_is_orphaned()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wait_for", ["Starting", "Running", "published"])
-def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, wait_for: str) -> None:
-    before = leftovers()
+def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, temporary_files: Path, wait_for: str) -> None:
     command = [sys.executable, "-m", "service", "demo", "--out", str(tmp_path / "sheet")]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     demo = subprocess.Popen(
@@ -89,7 +78,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, wait_for: str) -> N
                 break
         demo.send_signal(signal.SIGINT)
         assert demo.wait(60) == 130
-    assert leftovers() == before
+    assert list(temporary_files.iterdir()) == []
     assert no_decoder_is_orphaned()
 
 

@@ -11,7 +11,6 @@ from schemas.migrations import upgrade
 from tests.doubles.documented_provider import code_of_the_page
 from tests.system.snippets import run_shell
 from tests.system.supervisor import no_decoder_is_orphaned
-from tests.system.test_command_line import leftovers
 
 MINIO = {"endpoint": "https://s3.example", "bucket": "bucket", "access_key": "a", "secret_key": "s3cr3t"}
 
@@ -106,19 +105,19 @@ def test_check_proves_each_connection_and_names_what_is_wrong(database: sa.Engin
 )
 def test_the_demo_runs_on_every_provider_and_leaves_nothing(
     tmp_path: Path,
+    temporary_files: Path,
     providers: str,
     names: set[str],
     s3_server: object,  # built by then
 ) -> None:
     assert s3_server
-    before = leftovers()
     done = run_shell(f"thumbnails demo --providers {providers} --out sheet", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "sheet" / "contact-sheet.html").read_text()
     assert page.count('class="ready"') == 6
     assert page.count("data:image/webp;base64,") == 18
     assert set(re.findall(r"<dt>stored</dt><dd>(\w+): ", page)) == names
-    assert leftovers() == before
+    assert list(temporary_files.iterdir()) == []
     assert no_decoder_is_orphaned()
 
 

@@ -8,6 +8,8 @@ import pytest
 from processors.types import RenditionSpec, ThumbnailSpec
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, Stage, ThumbnailError, TransientError
 from schemas.events import ThumbnailReady
+from storage.base import StoredObject
+from storage.memory import MemoryStorageProvider
 from streams.thumbnail_service import Progress
 from tests.doubles.pipeline import SOURCE_KEY, Flow, ForgetfulStorage, a_flow, an_upload
 
@@ -114,6 +116,33 @@ def test_a_failed_repetition_leaves_alone_what_an_earlier_delivery_announced() -
         create(flow)
 
     assert stored_pictures(flow) == before
+
+
+class StoppedProcessStorage(MemoryStorageProvider):
+    """Before the second upload the process is stopped for `stopped_s`, another makes the thumbnails, and then it fails."""
+
+    def __init__(self, stopped_s: float) -> None:
+        super().__init__()
+        self.now_s, self._stopped_s, self._uploads = 0.0, stopped_s, 0
+        self.announced: ThumbnailReady | None = None
+
+    def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
+        self._uploads += 1
+        if self._uploads != 2:
+            return super().upload_file(key, content, content_type=content_type)
+        self.now_s += self._stopped_s
+        self.announced = create(a_flow(own=self))
+        raise FULL
+
+
+def test_an_attempt_that_outlived_its_session_takes_back_nothing_that_another_has_announced() -> None:
+    storage = StoppedProcessStorage(stopped_s=31)
+    flow = a_flow(own=storage, clock=lambda: storage.now_s)
+    with pytest.raises(TransientError):
+        create(flow)
+
+    assert storage.announced is not None
+    assert {rendition.key for rendition in storage.announced.renditions} == set(stored_pictures(flow))
 
 
 def test_the_last_attempt_falls_back_to_local_storage_and_says_why() -> None:

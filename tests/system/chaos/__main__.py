@@ -24,8 +24,8 @@ from tests.services.postgres import NoPostgresError
 from tests.services.toxiproxy import NoToxiproxyError
 from tests.system.chaos import plants, report
 from tests.system.chaos.campaign import Campaign, Result
-from tests.system.chaos.cluster import NoClusterError, a_cluster
-from tests.system.chaos.plan import FaultKind, Plan, plan_faults
+from tests.system.chaos.cluster import FEW_ROLES, ROLES, NoClusterError, a_cluster
+from tests.system.chaos.plan import GAP_S, FaultKind, Plan, plan_faults
 from tests.system.chaos.uploads import plan_uploads
 
 EXIT_FOUND: Final = 1
@@ -70,6 +70,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--uploads", type=int, help="how many (2000; 240 with --plant)")
     parser.add_argument("--faults", type=int, help="how many (64; 12 with --plant)")
     parser.add_argument("--kinds", help="only these, with commas: " + ",".join(FaultKind))
+    parser.add_argument("--small", action="store_true", help="fewer roles, and faults in quicker succession")
     parser.add_argument("--minutes", type=float, default=10.0, help="no fault and no upload later than this (10)")
     parser.add_argument("--plant", choices=sorted(plants.PLANTS), help="run a copy of the product with this bug in it")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs of all roles")
@@ -94,11 +95,12 @@ def _run(options: argparse.Namespace, folder: Path, tell: Callable[[str], None])
     source = plants.plant(options.plant, folder / "planted") if options.plant else plants.ROOT
     kinds = options.kinds or (list(plants.PLANTS[options.plant].kinds) if options.plant else list(FaultKind))
     tell("Starting Apache Kafka, PostgreSQL, MinIO, Toxiproxy and the roles.")
-    with a_cluster(folder, source, tell) as cluster:
+    roles, gap_s = (FEW_ROLES, GAP_S / 2) if options.small else (ROLES, GAP_S)
+    with a_cluster(folder, source, tell, roles) as cluster:
         if cluster.no_disk is not None:
             tell(f"No disk can be filled here, and that fault is left out: {cluster.no_disk}")
             kinds = [kind for kind in kinds if kind is not FaultKind.FILL_DISK]
-        faults = plan_faults(options.seed, options.faults, kinds)
+        faults = plan_faults(options.seed, options.faults, kinds, gap_s=gap_s)
         plan = Plan(options.seed, faults, plan_uploads(options.seed, options.uploads))
         tell(
             f"Seed {plan.seed}, plan {plan.digest}: {len(plan.uploads)} uploads,"

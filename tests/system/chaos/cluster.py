@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +22,8 @@ from tests.system.stack import run_cli, settings_for
 from tests.system.supervisor import Role, Supervisor
 from tests.system.tenants import BucketStore, Tenant, add_tenant
 
-WORKERS: Final = 3
-PERSISTS: Final = 2
+ROLES: Final = {"worker": 3, "persist": 2, "retry": 1}
+FEW_ROLES: Final = {"worker": 2, "persist": 1, "retry": 1}
 BUCKET: Final = "chaos"
 DISK_BYTES: Final = 256 << 20
 GONE_TIMEOUT_S: Final = 10.0
@@ -107,8 +107,10 @@ def _was_ready(role: Role) -> bool:
 
 
 @contextmanager
-def a_cluster(folder: Path, source: Path, tell: Callable[[str], None]) -> Iterator[Cluster]:
-    """Everything up and proven, the roles from the tree `source`; nothing of it is left afterwards.
+def a_cluster(
+    folder: Path, source: Path, tell: Callable[[str], None], roles: Mapping[str, int] = ROLES
+) -> Iterator[Cluster]:
+    """Everything up and proven, so many `roles` from the tree `source`; nothing of it is left afterwards.
 
     From the main thread. Raises NoClusterError, and what the services raise that cannot be had.
     """
@@ -145,7 +147,7 @@ def a_cluster(folder: Path, source: Path, tell: Callable[[str], None]) -> Iterat
         supervisor = Supervisor(folder, environment)
         cluster = Cluster(kafka, postgres, door, platform, supervisor, places, marker, no_disk)
         stack.callback(cluster.kill_roles)
-        for name, count in (("worker", WORKERS), ("persist", PERSISTS), ("retry", 1)):
+        for name, count in roles.items():
             supervisor.start(name, count)
         cluster.supervise()
         supervisor.wait_until_ready()

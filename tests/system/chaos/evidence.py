@@ -123,7 +123,7 @@ def read_topic(bootstrap_servers: str, topic: str) -> list[Record]:
         while wanted:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{topic} does not come to its end")
-            for message in consumer.consume(500, 1.0):
+            for message in consumer.consume(500, 0.1):  # it waits that long unless there are so many
                 if message.error():
                     continue
                 record = _record(message)

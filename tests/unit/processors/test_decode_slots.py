@@ -157,8 +157,12 @@ def test_a_source_that_ends_early_is_unreadable_not_corrupt() -> None:
 def test_a_slot_that_dies_is_replaced_and_counted() -> None:
     causes: list[str] = []
 
+    def die(slot: int) -> None:
+        os.kill(slot, signal.SIGKILL)
+        wait_until(lambda: not is_running(slot))  # its child lives until then, and could finish the job
+
     async def body(slots: DecodeSlots) -> None:
-        dying = BytesSource(PICTURE, lambda: os.kill(slots.pids[0], signal.SIGKILL))
+        dying = BytesSource(PICTURE, lambda: die(slots.pids[0]))
         assert await code_of(slots, dying) is ErrorCode.MEDIA_CRASHED_DECODER
         assert len((await make(slots, BytesSource(PICTURE))).renditions) == 3
 

@@ -105,7 +105,9 @@ def told_by(error: BaseException) -> str:
     return "".join([*found, *traceback.format_exception(error)])
 
 
-@pytest.mark.parametrize("key", ["junk", "a" * 44, f"{KEY.get_secret_value()},junk"])
+@pytest.mark.parametrize(
+    "key", ["junk", "a" * 44, f"{KEY.get_secret_value()},junk"], ids=["junk", "too long", "a key and junk"]
+)
 def test_what_is_no_key_is_told_without_telling_it(key: str) -> None:
     with pytest.raises(CredentialsKeyError, match="`thumbnails credentials key` makes one") as caught:
         CredentialsCipher.of(SecretStr(key))

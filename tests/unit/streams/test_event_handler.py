@@ -23,9 +23,11 @@ from schemas.events import (
     ThumbnailReady,
     upload_version,
 )
+from schemas.topics import CARRIER_BYTES
 from streams.cleanup_service import CleanupService
 from streams.dead_letter_limit import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
 from streams.event_handler import EventHandler, Outcome
+from streams.letter_size import fits
 from streams.records import InboundRecord
 from streams.retry_policy import RetryPolicy
 from streams.row_state import NewestUpload, RowStates, ShownRow
@@ -216,6 +218,33 @@ def test_what_is_no_event_is_a_dead_letter_with_its_bytes(value: bytes, code: st
     (letter,) = outcome.records
     assert letter.value == value
     assert h.get_header(letter.headers, "error-code") == code
+
+
+LARGE_HEADER = (("theirs", b"x" * (CARRIER_BYTES - 1000)),)
+
+
+def test_a_record_that_is_too_large_for_the_retry_topics_is_given_up_in_a_letter_that_fits() -> None:
+    flow = a_flow()
+    flow.maker.error = TransientError(ErrorCode.STORAGE_UNAVAILABLE, "x")
+    outcome = handle(flow, a_record(headers=LARGE_HEADER))
+    letter, failed = outcome.records
+    assert (letter.topic, failed.topic) == ("p.thumbnail.dlq", "p.thumbnail.failed")
+    assert fits(letter)
+    assert h.get_header(letter.headers, "x-cut") is not None
+
+
+def test_a_tombstone_that_is_too_large_for_the_retry_topics_is_given_up() -> None:
+    rows = Rows(None)
+    rows.is_down = True
+    outcome = handle(a_flow(), a_tombstone(headers=LARGE_HEADER), rows=rows)
+    assert (outcome.status, outcome.records) == ("failed", ())
+
+
+def test_an_announcement_passes_on_no_trace_that_is_too_long() -> None:
+    headers = ((h.TRACEPARENT, TRACE.encode()), (h.TRACESTATE, b"x" * 2_000_000))
+    (ready,) = handle(a_flow(), a_record(headers=headers)).records
+    assert h.get_header(ready.headers, h.TRACEPARENT) == TRACE
+    assert h.get_header(ready.headers, h.TRACESTATE) is None
 
 
 def a_tombstone(

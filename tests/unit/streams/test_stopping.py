@@ -1,0 +1,44 @@
+"""How a worker ends that hangs in its stop: in processes of their own, for they end without any ceremony."""
+
+import subprocess
+import sys
+
+import pytest
+
+STOP = """
+import asyncio, signal, threading, time
+from streams import worker
+from streams.faust_app import WorkerOptions, build_app
+
+class StoppedWorker:
+    app = build_app(WorkerOptions("127.0.0.1:9", "g", concurrency=1))
+    shutdown_timeout_s, in_flight = 1.5, 0
+
+    def has_joined(self): return joined.is_set()
+    def hand_back(self): ...
+
+joined = threading.Event()
+worker.LEAVING_S = 0.5
+runner = worker._Runner(StoppedWorker(), asyncio.new_event_loop())
+if {joins_before}: joined.set()
+runner._schedule_shutdown(signal.SIGTERM)
+if {joins_after}: joined.set()
+time.sleep(60)  # what hangs
+"""
+
+
+@pytest.mark.parametrize(
+    ("joins_before", "joins_after", "code", "reason"),
+    [
+        (False, False, 0, "role_ends_without_ever_having_had_a_partition"),
+        (False, True, 1, "its stop began 1.5 s ago (SHUTDOWN_TIMEOUT_S), and something hangs"),
+        (True, False, 1, "its stop began 1.5 s ago (SHUTDOWN_TIMEOUT_S), and something hangs"),
+    ],
+    ids=["never", "while it stops", "before"],
+)
+def test_a_worker_that_hangs_ends_well_only_when_it_joined_its_group(
+    joins_before: bool, joins_after: bool, code: int, reason: str
+) -> None:
+    script = STOP.format(joins_before=joins_before, joins_after=joins_after)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, reason in done.stdout + done.stderr) == (code, True), done.stdout + done.stderr
