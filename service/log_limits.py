@@ -75,7 +75,7 @@ class LimitOurs:
         held_back = self._limit.admit((event.name, *(str(line.get(name)) for name in event.limited_by)))
         if held_back is None:
             raise structlog.DropEvent
-        return line | {"held_back": held_back} if held_back else line
+        return {**line, "held_back": held_back} if held_back else line
 
 
 class LimitLibraries(logging.Filter):
@@ -98,7 +98,7 @@ def tell_held_back(_logger: WrappedLogger, _method: str, line: EventDict) -> Eve
     """A processor that puts what LimitLibraries counted into the line."""
     record: Any = line.get("_record")
     held_back = getattr(record, "held_back", None)
-    return line | {"held_back": held_back} if held_back else line
+    return {**line, "held_back": held_back} if held_back else line
 
 
 def _kind(args: object) -> str | None:

@@ -44,7 +44,7 @@ def test_every_line_has_a_name_of_the_list_and_its_level() -> None:
         value = name.value if isinstance(name, ast.Constant) else None
         event = LOG_EVENTS.get(value) if isinstance(value, str) else None
         if event is None or level not in ("log", event.level):
-            wrong.append(f"{where} {level} {value}")
+            wrong.append(f"{where} {level} {value!r}")
     assert wrong == []
 
 

@@ -1,13 +1,11 @@
 """Spans on their way to the collector: whatever it does, the flow does not wait, and the log stays short."""
 
-import json
 import logging
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -111,7 +109,7 @@ def test_a_collector_in_trouble_holds_nobody_up_and_costs_a_few_lines(
     pipe = SpanPipe("worker")
     with capture_logs() as lines:
         began = time.monotonic()
-        work(OtelTracing(pipe.provider, "g"), 3000)  # more than the queue holds
+        work(OtelTracing(pipe.provider, "g"), 1100)  # more than the queue holds
         assert time.monotonic() - began < 5, "it takes what the spans take, and does not wait"
         until(lambda: lines)
         began = time.monotonic()
@@ -217,7 +215,7 @@ def test_a_protocol_that_we_do_not_speak_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_switched_off_a_record_passes_untouched() -> None:
-    record: Any = a_record((h.TRACEPARENT, b"whatever"))
+    record = a_record((h.TRACEPARENT, b"whatever"))
+    sent = OutboundRecord("u", None, None, record.headers)
     assert NO_TRACING.receive(record)[0] is record
-    assert NO_TRACING.send(record)[0] is record
-    assert json.dumps(record.log_fields)
+    assert NO_TRACING.send(sent)[0] is sent
