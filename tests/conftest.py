@@ -25,7 +25,7 @@ from tests.services.secure_kafka import SecureKafka
 from tests.services.toxiproxy import NoToxiproxyError, Toxiproxy
 
 _TESTS = Path(__file__).parent
-_FOLDERS = ("system", "integration", "contracts", "unit")
+_FOLDERS = ("system", "integration", "deployment", "contracts", "documents", "unit")
 """From those whose tests take long to those whose tests are quick."""
 
 
