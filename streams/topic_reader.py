@@ -91,7 +91,9 @@ class TopicReader:
     def read(self, extents: Mapping[int, Extent]) -> Iterator[InboundRecord]:
         """Every record within `extents`, in order within each partition. Raises TopicReadError."""
         unread = {number: extent for number, extent in extents.items() if extent.count}
-        self._consumer.assign([TopicPartition(self.topic, number, extent.low) for number, extent in unread.items()])
+        places = [TopicPartition(self.topic, number, extent.low) for number, extent in unread.items()]
+        self._consumer.assign(places)
+        self._consumer.resume(places)  # an earlier reading left them paused at its end
         heard_at = monotonic()
         while unread:
             for message in self._consumer.consume(BATCH, 0.5):

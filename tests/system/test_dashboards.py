@@ -92,7 +92,7 @@ def publish_some(stack: Stack) -> None:
     good, bad = platform.upload(1, "video"), platform.upload(2, "video", sound=False)
     absent = json.loads(json.dumps(good.event)) | {"event_id": "absent"}
     absent["media"] |= {"id": 3, "key": "acme/uploads/nothing.mp4"}
-    trace = [("traceparent", f"00-{TRACE_ID}-00f067aa0ba902b7-01".encode())]
+    trace: Any = [("traceparent", f"00-{TRACE_ID}-00f067aa0ba902b7-01".encode())]
     topic = f"{platform.topic_prefix}media.uploaded"
     platform._producer.produce(topic, key=good.record_key, value=json.dumps(good.event), headers=trace)
     platform.publish([bad])
