@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from service.credentials_cli import credentials_app
+from service.web.command import web
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
@@ -35,6 +36,7 @@ db_app = typer.Typer(no_args_is_help=True, help="Prepare the database.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(db_app, name="db")
 app.add_typer(credentials_app, name="credentials")
+app.command("web")(web)
 
 stdout = Console()
 stderr = Console(stderr=True)
