@@ -1,0 +1,116 @@
+"""How full the topics are and how far the groups have come, as a real broker tells it."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from schemas.topics import ALL_TOPICS
+from service.kafka_connection import KafkaUnreachableError
+from service.kafka_topics import create_topics
+from service.settings import Settings
+from service.status.topic_states import GroupState, TopicState, read_topic_states
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def settings(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka)
+    monkeypatch.setenv("KAFKA_TOPIC_PREFIX", topic_prefix)
+    monkeypatch.setenv("KAFKA_REPLICATION_FACTOR", "1")
+    monkeypatch.setenv("WORKER_GROUP", f"{topic_prefix}thumbnails")
+    settings = Settings()
+    create_topics(settings.kafka)
+    return settings
+
+
+def of(settings: Settings, topic: str) -> TopicState:
+    name = settings.kafka.kafka_topic_prefix + topic
+    return next(state for state in read_topic_states(settings) if state.name == name)
+
+
+def produce(settings: Settings, topic: str, *ages_s: float, partition: int = 0, transaction: str = "") -> None:
+    config: dict[str, str | int] = {"bootstrap.servers": settings.kafka.kafka_bootstrap_servers, "acks": "all"}
+    producer = Producer(config | ({"transactional.id": transaction} if transaction else {}))
+    if transaction:
+        producer.init_transactions(10)
+        producer.begin_transaction()
+    for age_s in ages_s:
+        at = NOW - timedelta(seconds=age_s)
+        name = settings.kafka.kafka_topic_prefix + topic
+        producer.produce(name, json.dumps({}), partition=partition, timestamp=int(at.timestamp() * 1000))
+    assert producer.flush(10) == 0
+    if transaction:
+        producer.commit_transaction(10)
+
+
+def commit(settings: Settings, suffix: str, topic: str, partition: int, offset: int) -> None:
+    group = f"{settings.worker.worker_group}{suffix}"
+    consumer = Consumer({"bootstrap.servers": settings.kafka.kafka_bootstrap_servers, "group.id": group})
+    place = TopicPartition(settings.kafka.kafka_topic_prefix + topic, partition, offset)
+    consumer.commit(offsets=[place], asynchronous=False)
+    consumer.close()
+
+
+def test_every_topic_is_told_with_the_groups_that_read_it(settings: Settings) -> None:
+    prefix, group = settings.kafka.kafka_topic_prefix, settings.worker.worker_group
+    states = read_topic_states(settings)
+    assert [(state.name, state.partitions, state.records) for state in states] == [
+        (prefix + topic.name, topic.partitions, 0) for topic in ALL_TOPICS
+    ]
+    readers = {state.name.removeprefix(prefix): [found.group for found in state.groups] for state in states}
+    assert readers["media.uploaded"] == readers["thumbnail.cleanup"] == [group]
+    assert readers["thumbnail.ready"] == [f"{group}-persist"]
+    assert readers["thumbnail.retry.2"] == [f"{group}-retry"]
+    assert readers["thumbnail.dlq"] == []
+
+
+def test_lag_counts_from_the_committed_offset_and_tells_the_oldest_record_after_it(settings: Settings) -> None:
+    group = settings.worker.worker_group
+    produce(settings, "media.uploaded", 300, 200, 100, partition=0)
+    produce(settings, "media.uploaded", 250, partition=4)
+    assert of(settings, "media.uploaded").groups == (GroupState(group, 4, NOW - timedelta(seconds=300)),)
+    commit(settings, "", "media.uploaded", 0, 1)
+    assert of(settings, "media.uploaded").groups == (GroupState(group, 3, NOW - timedelta(seconds=250)),)
+    commit(settings, "", "media.uploaded", 0, 3)
+    commit(settings, "", "media.uploaded", 4, 1)
+    state = of(settings, "media.uploaded")
+    assert (state.records, state.groups) == (4, (GroupState(group, 0, None),))
+
+
+def test_the_end_of_a_transaction_is_no_lag(settings: Settings) -> None:
+    """A group commits the offset after the last record; the marker stands behind it for ever."""
+    produce(settings, "thumbnail.due", 60, transaction=f"{settings.worker.worker_group}-replay")
+    assert of(settings, "thumbnail.due").groups[0].lag_records >= 1
+    commit(settings, "", "thumbnail.due", 0, 1)
+    assert of(settings, "thumbnail.due").groups == (GroupState(settings.worker.worker_group, 0, None),)
+
+
+def test_topics_that_do_not_exist_have_no_partitions(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka)
+    monkeypatch.setenv("KAFKA_TOPIC_PREFIX", "nobody-made-these.")
+    states = read_topic_states(Settings())
+    assert {(state.partitions, state.records, state.groups) for state in states} == {(0, 0, ())}
+
+
+def test_many_topics_are_asked_in_little_time(settings: Settings) -> None:
+    produce(settings, "media.uploaded", *range(200))
+    read_topic_states(settings)
+    assert _seconds(lambda: read_topic_states(settings)) < 2
+
+
+def test_a_broker_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setattr("service.kafka_connection.CONNECT_TIMEOUT_S", 3.0)
+    with pytest.raises(KafkaUnreachableError, match=r"^No Kafka broker answers at 127\.0\.0\.1:1"):
+        read_topic_states(Settings())
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    started = time.monotonic()
+    action()
+    return time.monotonic() - started
