@@ -91,7 +91,6 @@ class _Pages:
         return self._parts.wall.snapshot() | {
             "codes": [code.value for code in ErrorCode],
             "csrf_token": self._parts.access.csrf_token if may_replay else None,
-            "has_token": self._parts.access.token is not None,
         }
 
     async def sign_in(self, request: Request) -> Response:
@@ -102,7 +101,7 @@ class _Pages:
         form = parse_qs((await request.body()).decode("utf-8", "replace"))
         if not access.is_token(form.get("token", [""])[0].strip()):
             await asyncio.sleep(WRONG_TOKEN_WAIT_S)
-            return RedirectResponse("/login?wrong=1", HTTPStatus.SEE_OTHER)
+            return RedirectResponse("/login#wrong", HTTPStatus.SEE_OTHER)
         answer = RedirectResponse("/", HTTPStatus.SEE_OTHER)
         is_secure = request.url.scheme == "https"
         answer.set_cookie(SESSION_COOKIE, access.session, httponly=True, samesite="strict", secure=is_secure)

@@ -3,9 +3,9 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,7 +22,7 @@ from service.web.feed import Feed
 from service.web.replay import LetterReplay
 from service.web.results import ResultReader, ResultTopics
 from service.web.tiles import TileReader, origin_of
-from service.web.topics import poll_topics
+from service.web.topics import TopicPoller
 from service.web.wall import Link, Wall
 from streams.records import InboundRecord
 
@@ -45,10 +45,15 @@ class _Audience:
     def records(self, records: list[InboundRecord]) -> None:
         read = [self._tiles.read(record) for record in records]
         tiles = [tile for tile in read if tile is not None]
-        self._loop.call_soon_threadsafe(self._wall.show, tiles, len(read) - len(tiles))
+        _hand_over(self._loop, self._wall.show, tiles, len(read) - len(tiles))
 
     def link(self, link: Link) -> None:
-        self._loop.call_soon_threadsafe(self._wall.set_link, link)
+        _hand_over(self._loop, self._wall.set_link, link)
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, act: Callable[..., None], *arguments: Any) -> None:
+    with suppress(RuntimeError):  # the loop has ended, and nobody looks any more
+        loop.call_soon_threadsafe(act, *arguments)
 
 
 class _Server(uvicorn.Server):
@@ -138,12 +143,17 @@ def _lifespan(settings: Settings, parts: WebParts) -> Lifespan[Starlette]:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        audience = _Audience(parts.wall, TileReader(failed, parts.image_origins), asyncio.get_running_loop())
-        reader = ResultReader(options, audience)
+        loop, wall = asyncio.get_running_loop(), parts.wall
+        reader = ResultReader(options, _Audience(wall, TileReader(failed, parts.image_origins), loop))
+        poller = TopicPoller(
+            lambda: read_topic_states(settings),
+            lambda: wall.feed.visitor_count > 0,
+            lambda topics: _hand_over(loop, wall.set_topics, topics),
+        )
         reader.start()
-        poller = asyncio.create_task(poll_topics(parts.wall, lambda: read_topic_states(settings)))
+        poller.start()
         yield
-        poller.cancel()
+        poller.stop()
         await asyncio.to_thread(reader.stop)
 
     return lifespan
