@@ -54,7 +54,8 @@ class Visitor:
     async def next(self, timeout_s: float) -> Change | None:
         """The next change; None after `timeout_s` without any, or when the visitor was let go."""
         try:
-            await asyncio.wait_for(self._woken.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._woken.wait()
         except TimeoutError:
             return None
         change = self._waiting.popleft() if self._waiting else None
@@ -115,6 +116,7 @@ class Feed:
 
     def leave(self, visitor: Visitor) -> None:
         """The stream has ended."""
+        visitor.drop()
         self._visitors.discard(visitor)
 
     def close(self) -> None:

@@ -56,7 +56,8 @@ class EventStream:
 
 async def _send_in_time(send: Send, body: bytes, *, more: bool = True) -> None:
     message: dict[str, Any] = {"type": "http.response.body", "body": body, "more_body": more}
-    await asyncio.wait_for(send(message), SEND_TIMEOUT_S)
+    async with asyncio.timeout(SEND_TIMEOUT_S):
+        await send(message)
 
 
 async def _disconnected(receive: Receive) -> None:
