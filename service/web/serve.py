@@ -83,7 +83,6 @@ def serve(settings: Settings, *, may_replay: bool, tell: Callable[[str], None]) 
     problem = access_problem(web.web_host, token)
     if problem is not None:
         raise WebStartError(problem)
-    configure_logs(settings.log.log_format, settings.log.log_level, role="web")
     image_origins = _image_origins(settings)
     feed = Feed()
     parts = WebParts(
@@ -93,6 +92,7 @@ def serve(settings: Settings, *, may_replay: bool, tell: Callable[[str], None]) 
         LetterReplay(settings).replay if may_replay else None,
     )
     listener = _listen(web.web_host, web.web_port)
+    configure_logs(settings.log.log_format, settings.log.log_level, role="web")
     app = build_app(parts, _lifespan(settings, parts))
     config = uvicorn.Config(
         app,

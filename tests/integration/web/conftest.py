@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from service.local_kafka.tansu import TansuKafka, tansu_binary
 from tests.conftest import missing
@@ -78,11 +78,12 @@ def page(browser: Browser) -> Iterator[Page]:
         tab.set_default_timeout(10_000)
         problems: list[str] = []
         tab.on("pageerror", lambda error: problems.append(str(error)))
-        tab.on("console", lambda message: problems.append(message.text) if is_our_fault(message.text) else None)
+        tab.on("console", lambda message: problems.append(message.text) if is_our_fault(message) else None)
         yield tab
         assert problems == []
 
 
-def is_our_fault(console_line: str) -> bool:
+def is_our_fault(message: ConsoleMessage) -> bool:
     """Not what the browser says of a server that is down, or of a picture that is gone: that is what tests arrange."""
-    return "Failed to load resource" not in console_line and "net::ERR_" not in console_line
+    is_network = "Failed to load resource" in message.text or "net::ERR_" in message.text
+    return message.type in ("error", "warning") and not is_network

@@ -2,11 +2,8 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from schemas.events import Media, MediaKind
@@ -120,22 +117,3 @@ def test_a_page_with_a_token_is_seen_by_who_signs_in(page: Page, results: Result
         assert page.evaluate("document.cookie") == ""
         log = web.log.read_text()
     assert TOKEN not in log
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environment", "sentence"),
-    [
-        (("--host", "0.0.0.0"), {}, "WEB_TOKEN"),  # noqa: S104 - what the test is about
-        (("--host", "0.0.0.0"), {"WEB_TOKEN": "short"}, "at least 16"),  # noqa: S104
-        (("--port", "{taken}"), {}, "Cannot listen"),
-        ((), {"WEB_IMAGE_ORIGINS": "https://s3.example/bucket"}, "scheme and host alone"),
-    ],
-)
-def test_a_page_that_must_not_or_cannot_be_served_is_refused_in_one_sentence(
-    results: Results, arguments: tuple[str, ...], environment: dict[str, str], sentence: str
-) -> None:
-    given = [argument.format(taken=results.kafka.rpartition(":")[2]) for argument in arguments]
-    command = [sys.executable, "-m", "service", "web", *given]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (2, 1, "")
-    assert sentence in done.stderr

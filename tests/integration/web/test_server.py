@@ -124,7 +124,7 @@ def test_every_answer_has_the_headers_that_keep_browsers_strict(page: Served) ->
         assert (policy["frame-ancestors"], policy["base-uri"]) == ("'none'", "'none'")
         assert headers["cache-control"] == "no-store"
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert "access-control-allow-origin" not in headers
 
 
