@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from service.local_kafka.tansu import TansuKafka, tansu_binary
 from tests.conftest import missing
 from tests.integration.web.server import Results, WebOptions, WebServer, running_web, serving
 
 CHROMIUM = Path("/usr/bin/chromium")
+WAIT_MS = 15_000
+"""How long a test polls: tests share two cores."""
 ARGUMENTS = (
     "--no-sandbox",  # Chromium refuses its own sandbox to root, and CI is root
     "--headless=new",
@@ -27,6 +29,7 @@ ARGUMENTS = (
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         missing(f"No {CHROMIUM}: install the package chromium.")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield found
@@ -75,7 +78,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A fresh tab; an error that the browser's console shows fails the test."""
     with browser.new_context() as context:
         tab = context.new_page()
-        tab.set_default_timeout(10_000)
+        tab.set_default_timeout(WAIT_MS)
         problems: list[str] = []
         tab.on("pageerror", lambda error: problems.append(str(error)))
         tab.on("console", lambda message: problems.append(message.text) if is_our_fault(message) else None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Dialog, Locator, Page, expect
 
 from processors.thumbhash import thumbhash
 from schemas.errors import NEXT_ACTIONS, ErrorCode
@@ -133,7 +133,12 @@ def test_hostile_names_and_messages_are_shown_as_text_and_run_nothing(
     page: Page, web: WebServer, results: Results
 ) -> None:
     dialogs: list[str] = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", note)
     for number, text in enumerate(HOSTILE, 70):
         results.send(failed(number, a_media(number, f"acme/{text.replace('/', '')}"), text))
         frame = FrameInfo(method=text, score=None, time_s=None)
