@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos contact-sheet check schemas schemas-check bench up down lock clean
+.PHONY: help install demo test chaos contact-sheet screenshots check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,9 @@ chaos: install ## Break everything by a plan and look for what was lost: make ch
 
 contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
 	$(BIN)/python -m tests.contact_sheet contact-sheet.png
+
+screenshots: install ## The web page's pictures in docs/images, taken by its tests in Chromium
+	WEB_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/integration/web/test_looks.py
 
 check: install ## Lint, types, imports, compose file, lock files, generated documents and dashboard
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from service.credentials_cli import credentials_app
 from service.health.command import health
 from service.schemas_cli import schemas_app
 from service.status.command import status
+from service.web.command import web
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
@@ -42,6 +43,7 @@ app.add_typer(credentials_app, name="credentials")
 app.command()(health)
 app.command()(status)
 app.add_typer(schemas_app, name="schemas")
+app.command("web")(web)
 
 stdout = Console()
 stderr = Console(stderr=True)

@@ -1,0 +1,1 @@
+"""`thumbnails web`: the newest thumbnails and failures on a page, as they happen. See docs/web.md."""

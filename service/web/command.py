@@ -1,0 +1,41 @@
+"""`thumbnails web`: the command. The page's libraries are an extra, and are loaded only here."""
+
+import importlib.util
+from typing import Annotated, NoReturn
+
+import typer
+
+EXIT_USAGE = 2
+
+
+def web(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default WEB_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one; default WEB_PORT.")
+    ] = None,
+    allow_replay: Annotated[
+        bool, typer.Option("--allow-replay", help="Show a button that replays a dead letter.")
+    ] = False,
+) -> None:
+    """Show the newest thumbnails and failures on a web page. Example: thumbnails web --port 8090."""
+    if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
+        _fail("The page needs the extra `web`: pip install 'thumbnail-pipeline[web]'.")
+    from service.settings import Settings
+    from service.web.serve import WebStartError, serve
+
+    settings = Settings()
+    given = {"web_host": host, "web_port": port}
+    settings.web = settings.web.model_copy(update={name: value for name, value in given.items() if value is not None})
+    try:
+        serve(
+            settings,
+            may_replay=allow_replay,
+            tell=lambda url: typer.echo(f"{url} shows the newest thumbnails. Ctrl-C ends it."),
+        )
+    except WebStartError as exc:
+        _fail(str(exc))
+
+
+def _fail(sentence: str) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(EXIT_USAGE)

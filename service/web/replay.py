@@ -1,0 +1,101 @@
+"""Replays the dead letter of one upload, by the same code as `thumbnails dlq replay`, and says how it went."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+from schemas.cloudevents import read_event
+from schemas.errors import PermanentError
+from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
+from service.dead_letters import DeadLetterBox, Source
+from service.kafka_connection import KafkaUnreachableError
+from service.settings import Settings
+from service.web.tiles import Tile
+from streams.dead_letter_facts import DeadLetter
+from streams.dead_letter_filter import DeadLetterFilter
+from streams.dead_letter_replay import ReplayPace, ReplayReport
+from streams.replay_sender import ReplayError
+from streams.topic_reader import TopicReadError
+
+log = structlog.get_logger(__name__)
+
+
+class Outcome(StrEnum):
+    """How a replay went."""
+
+    REPLAYED = "replayed"
+    PARKED = "parked"
+    DONE_BEFORE = "done_before"
+    REFUSED = "refused"
+    NOT_FOUND = "not_found"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """The outcome, and a sentence for whoever asked."""
+
+    outcome: Outcome
+    sentence: str
+
+
+class LetterReplay:
+    """Blocks while it works, so call it in a thread. One replay at a time: a second one would fence the first."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings: Final = settings
+        self._lock: Final = threading.Lock()
+
+    def replay(self, tile: Tile) -> ReplayResult:
+        """Replay the newest waiting letter of the tile's upload. Raises nothing that is expected."""
+        with self._lock:
+            try:
+                result = self._replay(tile)
+            except (ReplayError, TopicReadError, KafkaUnreachableError) as exc:
+                result = ReplayResult(Outcome.FAILED, str(exc))
+        log.info("letter_replayed_by_page", company_id=tile.company_id, media=tile.record_key, outcome=result.outcome)
+        return result
+
+    def _replay(self, tile: Tile) -> ReplayResult:
+        wanted = DeadLetterFilter(companies=(tile.company_id,), media=(tile.record_key,))
+        with DeadLetterBox(self._settings, Source.UPLOADS) as box:
+            letters = [
+                letter for letter in box.letters(wanted, box.extents()) if _upload_of(letter) == tile.upload_event_id
+            ]
+            if not letters:
+                return ReplayResult(Outcome.NOT_FOUND, f"{box.topic} has no letter of this upload (any more).")
+            newest_first: Iterator[DeadLetter] = iter(sorted(letters, key=_written, reverse=True))
+            pace = ReplayPace(per_s=1.0, limit=1)
+            return _result(box.replay(newest_first, pace, dry_run=False, stop=threading.Event()))
+
+
+def _result(report: ReplayReport) -> ReplayResult:
+    if report.sent:
+        return ReplayResult(
+            Outcome.REPLAYED, f"Replayed to {next(iter(report.sent))}: its result comes here when it is made."
+        )
+    if report.parked:
+        return ReplayResult(
+            Outcome.PARKED,
+            "Parked: it failed again after DLQ_MAX_REPLAYS replays. See `thumbnails dlq list --topic parked`.",
+        )
+    if report.refused:
+        return ReplayResult(Outcome.REFUSED, next(iter(report.refused)))
+    return ReplayResult(Outcome.DONE_BEFORE, "It was replayed before; its result comes here when it is made.")
+
+
+def _upload_of(letter: DeadLetter) -> str | None:
+    """The id of the upload in a letter; None for what is no upload."""
+    try:
+        record = letter.record
+        return read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, record.value, record.headers).event_id
+    except PermanentError:
+        return None
+
+
+def _written(letter: DeadLetter) -> tuple[int, int]:
+    return letter.record.timestamp_ms, letter.record.offset

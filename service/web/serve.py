@@ -1,0 +1,159 @@
+"""Runs the page as a process: proves that it may be served, follows Kafka, and ends in good order."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import Lifespan
+
+from schemas.topics import THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
+from service.kafka_clients import consumer_config
+from service.logs import configure_logs
+from service.settings import Settings
+from service.status.topic_states import read_topic_states
+from service.web.access import Access, access_problem
+from service.web.app import WebParts, build_app
+from service.web.feed import Feed
+from service.web.replay import LetterReplay
+from service.web.results import ResultReader, ResultTopics
+from service.web.tiles import TileReader, origin_of
+from service.web.topics import TopicPoller
+from service.web.wall import Link, Wall
+from streams.records import InboundRecord
+
+UNANSWERED_MS: Final = 60_000
+"""A visitor that confirms nothing for this long is cut off by the kernel, with what was written for it."""
+
+
+class WebStartError(Exception):
+    """The page cannot be served; the message says why and what to do."""
+
+
+class _Audience:
+    """Takes what the reader's thread tells into the event loop."""
+
+    def __init__(self, wall: Wall, tiles: TileReader, loop: asyncio.AbstractEventLoop) -> None:
+        self._wall: Final = wall
+        self._tiles: Final = tiles
+        self._loop: Final = loop
+
+    def records(self, records: list[InboundRecord]) -> None:
+        read = [self._tiles.read(record) for record in records]
+        tiles = [tile for tile in read if tile is not None]
+        _hand_over(self._loop, self._wall.show, tiles, len(read) - len(tiles))
+
+    def link(self, link: Link) -> None:
+        _hand_over(self._loop, self._wall.set_link, link)
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, act: Callable[..., None], *arguments: Any) -> None:
+    with suppress(RuntimeError):  # the loop has ended, and nobody looks any more
+        loop.call_soon_threadsafe(act, *arguments)
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams first: they would never end by themselves, and the server waits for its connections."""
+
+    def __init__(self, config: uvicorn.Config, feed: Feed) -> None:
+        super().__init__(config)
+        self._feed: Final = feed
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Not uvicorn's: it would raise the signal again at the end, and being told to stop is no failure."""
+        self.force_exit = self.should_exit  # told for the second time
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """As uvicorn's, ten times a second."""
+        must_end = await super().on_tick(counter)
+        if must_end:
+            self._feed.close()
+        return must_end
+
+
+def serve(settings: Settings, *, may_replay: bool, tell: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; `tell` gets the page's address. Raises WebStartError."""
+    web = settings.web
+    token = web.web_token.get_secret_value() if web.web_token else None
+    problem = access_problem(web.web_host, token)
+    if problem is not None:
+        raise WebStartError(problem)
+    image_origins = _image_origins(settings)
+    feed = Feed()
+    parts = WebParts(
+        Wall(feed, max_tiles=web.web_tiles),
+        Access(web.web_host, token, web.web_allowed_hosts),
+        image_origins,
+        LetterReplay(settings).replay if may_replay else None,
+    )
+    listener = _listen(web.web_host, web.web_port)
+    configure_logs(settings.log.log_format, settings.log.log_level, role="web")
+    app = build_app(parts, _lifespan(settings, parts))
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        http="h11",
+        lifespan="on",
+        timeout_graceful_shutdown=3,
+    )
+    host = f"[{web.web_host}]" if ":" in web.web_host else web.web_host
+    tell(f"http://{host}:{listener.getsockname()[1]}/")
+    _Server(config, feed).run(sockets=[listener])
+
+
+def _image_origins(settings: Settings) -> frozenset[str]:
+    given = (settings.storage.local_storage_url, *settings.web.web_image_origins)
+    origins = {url: origin_of(url) for url in given}
+    for url in settings.web.web_image_origins:
+        if origins[url] != url.rstrip("/").lower():
+            raise WebStartError(
+                f"WEB_IMAGE_ORIGINS has {url!r}: give scheme and host alone, such as https://s3.example."
+            )
+    return frozenset(origin for origin in origins.values() if origin is not None)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise WebStartError(f"Cannot listen on {host} port {port} ({reason}): give another --host or --port.") from exc
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_MS)
+    return listener
+
+
+def _lifespan(settings: Settings, parts: WebParts) -> Lifespan[Starlette]:
+    prefix = settings.kafka.kafka_topic_prefix
+    failed = prefixed(THUMBNAIL_FAILED, prefix)
+    options = ResultTopics(
+        consumer_config(settings.kafka, f"{settings.worker.worker_group}-web"),
+        (prefixed(THUMBNAIL_READY, prefix), failed),
+        settings.web.web_tiles,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        loop, wall = asyncio.get_running_loop(), parts.wall
+        reader = ResultReader(options, _Audience(wall, TileReader(failed, parts.image_origins), loop))
+        poller = TopicPoller(
+            lambda: read_topic_states(settings),
+            lambda: wall.feed.visitor_count > 0,
+            lambda topics: _hand_over(loop, wall.set_topics, topics),
+        )
+        reader.start()
+        poller.start()
+        yield
+        poller.stop()
+        await asyncio.to_thread(reader.stop)
+
+    return lifespan

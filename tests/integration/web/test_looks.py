@@ -1,0 +1,91 @@
+"""How the page looks: accessible to axe-core, light and dark, wide and narrow; `make screenshots` keeps the pictures."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped] # it ships no types
+from playwright.sync_api import Browser, Page, expect
+
+from tests.integration.web.gallery import a_failure, a_result
+from tests.integration.web.server import Results, WebOptions, WebServer, running_web
+
+NAMES = (
+    "holiday-in-lisbon.mp4",
+    "factory-tour.mov",
+    "poster-front.mp4",
+    "menu-card.jpg",
+    "showroom-night.mp4",
+    "old-phone-clip.3gp",
+    "logo-loop.webm",
+    "statue.heic",
+    "harbour.mp4",
+)
+FAILED_NAMES = ("half-upload.mp4", "spring-collection.mp4", "harbour-tour-final.mov")
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+KEPT_BYTES = 400_000
+
+
+@pytest.fixture(scope="module")
+def web(results: Results, pictures: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """The page with its replay button, and a believable wall; the failures are neither the newest nor together."""
+    events = [a_result(number, *pictures, name) for number, name in enumerate(NAMES)]
+    failures = [a_failure(number, name) for number, name in enumerate(FAILED_NAMES)]
+    results.send(*failures[:1], *events[:4], *failures[1:2], *events[4:7], *failures[2:], *events[7:])
+    options = WebOptions(("--allow-replay",), {"LOCAL_STORAGE_URL": pictures[0]})
+    with running_web(results, tmp_path_factory.mktemp("web"), options) as found:
+        yield found
+
+
+def grave(page: Page) -> list[str]:
+    """What axe-core calls serious or critical, one line each."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{problem['id']}: {node['html']}"
+        for problem in found
+        if problem["impact"] in ("serious", "critical")
+        for node in problem["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", list(SIZES))
+def test_the_page_is_accessible_and_looks_as_the_documentation_shows_it(
+    browser: Browser, web: WebServer, tmp_path: Path, scheme: str, device: str
+) -> None:
+    width, height = SIZES[device]
+    viewport = {"width": width, "height": height}
+    with browser.new_context(color_scheme=scheme, viewport=viewport, reduced_motion="reduce") as context:  # type: ignore[arg-type] # literals
+        page = context.new_page()
+        page.goto(web.url)
+        expect(page.locator("li.tile")).to_have_count(len(NAMES) + len(FAILED_NAMES))
+        expect(page.locator("#topics-summary")).to_contain_text("as of", timeout=20_000)
+        expect(page.locator(".loaded").first).to_be_visible()
+        page.wait_for_function("[...document.images].every((image) => image.loading === 'lazy' || image.complete)")
+        folder = Path(os.environ.get("WEB_SCREENSHOTS", tmp_path))
+        shot = folder / f"web-{device}-{scheme}.png"
+        page.screenshot(path=shot)
+        assert shot.stat().st_size < KEPT_BYTES
+
+        page.locator("summary").click()
+        assert grave(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_signing_in_is_accessible_too(browser: Browser, web: WebServer, scheme: str) -> None:
+    with browser.new_context(color_scheme=scheme) as context:  # type: ignore[arg-type] # literals
+        page = context.new_page()
+        page.goto(f"{web.url}login#wrong")
+        expect(page.get_by_role("alert")).to_be_visible()
+        assert grave(page) == []
+
+
+def test_axe_would_find_what_is_wrong(browser: Browser, web: WebServer) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(web.url)
+        expect(page.locator("li.tile").first).to_be_visible()
+        page.evaluate("document.querySelector('h3').style.color = '#ddd'")
+        page.evaluate("document.querySelector('select').closest('label').replaceWith(document.querySelector('select'))")
+        assert {problem.partition(":")[0] for problem in grave(page)} >= {"color-contrast", "select-name"}

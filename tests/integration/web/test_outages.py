@@ -1,0 +1,119 @@
+"""The page through outages, and the two things that it lets a visitor do: sign in, and replay."""
+
+import json
+import re
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from schemas.events import Media, MediaKind
+from service.local_kafka.apache import ApacheKafka
+from tests.doubles.letter_topics import Done, LetterTopics
+from tests.doubles.results import failed, ready
+from tests.integration.web.server import Results, WebOptions, running_web
+
+TOKEN = "correct-horse-battery-staple"  # noqa: S105 - of the tests alone
+SLOW_MS = 30_000
+
+
+def a_media(number: int) -> Media:
+    return Media(kind=MediaKind.VIDEO, id=number, ar_content_id=number, key=f"acme/uploads/{number}.mp4")
+
+
+def test_the_page_says_since_when_kafka_is_away_and_goes_on_by_itself(
+    page: Page, own_kafka: ApacheKafka, tmp_path: Path
+) -> None:
+    results = Results(own_kafka.bootstrap_servers, "outage.")
+    with running_web(results, tmp_path) as web:
+        page.goto(web.url)
+        link = page.get_by_role("status").first
+        expect(link).to_contain_text("thumbnails topics create", timeout=SLOW_MS)
+        results.create_topics()
+        results.send(ready(1, a_media(1)))
+        expect(page.locator("li.tile")).to_have_count(1, timeout=SLOW_MS)
+        expect(link).to_have_text("Live")
+
+        own_kafka.stop_process()
+        expect(link).to_have_text(
+            re.compile(r"Kafka is away since \d\d:\d\d:\d\d\. No broker answers"), timeout=SLOW_MS
+        )
+        own_kafka.start()
+        expect(link).to_have_text("Live", timeout=SLOW_MS)
+        results.send(ready(2, a_media(2)))
+        expect(page.locator("li.tile")).to_have_count(2, timeout=SLOW_MS)
+
+
+def test_the_page_outlives_its_own_server(page: Page, results: Results, tmp_path: Path) -> None:
+    results.send(ready(10, a_media(10), 10))
+    with running_web(results, tmp_path) as first:
+        page.goto(f"{first.url}?company=10")
+        expect(page.locator("li.tile")).to_have_count(1)
+        assert first.stop() == 0
+        expect(page.get_by_role("status").first).to_have_text("Reconnecting…")
+        expect(page.locator("li.tile")).to_have_count(1)  # what is known stays
+    results.send(ready(11, a_media(11), 10))
+    port = first.url.rpartition(":")[2].strip("/")
+    with running_web(results, tmp_path, WebOptions(("--port", port))):
+        expect(page.get_by_role("status").first).to_have_text("Live", timeout=SLOW_MS)
+        expect(page.locator("li.tile")).to_have_count(2)
+
+
+def test_a_dead_letter_is_replayed_from_its_card_and_once_only(page: Page, results: Results, tmp_path: Path) -> None:
+    letters = LetterTopics(results.kafka, results.prefix, lambda _arguments: Done(0, "", ""))
+    for number in (20, 21):
+        send_letter(results, number)
+        results.send(failed(number, a_media(number)))
+    results.send(failed(22, a_media(22)))  # its letter is gone
+    before = letters.length("thumbnail.due")
+    with running_web(results, tmp_path, WebOptions(("--allow-replay",))) as web:
+        page.goto(f"{web.url}?state=failed")
+        said = {}
+        for number in (20, 22):
+            shown = page.locator("li.tile").filter(has_text=f"video:{number}")
+            button = shown.get_by_role("button", name="Replay")
+            button.click()
+            expect(shown.get_by_role("status")).not_to_have_text(re.compile("^(Replaying…)?$"), timeout=SLOW_MS)
+            said[number] = (shown.get_by_role("status").inner_text(), button.is_disabled())
+        assert said[20] == (f"Replayed to {results.prefix}thumbnail.due: its result comes here when it is made.", True)
+        assert "no letter of this upload" in said[22][0]
+        assert said[22][1] is False
+
+        page.reload()
+        again = page.locator("li.tile").filter(has_text="video:20")
+        again.get_by_role("button", name="Replay").click()
+        expect(again.get_by_role("status")).to_contain_text("It was replayed before", timeout=SLOW_MS)
+    replayed = letters.committed("thumbnail.due")
+    assert len(replayed) == before + 1
+    assert json.loads(replayed[-1].value())["event_id"] == "upload-20"
+
+
+def send_letter(results: Results, number: int) -> None:
+    """As the worker writes it beside the failed result."""
+    event = {
+        "event_id": f"upload-{number}",
+        "occurred_at": "2026-11-23T12:00:00Z",
+        "company_id": 1,
+        "media": a_media(number).model_dump(mode="json"),
+    }
+    headers = (
+        ("x-original-topic", f"{results.prefix}media.uploaded".encode()),
+        ("error-code", b"media.corrupt"),
+        ("last-failed-at", b"2026-11-23T12:00:00Z"),
+    )
+    results.send_raw("thumbnail.dlq", f"video:{number}".encode(), json.dumps(event).encode(), headers)
+
+
+def test_a_page_with_a_token_is_seen_by_who_signs_in(page: Page, results: Results, tmp_path: Path) -> None:
+    options = WebOptions(("--host", "0.0.0.0"), {"WEB_TOKEN": TOKEN})  # noqa: S104 - what the test is about
+    with running_web(results, tmp_path, options) as web:
+        page.goto(web.url.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
+        expect(page).to_have_url(re.compile("/login$"))
+        page.get_by_label("Token").fill("wrong-wrong-wrong-wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("status").first).to_have_text("Live")
+        assert page.evaluate("document.cookie") == ""
+        log = web.log.read_text()
+    assert TOKEN not in log
