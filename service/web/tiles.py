@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from schemas import headers as h
 from schemas.cloudevents import read_event
-from schemas.errors import NEXT_ACTIONS, PermanentError
-from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
+from schemas.errors import NEXT_ACTIONS, ErrorCode, PermanentError
+from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ErrorInfo, ThumbnailFailed, ThumbnailReady
 from streams.records import InboundRecord
 
 MAX_URL_CHARS: Final = 2048
@@ -122,15 +122,23 @@ def _ready_facts(ready: ThumbnailReady) -> dict[str, Any]:
     }
 
 
+def _next_action(error: ErrorInfo) -> str:
+    """As this version knows it, else as a newer worker has said."""
+    try:
+        return NEXT_ACTIONS[ErrorCode(error.code)]
+    except ValueError:
+        return error.next_action
+
+
 def _failed_facts(failed: ThumbnailFailed) -> dict[str, Any]:
     error = failed.error
     return {
         "state": "failed",
-        "code": error.code.value,
+        "code": error.code,
         "message": error.message,
-        "stage": error.stage.value,
+        "stage": error.stage,
         "retryable": error.retryable,
-        "next_action": NEXT_ACTIONS[error.code],
+        "next_action": _next_action(error),
         "attempts": failed.attempts,
         "first_failed_at": h.format_time(failed.first_failed_at),
     }

@@ -79,16 +79,17 @@ def settings_for(kafka: str, database_url: str, prefix: str, folder: Path) -> di
 
 
 @contextmanager
-def a_stack(
-    kafka: str,
-    database_url: str,
-    prefix: str,
-    folder: Path,
-    *,
-    command: Callable[[str], list[str]] = role_command,
-    **changes: str,
-) -> Iterator[Stack]:
+def a_stack(kafka: str, database_url: str, prefix: str, folder: Path, **changes: str) -> Iterator[Stack]:
     """Everything up and ready; afterwards all roles ended with exit code 0."""
+    with a_stack_run_by(role_command, kafka, database_url, prefix, folder, **changes) as stack:
+        yield stack
+
+
+@contextmanager
+def a_stack_run_by(
+    command: Callable[[str], list[str]], kafka: str, database_url: str, prefix: str, folder: Path, **changes: str
+) -> Iterator[Stack]:
+    """As `a_stack`; `command` is what runs a role."""
     environment = settings_for(kafka, database_url, prefix, folder) | changes
     for job in (["topics", "create"], ["db", "upgrade"]):
         done = run_cli(environment, *job)

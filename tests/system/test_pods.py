@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import missing
 from tests.services import postgres as postgres_service
 from tests.system.platform import a_photo
-from tests.system.stack import a_stack, settings_for
+from tests.system.stack import a_stack_run_by, settings_for
 
 POD = [sys.executable, "-m", "tests.deployment.pod"]
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_in_a_pod_every_role_works_and_decoders_are_caged(
     for job in (["topics", "create"], ["db", "upgrade"]):
         done = subprocess.run([*POD, "--", *SERVICE, *job], env=settings, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    with a_stack(kafka, url, topic_prefix, tmp_path, command=in_a_pod) as stack:
+    with a_stack_run_by(in_a_pod, kafka, url, topic_prefix, tmp_path) as stack:
         platform = stack.platform
         platform.add_rows(range(1, 4))
         uploads = [platform.upload(1, "video"), platform.upload(2, "image"), platform.upload(3, "video", sound=False)]
