@@ -112,6 +112,8 @@ def test_every_refusal_has_its_code_and_is_asked_for_once(
         (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0.0),
         (format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), 3600.0),
     ],
+    # Names that each process finds alike, whatever the time.
+    ids=["seconds", "zero", "negative", "too many", "a word", "no number", "nothing", "an hour ago", "in nine days"],
 )
 def test_the_server_s_wish_when_to_come_back_is_taken_along(value: str, wait_s: float | None) -> None:
     with scripted(error(503, "SlowDown", Retry_After=value)) as (provider, _), pytest.raises(TransientError) as caught:
