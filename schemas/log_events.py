@@ -46,6 +46,11 @@ IN_AN_EVENT: Final = (
     LogEvent(
         "row_not_asked", "warning", "Whether a retry is still wanted is not known: the database is out of reach.", ()
     ),
+    LogEvent(
+        "objects_left_to_cleanup",
+        "warning",
+        "An attempt took too long to take back what it stored, for another worker may have announced it.",
+    ),
     LogEvent("event_failed_unexpectedly", "error", "A bug of ours, with its trace; the upload is tried again."),
     LogEvent("cleanup_failed_unexpectedly", "error", "The same, of a cleanup."),
     LogEvent("tombstone_failed_unexpectedly", "error", "The same, of a deletion upstream."),
@@ -82,16 +87,28 @@ OF_DEPENDENCIES: Final = (
     LogEvent("database_back", "info", "It answers again."),
     LogEvent("kafka_out_of_reach", "warning", "A broker does not answer; the client goes on trying.", ()),
     LogEvent("commit_refused", "warning", "A rebalance took the partitions; their next owner repeats records.", ()),
+    LogEvent(
+        "dependency_lost", "warning", "A dependency no longer answers; `reason` says how, `next_action` what to do."
+    ),
+    LogEvent("dependency_back", "info", "It answers again."),
     LogEvent("spans_not_sent", "warning", "The collector takes no spans; so many are `lost` by now.", ()),
     LogEvent("spans_sent_again", "info", "The collector takes spans again; so many were `lost` meanwhile."),
     LogEvent("traces_not_available", "warning", "Traces are asked for without the extra `otel`."),
 )
 """Of what the roles depend on."""
 
+OF_THE_PAGE: Final = (
+    LogEvent("results_out_of_reach", "info", "The page cannot read results; it goes on trying, and says so."),
+    LogEvent("topics_out_of_reach", "info", "The page cannot read the topics' state; it goes on trying."),
+    LogEvent("letter_replayed_by_page", "info", "Somebody pressed the replay button; `outcome` says how it went."),
+)
+"""Of `thumbnails web`."""
+
 GROUPS: Final[dict[str, tuple[LogEvent, ...]]] = {
     "How the work on a record ended": OF_AN_EVENT,
     "On the way there": IN_AN_EVENT,
     "The life of a process": OF_A_ROLE,
     "What the roles depend on": OF_DEPENDENCIES,
+    "The page of thumbnails web": OF_THE_PAGE,
 }
 LOG_EVENTS: Final[dict[str, LogEvent]] = {event.name: event for group in GROUPS.values() for event in group}

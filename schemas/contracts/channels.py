@@ -74,7 +74,7 @@ DEAD_LETTER: Final = Carrier(
     _ANY,
     _ORIGINAL,
     of.ORIGIN + of.ERROR + of.LETTER,
-    of.REPLAY,
+    of.CUT + of.REPLAY,
 )
 PARKED: Final = Carrier(
     "ParkedLetter",

@@ -138,6 +138,8 @@ HEADERS: Final[dict[str, str]] = {
     "retryable": "false",
     "attempts": "1",
     "next-action": "The file is damaged: ask the uploader to export it again and upload it anew.",
+    "x-cut": "Only the beginning is here, for the record is too large for this topic: value 16700000 bytes, key 8 bytes,"
+    " 9 headers of 420 bytes. The whole is in media.uploaded, partition 3, offset 17, as long as that topic keeps it.",
     "replay-count": "1",
     "replayed-at": "2026-11-24T08:00:00.000Z",
     "replayed-from": "thumbnail.dlq/0/17",

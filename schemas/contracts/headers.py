@@ -71,6 +71,11 @@ LETTER: Final = (
     Header(h.ATTEMPTS, "How often it was tried, since its last replay.", _NUMBER),
     Header(h.NEXT_ACTION, "What a person should do now."),
 )
+CUT: Final = (
+    Header(
+        h.CUT, "Only the beginning of the record is here, for it is too large: what is missing, and where the whole is."
+    ),
+)
 REPLAY: Final = (
     Header(h.REPLAY_COUNT, "How often it was replayed.", _COUNT),
     Header(h.REPLAYED_AT, "When it was replayed for the last time.", _TIME),
@@ -80,7 +85,9 @@ PARKED: Final = (
     Header(h.PARKED_AT, "When it was parked.", _TIME),
     Header(h.PARKED_REASON, "Why it is not replayed any more."),
 )
-ALL_HEADERS: Final = CONTEXT + LINKS + TRACE + ORIGIN + ERROR + ATTEMPT + DUE_AT + NOT_BEFORE + LETTER + REPLAY + PARKED
+ALL_HEADERS: Final = (
+    CONTEXT + LINKS + TRACE + ORIGIN + ERROR + ATTEMPT + DUE_AT + NOT_BEFORE + LETTER + CUT + REPLAY + PARKED
+)
 
 
 def headers_schema(

@@ -1,4 +1,4 @@
-"""One browser and one cheap broker for all tests of the page."""
+"""A browser for each file, and one cheap broker for all tests of the page."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +25,9 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One a file: while Playwright runs, this process has an event loop, and the tests of others run loops of their own."""
     if not CHROMIUM.exists():
         missing(f"No {CHROMIUM}: install the package chromium.")
     expect.set_options(timeout=WAIT_MS)
