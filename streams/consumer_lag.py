@@ -5,16 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.group_offsets import committed_of, ends_of
 from streams.kafka_io import Place
 
 ASK_TIMEOUT_S: Final = 10.0
@@ -64,7 +57,6 @@ class LagReader:
     def __init__(self, config: Mapping[str, Any], group: str) -> None:
         """`config` is what reaches the cluster. Connects at the first reading."""
         self._group: Final = group
-        self._admin: Final = AdminClient(dict(config) | {"log_level": 0, "error_cb": lambda _error: None})
         self._consumer: Final = Consumer(dict(config) | _SMALL_FETCHES | {"group.id": group})
         self._heads: dict[Place, tuple[int, Head | None]] = {}
         """By their place: the offset that was read from, and what was found."""
@@ -79,7 +71,12 @@ class LagReader:
         if not wanted:
             self._heads.clear()
             return {}
-        committed, ends = self._committed(wanted), self._ends(wanted)
+        found, ends = (
+            committed_of(self._consumer, wanted, ASK_TIMEOUT_S),
+            ends_of(self._consumer, wanted, ASK_TIMEOUT_S),
+        )
+        # Where it has committed nothing, the group begins with the earliest.
+        committed = {place: found.get(place, 0) for place in wanted}
         behind = {place: committed[place] for place in wanted if ends[place] > committed[place]}
         # That nothing was there is not remembered: something may have come since.
         self._heads = {
@@ -96,20 +93,6 @@ class LagReader:
         _, head = self._heads[place]
         # Without a head there is nothing but markers of transactions, or what retention has deleted meanwhile.
         return PartitionLag(0 if head is None else end - head.offset, head)
-
-    def _ends(self, places: list[Place]) -> dict[Place, int]:
-        asked = self._admin.list_offsets(
-            {TopicPartition(*place): OffsetSpec.latest() for place in places},  # type: ignore[no-untyped-call]  # theirs
-            request_timeout=ASK_TIMEOUT_S,
-        )
-        return {(place.topic, place.partition): answer.result().offset for place, answer in asked.items()}
-
-    def _committed(self, places: list[Place]) -> dict[Place, int]:
-        """Where the group goes on; 0 where it has committed nothing, for it begins with the earliest then."""
-        question = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*place) for place in places])
-        answer = self._admin.list_consumer_group_offsets([question], request_timeout=ASK_TIMEOUT_S)[self._group]
-        found = {(place.topic, place.partition): place.offset for place in answer.result().topic_partitions}
-        return {place: max(0, found.get(place, 0)) for place in places}
 
     def _fetch(self, starts: Mapping[Place, int]) -> None:
         """Read the first record from each start on; a partition that gives none in time is asked again next time."""

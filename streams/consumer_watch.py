@@ -26,6 +26,8 @@ class Signs:
     is_member: bool = True
     is_joining: bool = False
     in_flight: int = 0
+    left_out: frozenset[str] = frozenset()
+    """Topics that this worker, as the group's leader, could not assign: the broker did not know them at that moment."""
 
 
 class MissingTopics:
@@ -65,6 +67,8 @@ class ConsumerWatch:
         """Why the process should end, as a sentence; None as long as it need not."""
         if signs.failure is not None:
             return explain_fault(signs.failure)
+        if forgotten := signs.left_out & (existing or frozenset()):
+            return f"Nobody was given the partitions of {', '.join(sorted(forgotten))}: a broker had not known them"
         return self._missing.problem(existing) or self._silence(signs, is_answered=existing is not None)
 
     def _silence(self, signs: Signs, *, is_answered: bool) -> str | None:

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import faust
 
+from streams.telling_assignor import TellingAssignor
+
 MAX_REQUEST_BYTES: Final = 16 * 1024**2
 """A dead letter holds the original bytes, whatever size the upstream topic allowed."""
 
@@ -42,6 +44,7 @@ def build_app(options: WorkerOptions) -> faust.App:
         broker_credentials=options.credentials,
         version=1,  # never raised: it renames the consumer group
         autodiscover=False,
+        PartitionAssignor=TellingAssignor,
         store="memory://",
         web_enabled=False,
         topic_disable_leader=True,

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Final, cast
 
@@ -33,6 +34,7 @@ from streams.kafka_faults import NO_ANSWER, explain_fault
 from streams.kafka_io import Place
 from streams.records import InboundRecord, OutboundRecord
 from streams.stopping import LEAVING_S, end_after, end_at_once, end_idle_after, finishing_s
+from streams.telling_assignor import TellingAssignor
 from streams.tracing import NO_TRACING, Tracing, sending
 
 log = structlog.get_logger(__name__)
@@ -186,7 +188,8 @@ class Worker:
                 continue
             try:
                 existing = await asyncio.to_thread(self._find_topics)
-                problem = watch.problem(read_signs(consumer, self.in_flight), existing)
+                left_out = cast(TellingAssignor, self.app.assignor).left_out
+                problem = watch.problem(replace(read_signs(consumer, self.in_flight), left_out=left_out), existing)
             except Exception as exc:  # noqa: BLE001 - a worker that nobody watches must not go on unnoticed
                 problem = f"its consumer could not be watched: {type(exc).__name__}: {exc}"
             if problem is not None and not self.app.should_stop:

@@ -1,15 +1,13 @@
 """How full our topics are, and how far our consumer groups have come: by a handful of requests, joining no group."""
 
-from collections.abc import Mapping
-from concurrent.futures import Future, wait
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic, sleep
-from typing import Any, Final, TypeVar, cast
+from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import EarliestSpec, LatestSpec, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from schemas.topics import (
@@ -27,6 +25,7 @@ from service.kafka_clients import consumer_config
 from service.kafka_connection import KafkaUnreachableError, connect
 from service.settings import Settings
 from service.status.oldest_records import read_oldest
+from streams.group_offsets import committed_of, ends_of, starts_of
 from streams.kafka_io import Place
 from streams.records import InboundRecord
 
@@ -39,9 +38,6 @@ GROUP_SUFFIXES: Final[Mapping[str, tuple[Topic, ...]]] = {
     "-retry": THUMBNAIL_RETRIES,
 }
 """What each role's consumer group reads; a group is called WORKER_GROUP and this suffix."""
-# The library types neither these nor its public way to them.
-_BOTH_ENDS: Final[tuple[OffsetSpec, OffsetSpec]] = (cast(Any, EarliestSpec)(), cast(Any, LatestSpec)())
-T = TypeVar("T")
 _PASSING: Final = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -85,14 +81,6 @@ class Topics:
     heads: Mapping[Place, InboundRecord]
 
 
-class _RefusedError(Exception):
-    """What Kafka says instead of an answer."""
-
-    def __init__(self, error: KafkaError) -> None:
-        super().__init__(error.str())
-        self.code: Final = error.code()
-
-
 def read_topic_states(settings: Settings) -> tuple[TopicState, ...]:
     """Every topic of ours, in the order of schemas.topics.ALL_TOPICS.
 
@@ -103,23 +91,24 @@ def read_topic_states(settings: Settings) -> tuple[TopicState, ...]:
 
 def read_topics(settings: Settings) -> Topics:
     """As read_topic_states, with the records themselves that are next."""
-    admin, cluster = connect(settings.kafka)
+    _, cluster = connect(settings.kafka)
     give_up_at = monotonic() + SETTLE_S
     while True:
         try:
-            return _read(settings, admin, cluster)
-        except _RefusedError as exc:
-            if exc.code not in _PASSING or monotonic() > give_up_at:
-                raise KafkaUnreachableError(f"Kafka does not tell how full its topics are: {exc}.") from exc
+            return _read(settings, cluster)
+        except KafkaException as exc:
+            error: KafkaError = exc.args[0]
+            if error.code() not in _PASSING or monotonic() > give_up_at:
+                raise KafkaUnreachableError(f"Kafka does not tell how full its topics are: {error.str()}.") from exc
         sleep(0.1)
 
 
-def _read(settings: Settings, admin: AdminClient, cluster: ClusterMetadata) -> Topics:
+def _read(settings: Settings, cluster: ClusterMetadata) -> Topics:
     names = {topic: prefixed(topic, settings.kafka.kafka_topic_prefix) for topic in ALL_TOPICS}
     places = {topic: _places(cluster, name) for topic, name in names.items()}
-    lows, highs = _offsets(admin, [place for found in places.values() for place in found])
+    lows, highs = _ends(settings, [place for found in places.values() for place in found])
     starts = {
-        group: _starts(admin, group, [place for topic in topics for place in places[topic]], lows)
+        group: _starts(settings, group, [place for topic in topics for place in places[topic]], lows)
         for group, topics in _groups(settings).items()
     }
     behind = {
@@ -151,48 +140,33 @@ def _places(cluster: ClusterMetadata, name: str) -> list[Place]:
     return [] if found is None else [(name, number) for number in sorted(found.partitions)]
 
 
-def _offsets(admin: AdminClient, places: list[Place]) -> tuple[dict[Place, int], dict[Place, int]]:
-    """Where each partition begins, and where what is committed of it ends: two requests a broker. _RefusedError."""
+def _ends(settings: Settings, places: list[Place]) -> tuple[dict[Place, int], dict[Place, int]]:
+    """Where each partition begins, and where what is committed of it ends: two requests a broker. KafkaException."""
     if not places:
         return {}, {}
-    asked = [
-        admin.list_offsets(
-            {TopicPartition(*place): spec for place in places},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=ASK_TIMEOUT_S,
-        )
-        for spec in _BOTH_ENDS
-    ]
-    first, end = (
-        {(place.topic, place.partition): found.offset for place, found in _answers(futures).items()}
-        for futures in asked
-    )
-    return first, end
+    with _asking(settings, f"{settings.worker.worker_group}-status") as consumer:
+        return starts_of(consumer, places, ASK_TIMEOUT_S), ends_of(consumer, places, ASK_TIMEOUT_S)
 
 
-def _starts(admin: AdminClient, group: str, places: list[Place], lows: Mapping[Place, int]) -> dict[Place, int]:
-    """The offset from which the group has still to work, in each partition. _RefusedError."""
+def _starts(settings: Settings, group: str, places: list[Place], lows: Mapping[Place, int]) -> dict[Place, int]:
+    """The offset from which the group has still to work, in each partition. KafkaException."""
     if not places:
         return {}
-    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
-    answer = _answers(admin.list_consumer_group_offsets([wanted], request_timeout=ASK_TIMEOUT_S))[group]
-    committed = {(found.topic, found.partition): found.offset for found in answer.topic_partitions}
-    # Nothing committed is a negative number: the roles begin at the first record. What was deleted is nobody's work.
+    with _asking(settings, group) as consumer:
+        committed = committed_of(consumer, places, ASK_TIMEOUT_S)
+    # Without a commit the roles begin at the first record. What was deleted is nobody's work.
     return {place: max(committed.get(place, 0), lows[place]) for place in places}
 
 
-def _answers(futures: Mapping[T, Future[Any]]) -> dict[T, Any]:
-    """Every answer. Raises _RefusedError for the first that is none, when all have come.
-
-    The futures' own exceptions are not raised: each would hold on to the frames here, and through them to the client,
-    and a client that Python's collector ends in one of the client's own threads waits for itself for ever.
-    """
-    wait(futures.values())
-    for future in futures.values():
-        refusal = future.exception()
-        if refusal is not None:
-            raise _RefusedError(refusal.args[0])
-    return {key: future.result() for key, future in futures.items()}
+@contextmanager
+def _asking(settings: Settings, group: str) -> Iterator[Consumer]:
+    """A consumer that asks for `group`, and joins none."""
+    quiet = {"log_level": 0, "error_cb": lambda _error: None}
+    consumer = Consumer(consumer_config(settings.kafka, group) | quiet)
+    try:
+        yield consumer
+    finally:
+        consumer.close()
 
 
 def _group_state(

@@ -55,6 +55,14 @@ def test_a_consumer_that_hears_nothing_of_a_broker_that_answers_ends() -> None:
     assert watched.now - 110 <= PATIENCE_S + 4
 
 
+def test_a_leader_that_left_out_topics_which_exist_ends_at_once() -> None:
+    watched = Watched()
+    assert watched.problem_within(60, lambda _now: Signs(left_out=TOPICS), existing=None) is None
+    problem = watched.problem_within(4, lambda _now: Signs(left_out=frozenset({"media.uploaded"})))
+    assert problem is not None
+    assert "media.uploaded" in problem
+
+
 def test_one_that_lost_its_membership_ends_too() -> None:
     assert Watched().problem_within(60, lambda _now: Signs(newest_fetch_ms=None, is_member=False)) is not None
 
