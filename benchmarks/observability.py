@@ -24,7 +24,7 @@ from processors.decode_slots import DecodeSlots
 from schemas.cloudevents import write_event
 from schemas.events import MediaKind
 from schemas.metrics import Metrics
-from service.bootstrap import new_loop
+from service.bootstrap_worker import new_loop
 from service.decoding import build_slots, build_spec
 from service.logs import configure_logs
 from service.settings import Settings, TraceSettings

@@ -54,9 +54,12 @@ def main() -> None:
     commands = app if sys.argv[1:2] and sys.argv[1] in _names_without_dlq() else all_commands()
     try:
         commands()
-    except expected_errors() as exc:  # they are looked up only when there is an error
-        _fail(str(exc))
-    except _validation_error() as exc:
+    except Exception as exc:
+        # Looked up here, for an `except` of their names would load their modules when a command ends by SystemExit, too.
+        if isinstance(exc, expected_errors()):
+            _fail(str(exc))
+        if not isinstance(exc, _validation_error()):
+            raise
         problem = exc.errors(include_url=False)[0]
         name = ".".join(str(part) for part in problem["loc"]).upper()
         # What contradicts itself has no name of its own: the message names both.
@@ -111,8 +114,8 @@ def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
 @app.command()
 def worker() -> None:
     """Run the worker: uploads in, stored thumbnails out. Example: WORKER_CONCURRENCY=8 thumbnails worker."""
-    from service.roles import run_worker_role  # the role's libraries are not loaded for other commands
     from service.settings import Settings
+    from service.worker_role import run_worker_role  # the role's libraries are not loaded for other commands
 
     raise typer.Exit(run_worker_role(Settings()))
 
@@ -177,7 +180,7 @@ def publish(
     """Upload files as a company would, or publish one event. Example: thumbnails publish clip.mp4 --company 1."""
     from confluent_kafka import Producer
 
-    from service import bootstrap
+    from service import bootstrap, bootstrap_storage
     from service.kafka_clients import producer_config
     from service.kafka_connection import connect
     from service.settings import Settings
@@ -194,7 +197,7 @@ def publish(
             _publish_event(event, producer, settings, tracing)
         return
     engine = bootstrap.build_engine(settings)
-    uploader = Uploader(engine, bootstrap.build_tenants(settings, engine))
+    uploader = Uploader(engine, bootstrap_storage.build_tenants(settings, engine))
     try:
         uploads = [uploader.upload(company, path) for path in files or []]
     except OSError as exc:
@@ -271,19 +274,19 @@ def check(
     tenants: Annotated[bool, typer.Option("--tenants", help="Prove every tenant's storage connection, too.")] = False,
 ) -> None:
     """Prove every dependency by using it. Example: thumbnails check --tenants."""
-    from service import bootstrap
+    from service import bootstrap, bootstrap_storage
     from service.checks import check_database, check_kafka, check_storage, run_checks
     from service.settings import Settings
     from service.tenant_checks import check_connections, check_prefixes
 
     settings = Settings()
     engine = bootstrap.build_engine(settings)
-    of_all_tenants = bootstrap.provider_settings(settings)
+    of_all_tenants = bootstrap_storage.provider_settings(settings)
     results = run_checks(
         [
             lambda: check_kafka(settings.kafka),
             lambda: check_database(engine),
-            lambda: check_storage(bootstrap.build_local_storage(settings)),
+            lambda: check_storage(bootstrap_storage.build_local_storage(settings)),
             lambda: check_prefixes(engine),
         ]
     )

@@ -1,4 +1,7 @@
-"""Runs one role as a process: prove the dependencies, serve health, work until SIGTERM, exit code 0 or 1."""
+"""Runs persist or retry as a process: prove its dependencies, serve health, work until SIGTERM, exit code 0 or 1.
+
+The worker, in `worker_role.py`, begins and serves in the same way.
+"""
 
 import os
 import signal
@@ -7,23 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from schemas.metrics import Metrics, Role
 from schemas.topics import ALL_TOPICS, prefixed
 from service import bootstrap
-from service.checks import CheckResult, check_database, check_http_port, check_kafka, check_storage, run_checks
-from service.dead_letters import count_recent
+from service.checks import CheckResult, check_database, check_http_port, check_kafka, run_checks
 from service.health.dependencies import Dependency, Probe
 from service.health.liveness import Signs
 from service.health.probes import (
     database_dependency,
     database_probe,
     kafka_dependency,
-    local_storage_dependency,
-    local_storage_probe,
     told_by,
 )
 from service.health.role import RoleHealth
@@ -35,17 +35,13 @@ from service.role_metrics import RoleMetrics
 from service.settings import Settings
 from service.topic_watch import TopicWatch
 from service.traces import start_traces
-from storage.breaker import BreakerState
 from streams.kafka_faults import explain_fault
 from streams.stopping import end_after, end_at_once
-from streams.worker import run_worker
 
 log = structlog.get_logger(__name__)
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
-UNFINISHED_AFTER_S: Final = 3600.0
-"""An upload of a few hundred kilobytes that is this old is nobody's any more."""
 
 
 class LoopRole(Protocol):
@@ -60,73 +56,13 @@ class LoopRole(Protocol):
         """Ask run() to end."""
 
 
-def run_worker_role(settings: Settings) -> int:
-    """The worker role; exit code 1 when a dependency fails or an outcome cannot be sent."""
-    metrics = _begin(settings, "worker")
-    lag = RoleMetrics(metrics, "worker")
-    traces = start_traces(settings.traces, "worker", settings.worker.worker_group)
-    loop = bootstrap.new_loop()
-    kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
-    find_topics = told_by(TopicFinder(settings.kafka).find, kafka)
-    parts = bootstrap.build_worker(settings, metrics, find_topics, traces.tracing)
-    checks = [
-        lambda: check_http_port(settings.http),
-        lambda: check_kafka(settings.kafka),
-        lambda: check_database(parts.engine),
-        lambda: check_storage(parts.local_storage),
-    ]
-    if not _proven(checks):
-        return EXIT_FAILED
-    if settings.dead_letters.dlq_max_consecutive:
-        parts.guard.prime(count_recent(settings, settings.dead_letters.dlq_window_s))
-    swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
-    log.info("unfinished_uploads_swept", files=swept)
-    loop.run_until_complete(parts.slots.start())
-    is_open = bool(parts.slots.open_doors) or settings.decode.decode_confinement == "off"
-    metrics.decoders_confined.set(not is_open)
-    if is_open:
-        log.warning("decoders_not_confined", could=parts.slots.open_doors, setting=settings.decode.decode_confinement)
-    elif not parts.slots.has_landlock:
-        log.warning("landlock_missing", hint="Seccomp alone confines the decoders; Linux 5.13 and later have both.")
-
-    def signs() -> Signs:
-        worker = parts.worker
-        silent_s = time.monotonic() - worker.loop_came_round_at
-        return Signs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), unprocessed(metrics), progress(metrics))
-
-    def storages() -> dict[str, Any]:
-        # A tenant's storage that is down is told, but makes no worker unready: the other tenants need it.
-        states = {found.connection_id: found.state for found in parts.providers.health()}
-        resting = {number: state for number, state in states.items() if state is not BreakerState.CLOSED}
-        return {"storage_connections": len(states), "resting_connections": resting}
-
-    lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.worker.owned)
-    lag.start()
-    probes = (
-        (database_dependency(), database_probe(parts.engine)),
-        (local_storage_dependency(), local_storage_probe(bootstrap.local_settings(settings).root)),
-    )
-    health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes, storages)
-    server = _serve(settings, metrics, health)
-    try:
-        return run_worker(parts.worker, loop)
-    finally:
-        lag.stop()
-        server.stop()
-        health.stop()
-        parts.slots.kill()
-        parts.providers.close()
-        traces.close()
-        log.info("role_stopped")
-
-
 def run_persist_role(settings: Settings) -> int:
     """The persist role; exit code 1 when a dependency fails at start or a record cannot be sent."""
-    metrics = _begin(settings, "persist")
+    metrics = begin(settings, "persist")
     lag = RoleMetrics(metrics, "persist")
     engine = bootstrap.build_engine(settings)
     kafka, http = settings.kafka, settings.http
-    if not _proven([lambda: check_http_port(http), lambda: check_kafka(kafka), lambda: check_database(engine)]):
+    if not proven([lambda: check_http_port(http), lambda: check_kafka(kafka), lambda: check_database(engine)]):
         return EXIT_FAILED
     group = bootstrap.persist_group(settings)
     with start_traces(settings.traces, "persist", group) as tracing:
@@ -138,9 +74,9 @@ def run_persist_role(settings: Settings) -> int:
 
 def run_retry_role(settings: Settings) -> int:
     """The retry role; exit code 1 when Kafka fails at start or a record cannot be handed on."""
-    metrics = _begin(settings, "retry")
+    metrics = begin(settings, "retry")
     lag = RoleMetrics(metrics, "retry")
-    if not _proven([lambda: check_http_port(settings.http), lambda: check_kafka(settings.kafka)]):
+    if not proven([lambda: check_http_port(settings.http), lambda: check_kafka(settings.kafka)]):
         return EXIT_FAILED
     group = bootstrap.retry_group(settings)
     with start_traces(settings.traces, "retry", group) as tracing:
@@ -149,13 +85,15 @@ def run_retry_role(settings: Settings) -> int:
         return _run_loop(settings, metrics, role, lag)
 
 
-def _begin(settings: Settings, role: Role) -> Metrics:
+def begin(settings: Settings, role: Role) -> Metrics:
+    """The role's logs and metrics, from now on."""
     configure_logs(settings.log.log_format, settings.log.log_level, role=role)
     log.info("role_starts", pid=os.getpid(), settings=settings.redacted())
     return Metrics(role=role)
 
 
-def _proven(checks: list[Callable[[], CheckResult]]) -> bool:
+def proven(checks: list[Callable[[], CheckResult]]) -> bool:
+    """Whether all hold; those that do not are told on stderr and in the log."""
     failed = [result for result in run_checks(checks) if result.problem is not None]
     for result in failed:
         log.error("dependency_failed", dependency=result.name, problem=result.problem)
@@ -163,7 +101,8 @@ def _proven(checks: list[Callable[[], CheckResult]]) -> bool:
     return not failed
 
 
-def _serve(settings: Settings, metrics: Metrics, health: RoleHealth) -> HttpServer:
+def serve(settings: Settings, metrics: Metrics, health: RoleHealth) -> HttpServer:
+    """Health and metrics by HTTP until they are stopped: the role is ready."""
     http = settings.http
     server = HttpServer(http.http_host, http.http_port, metrics.registry, live=health.live, ready=health.ready)
     health.start(metrics)
@@ -198,7 +137,7 @@ def _run_loop(
     kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
     health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes)
     lag.start()
-    server = _serve(settings, metrics, health)
+    server = serve(settings, metrics, health)
     watch = TopicWatch(_topic_names(settings), told_by(TopicFinder(settings.kafka).find, kafka), role.stop)
     watch.start()
     try:

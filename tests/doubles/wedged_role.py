@@ -5,7 +5,7 @@ import sys
 import threading
 from typing import Any
 
-from service import roles
+from service import roles, worker_role
 from service.health import liveness
 from service.settings import Settings
 from streams import persistence, worker
@@ -24,7 +24,7 @@ def hang(*_arguments: Any) -> None:
 def main(role: str) -> int:
     if role == "worker":
         setattr(worker.Worker, "_consume", take_nothing)  # noqa: B010 - mypy would not have it assigned
-        return roles.run_worker_role(Settings())
+        return worker_role.run_worker_role(Settings())
     setattr(liveness, "LOOP_BOUND_S", LOOP_BOUND_S)  # noqa: B010 - likewise, for it is final
     setattr(persistence, "read_records", hang)  # noqa: B010 - likewise
     return roles.run_persist_role(Settings())

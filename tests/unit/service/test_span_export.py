@@ -175,7 +175,7 @@ def test_the_state_of_others_travels_along(collector: Collector, monkeypatch: py
 
 def test_without_traces_nothing_of_opentelemetry_is_loaded() -> None:
     program = """
-import os, sys, service.roles, service.dlq_cli
+import os, sys, service.roles, service.worker_role, service.dlq_cli
 from service.settings import Settings
 from service.traces import start_traces
 for changes in ({}, {"TRACES": "off"}, {"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}):

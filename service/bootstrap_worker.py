@@ -1,0 +1,114 @@
+"""The part of the composition root that builds the worker: Faust, the decode slots, and every storage."""
+
+import asyncio
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from processors.decode_slots import DecodeSlots
+from schemas.metrics import Metrics
+from service.bootstrap import build_engine
+from service.bootstrap_storage import build_local_storage, build_providers, build_tenants
+from service.decoding import build_slots, build_spec
+from service.kafka_security import faust_credentials
+from service.settings import Settings
+from service.threads import ContextThreads
+from storage.local import LocalStorageProvider
+from storage.provider_cache import ProviderCache
+from streams.cleanup_service import CleanupService
+from streams.consumer_watch import FindTopics
+from streams.dead_letter_limit import DeadLetterGuard, DeadLetterLimit
+from streams.event_handler import EventHandler
+from streams.faust_app import WorkerOptions
+from streams.retry_policy import RetryPolicy, parse_limits
+from streams.row_state import RowStates
+from streams.thumbnail_service import ThumbnailService
+from streams.tracing import NO_TRACING, Tracing
+from streams.upload_order import UploadOrder
+from streams.worker import Worker
+
+
+@dataclass(frozen=True)
+class WorkerParts:
+    """What the worker role runs on; whoever builds it starts and stops the slots."""
+
+    worker: Worker
+    slots: DecodeSlots
+    local_storage: LocalStorageProvider
+    providers: ProviderCache
+    engine: sa.Engine
+    guard: DeadLetterGuard
+
+
+def build_retry_policy(settings: Settings) -> RetryPolicy:
+    """When failed events are tried again."""
+    chosen = settings.retry
+    return RetryPolicy(
+        chosen.retry_delays_s,
+        chosen.retry_budget_s,
+        limits=parse_limits(chosen.retry_limits),
+        jitter=chosen.retry_jitter,
+    )
+
+
+def build_guard(settings: Settings) -> DeadLetterGuard:
+    """What stops the worker in a flood of dead letters."""
+    chosen = settings.dead_letters
+    return DeadLetterGuard(
+        DeadLetterLimit(chosen.dlq_max_ratio, chosen.dlq_max_consecutive, chosen.dlq_window_s, chosen.dlq_min_events)
+    )
+
+
+def build_worker(
+    settings: Settings, metrics: Metrics, find_topics: FindTopics, tracing: Tracing = NO_TRACING
+) -> WorkerParts:
+    """The worker role, which watches its topics by `find_topics`. Call it inside the thread and loop that will run it."""
+    engine = build_engine(settings)
+    providers = build_providers(settings, metrics)
+    tenants = build_tenants(settings, engine, providers)
+    slots = build_slots(settings.decode, lambda cause: metrics.slot_restarts_total.labels(cause).inc())
+    # Storage calls block: each event in work may have one, and cleanups one more.
+    executor = ContextThreads(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
+    rows, guard = RowStates(engine), build_guard(settings)
+    handler = EventHandler(
+        ThumbnailService(
+            tenants,
+            slots,
+            build_spec(settings.decode),
+            executor,
+            metrics,
+            # Half a session: the broker counts from the last heartbeat, which may be a while ago.
+            lease_s=settings.kafka.kafka_session_timeout_s / 2,
+        ),
+        CleanupService(tenants, rows, executor, metrics),
+        build_retry_policy(settings),
+        metrics,
+        order=UploadOrder(rows, executor),
+        guard=guard,
+        group=settings.worker.worker_group,
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+    )
+    options = WorkerOptions(
+        bootstrap_servers=settings.kafka.kafka_bootstrap_servers,
+        group=settings.worker.worker_group,
+        concurrency=settings.worker.worker_concurrency,
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+        session_timeout_s=settings.kafka.kafka_session_timeout_s,
+        heartbeat_s=min(3.0, settings.kafka.kafka_session_timeout_s / 3),
+        rebalance_timeout_s=settings.worker.event_bound_s,
+        shutdown_timeout_s=settings.worker.shutdown_timeout_s,
+        credentials=faust_credentials(settings.kafka),
+    )
+    worker = Worker(options, handler, find_topics, tracing)
+    metrics.slots.labels("busy").set_function(lambda: slots.busy)
+    metrics.slots.labels("idle").set_function(lambda: slots.idle)
+    metrics.events_in_flight.set_function(lambda: worker.in_flight)
+    metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
+    return WorkerParts(worker, slots, build_local_storage(settings), providers, engine, guard)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A fresh event loop, set as the current one: Faust resolves its loop while the app is built."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop

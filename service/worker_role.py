@@ -1,0 +1,94 @@
+"""Runs the worker as a process; apart from `roles.py`, because it alone loads Faust and the clients of all storages."""
+
+import time
+from typing import Any, Final
+
+import structlog
+
+from service.bootstrap_storage import local_settings
+from service.bootstrap_worker import build_worker, new_loop
+from service.checks import check_database, check_http_port, check_kafka, check_storage
+from service.dead_letters import count_recent
+from service.health.liveness import Signs
+from service.health.probes import (
+    database_dependency,
+    database_probe,
+    kafka_dependency,
+    local_storage_dependency,
+    local_storage_probe,
+    told_by,
+)
+from service.health.role import RoleHealth
+from service.health.signs import progress, unprocessed
+from service.kafka_connection import TopicFinder
+from service.role_metrics import RoleMetrics
+from service.roles import EXIT_FAILED, begin, proven, serve
+from service.settings import Settings
+from service.traces import start_traces
+from storage.breaker import BreakerState
+from streams.worker import run_worker
+
+log = structlog.get_logger(__name__)
+
+UNFINISHED_AFTER_S: Final = 3600.0
+"""An upload of a few hundred kilobytes that is this old is nobody's any more."""
+
+
+def run_worker_role(settings: Settings) -> int:
+    """The worker role; exit code 1 when a dependency fails or an outcome cannot be sent."""
+    metrics = begin(settings, "worker")
+    lag = RoleMetrics(metrics, "worker")
+    traces = start_traces(settings.traces, "worker", settings.worker.worker_group)
+    loop = new_loop()
+    kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
+    find_topics = told_by(TopicFinder(settings.kafka).find, kafka)
+    parts = build_worker(settings, metrics, find_topics, traces.tracing)
+    checks = [
+        lambda: check_http_port(settings.http),
+        lambda: check_kafka(settings.kafka),
+        lambda: check_database(parts.engine),
+        lambda: check_storage(parts.local_storage),
+    ]
+    if not proven(checks):
+        return EXIT_FAILED
+    if settings.dead_letters.dlq_max_consecutive:
+        parts.guard.prime(count_recent(settings, settings.dead_letters.dlq_window_s))
+    swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
+    log.info("unfinished_uploads_swept", files=swept)
+    loop.run_until_complete(parts.slots.start())
+    is_open = bool(parts.slots.open_doors) or settings.decode.decode_confinement == "off"
+    metrics.decoders_confined.set(not is_open)
+    if is_open:
+        log.warning("decoders_not_confined", could=parts.slots.open_doors, setting=settings.decode.decode_confinement)
+    elif not parts.slots.has_landlock:
+        log.warning("landlock_missing", hint="Seccomp alone confines the decoders; Linux 5.13 and later have both.")
+
+    def signs() -> Signs:
+        worker = parts.worker
+        silent_s = time.monotonic() - worker.loop_came_round_at
+        return Signs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), unprocessed(metrics), progress(metrics))
+
+    def storages() -> dict[str, Any]:
+        # A tenant's storage that is down is told, but makes no worker unready: the other tenants need it.
+        states = {found.connection_id: found.state for found in parts.providers.health()}
+        resting = {number: state for number, state in states.items() if state is not BreakerState.CLOSED}
+        return {"storage_connections": len(states), "resting_connections": resting}
+
+    lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.worker.owned)
+    lag.start()
+    probes = (
+        (database_dependency(), database_probe(parts.engine)),
+        (local_storage_dependency(), local_storage_probe(local_settings(settings).root)),
+    )
+    health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes, storages)
+    server = serve(settings, metrics, health)
+    try:
+        return run_worker(parts.worker, loop)
+    finally:
+        lag.stop()
+        server.stop()
+        health.stop()
+        parts.slots.kill()
+        parts.providers.close()
+        traces.close()
+        log.info("role_stopped")
