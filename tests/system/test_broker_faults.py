@@ -20,6 +20,8 @@ from tests.system.stack import Stack, a_stack, run_cli, settings_for
 from tests.system.supervisor import Role, children_of
 from tests.system.test_stops import with_uploads_that_hang
 
+pytestmark = pytest.mark.timed
+
 BACK_WITHIN_S = 30.0
 OUTAGE_S = 9.0
 """Longer than the session of 6 s, and than what is left of a heartbeat of 2 s."""

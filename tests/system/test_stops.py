@@ -15,6 +15,8 @@ from tests.system.platform import Platform
 from tests.system.stack import Stack, a_stack
 from tests.system.supervisor import Role, children_of, no_decoder_is_orphaned
 
+pytestmark = pytest.mark.timed
+
 UPLOADS = 500
 WORKERS = 3
 
