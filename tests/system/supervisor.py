@@ -28,6 +28,8 @@ class Role:
     process: subprocess.Popen[bytes]
     starts: int = 1
     exit_codes: list[int] = field(default_factory=list)
+    log_from: int = 0
+    """Where in the log the present incarnation begins, in bytes."""
 
 
 class Supervisor:
@@ -55,6 +57,7 @@ class Supervisor:
             code = role.process.poll()
             if code is not None:
                 role.exit_codes.append(code)
+                role.log_from = role.log.stat().st_size
                 role.process = _spawn(role.command, role.environment, role.log)
                 role.starts += 1
 
@@ -65,7 +68,7 @@ class Supervisor:
         """Every role has proven its dependencies."""
         deadline = time.monotonic() + timeout_s
         for role in self.roles:
-            while "role_ready" not in role.log.read_text(errors="replace"):
+            while b"role_ready" not in role.log.read_bytes()[role.log_from :]:
                 if role.process.poll() is not None or time.monotonic() > deadline:
                     raise AssertionError(f"{role.name} does not start:\n{role.log.read_text(errors='replace')[-3000:]}")
                 time.sleep(0.1)

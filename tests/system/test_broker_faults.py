@@ -67,6 +67,7 @@ def test_workers_resume_soon_after_a_broker_that(
         started = time.monotonic()
         stack.wait_for(lambda: not stack.platform.problems(), timeout_s=90, restart=True)
         back_s = time.monotonic() - started
+        stack.supervisor.wait_until_ready()  # whoever was restarted is not stopped before it can be told to
         exits = [role.exit_codes for role in stack.supervisor.roles]
     print(f"\nresults again after {back_s:.1f} s; exit codes of the roles {exits}")  # noqa: T201 - the figures of the run
     assert back_s < BACK_WITHIN_S

@@ -23,6 +23,8 @@ from tests.services.postgres import SystemPostgres
 from tests.system.stack import Stack, a_stack, run_cli
 from tests.system.supervisor import Role, children_of
 
+pytestmark = pytest.mark.timed
+
 PLATFORM_METRICS = (
     "thumbnail_generation_total",
     "thumbnail_generation_duration_seconds_count",
