@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 FILES ?=
 T ?= tests
 # Most tests wait rather than compute: three processes keep two cores busy.
-PROCESSES ?= 3
+PROCESSES ?= 2
 SEED ?= 1
 UPLOADS ?= 2000
 
