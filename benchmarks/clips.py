@@ -82,6 +82,17 @@ def drawn_pictures(width: int, height: int, count: int) -> Iterator[av.VideoFram
         yield av.VideoFrame.from_ndarray(pixels, "rgb24")
 
 
+def test_card_pictures(width: int, height: int, count: int) -> Iterator[av.VideoFrame]:
+    """FFmpeg's moving test card under noise, as people make clips to try things with."""
+    graph = av.filter.Graph()
+    card = graph.add("testsrc2", f"size={width}x{height}:rate={FRAMES_A_SECOND}")
+    noise, pixels = graph.add("noise", "alls=10:allf=t"), graph.add("format", "yuv420p")
+    graph.link_nodes(card, noise, pixels, graph.add("buffersink")).configure()
+    for _ in range(count):
+        frame: Any = graph.pull()  # PyAV's types allow for sound
+        yield frame
+
+
 @contextmanager
 def inputs_folder(chosen: Path | None) -> Iterator[Path]:
     """The folder that keeps the inputs for another run, or one that is gone afterwards."""
@@ -141,6 +152,15 @@ def h264_drawn(folder: Path) -> Input:
     """The same of an animated film: its keyframes have 110 kB, and reading their entropy code is most of a thumbnail's cost."""
     path = write_clip(folder / "h264-drawn.mp4", *_H264, bit_rate=8_000_000, pictures=drawn_pictures)
     return Input("H.264 1080p, drawn", path)
+
+
+def h264_test_card(folder: Path) -> Input:
+    """30 s, about 60 MB: the noise takes the bits, so that a keyframe later on has 35 kB or a little more and is soon decoded."""
+    _, size, _, options = _H264
+    path = write_clip(
+        folder / "h264-test-card.mp4", "libx264", size, 30.0, options, bit_rate=16_000_000, pictures=test_card_pictures
+    )
+    return Input("H.264 1080p, test card", path)
 
 
 def other_videos(folder: Path) -> list[Input]:

@@ -3,7 +3,8 @@
 Run by `make bench`, or alone: python -m benchmarks.frames [--rounds N] [--inputs FOLDER] [--json FILE]. Makes its own inputs. All ways take
 turns in each round, so that a machine whose speed drifts slows all; a ratio is that of the medians. Ours is
 `create_thumbnails` in a warm process with one rendition of 320x240, which is what the others make; the command-line
-tools are whole processes, and ours in a cage is one, too. `bare` is the floor: one keyframe decoded, scaled and encoded.
+tools are whole processes, and ours in a cage is one, too. `ours, fixed` takes the first keyframe unseen, as the
+other tools do, where ours looks for a better one when it is poor. `bare` is the floor: one keyframe decoded, scaled and encoded.
 Tools that are not installed are left out (Debian: ffmpegthumbnailer ffmpeg libvips-tools libvips42; PyPI: pyvips).
 ffmpegthumbnailer's library has no binding for Python: it is measured as a process, as people run it.
 """
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +32,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.clips import Input, h264_camera, h264_drawn, inputs_folder, other_videos, photographs
+from benchmarks.clips import Input, h264_camera, h264_drawn, h264_test_card, inputs_folder, other_videos, photographs
 from processors.decode_slots import DecodeSlots
 from processors.limits import FFMPEG_FORMATS
 from processors.thumbnails import create_thumbnails
@@ -43,12 +45,19 @@ with suppress(ImportError, OSError):  # no such package, or no libvips
     pyvips.cache_set_max(0)  # it would remember the last result
 
 SPEC: Final = ThumbnailSpec(renditions=(RenditionSpec("medium", 320, 240),))
+FIXED: Final = replace(SPEC, strategy="fixed")
 Way = Callable[[], object]
 
 
 def make_inputs(folder: Path) -> list[Input]:
     """Common kinds of media."""
-    return [h264_drawn(folder), h264_camera(folder), *other_videos(folder), *photographs(folder)]
+    return [
+        h264_drawn(folder),
+        h264_camera(folder),
+        h264_test_card(folder),
+        *other_videos(folder),
+        *photographs(folder),
+    ]
 
 
 def ways_of(
@@ -59,11 +68,12 @@ def ways_of(
     `time_s` is the moment that we show.
     """
     ways: dict[str, Way] = {
-        "ours": lambda: _ours(item.path),
+        "ours": lambda: _ours(item.path, SPEC),
         "ours, caged": lambda: loop.run_until_complete(_caged(slots, item.path)),
     }
     path = str(item.path)
     if item.is_video:
+        ways["ours, fixed"] = lambda: _ours(item.path, FIXED)
         ways |= {"bare": lambda: _bare_keyframe(item.path, time_s), "OpenCV exact seek": lambda: _opencv(item.path)}
         tools = {
             "ffmpegthumbnailer": ["ffmpegthumbnailer", "-i", path, "-o", f"{out}.jpg", "-s", "320", "-t", "10%"],
@@ -96,10 +106,10 @@ def _count_requests(path: Path) -> tuple[ThumbnailSet, int]:
         source.close()
 
 
-def _ours(path: Path) -> object:
+def _ours(path: Path, spec: ThumbnailSpec) -> object:
     source = FileSource(path)
     try:
-        return create_thumbnails(source, SPEC)
+        return create_thumbnails(source, spec)
     finally:
         source.close()
 
