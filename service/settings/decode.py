@@ -1,0 +1,78 @@
+"""How media are decoded, and what thumbnails are like."""
+
+import os
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from processors import limits
+from processors.renditions import parse_renditions
+from service.settings.component import Component
+
+
+class DecodeSettings(Component):
+    """How media are decoded."""
+
+    decode_slots: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Decoders at once; one a core by default.",
+    )
+    decode_timeout_s: float = Field(30.0, gt=0, description="Wall time of one decode, in seconds.")
+    decode_cpu_s: int = Field(limits.CPU_S, ge=1, le=3600, description="Processor time of one decode, in seconds.")
+    decode_memory_mb: int = Field(1024, ge=128, description="Memory of one decode, in MiB.")
+    decode_max_source_bytes: int = Field(
+        limits.MAX_SOURCE_BYTES, ge=1, description="Larger sources are refused, in bytes."
+    )
+    decode_max_pixels: int = Field(
+        limits.MAX_PIXELS, ge=1, le=2**31 - 1, description="Pictures and video frames with more pixels are refused."
+    )
+    decode_max_frames: int = Field(
+        limits.MAX_FRAMES, ge=1, description="Animated pictures with more frames are refused."
+    )
+    decode_max_reads: int = Field(
+        limits.MAX_READS, ge=16, description="Requests that one decode may make to the storage."
+    )
+    decode_max_read_bytes: int = Field(
+        limits.MAX_BYTES_READ,
+        ge=limits.MIB,
+        description="Bytes that one decode may read; never more than twice the source and 64 MiB.",
+    )
+    decode_confinement: Literal["required", "best_effort", "off"] = Field(
+        "required",
+        description="Whether a worker starts where its decoders cannot be locked in: by seccomp, and Landlock where it is.",
+    )
+    decode_heic: Literal["auto", "off"] = Field(
+        "auto", description="Whether HEIC pictures are read: auto where the extra `heic` is installed."
+    )
+    frame_decoder: Literal["auto", "pyav", "opencv"] = Field("auto", description="What takes frames out of videos.")
+    frame_strategy: Literal["smart", "fixed"] = Field("smart", description="How the moment of a video is chosen.")
+    thumbnail_renditions: str = Field(
+        "small:150x112:fit,medium:320x240:fit,large:640x480:fit",
+        description="The pictures that are made of each source: name:WIDTHxHEIGHT:fit or fill, at most 16.",
+    )
+    thumbnail_format: Literal["webp", "jpeg", "avif"] = Field("webp", description="Format of the thumbnails.")
+    thumbnail_quality: int = Field(80, ge=1, le=100, description="Quality of the thumbnails' encoding.")
+    thumbnail_max_bytes: int = Field(
+        limits.MAX_RENDITION_BYTES,
+        ge=1024,
+        description="A larger thumbnail is made with less quality, then with fewer pixels, in bytes.",
+    )
+    thumbnail_alpha: Literal["keep", "flatten"] = Field(
+        "keep", description="Whether transparency is kept, or laid on the background; JPEG never keeps it."
+    )
+    thumbnail_background: str = Field(
+        "ffffff", pattern="^#?[0-9a-fA-F]{6}$", description="Colour behind what is transparent: RRGGBB, in hexadecimal."
+    )
+
+    @field_validator("thumbnail_renditions")
+    @classmethod
+    def _parse(cls, value: str) -> str:
+        parse_renditions(value)
+        return value
+
+    @field_validator("thumbnail_background")
+    @classmethod
+    def _bare(cls, value: str) -> str:
+        return value.removeprefix("#")

@@ -1,0 +1,101 @@
+"""How to reach Kafka: addresses, names, encryption and login."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from service.settings.component import Component
+
+
+class KafkaSettings(Component):
+    """How to reach Kafka."""
+
+    kafka_bootstrap_servers: str = Field("localhost:9092", description="Brokers to start from: host:port,host:port.")
+    kafka_topic_prefix: str = Field(
+        "", description="Put before every topic's name, so that installations share a cluster."
+    )
+    kafka_session_timeout_s: float = Field(
+        30.0, ge=6, le=300, description="A consumer that is silent this long loses its partitions, in seconds."
+    )
+    kafka_replication_factor: int = Field(
+        -1, ge=-1, description="Replicas of the topics that `topics create` makes; -1 takes the broker's default."
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How the brokers' listener speaks: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="How we log in with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+    )
+    kafka_sasl_username: str | None = Field(None, description="Whom we log in as with SASL.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="The password to it.")
+    kafka_ssl_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that may vouch for a broker; without it, the system's."
+    )
+    kafka_ssl_cert_file: Path | None = Field(
+        None, description="PEM file of our own certificate (and its chain), where brokers ask for one (mTLS)."
+    )
+    kafka_ssl_key_file: Path | None = Field(None, description="PEM file of its private key.")
+    kafka_ssl_key_password: SecretStr | None = Field(None, description="The password of that key, if it has one.")
+    kafka_ssl_check_hostname: bool = Field(
+        True, description="Whether a broker's certificate must be for the name that we connect to."
+    )
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.kafka_security_protocol in ("SSL", "SASL_SSL")
+
+    @property
+    def uses_sasl(self) -> bool:
+        """Whether we log in by name."""
+        return self.kafka_security_protocol in ("SASL_PLAINTEXT", "SASL_SSL")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        problem = _sasl_problem(self) or _tls_problem(self)
+        if problem is not None:
+            raise PydanticCustomError("contradiction", "{problem}", {"problem": problem})
+        return self
+
+
+def _sasl_problem(kafka: KafkaSettings) -> str | None:
+    """What contradicts KAFKA_SECURITY_PROTOCOL in the settings of SASL, as a sentence without its full stop."""
+    given = {
+        "KAFKA_SASL_MECHANISM": kafka.kafka_sasl_mechanism,
+        "KAFKA_SASL_USERNAME": kafka.kafka_sasl_username,
+        "KAFKA_SASL_PASSWORD": kafka.kafka_sasl_password,
+    }
+    for name, value in given.items():
+        if kafka.uses_sasl and value is None:
+            return f"{name} is needed with KAFKA_SECURITY_PROTOCOL={kafka.kafka_security_protocol}"
+        if not kafka.uses_sasl and value is not None:
+            return (
+                f"{name} has no effect with KAFKA_SECURITY_PROTOCOL={kafka.kafka_security_protocol}:"
+                " set SASL_SSL (or SASL_PLAINTEXT), or remove it"
+            )
+    return None
+
+
+def _tls_problem(kafka: KafkaSettings) -> str | None:
+    """The same of TLS. A certificate that is not used would be trusted to protect what it does not."""
+    given = {
+        "KAFKA_SSL_CA_FILE": kafka.kafka_ssl_ca_file,
+        "KAFKA_SSL_CERT_FILE": kafka.kafka_ssl_cert_file,
+        "KAFKA_SSL_KEY_FILE": kafka.kafka_ssl_key_file,
+        "KAFKA_SSL_KEY_PASSWORD": kafka.kafka_ssl_key_password,
+    }
+    for name, value in given.items():
+        if not kafka.uses_tls and value is not None:
+            return (
+                f"{name} has no effect with KAFKA_SECURITY_PROTOCOL={kafka.kafka_security_protocol}:"
+                " set SSL or SASL_SSL, or remove it"
+            )
+    if kafka.kafka_ssl_cert_file is not None and kafka.kafka_ssl_key_file is None:
+        return "KAFKA_SSL_KEY_FILE is needed with KAFKA_SSL_CERT_FILE: the certificate alone proves nothing"
+    if kafka.kafka_ssl_key_file is not None and kafka.kafka_ssl_cert_file is None:
+        return "KAFKA_SSL_CERT_FILE is needed with KAFKA_SSL_KEY_FILE"
+    if kafka.kafka_ssl_key_password is not None and kafka.kafka_ssl_key_file is None:
+        return "KAFKA_SSL_KEY_PASSWORD has no effect without KAFKA_SSL_KEY_FILE"
+    return None

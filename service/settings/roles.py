@@ -1,0 +1,115 @@
+"""How the roles work: the worker, retries, dead letters, and what each shows of itself."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from schemas.topics import THUMBNAIL_RETRIES
+from service.settings.component import Component
+from streams.retry_policy import parse_limits
+
+
+class WorkerSettings(Component):
+    """How the worker takes and works on events."""
+
+    worker_group: str = Field("thumbnails", description="Consumer group; the roles add -persist and -retry to it.")
+    worker_concurrency: int = Field(
+        8, ge=1, le=256, description="Events in work at once; more than DECODE_SLOTS, so that uploads overlap decoding."
+    )
+    event_bound_s: float = Field(
+        180.0, gt=0, description="An event in work for longer makes /health/live fail, in seconds."
+    )
+    shutdown_timeout_s: float = Field(
+        25.0,
+        gt=0,
+        le=600,
+        description="What a role that is told to stop may finish, in seconds; the rest is handed back."
+        " Stay below the grace period of whoever stops it.",
+    )
+
+
+class RetrySettings(Component):
+    """When failed events are tried again."""
+
+    retry_delays_s: Annotated[tuple[float, ...], NoDecode] = Field(
+        (60.0, 120.0, 240.0), description="Seconds to wait before each retry, one a retry topic: 60,120,240."
+    )
+    retry_budget_s: float = Field(
+        86_400.0,
+        gt=0,
+        description="No retry later than this after the first failure, or the last replay, in seconds.",
+    )
+    retry_limits: str = Field(
+        "media.timeout=1,media.crashed_decoder=1",
+        description="Retries, and a time budget in seconds, of single error codes: CODE=RETRIES or CODE=RETRIES/BUDGET,…",
+    )
+    retry_jitter: float = Field(
+        0.1, ge=0, le=1, description="Each wait is longer by a random part of it, up to this; never shorter."
+    )
+
+    @field_validator("retry_limits")
+    @classmethod
+    def _know_the_codes(cls, value: str) -> str:
+        try:
+            parse_limits(value)
+        except ValueError as exc:
+            raise ValueError(
+                f"give CODE=RETRIES or CODE=RETRIES/BUDGET_S, such as source.missing=3/3600 ({exc})"
+            ) from exc
+        return value
+
+    @field_validator("retry_delays_s", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(float(part) for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("retry_delays_s")
+    @classmethod
+    def _fit_the_topics(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not 1 <= len(value) <= len(THUMBNAIL_RETRIES) or any(delay <= 0 for delay in value):
+            raise ValueError(f"give 1 to {len(THUMBNAIL_RETRIES)} delays above 0, such as 60,120,240")
+        return value
+
+
+class DeadLetterSettings(Component):
+    """When a record is parked instead of replayed, and when so many fail that the worker stops."""
+
+    dlq_max_replays: int = Field(
+        3, ge=1, le=100, description="A dead letter that was replayed this often goes to thumbnail.dlq.parked instead."
+    )
+    dlq_max_consecutive: int = Field(
+        500,
+        ge=0,
+        description="When more records in a row fail for good, the worker stops before the next dead letter; 0: never.",
+    )
+    dlq_max_ratio: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Likewise when a larger part of DLQ_WINDOW_S fails with codes that suggest a broken deploy; 0: never.",
+    )
+    dlq_window_s: float = Field(300.0, gt=0, description="What DLQ_MAX_RATIO looks at, in seconds.")
+    dlq_min_events: int = Field(100, ge=1, description="Fewer records than this in the window are no ratio.")
+
+
+class HttpSettings(Component):
+    """Where /metrics, /health/live and /health/ready are served."""
+
+    http_host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - probes and Prometheus come from outside
+    http_port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+
+
+class LogSettings(Component):
+    """What is logged, and how it looks."""
+
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: JSON unless on a terminal.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe level shown.")
+
+
+class TraceSettings(Component):
+    """Whether traces are sent; where and how many is said by OpenTelemetry's own OTEL_… variables."""
+
+    traces: Literal["auto", "on", "off"] = Field(
+        "auto", description="auto: where OTEL_EXPORTER_OTLP_ENDPOINT is set. Needs the extra `otel`: docs/traces.md."
+    )

@@ -1,0 +1,71 @@
+"""Where media, thumbnails and rows are."""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from service.settings.component import Component
+
+
+class StorageSettings(Component):
+    """Local storage, and what happens when a tenant's own storage fails."""
+
+    local_storage_root: Path = Field(Path("storage-data"), description="Folder of local storage.")
+    local_storage_url: str = Field(
+        "http://localhost:8000/storage", description="URL under which that folder is served."
+    )
+    storage_fallback: Literal["local", "never"] = Field(
+        "local", description="Where thumbnails go when the tenant's own storage fails for good: local, or nowhere."
+    )
+    tenant_cache_s: float = Field(
+        10.0, ge=0, description="How long a company's storage settings are remembered, in seconds."
+    )
+
+
+class ConnectionSettings(Component):
+    """Tenants' own storage connections: S3/MinIO and Yandex Disk."""
+
+    storage_credentials_key: SecretStr | None = Field(
+        None,
+        description="Fernet keys for storage_connections.credentials, newest first: KEY,OLD_KEY."
+        " `thumbnails credentials key` makes one.",
+    )
+    storage_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (), description="Networks that are not public, but that storage may connect to: 10.0.0.0/8,fd00::/8."
+    )
+    storage_allow_http: bool = Field(False, description="Whether storage may also be spoken to without TLS.")
+    storage_connect_timeout_s: float = Field(3.0, gt=0, description="To connect to a storage, in seconds.")
+    storage_read_timeout_s: float = Field(10.0, gt=0, description="Between two bytes of an answer, in seconds.")
+    storage_pool_size: int = Field(10, ge=1, le=256, description="HTTP connections at most to one storage connection.")
+    storage_max_open: int = Field(64, ge=1, le=4096, description="Storage connections that are open at once at most.")
+    storage_breaker_failures: int = Field(
+        5, ge=1, description="Failures in a row after which a storage connection is given a rest."
+    )
+    storage_breaker_open_s: float = Field(
+        30.0, gt=0, description="How long it rests before one call tries it again, in seconds."
+    )
+    yandex_disk_api_url: str = Field("https://cloud-api.yandex.net", description="The Yandex Disk REST API.")
+
+    @field_validator("storage_allowed_networks", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class DatabaseSettings(Component):
+    """The platform's database."""
+
+    database_url: str = Field(
+        "sqlite:///thumbnails.db", description="SQLAlchemy URL: postgresql+psycopg://… or sqlite:///…"
+    )
+
+
+def redact_url(url: str) -> str:
+    """`url` with its password replaced by ***."""
+    scheme, separator, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    user, colon, _password = login.partition(":")
+    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}" if at else url
