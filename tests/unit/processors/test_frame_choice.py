@@ -80,6 +80,21 @@ def test_poor_frames_do_not_end_the_search(name: str) -> None:
     assert score_luma(luma(POOR[name])) < GOOD * 0.95
 
 
+def test_large_flat_areas_are_no_blur() -> None:
+    """As of test cards, drawings and screens: few edges, but sharp ones."""
+    card = np.kron(np.arange(25, 235, 14).reshape(3, 5), np.ones((60, 64), int)).astype(np.uint8)
+    assert score_luma(luma(np.dstack([card] * 3))) >= GOOD
+    assert score_luma(luma(blurred(np.dstack([card] * 3)))) < GOOD * 0.7
+
+
+def test_a_little_blur_shows_even_where_there_was_detail_everywhere() -> None:
+    rng = np.random.default_rng(3)
+    patches = Image.fromarray(rng.integers(0, 255, (24, 42, 3), dtype=np.uint8))
+    leaves = patches.resize((WIDTH, HEIGHT), Image.Resampling.NEAREST)
+    assert score_luma(luma(np.asarray(leaves))) >= GOOD
+    assert score_luma(luma(np.asarray(leaves.filter(ImageFilter.GaussianBlur(3))))) < GOOD * 0.7
+
+
 @pytest.mark.parametrize("name", ["black", "nearly black", "white", "one colour", "faded nearly out"])
 def test_what_shows_nothing_scores_nothing(name: str) -> None:
     assert score_luma(luma(POOR[name])) == 0.0
