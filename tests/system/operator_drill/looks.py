@@ -1,0 +1,90 @@
+"""What a person on call sees at one moment: `thumbnails status` in both forms, and the page."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.system.operator_drill.installation import Installation
+
+STATUS_TIMEOUT_S: Final = 60.0
+MOST_LETTERS_SHOWN: Final = 2
+
+
+@dataclass(frozen=True)
+class Status:
+    """`thumbnails status --once`: what it printed, the same as JSON, and how long it took."""
+
+    text: str
+    data: dict[str, Any]
+    exit_code: int
+    took_s: float
+
+
+@dataclass(frozen=True)
+class PageView:
+    """The page's words: its state line, the line of the topics, the count of uploads, and its newest failures."""
+
+    link: str
+    topics: str
+    count: str
+    failures: list[str] = field(default_factory=list)
+
+
+def read_status(installation: Installation, tick: Callable[[], None]) -> Status:
+    """Both forms, one after the other; `tick` is called meanwhile."""
+    began = time.monotonic()
+    _, text = _run(installation, [], tick)
+    took_s = time.monotonic() - began
+    code, data = _run(installation, ["--json"], tick)
+    return Status(text.rstrip(), json.loads(data), code, took_s)
+
+
+def read_page(installation: Installation, shot: Path) -> PageView:
+    """The open page, and a picture of what its window shows."""
+    page = installation.page
+    page.evaluate("window.scrollTo(0, 0)")
+    failed = page.locator("li.tile[data-state=failed]")
+    page.screenshot(path=shot)
+    return PageView(
+        page.locator("#link").inner_text(),
+        page.locator("#topics-summary").inner_text(),
+        page.locator("#count").inner_text(),
+        [
+            " ".join(failed.nth(number).inner_text().split())
+            for number in range(min(MOST_LETTERS_SHOWN, failed.count()))
+        ],
+    )
+
+
+def _run(installation: Installation, more: list[str], tick: Callable[[], None]) -> tuple[int, str]:
+    command = [sys.executable, "-m", "service", "status", "--once", "--metrics", installation.endpoints, *more]
+    errors = installation.folder / "status.err"
+    with errors.open("ab") as err:
+        process = subprocess.Popen(
+            command,
+            env=os.environ | dict(installation.cluster.environment),
+            stdout=subprocess.PIPE,
+            stderr=err,
+            text=True,
+        )
+    deadline = time.monotonic() + STATUS_TIMEOUT_S
+    try:
+        while True:
+            try:
+                out, _ = process.communicate(timeout=0.3)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline:
+                    raise
+                tick()
+            else:
+                return process.returncode, out
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
