@@ -28,6 +28,7 @@ from tests.system.operator_drill import report
 from tests.system.operator_drill.drill import Drill, Result, as_json
 from tests.system.operator_drill.faults import FAULTS, MendError
 from tests.system.operator_drill.installation import an_installation
+from tests.system.operator_drill.rules import slowest_look_s
 
 EXIT_FOUND: Final = 1
 EXIT_NOT_RUN: Final = 2
@@ -111,7 +112,8 @@ def _tell(result: Result, options: argparse.Namespace, console: Console) -> None
         # Links in the page are relative to it.
         pictures = (options.pictures or ROOT).resolve()
         base = options.report.resolve().parent
-        options.report.write_text(report.as_markdown(result, pictures.relative_to(base).as_posix()))
+        shown = pictures.relative_to(base).as_posix()
+        options.report.write_text(report.as_markdown(result, shown, slowest_look_s()))
     for finding in result.findings:
         console.print(f"  {finding}", markup=False)
     console.print(report.as_line(result), markup=False)

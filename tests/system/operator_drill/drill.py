@@ -43,6 +43,10 @@ class Outcome:
     quiet_s: float | None = None
     problems: list[str] = field(default_factory=list)
 
+    def alerts_first(self, name: str) -> Seen | None:
+        """The first alert of this name that fired."""
+        return next((seen for seen in self.alerts if seen.name == name), None)
+
 
 @dataclass
 class Result:
@@ -119,7 +123,7 @@ class Drill:
 
     def _recover(self, done: Outcome, watch: AlertWatch, mended: float) -> None:
         installation = self._installation
-        if self._wait(lambda: self._is_calm(watch), QUIET_TIMEOUT_S, watch):
+        if self._wait(lambda: not self._disquiet(), QUIET_TIMEOUT_S, watch):
             done.fault.tidy(installation)
             if self._wait(lambda: not installation.trickle.unready_before(mended), QUIET_TIMEOUT_S, watch):
                 done.caught_up_s = time.monotonic() - mended
@@ -156,14 +160,11 @@ class Drill:
         if watch is not None:
             watch.look()
 
-    def _is_calm(self, _watch: AlertWatch) -> bool:
-        """All roles are ready, and nothing waits."""
-        return not self._disquiet()
-
     def _is_quiet(self) -> bool:
         return not active(self._installation.prometheus) and not self._disquiet()
 
     def _disquiet(self) -> list[str]:
+        """What is not true yet, and is when all roles are ready and nothing waits."""
         roles = sum(len(ports) for ports in self._installation.ports.values())
         wanted = [query.format(roles=roles) for query in _CALM]
         return [query for query in wanted if not self._installation.prometheus.query(query)]

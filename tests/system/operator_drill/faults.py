@@ -100,7 +100,7 @@ FAULTS: Final = (
         "PostgreSQL is stopped.",
         "PostgreSQL is started. Nothing else is done.",
         ("ThumbnailDatabaseDown",),
-        ("lost database",),
+        ("have lost database", "Bring the server of DATABASE_URL back"),
         lambda installation: installation.cluster.postgres.stop_process(),
         lambda installation: installation.cluster.postgres.start(),
     ),
