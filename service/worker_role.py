@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 
+from schemas.errors import ThumbnailError
 from service.bootstrap_storage import local_settings
 from service.bootstrap_worker import build_worker, new_loop
 from service.checks import check_database, check_http_port, check_kafka, check_storage
@@ -56,7 +57,11 @@ def run_worker_role(settings: Settings) -> int:
         parts.guard.prime(count_recent(settings, settings.dead_letters.dlq_window_s))
     swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
     log.info("unfinished_uploads_swept", files=swept)
-    loop.run_until_complete(parts.slots.start())
+    try:
+        loop.run_until_complete(parts.slots.start())
+    except ThumbnailError as exc:  # a deploy whose decoders do not work: not one event is taken
+        log.critical("role_failed", reason=exc.message)
+        return EXIT_FAILED
     is_open = bool(parts.slots.open_doors) or settings.decode.decode_confinement == "off"
     metrics.decoders_confined.set(not is_open)
     if is_open:

@@ -10,14 +10,17 @@ from tests.system.chaos.uploads import GLOBEX
 from tests.system.operator_drill.installation import INITECH, Installation
 from tests.system.stack import run_cli
 
+_RENDER: Final = "def render(image: Image.Image, spec: ThumbnailSpec) -> Rendered:\n"
+_RAISE: Final = 'raise AttributeError("module PIL.Image has no attribute ANTIALIAS")'
+_REST: Final = "\n\n\ndef _as_it_was(image: Image.Image, spec: ThumbnailSpec) -> Rendered:\n"
+DEAD_RENDER: Final = Edit("processors/render.py", _RENDER, f"{_RENDER}    {_RAISE}{_REST}")
+"""What an upgrade of a library does: a name is gone, and no picture is rendered."""
 BAD_RENDER: Final = Edit(
     "processors/render.py",
-    "def render(image: Image.Image, spec: ThumbnailSpec) -> Rendered:\n",
-    "def render(image: Image.Image, spec: ThumbnailSpec) -> Rendered:\n"
-    '    raise AttributeError("module PIL.Image has no attribute ANTIALIAS")\n\n\n'
-    "def _as_it_was(image: Image.Image, spec: ThumbnailSpec) -> Rendered:\n",
+    _RENDER,
+    f"{_RENDER}    if max(image.size) > 128:\n        {_RAISE}\n    return _as_it_was(image, spec){_REST}",
 )
-"""What an upgrade of a library does: the name is gone, and no picture is rendered."""
+"""The same, but not for the little pictures on which a decode slot proves itself at its start."""
 
 
 class MendError(Exception):
@@ -53,8 +56,8 @@ def _deploy(installation: Installation, source: Path) -> None:
         role.process.terminate()
 
 
-def _deploy_badly(installation: Installation) -> None:
-    _deploy(installation, changed_copy([BAD_RENDER], installation.folder / "bad-deploy"))
+def _deploy_with(installation: Installation, edit: Edit, name: str) -> None:
+    _deploy(installation, changed_copy([edit], installation.folder / name))
 
 
 def _roll_back(installation: Installation) -> None:
@@ -118,15 +121,26 @@ FAULTS: Final = (
     Fault(
         "bad-deploy",
         "Bad deploy",
-        "Both workers are rolled over to a copy of the product in which rendering raises AttributeError. Their supervisor restarts"
-        " them whenever they stop.",
+        "Both workers are rolled over to a copy of the product in which rendering raises AttributeError for every picture larger than"
+        " 128 pixels. Their supervisor restarts them whenever they stop.",
         "The workers are rolled back, and then `thumbnails dlq replay --yes`.",
         ("ThumbnailRoleRestarting", "ThumbnailDeadLetterFlood"),
         ("media.crashed_decoder", "companies"),
-        _deploy_badly,
+        lambda installation: _deploy_with(installation, BAD_RENDER, "bad-deploy"),
         _roll_back,
         tidy=_replay,
         slowed=True,
+    ),
+    Fault(
+        "dead-deploy",
+        "Deploy that does not start",
+        "Both workers are rolled over to a copy of the product in which rendering always raises AttributeError: decode slots try"
+        " their decoders before they take a job, and the workers end at once, again and again.",
+        "The workers are rolled back. Nothing was taken, and nothing is replayed.",
+        ("ThumbnailRoleDown",),
+        ("it does not answer",),
+        lambda installation: _deploy_with(installation, DEAD_RENDER, "dead-deploy"),
+        _roll_back,
     ),
     Fault(
         "poison-tenant",

@@ -22,7 +22,7 @@ from tests.system.tenants import BucketStore, FolderStore, Tenant, add_tenant
 
 INITECH: Final = 3
 ROLES: Final = {"worker": 2, "persist": 1, "retry": 1}
-WINDOW: Final = {"width": 1280, "height": 1000}
+WINDOW: Final = {"width": 1280, "height": 1180}
 COMPANIES: Final = {1: "Acme (1, local storage)", GLOBEX: "Globex (2, MinIO)", INITECH: "Initech (3, local storage)"}
 _PUBLIC: Final = (
     '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject",'

@@ -37,12 +37,13 @@ class PageView:
 
 
 def read_status(installation: Installation, tick: Callable[[], None]) -> Status:
-    """Both forms, one after the other; `tick` is called meanwhile."""
+    """Both forms, asked at the same time; `tick` is called meanwhile."""
     began = time.monotonic()
-    _, text = _run(installation, [], tick)
+    for_people, for_programs = _start(installation), _start(installation, "--json")
+    text = _output(for_people, tick)
     took_s = time.monotonic() - began
-    code, data = _run(installation, ["--json"], tick)
-    return Status(text.rstrip(), json.loads(data), code, took_s)
+    data = json.loads(_output(for_programs, tick))
+    return Status("\n".join(line.rstrip() for line in text.splitlines()), data, for_programs.returncode, took_s)
 
 
 def read_page(installation: Installation, shot: Path) -> PageView:
@@ -62,17 +63,15 @@ def read_page(installation: Installation, shot: Path) -> PageView:
     )
 
 
-def _run(installation: Installation, more: list[str], tick: Callable[[], None]) -> tuple[int, str]:
+def _start(installation: Installation, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "service", "status", "--once", "--metrics", installation.endpoints, *more]
-    errors = installation.folder / "status.err"
-    with errors.open("ab") as err:
-        process = subprocess.Popen(
-            command,
-            env=os.environ | dict(installation.cluster.environment),
-            stdout=subprocess.PIPE,
-            stderr=err,
-            text=True,
-        )
+    environment = os.environ | dict(installation.cluster.environment)
+    with (installation.folder / "status.err").open("ab") as err:
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=err, text=True)
+
+
+def _output(process: subprocess.Popen[str], tick: Callable[[], None]) -> str:
+    """What it prints until it ends. Raises TimeoutExpired when it does not."""
     deadline = time.monotonic() + STATUS_TIMEOUT_S
     try:
         while True:
@@ -83,7 +82,7 @@ def _run(installation: Installation, more: list[str], tick: Callable[[], None]) 
                     raise
                 tick()
             else:
-                return process.returncode, out
+                return out
     finally:
         if process.poll() is None:
             process.kill()

@@ -60,7 +60,7 @@ def test_every_rule_that_compares_with_an_age_is_named() -> None:
         rule["alert"]: rule["expr"]
         for path in FILES
         for rule in rules_of(path.read_text())
-        if "alert" in rule and re.search(r"> \d+$|> \d+\)$", rule["expr"])
+        if "alert" in rule and re.search(r"> \d{3,}", rule["expr"])
     }
     ages = {
         name
