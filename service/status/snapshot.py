@@ -10,7 +10,7 @@ from schemas.topics import THUMBNAIL_RETRIES
 from service.status.recent_results import Recent
 from service.status.role_endpoints import RoleState
 from service.status.topic_states import Topics
-from service.status.whose import owners, owners_json, resting_connections
+from service.status.whose import owners, owners_json, resting_connections, suspicion
 from streams.dead_letter_stats import Group
 
 SHAPE: Final = 1
@@ -107,7 +107,11 @@ def lag_s(oldest_at: datetime | None, now: datetime) -> float:
 def attention(found: Snapshot, max_lag_s: float) -> list[str]:
     """What a person should look at, most urgent first, one sentence each; empty when all is well."""
     problems = [found.kafka_problem] if found.kafka_problem else []
-    problems += [f"{_name(role)}: {role.problem}." for role in found.roles if role.problem is not None]
+    problems += [
+        f"{_name(role)}: {role.problem}. If it runs no more, its last log line says why."
+        for role in found.roles
+        if role.problem is not None
+    ]
     problems += _about_dependencies(found)
     for role in found.roles:
         if role.problem is None and not role.down and role.health.get("ok") is False:
@@ -118,7 +122,7 @@ def attention(found: Snapshot, max_lag_s: float) -> list[str]:
     for topic, groups in (found.letters or {}).items():
         problems += [
             f"Dead letters wait in {topic}: {group.waiting} with {_clean(group.code)}, {owners(group.companies)}."
-            f" {group.next_action}"
+            f" {suspicion(group)}{group.next_action}"
             for group in groups
             if group.waiting
         ]

@@ -73,11 +73,12 @@ def at_real_durations(alert: Alert, true_after_s: float, factor: float, *, slowe
 
     At the earliest as soon as its condition held in the drill, and its real `for`. At the latest, a scrape and an evaluation
     more; and where the condition itself is a matter of durations that were divided (`slowed`: the product's own), `factor` times
-    as late.
+    as late. An age is reached `factor` times as late in any case, if the fault lasts as long.
     """
-    is_slower = slowed or alert.name in AVERAGES or alert.name in SECONDS
-    latest_s = true_after_s * factor if is_slower else true_after_s
-    return true_after_s + alert.for_s, latest_s + alert.for_s + slowest_look_s()
+    slower_s = true_after_s * factor
+    soonest_s = slower_s if alert.name in SECONDS else true_after_s
+    latest_s = slower_s if slowed or alert.name in AVERAGES or alert.name in SECONDS else true_after_s
+    return soonest_s + alert.for_s, latest_s + alert.for_s + slowest_look_s()
 
 
 def _scale_rule(rule: dict[str, Any], factor: float) -> None:

@@ -1,5 +1,6 @@
 """Uploads that never cease, of three companies; and, when asked, one company's broken files among them."""
 
+import io
 import itertools
 import json
 import threading
@@ -9,8 +10,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from confluent_kafka import Producer
+from PIL import Image
 
-from tests.system.platform import Platform, Upload
+from tests.integration.web.gallery import picture
+from tests.system.platform import Platform, Upload, clip_of
 from tests.system.tenants import Tenant, add_rows, problems_of, upload_for
 
 ACME: Final = 1
@@ -54,6 +57,8 @@ class Trickle(threading.Thread):
                 "log_level": 0,
             }
         )
+        pictures = [picture(number) for number in range(12)]
+        platform.use_samples([_jpeg(image) for image in pictures], [clip_of(_even(image)) for image in pictures])
         platform.add_rows(range(1, MEDIA_EACH + 1))
         for tenant in tenants.values():
             begin = tenant.company_id * 10_000
@@ -132,7 +137,7 @@ class Trickle(threading.Thread):
             upload, company = self._platform.upload(media, kind), ACME
         else:
             company = tenant.company_id
-            upload = upload_for(self._platform, tenant, company * 10_000 + media, kind)
+            upload = upload_for(self._platform, tenant, company * 10_000 + media, kind, number)
         self._send(upload.record_key, upload.event)
         self.published.append(Published(company, upload.record_key, time.monotonic()))
 
@@ -145,3 +150,13 @@ class Trickle(threading.Thread):
 
     def _send(self, key: str, event: dict[str, Any]) -> None:
         self._producer.produce(f"{self._platform.topic_prefix}media.uploaded", key=key, value=json.dumps(event))
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def _even(image: Image.Image) -> Image.Image:
+    return image.crop((0, 0, image.width // 2 * 2, image.height // 2 * 2))

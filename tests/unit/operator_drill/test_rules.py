@@ -92,7 +92,7 @@ def test_an_age_that_is_not_where_it_was_is_refused() -> None:
     ("name", "slowed", "wanted"),
     [
         ("ThumbnailKafkaDown", False, (65.0, 105.0)),
-        ("ThumbnailLagHigh", False, (305.0, 390.0)),
+        ("ThumbnailLagHigh", False, (350.0, 390.0)),
         ("ThumbnailDeadLetterFlood", False, (125.0, 210.0)),
         ("ThumbnailRoleRestarting", True, (5.0, 90.0)),
     ],
