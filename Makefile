@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos contact-sheet screenshots check schemas schemas-check bench up down lock clean
+.PHONY: help install demo test chaos drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,6 +36,9 @@ test: install ## Run all tests, with branch coverage: make test T=tests/unit
 
 chaos: install ## Break everything by a plan and look for what was lost: make chaos SEED=1 UPLOADS=2000
 	$(BIN)/python -m tests.system.chaos --seed $(SEED) --uploads $(UPLOADS) --report chaos-$(SEED).md --json chaos-$(SEED).json
+
+drill: install ## Break one thing after the other and see what the person on call is told: docs/drill.md, in ten minutes
+	$(BIN)/python -m tests.system.operator_drill --report docs/drill.md --pictures docs/images
 
 contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
 	$(BIN)/python -m tests.contact_sheet contact-sheet.png

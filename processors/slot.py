@@ -16,7 +16,9 @@ from processors import confinement, escape_probe
 from processors.fresh_heap import fill_holes
 from processors.heic import register_heic
 from processors.job_child import Lock, be_child
-from processors.wire import END, HELLO, ORDER, PREPARE, START, VERDICT
+from processors.wire import BROKEN, END, HELLO, ORDER, PREPARE, START, VERDICT
+
+_MAX_REASON_BYTES: Final = 500
 
 
 def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s: int, heic: int) -> int:
@@ -25,8 +27,12 @@ def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s:
     confinement.give_up_privileges()
     if heic:
         register_heic()
-    warm_up()
     control = socket.socket(fileno=control_fd)
+    try:
+        warm_up()
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the worker must be able to say why it does not start
+        control.send(BROKEN + f"{type(exc).__name__}: {exc}".encode("ascii", "replace")[:_MAX_REASON_BYTES])
+        return 1
     landlock, open_doors, can_lock_jobs = _prove_cage(allow_threads=bool(heic)) if is_caged else (0, [], False)
     fill_holes()
     control.send(HELLO + "\n".join([str(landlock), *open_doors]).encode())

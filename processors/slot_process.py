@@ -12,7 +12,7 @@ from typing import Final
 
 from processors.confinement import Confinement, ConfinementError
 from processors.limits import CPU_S, JOBS_PER_SLOT, START_TIMEOUT_S
-from processors.wire import END, HELLO, ORDER, PREPARE, START, VERDICT
+from processors.wire import BROKEN, END, HELLO, ORDER, PREPARE, START, VERDICT
 from schemas.errors import ErrorCode, TransientError
 
 _ENVIRONMENT: Final = {
@@ -140,7 +140,10 @@ class SlotProcess:
             hello = b""
         if not hello.startswith(HELLO):
             self.kill()
-            raise TransientError(ErrorCode.INTERNAL_ERROR, "A decode slot does not start.")
+            reason = hello.removeprefix(BROKEN).decode("ascii", "replace") if hello.startswith(BROKEN) else ""
+            raise TransientError(
+                ErrorCode.INTERNAL_ERROR, f"A decode slot does not start{': ' if reason else ''}{reason or '.'}"
+            )
         landlock, *open_doors = hello.removeprefix(HELLO).decode("utf-8", "replace").splitlines()
         self.landlock, self.open_doors = int(landlock), tuple(open_doors)
         if self.open_doors and self._confinement == "required":

@@ -15,6 +15,7 @@ from service.settings import Settings
 from service.threads import ContextThreads
 from storage.local import LocalStorageProvider
 from storage.provider_cache import ProviderCache
+from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService
 from streams.consumer_watch import FindTopics
 from streams.dead_letter_limit import DeadLetterGuard, DeadLetterLimit
@@ -36,6 +37,7 @@ class WorkerParts:
     slots: DecodeSlots
     local_storage: LocalStorageProvider
     providers: ProviderCache
+    tenants: Tenants
     engine: sa.Engine
     guard: DeadLetterGuard
 
@@ -104,7 +106,7 @@ def build_worker(
     metrics.slots.labels("idle").set_function(lambda: slots.idle)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
-    return WorkerParts(worker, slots, build_local_storage(settings), providers, engine, guard)
+    return WorkerParts(worker, slots, build_local_storage(settings), providers, tenants, engine, guard)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -1,10 +1,12 @@
 """Runs the worker as a process; apart from `roles.py`, because it alone loads Faust and the clients of all storages."""
 
 import time
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import structlog
 
+from schemas.errors import ThumbnailError
 from service.bootstrap_storage import local_settings
 from service.bootstrap_worker import build_worker, new_loop
 from service.checks import check_database, check_http_port, check_kafka, check_storage
@@ -20,12 +22,12 @@ from service.health.probes import (
 )
 from service.health.role import RoleHealth
 from service.health.signs import progress, unprocessed
+from service.health.storages import storage_details
 from service.kafka_connection import TopicFinder
 from service.role_metrics import RoleMetrics
 from service.roles import EXIT_FAILED, begin, proven, serve
 from service.settings import Settings
 from service.traces import start_traces
-from storage.breaker import BreakerState
 from streams.worker import run_worker
 
 log = structlog.get_logger(__name__)
@@ -55,7 +57,11 @@ def run_worker_role(settings: Settings) -> int:
         parts.guard.prime(count_recent(settings, settings.dead_letters.dlq_window_s))
     swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
     log.info("unfinished_uploads_swept", files=swept)
-    loop.run_until_complete(parts.slots.start())
+    try:
+        loop.run_until_complete(parts.slots.start())
+    except ThumbnailError as exc:  # a deploy whose decoders do not work: not one event is taken
+        log.critical("role_failed", reason=exc.message)
+        return EXIT_FAILED
     is_open = bool(parts.slots.open_doors) or settings.decode.decode_confinement == "off"
     metrics.decoders_confined.set(not is_open)
     if is_open:
@@ -68,19 +74,15 @@ def run_worker_role(settings: Settings) -> int:
         silent_s = time.monotonic() - worker.loop_came_round_at
         return Signs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), unprocessed(metrics), progress(metrics))
 
-    def storages() -> dict[str, Any]:
-        # A tenant's storage that is down is told, but makes no worker unready: the other tenants need it.
-        states = {found.connection_id: found.state for found in parts.providers.health()}
-        resting = {number: state for number, state in states.items() if state is not BreakerState.CLOSED}
-        return {"storage_connections": len(states), "resting_connections": resting}
-
     lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.worker.owned)
     lag.start()
     probes = (
         (database_dependency(), database_probe(parts.engine)),
         (local_storage_dependency(), local_storage_probe(local_settings(settings).root)),
     )
-    health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes, storages)
+    health = RoleHealth(
+        settings.worker.event_bound_s, signs, kafka, probes, partial(storage_details, parts.providers, parts.tenants)
+    )
     server = serve(settings, metrics, health)
     try:
         return run_worker(parts.worker, loop)

@@ -154,6 +154,14 @@ class Tenants:
             return self._on_local(prefix, provider_label(connection.provider), "connection_broken")
         return TenantStorage(lease.provider, prefix, connection.id, connection.provider, release=lease.release)
 
+    def companies_of(self, connection_id: int) -> list[int]:
+        """Ids of the companies that use this connection, of those that were asked for of late."""
+        with self._lock:
+            known = [(company_id, company.connection) for company_id, (_, company) in self._cache.items()]
+        return sorted(
+            company_id for company_id, connection in known if connection is not None and connection.id == connection_id
+        )
+
     def fallback_for(self, tenant: TenantStorage, reason: str) -> TenantStorage | None:
         """Local storage under the company's prefix, for when `tenant` has failed; None where there is no other place."""
         if self._fallback == "never" or tenant.provider.name == "local_disk":

@@ -1,7 +1,8 @@
 """Dead letters in groups, one an error code: how many, since when, an example, and what to do."""
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas import headers as h
@@ -11,7 +12,10 @@ from streams.dead_letter_facts import DeadLetter
 
 @dataclass
 class Group:
-    """All letters with one code; `waiting` of them were neither replayed nor parked. `example` is the newest's place."""
+    """All letters with one code; `waiting` of them were neither replayed nor parked.
+
+    `example` is the newest's place. `companies` counts those that wait, by whose they are; None where no company can be read.
+    """
 
     code: str
     first_at: datetime
@@ -20,6 +24,7 @@ class Group:
     example_message: str
     count: int = 0
     waiting: int = 0
+    companies: Counter[int | None] = field(default_factory=Counter)
 
     @property
     def next_action(self) -> str:
@@ -44,4 +49,6 @@ def group_by_code(letters: Iterable[tuple[DeadLetter, bool]]) -> list[Group]:
         group.first_at = min(group.first_at, at)
         group.count += 1
         group.waiting += is_waiting
+        if is_waiting:
+            group.companies[letter.company_id] += 1
     return sorted(groups.values(), key=lambda group: (-group.count, group.code))

@@ -64,7 +64,9 @@ def _ask(url: str) -> RoleState:
             for sample in family.samples
         }
     except (OSError, HTTPException, ValueError) as exc:
-        return RoleState(url, problem=f"it does not answer: {getattr(exc, 'reason', None) or exc}")
+        reason = getattr(exc, "reason", None) or exc
+        words = getattr(reason, "strerror", None) or reason
+        return RoleState(url, problem=f"it does not answer: {words}")
     info = next((dict(pairs) for name, pairs in samples if name == "thumbnail_role_info"), None)
     if info is None:
         return RoleState(url, problem="what answers is none of our roles")

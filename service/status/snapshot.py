@@ -10,6 +10,7 @@ from schemas.topics import THUMBNAIL_RETRIES
 from service.status.recent_results import Recent
 from service.status.role_endpoints import RoleState
 from service.status.topic_states import Topics
+from service.status.whose import owners, owners_json, resting_connections, suspicion
 from streams.dead_letter_stats import Group
 
 SHAPE: Final = 1
@@ -77,6 +78,7 @@ class Snapshot:
                 state: self.total("thumbnail_storage_breakers", state=state)
                 for state in ("closed", "open", "half_open")
             },
+            "resting": [connection.to_json() for connection in resting_connections(self.roles)],
             "roles": [_role(role) for role in self.roles],
         }
 
@@ -105,28 +107,52 @@ def lag_s(oldest_at: datetime | None, now: datetime) -> float:
 def attention(found: Snapshot, max_lag_s: float) -> list[str]:
     """What a person should look at, most urgent first, one sentence each; empty when all is well."""
     problems = [found.kafka_problem] if found.kafka_problem else []
+    problems += [
+        f"{_name(role)}: {role.problem}. If it runs no more, its last log line says why."
+        for role in found.roles
+        if role.problem is not None
+    ]
+    problems += _about_dependencies(found)
     for role in found.roles:
-        name = f"{role.role or 'The role'} at {role.url}"
-        if role.problem is not None:
-            problems.append(f"{name}: {role.problem}.")
-            continue
-        if role.down:
-            problems.append(f"{name} has lost {', '.join(role.down)}. {_what_to_do(role)}".rstrip())
-        elif role.health.get("ok") is False:
-            problems.append(f"{name} is not ready. {role.health.get('live', {}).get('problem') or ''}".rstrip())
+        if role.problem is None and not role.down and role.health.get("ok") is False:
+            problem = role.health.get("live", {}).get("problem") or ""
+            problems.append(f"{_name(role)} is not ready. {problem}".rstrip())
     problems += _about_topics(found, max_lag_s)
-    resting = found.total("thumbnail_storage_breakers", state="open") or 0
-    if resting:
-        problems.append(
-            f"Storage connections rest, for they failed again and again: {resting}. See `thumbnails check --tenants`."
-        )
+    problems += _about_storages(found)
     for topic, groups in (found.letters or {}).items():
         problems += [
-            f"Dead letters wait in {topic}: {group.waiting} with {_clean(group.code)}. {group.next_action}"
+            f"Dead letters wait in {topic}: {group.waiting} with {_clean(group.code)}, {owners(group.companies)}."
+            f" {suspicion(group)}{group.next_action}"
             for group in groups
             if group.waiting
         ]
     return problems
+
+
+def _name(role: RoleState) -> str:
+    return f"{role.role or 'The role'} at {role.url}"
+
+
+def _about_dependencies(found: Snapshot) -> list[str]:
+    """One sentence for each thing that is lost, however many roles have lost it."""
+    losers: dict[tuple[str, str], list[str]] = {}
+    for role in found.roles:
+        if role.problem is None and role.down:
+            losers.setdefault((", ".join(role.down), _what_to_do(role)), []).append(_name(role))
+    return [
+        f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} lost {lost}. {to_do}".rstrip()
+        for (lost, to_do), names in losers.items()
+    ]
+
+
+def _about_storages(found: Snapshot) -> list[str]:
+    resting = resting_connections(found.roles)
+    count = found.total("thumbnail_storage_breakers", state="open") or 0
+    if count and not resting:  # workers of a version that does not say which
+        return [
+            f"Storage connections rest, for they failed again and again: {count}. See `thumbnails check --tenants`."
+        ]
+    return [connection.sentence() for connection in resting]
 
 
 def _about_topics(found: Snapshot, max_lag_s: float) -> list[str]:
@@ -159,6 +185,7 @@ def _letters(topic: str, group: Group) -> dict[str, Any]:
         "code": _clean(group.code),
         "count": group.count,
         "waiting": group.waiting,
+        "companies": owners_json(group.companies),
         "first": h.format_time(group.first_at),
         "last": h.format_time(group.last_at),
         "example": group.example,

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.error import URLError
@@ -25,26 +26,42 @@ def find_promtool() -> str | None:
     return shutil.which("promtool")
 
 
+def quick_rules(text: str) -> str:
+    """Rules as they are in deploy/, looked at every second."""
+    return re.sub(r"interval: \S+", "interval: 1s", text)
+
+
 class Prometheus:
     """Debian's binary, in a folder of its own."""
 
-    def __init__(self, folder: Path, targets: dict[str, int]) -> None:
-        """`targets` are ports on 127.0.0.1 by their role."""
+    def __init__(
+        self, folder: Path, targets: Mapping[str, Sequence[int]], rewrite: Callable[[str], str] = quick_rules
+    ) -> None:
+        """`targets` are ports on 127.0.0.1 by their role; its processes are called worker-0, worker-1 …
+
+        `rewrite` makes of a file of rules what is evaluated here.
+        """
         self._folder: Final = folder
         self._port: Final = free_port()
         self._config: Final = folder / "prometheus.yml"
         self._process: subprocess.Popen[bytes] | None = None
         config = yaml.safe_load((PROMETHEUS_FOLDER / "prometheus.yml").read_text())
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        config["rule_files"] = [self._quick_rules(path) for path in sorted((PROMETHEUS_FOLDER / "rules").glob("*.yml"))]
+        config["rule_files"] = [
+            self._rules(path, rewrite) for path in sorted((PROMETHEUS_FOLDER / "rules").glob("*.yml"))
+        ]
         for job in config["scrape_configs"]:
-            for group in job["static_configs"]:
-                group["targets"] = [f"127.0.0.1:{targets[group['labels']['role']]}"]
+            job["static_configs"] = [
+                {"targets": [f"127.0.0.1:{port}"], "labels": group["labels"] | {"instance": f"{role}-{number}"}}
+                for group in job["static_configs"]
+                for role in [group["labels"]["role"]]
+                for number, port in enumerate(targets[role])
+            ]
         self._config.write_text(yaml.safe_dump(config))
 
-    def _quick_rules(self, path: Path) -> str:
+    def _rules(self, path: Path, rewrite: Callable[[str], str]) -> str:
         rules = self._folder / path.name
-        rules.write_text(re.sub(r"interval: \S+", "interval: 1s", path.read_text()))
+        rules.write_text(rewrite(path.read_text()))
         return str(rules)
 
     def start(self) -> None:
@@ -66,6 +83,10 @@ class Prometheus:
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The series that an instant query gives."""
         return list(self._ask("query", query=expression)["result"])
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Those that are pending or firing, with their texts as a person gets them."""
+        return list(self._ask("alerts")["alerts"])
 
     def metric_names(self) -> set[str]:
         """Every name that it has samples of."""

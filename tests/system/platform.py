@@ -28,11 +28,16 @@ def a_photo(seed: int) -> bytes:
 def a_clip(seed: int) -> bytes:
     generator = np.random.default_rng(seed)
     small = Image.fromarray(generator.integers(0, 255, (9, 16, 3), dtype=np.uint8))
-    pixels = np.asarray(small.resize((320, 180), Image.Resampling.BICUBIC))
+    return clip_of(small.resize((320, 180), Image.Resampling.BICUBIC))
+
+
+def clip_of(image: Image.Image) -> bytes:
+    """A second of one picture, whose sides are even."""
+    pixels = np.asarray(image.convert("RGB"))
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         stream: Any = container.add_stream("libx264", rate=10, options={"preset": "ultrafast", "threads": "1"})
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = image.width, image.height, "yuv420p"
         for _ in range(10):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         container.mux(stream.encode())
@@ -100,8 +105,11 @@ class Platform:
 
     def upload(self, media_id: int, kind: str, *, sound: bool = True, age_s: float = 0.0) -> Upload:
         """Store a file and make its event, as if it had happened `age_s` seconds ago; the row must exist."""
-        seed = random.Random(f"{media_id}-{age_s}").randrange(8)
-        content = self._samples[kind][seed] if sound else b"\0\0\0\x18ftypisom" + bytes(300)
+        content = (
+            self.sample(kind, random.Random(f"{media_id}-{age_s}").randrange(8))
+            if sound
+            else b"\0\0\0\x18ftypisom" + bytes(300)
+        )
         key = f"acme/uploads/{uuid.uuid4().hex}.{'mp4' if kind == 'video' else 'jpg'}"
         self.store(key, content)
         occurred_at = datetime.now(UTC) - timedelta(seconds=age_s)
@@ -118,9 +126,13 @@ class Platform:
             self.expected[upload.record_key] = upload
         return upload
 
-    def sample(self, kind: str) -> bytes:
-        """A small sound file."""
-        return self._samples[kind][0]
+    def sample(self, kind: str, number: int = 0) -> bytes:
+        """A small sound file; another number may be another one."""
+        return self._samples[kind][number % len(self._samples[kind])]
+
+    def use_samples(self, images: list[bytes], videos: list[bytes]) -> None:
+        """Upload these from now on."""
+        self._samples = {"image": images, "video": videos}
 
     def store(self, key: str, content: bytes) -> None:
         """Put a file where the tenant's storage has it."""

@@ -140,10 +140,10 @@ def add_rows(platform: Platform, tenant: Tenant, media_ids: range) -> None:
             connection.execute(sa.text("INSERT INTO videos (id, ar_content_id) VALUES (:id, :id)"), values)
 
 
-def upload_for(platform: Platform, tenant: Tenant, media_id: int, kind: str = "image") -> Upload:
-    """Store a file in the tenant's own storage and make its event; the row must exist."""
+def upload_for(platform: Platform, tenant: Tenant, media_id: int, kind: str = "image", number: int = 0) -> Upload:
+    """Store sample `number` in the tenant's own storage and make its event; the row must exist."""
     key = f"{tenant.slug}/uploads/{uuid.uuid4().hex}.{'mp4' if kind == 'video' else 'jpg'}"
-    tenant.store.put(key, platform.sample(kind))
+    tenant.store.put(key, platform.sample(kind, number))
     event = {
         "event_id": str(uuid.uuid4()),
         "occurred_at": datetime.now(UTC).isoformat(),

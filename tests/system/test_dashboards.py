@@ -76,7 +76,7 @@ def watched(
     folder = tmp_path_factory.mktemp("watched")
     url = postgres_service.new_database(postgres_server)
     with a_stack(kafka, url, f"t-{uuid.uuid4().hex[:8]}.", folder, RETRY_DELAYS_S="600") as stack:
-        targets = {role.name: port_of(role) for role in stack.supervisor.roles}
+        targets = {role.name: [port_of(role)] for role in stack.supervisor.roles}
         prometheus = Prometheus(folder, targets)
         prometheus.start()
         try:

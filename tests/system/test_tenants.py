@@ -155,6 +155,8 @@ def test_an_outage_of_one_connection_burns_no_attempt_and_leaves_the_others_alon
     assert metrics['thumbnail_storage_breakers{state="closed"}'] == 2
     assert metrics['thumbnail_storage_breaker_opened_total{provider="minio"}'] >= 1, "again after each probe that fails"
     assert health["resting_connections"] in ({"3": "open"}, {"3": "half_open"})
+    rest = {"connection_id": 3, "provider": "minio", "company_ids": [3]}
+    assert health["resting"] in ([rest | {"state": "open"}], [rest | {"state": "half_open"}])
     assert len(attempts) == 40
     assert sum(int(str(attempt)) - 1 for attempt in attempts) <= 4, "fewer failures than open the breaker are counted"
     assert dead == []

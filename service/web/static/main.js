@@ -25,8 +25,8 @@ board = new Board(find("tiles"), filters, null);
 
 function describe() {
   const all = [...board.known.values()].map(({ tile }) => tile);
-  const failed = all.filter((tile) => tile.state === "failed").length;
-  count.textContent = `${board.shown?.length ?? 0} of ${all.length} shown, ${failed} failed`;
+  const failed = all.filter((tile) => tile.state === "failed");
+  count.textContent = `${board.shown?.length ?? 0} of ${all.length} shown, ${failed.length} failed${whose(failed)}`;
   empty.hidden = Boolean(board.shown?.length);
   empty.textContent = all.length ? "No upload matches the filters." : "No result yet. Each one appears here by itself.";
   const held = board.held.size ? ` (${board.held.size} new)` : "";
@@ -34,12 +34,19 @@ function describe() {
   filters.offer("company", [...new Set(all.map((tile) => tile.company))]);
 }
 
+// One company's files, or everybody's: the first thing to know of many failures.
+function whose(failed) {
+  const companies = [...new Set(failed.map((tile) => tile.company))];
+  if (failed.length < 2) return "";
+  return companies.length === 1 ? `, all of company ${companies[0]}` : `, of ${companies.length} companies`;
+}
+
 function showLink() {
   const since = () => element("time", { datetime: kafka.since }, clock(kafka.since));
   const words = {
     live: () => ["Live"],
     connecting: () => ["Connecting to Kafka…"],
-    away: () => ["Kafka is away since ", since(), `. ${kafka.hint}`],
+    away: () => ["Kafka is away since ", since(), `; what is below is as of then. ${kafka.hint}`],
     missing: () => [kafka.hint],
   };
   const state = isConnected ? kafka.state : "reconnecting";

@@ -5,7 +5,7 @@ import { clock, element } from "./format.js";
 export function showTopics(details, state) {
   if (!state) return;
   const waiting = state.topics.flatMap((topic) => topic.groups).reduce((sum, group) => sum + group.lag_records, 0);
-  const summary = `${waiting ? `${waiting.toLocaleString()} records wait` : "nothing waits"}, as of ${clock(state.at)}`;
+  const summary = `${waiting ? `${waiting.toLocaleString()} ${waiting === 1 ? "record waits" : "records wait"}` : "nothing waits"}, as of ${clock(state.at)}`;
   details.querySelector("#topics-summary").textContent = summary;
   details.querySelector("tbody").replaceChildren(...state.topics.flatMap(rows));
 }

@@ -8,21 +8,11 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from service.local_kafka.tansu import TansuKafka, tansu_binary
 from tests.conftest import missing
+from tests.integration.web.browser import ARGUMENTS, CHROMIUM
 from tests.integration.web.server import Results, WebOptions, WebServer, running_web, serving
 
-CHROMIUM = Path("/usr/bin/chromium")
 WAIT_MS = 15_000
 """How long a test polls: tests share two cores."""
-ARGUMENTS = (
-    "--no-sandbox",  # Chromium refuses its own sandbox to root, and CI is root
-    "--headless=new",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="module")

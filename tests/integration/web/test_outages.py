@@ -35,7 +35,8 @@ def test_the_page_says_since_when_kafka_is_away_and_goes_on_by_itself(
 
         own_kafka.stop_process()
         expect(link).to_have_text(
-            re.compile(r"Kafka is away since \d\d:\d\d:\d\d\. No broker answers"), timeout=SLOW_MS
+            re.compile(r"Kafka is away since \d\d:\d\d:\d\d; what is below is as of then\. No broker answers"),
+            timeout=SLOW_MS,
         )
         own_kafka.start()
         expect(link).to_have_text("Live", timeout=SLOW_MS)
@@ -117,3 +118,15 @@ def test_a_page_with_a_token_is_seen_by_who_signs_in(page: Page, results: Result
         assert page.evaluate("document.cookie") == ""
         log = web.log.read_text()
     assert TOKEN not in log
+
+
+def test_many_failures_say_whether_they_are_all_of_one_company(page: Page, results: Results, tmp_path: Path) -> None:
+    alone = Results(results.kafka, "whose.")
+    alone.create_topics()
+    of_three = [failed(number, a_media(number)).model_copy(update={"company_id": 3}) for number in (30, 31)]
+    alone.send(ready(32, a_media(32)), *of_three)
+    with running_web(alone, tmp_path) as web:
+        page.goto(web.url)
+        expect(page.locator("#count")).to_have_text("3 of 3 shown, 2 failed, all of company 3")
+        alone.send(failed(33, a_media(33)))
+        expect(page.locator("#count")).to_have_text("4 of 4 shown, 3 failed, of 2 companies")

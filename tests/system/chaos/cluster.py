@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from service.local_kafka.apache import ApacheKafka
-from service.local_s3 import LocalMinio
+from service.local_s3 import LocalMinio, S3Server
 from tests.services import postgres as postgres_service
 from tests.services.disks import NoDiskError, small_disk
 from tests.services.postgres import NoPostgresError, SystemPostgres
@@ -49,11 +50,13 @@ class Cluster:
 
     kafka: ApacheKafka
     postgres: SystemPostgres
+    s3_server: S3Server
     s3_door: Proxy
     platform: Platform
     supervisor: Supervisor
     places: Places
     marker: str
+    environment: Mapping[str, str]
     no_disk: str | None = None
     clock_skew_s: float = 0.0
     retired: list[Role] = field(default_factory=list)
@@ -108,11 +111,15 @@ def _was_ready(role: Role) -> bool:
 
 @contextmanager
 def a_cluster(
-    folder: Path, source: Path, tell: Callable[[str], None], roles: Mapping[str, int] = ROLES
+    folder: Path,
+    source: Path,
+    tell: Callable[[str], None],
+    roles: Mapping[str, int] = ROLES,
+    changes: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Cluster]:
     """Everything up and proven, so many `roles` from the tree `source`; nothing of it is left afterwards.
 
-    From the main thread. Raises NoClusterError, and what the services raise that cannot be had.
+    `changes` are settings that go over ours. From the main thread. Raises NoClusterError, and what the services raise that cannot be had.
     """
     binaries = postgres_service.system_binaries()
     if binaries is None:
@@ -137,7 +144,7 @@ def a_cluster(
             servers, url, minio.endpoint_url, minio.access_key, minio.secret_key, BUCKET, folder / "storage"
         )
         marker = f"CHAOS_RUN={folder.name}"
-        environment = _environment(places, folder, source)
+        environment = _environment(places, folder, source, changes)
         _run(environment, "topics", "create")
         _run(environment, "db", "upgrade")
         platform = Platform(url, places.storage_root, servers)
@@ -145,7 +152,9 @@ def a_cluster(
         _add_companies(platform, minio, door)
         _run(environment, "credentials", "encrypt")
         supervisor = Supervisor(folder, environment)
-        cluster = Cluster(kafka, postgres, door, platform, supervisor, places, marker, no_disk)
+        cluster = Cluster(
+            kafka, postgres, minio.server, door, platform, supervisor, places, marker, environment, no_disk
+        )
         stack.callback(cluster.kill_roles)
         for name, count in roles.items():
             supervisor.start(name, count)
@@ -163,11 +172,11 @@ def _mount_storage(stack: ExitStack, folder: Path) -> str | None:
     return None
 
 
-def _environment(places: Places, folder: Path, source: Path) -> dict[str, str]:
+def _environment(places: Places, folder: Path, source: Path, changes: Mapping[str, str]) -> dict[str, str]:
     # The tree is named and the working folder is not searched, so that a changed copy can be run in the same way.
     code = {"PYTHONPATH": str(source), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     settings = settings_for(places.bootstrap_servers, places.database_url, "", folder) | _SETTINGS
-    settings |= {"LOCAL_STORAGE_ROOT": str(places.storage_root), "CHAOS_RUN": folder.name, **code}
+    settings |= {"LOCAL_STORAGE_ROOT": str(places.storage_root), "CHAOS_RUN": folder.name, **code, **changes}
     return settings | {"STORAGE_CREDENTIALS_KEY": _run(settings, "credentials", "key").strip()}
 
 

@@ -1,7 +1,7 @@
 """Bugs to plant into a copy of the product, so that one can see the oracle find them: `--plant NAME`."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -118,12 +118,17 @@ PLANTS: Final = {
 
 def plant(name: str, folder: Path, root: Path = ROOT) -> Path:
     """A copy of the product in `folder`, with the bug; its root. Raises PlantError."""
+    return changed_copy(PLANTS[name].edits, folder, root)
+
+
+def changed_copy(edits: Iterable[Edit], folder: Path, root: Path = ROOT) -> Path:
+    """A copy of the product in `folder`, with these changes; its root. Raises PlantError."""
     for package in PACKAGES:
         shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for edit in PLANTS[name].edits:
+    for edit in edits:
         path = folder / edit.path
         text = path.read_text()
         if text.count(edit.old) != 1:
-            raise PlantError(f"{edit.path} has {text.count(edit.old)} times what the bug {name} replaces: {edit.old!r}")
+            raise PlantError(f"{edit.path} has {text.count(edit.old)} times what is to be replaced: {edit.old!r}")
         path.write_text(text.replace(edit.old, edit.new))
     return folder

@@ -145,3 +145,13 @@ def test_a_company_has_its_own_place_and_the_one_for_fallbacks(tmp_path: Path) -
     assert own.get_file_url("c-1/a") == "http://files.example/shared/c-1/a"
     assert local.get_file_url("c-1/a") == "http://files.example/c-1/a"
     assert len(tenants_of(Directory(), tmp_path).places(1)) == 1
+
+
+def test_a_connection_is_known_by_the_companies_that_use_it(tmp_path: Path) -> None:
+    connection = a_connection()
+    tenants = tenants_of(Directory(connection), tmp_path)
+    assert tenants.companies_of(connection.id) == []
+    for company_id in (9, 4):
+        tenants.open(company_id).close()
+    assert tenants.companies_of(connection.id) == [4, 9]
+    assert tenants.companies_of(connection.id + 1) == []

@@ -77,3 +77,11 @@ def test_groups_tell_count_first_last_the_newest_example_and_what_to_do() -> Non
     assert (first.first_at, first.last_at) == (NOW - timedelta(seconds=90), NOW - timedelta(seconds=10))
     assert "Renew" in first.next_action
     assert "dlq show 0:4" in second.next_action
+
+
+def test_a_group_tells_whose_letters_wait() -> None:
+    letters = [a_letter(offset, company=company) for offset, company in ((1, 3), (2, 3), (3, 1), (4, 7))]
+    unread = a_letter(5, value=b"[]")
+    waiting = [(letter, True) for letter in (*letters[:3], unread)]
+    (group,) = group_by_code([*waiting, (letters[3], False)])
+    assert group.companies == {3: 2, 1: 1, None: 1}

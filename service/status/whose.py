@@ -1,0 +1,91 @@
+"""Whose storage rests, and whose dead letters wait: what a person on call must know to call the right company."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from schemas import headers as h
+from service.status.role_endpoints import RoleState
+from streams.dead_letter_limit import SUGGEST_A_BROKEN_DEPLOY
+from streams.dead_letter_stats import Group
+
+MOST_NAMED: Final = 5
+MANY: Final = 20
+"""As for the alert ThumbnailDeadLettersGrowing."""
+
+
+@dataclass
+class RestingConnection:
+    """A storage connection that one worker or more give a rest; `companies` as far as the workers know."""
+
+    connection_id: str
+    provider: str
+    companies: set[int] = field(default_factory=set)
+
+    def sentence(self) -> str:
+        """What is wrong, whose it is, and what to do."""
+        return (
+            f"Storage connection {self.connection_id} ({self.provider}, {_of_companies(sorted(self.companies))}) rests, for"
+            " it failed again and again: tell the company, or mend the connection. `thumbnails check --tenants` says why it"
+            " fails. Its uploads wait and lose nothing; other companies' go on."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As docs/status.md describes it."""
+        return {
+            "connection_id": self.connection_id,
+            "provider": self.provider,
+            "company_ids": sorted(self.companies),
+        }
+
+
+def resting_connections(roles: Iterable[RoleState]) -> list[RestingConnection]:
+    """Each connection once, however many workers give it a rest."""
+    found: dict[str, RestingConnection] = {}
+    for role in roles:
+        told = role.health.get("resting")
+        for item in told if isinstance(told, list) else ():
+            if isinstance(item, dict):
+                number, provider = _clean(item.get("connection_id")), _clean(item.get("provider"))
+                companies = item.get("company_ids")
+                known = found.setdefault(number, RestingConnection(number, provider))
+                known.companies |= (
+                    {one for one in companies if isinstance(one, int)} if isinstance(companies, list) else set()
+                )
+    return sorted(found.values(), key=lambda one: (len(one.connection_id), one.connection_id))
+
+
+def owners(companies: Mapping[int | None, int]) -> str:
+    """Whose so many letters are, in words: «all of company 3», «of 3 companies: 1 (40), 2 (39), 3 (20)»."""
+    if len(companies) == 1:
+        (company,) = companies
+        return "of no company that can be read" if company is None else f"all of company {company}"
+    most = Counter(companies).most_common(MOST_NAMED)
+    named = ", ".join(f"{'unknown' if company is None else company} ({count})" for company, count in most)
+    return f"of {len(companies)} companies: {named}{', …' if len(companies) > MOST_NAMED else ''}"
+
+
+def suspicion(group: Group) -> str:
+    """A sentence with a space after it where files are not to blame; else nothing."""
+    is_broad = len(group.companies) > 1 and group.waiting >= MANY
+    if not is_broad or group.code not in SUGGEST_A_BROKEN_DEPLOY:
+        return ""
+    return "So many of several companies at once suggest a bad deploy or setting: roll it back, then replay them. "
+
+
+def owners_json(companies: Mapping[int | None, int]) -> list[dict[str, int | None]]:
+    """As docs/status.md describes it, those with the most letters first."""
+    return [{"company_id": company, "waiting": count} for company, count in Counter(companies).most_common()]
+
+
+def _of_companies(ids: list[int]) -> str:
+    if not ids:
+        return "of a company that no worker remembers"
+    named = ", ".join(str(company) for company in ids[:MOST_NAMED])
+    return f"of {'company' if len(ids) == 1 else 'companies'} {named}{', …' if len(ids) > MOST_NAMED else ''}"
+
+
+def _clean(value: object) -> str:
+    """What a role says is shown in a terminal: without what it would obey."""
+    return h.header_text(str(value)).decode()
