@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from typer.testing import CliRunner
+
+from service.cli import app
 from tests.system.platform import Platform
 from tests.system.supervisor import Supervisor, role_command
 
@@ -61,6 +64,12 @@ def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.Complete
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
 
 
+def run_cli_here(environment: dict[str, str], *arguments: str) -> None:
+    """As `run_cli`, in this process, which has loaded the libraries already; for what a test only needs to be done."""
+    done = CliRunner().invoke(app, arguments, env=environment)
+    assert done.exit_code == 0, done.output
+
+
 def settings_for(kafka: str, database_url: str, prefix: str, folder: Path) -> dict[str, str]:
     return {
         "KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -91,9 +100,8 @@ def a_stack_run_by(
 ) -> Iterator[Stack]:
     """As `a_stack`; `command` is what runs a role."""
     environment = settings_for(kafka, database_url, prefix, folder) | changes
-    for job in (["topics", "create"], ["db", "upgrade"]):
-        done = run_cli(environment, *job)
-        assert done.returncode == 0, done.stderr
+    run_cli_here(environment, "topics", "create")
+    run_cli_here(environment, "db", "upgrade")
     platform = Platform(database_url, folder / "storage", kafka, prefix)
     platform.set_up()
     supervisor = Supervisor(folder, environment, command)
