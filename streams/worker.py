@@ -235,12 +235,13 @@ class _Runner(faust.Worker):
     def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(worker.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
         self._worker: Final = worker
-        self._watch: Final = loop.create_task(worker.watch())  # not one of Faust's: those wait for the first partitions
+        self.watch: asyncio.Task[None] | None = None
         self.last_resort: threading.Timer | None = None
 
     def on_worker_shutdown(self) -> None:
         """End the watch, which Faust would wait for."""
-        self._watch.cancel()
+        if self.watch is not None:
+            self.watch.cancel()
         super().on_worker_shutdown()
 
     async def _sentinel_task(self) -> None:
@@ -266,6 +267,7 @@ def run_worker(worker: Worker, loop: asyncio.AbstractEventLoop) -> int:
     The bound of a stop stays in force afterwards: a storage call that hangs would keep the interpreter from ending.
     """
     runner = _Runner(worker, loop)
+    runner.watch = loop.create_task(worker.watch())  # not one of Faust's: those wait for the first partitions
     try:
         runner.execute_from_commandline()
     except SystemExit as stop:
