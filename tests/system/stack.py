@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
 from service.cli import app
@@ -57,6 +59,22 @@ class Stack:
                     assert role.process.poll() is None, f"{role.name} ended:\n{role.log.read_text()[-2000:]}"
             assert time.monotonic() < deadline, "it did not happen in time"
             time.sleep(0.2)
+
+    def wait_until_joined(self) -> None:
+        """Every worker has its share again: one that is told to stop while it joins may need SHUTDOWN_TIMEOUT_S, and ends with 1."""
+        admin = AdminClient({"bootstrap.servers": self.environment["KAFKA_BOOTSTRAP_SERVERS"]})
+        group = self.environment["WORKER_GROUP"]
+
+        def joined() -> bool:
+            try:
+                found = admin.describe_consumer_groups([group], request_timeout=5)[group].result(10)
+            except KafkaException:  # its coordinator is not there yet
+                return False
+            is_stable = found.state == ConsumerGroupState.STABLE
+            return is_stable and len(found.members) == len(self.supervisor.of("worker"))
+
+        self.wait_for(joined, restart=True)
+        self.supervisor.wait_until_ready()
 
 
 def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
