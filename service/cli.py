@@ -11,6 +11,7 @@ from rich.console import Console
 
 from service.credentials_cli import credentials_app
 from service.health.command import health
+from service.loading import loading
 from service.schemas_cli import schemas_app
 from service.status.command import status
 from service.web.command import web
@@ -75,7 +76,8 @@ def _names_without_dlq() -> set[str]:
 @cache
 def all_commands() -> typer.Typer:
     """The command line with `dlq`, for which Kafka's and the storages' libraries are loaded."""
-    from service.dlq_cli import dlq_app
+    with loading():
+        from service.dlq_cli import dlq_app
 
     app.add_typer(dlq_app, name="dlq")
     return app
@@ -114,8 +116,9 @@ def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
 @app.command()
 def worker() -> None:
     """Run the worker: uploads in, stored thumbnails out. Example: WORKER_CONCURRENCY=8 thumbnails worker."""
-    from service.settings import Settings
-    from service.worker_role import run_worker_role  # the role's libraries are not loaded for other commands
+    with loading():
+        from service.settings import Settings
+        from service.worker_role import run_worker_role  # the role's libraries are not loaded for other commands
 
     raise typer.Exit(run_worker_role(Settings()))
 
@@ -123,8 +126,9 @@ def worker() -> None:
 @app.command()
 def persist() -> None:
     """Run the persist role: results into the database. Example: DATABASE_URL=postgresql+psycopg://… thumbnails persist."""
-    from service.roles import run_persist_role
-    from service.settings import Settings
+    with loading():
+        from service.roles import run_persist_role
+        from service.settings import Settings
 
     raise typer.Exit(run_persist_role(Settings()))
 
@@ -132,8 +136,9 @@ def persist() -> None:
 @app.command()
 def retry() -> None:
     """Run the retry role: failed events come back when they are due. Example: thumbnails retry."""
-    from service.roles import run_retry_role
-    from service.settings import Settings
+    with loading():
+        from service.roles import run_retry_role
+        from service.settings import Settings
 
     raise typer.Exit(run_retry_role(Settings()))
 
@@ -178,14 +183,15 @@ def publish(
     event: Annotated[str | None, typer.Option(help="A whole media.uploaded event as JSON, or @FILE.")] = None,
 ) -> None:
     """Upload files as a company would, or publish one event. Example: thumbnails publish clip.mp4 --company 1."""
-    from confluent_kafka import Producer
+    with loading():
+        from confluent_kafka import Producer
 
-    from service import bootstrap, bootstrap_storage
-    from service.kafka_clients import producer_config
-    from service.kafka_connection import connect
-    from service.settings import Settings
-    from service.traces import start_traces
-    from service.uploads import Uploader, publish_uploads
+        from service import bootstrap, bootstrap_storage
+        from service.kafka_clients import producer_config
+        from service.kafka_connection import connect
+        from service.settings import Settings
+        from service.traces import start_traces
+        from service.uploads import Uploader, publish_uploads
 
     settings = Settings()
     if bool(files) == bool(event):
@@ -230,8 +236,9 @@ def _publish_event(text: str, producer: "Producer", settings: "Settings", tracin
 @topics_app.command("create")
 def topics_create() -> None:
     """Make the topics that are missing. Safe to repeat. Example: thumbnails topics create."""
-    from service.kafka_topics import create_topics
-    from service.settings import Settings
+    with loading():
+        from service.kafka_topics import create_topics
+        from service.settings import Settings
 
     created = create_topics(Settings().kafka)
     stdout.print(f"Made {', '.join(created)}." if created else "Every topic is there already.", highlight=False)
@@ -240,10 +247,11 @@ def topics_create() -> None:
 @topics_app.command("list")
 def topics_list() -> None:
     """Show every topic, and what is wrong with it in the cluster. Example: thumbnails topics list."""
-    from rich.table import Table
+    with loading():
+        from rich.table import Table
 
-    from service.kafka_topics import list_topics
-    from service.settings import Settings
+        from service.kafka_topics import list_topics
+        from service.settings import Settings
 
     table = Table("topic", "partitions", "key", "value", "written by", "read by", "state")
     states = list_topics(Settings().kafka)
@@ -260,8 +268,9 @@ def topics_list() -> None:
 @db_app.command("upgrade")
 def db_upgrade() -> None:
     """Bring the database's tables up to date. Safe to repeat. Example: thumbnails db upgrade."""
-    from schemas.migrations import upgrade
-    from service.settings import Settings
+    with loading():
+        from schemas.migrations import upgrade
+        from service.settings import Settings
 
     settings = Settings()
     upgrade(settings.database.database_url)
@@ -274,10 +283,11 @@ def check(
     tenants: Annotated[bool, typer.Option("--tenants", help="Prove every tenant's storage connection, too.")] = False,
 ) -> None:
     """Prove every dependency by using it. Example: thumbnails check --tenants."""
-    from service import bootstrap, bootstrap_storage
-    from service.checks import check_database, check_kafka, check_storage, run_checks
-    from service.settings import Settings
-    from service.tenant_checks import check_connections, check_prefixes
+    with loading():
+        from service import bootstrap, bootstrap_storage
+        from service.checks import check_database, check_kafka, check_storage, run_checks
+        from service.settings import Settings
+        from service.tenant_checks import check_connections, check_prefixes
 
     settings = Settings()
     engine = bootstrap.build_engine(settings)

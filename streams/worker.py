@@ -43,6 +43,8 @@ SEND_TIMEOUT_S: Final = 45.0
 """Longer than the producer's own request timeout (30 s) with one retry; after it the process gives up and restarts."""
 SLOW_SEND_S: Final = 10.0
 """After it an operator is told that outcomes wait."""
+LAST_TASKS_S: Final = 1.0
+"""How long a stop waits at its end for tasks that were cancelled."""
 WORKER_TOPICS: Final = (
     *(MEDIA_UPLOADED, THUMBNAIL_DUE, THUMBNAIL_CLEANUP),
     *(THUMBNAIL_READY, THUMBNAIL_FAILED, *THUMBNAIL_RETRIES, THUMBNAIL_DLQ),
@@ -233,7 +235,20 @@ class _Runner(faust.Worker):
     def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(worker.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
         self._worker: Final = worker
+        self.watch: asyncio.Task[None] | None = None
         self.last_resort: threading.Timer | None = None
+
+    def on_worker_shutdown(self) -> None:
+        """End the watch, which Faust would wait for."""
+        if self.watch is not None:
+            self.watch.cancel()
+        super().on_worker_shutdown()
+
+    async def _sentinel_task(self) -> None:
+        """Let the tasks end that were cancelled, however many there are; Faust would always give them a second."""
+        others = asyncio.all_tasks() - {cast("asyncio.Task[Any]", asyncio.current_task())}
+        if others:
+            await asyncio.wait(others, timeout=LAST_TASKS_S)
 
     def _schedule_shutdown(self, signal: Any) -> None:
         if self.last_resort is not None:
@@ -252,13 +267,11 @@ def run_worker(worker: Worker, loop: asyncio.AbstractEventLoop) -> int:
     The bound of a stop stays in force afterwards: a storage call that hangs would keep the interpreter from ending.
     """
     runner = _Runner(worker, loop)
-    watch = loop.create_task(worker.watch())  # not one of Faust's: those wait for the first partitions
+    runner.watch = loop.create_task(worker.watch())  # not one of Faust's: those wait for the first partitions
     try:
         runner.execute_from_commandline()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
-    finally:
-        watch.cancel()
 
 
 def _stop_waiting_for(event: EventT[Any]) -> None:

@@ -39,15 +39,21 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first, so that no process of xdist is left alone with one; tests that share a set-up stay together.
 
+    Before them those that are timed: they mostly wait, and leave the processors to one another.
     Only system tests are dealt out one by one, for each sets up an installation of its own.
     """
-    items.sort(key=lambda item: (_FOLDERS.index(_folder(item)), item.get_closest_marker("slow") is None))
+    items.sort(key=lambda item: (not _is(item, "timed"), _FOLDERS.index(_folder(item)), not _is(item, "slow")))
     for item in items:
         if _folder(item) != "system" or _shares_a_set_up(item):
             item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(_TESTS))))
+
+
+def _is(item: pytest.Item, marker: str) -> bool:
+    return item.get_closest_marker(marker) is not None
 
 
 def _folder(item: pytest.Item) -> str:

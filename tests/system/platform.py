@@ -7,6 +7,7 @@ import random
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from confluent_kafka import Consumer, Producer
 from PIL import Image
 
 
+@cache
 def a_photo(seed: int) -> bytes:
     generator = np.random.default_rng(seed)
     pixels = generator.integers(0, 255, (12, 16, 3), dtype=np.uint8)
@@ -25,6 +27,7 @@ def a_photo(seed: int) -> bytes:
     return out.getvalue()
 
 
+@cache
 def a_clip(seed: int) -> bytes:
     generator = np.random.default_rng(seed)
     small = Image.fromarray(generator.integers(0, 255, (9, 16, 3), dtype=np.uint8))

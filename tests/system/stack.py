@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka.admin import AdminClient
+from typer.testing import CliRunner
+
+from service.cli import app
 from tests.system.platform import Platform
 from tests.system.supervisor import Supervisor, role_command
 
@@ -55,10 +60,32 @@ class Stack:
             assert time.monotonic() < deadline, "it did not happen in time"
             time.sleep(0.2)
 
+    def wait_until_joined(self) -> None:
+        """Every worker has its share again: one that is told to stop while it joins may need SHUTDOWN_TIMEOUT_S, and ends with 1."""
+        admin = AdminClient({"bootstrap.servers": self.environment["KAFKA_BOOTSTRAP_SERVERS"]})
+        group = self.environment["WORKER_GROUP"]
+
+        def joined() -> bool:
+            try:
+                found = admin.describe_consumer_groups([group], request_timeout=5)[group].result(10)
+            except KafkaException:  # its coordinator is not there yet
+                return False
+            is_stable = found.state == ConsumerGroupState.STABLE
+            return is_stable and len(found.members) == len(self.supervisor.of("worker"))
+
+        self.wait_for(joined, restart=True)
+        self.supervisor.wait_until_ready()
+
 
 def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "service", *arguments]
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+
+
+def run_cli_here(environment: dict[str, str], *arguments: str) -> None:
+    """As `run_cli`, in this process, which has loaded the libraries already; for what a test only needs to be done."""
+    done = CliRunner().invoke(app, arguments, env=environment)
+    assert done.exit_code == 0, done.output
 
 
 def settings_for(kafka: str, database_url: str, prefix: str, folder: Path) -> dict[str, str]:
@@ -91,9 +118,8 @@ def a_stack_run_by(
 ) -> Iterator[Stack]:
     """As `a_stack`; `command` is what runs a role."""
     environment = settings_for(kafka, database_url, prefix, folder) | changes
-    for job in (["topics", "create"], ["db", "upgrade"]):
-        done = run_cli(environment, *job)
-        assert done.returncode == 0, done.stderr
+    run_cli_here(environment, "topics", "create")
+    run_cli_here(environment, "db", "upgrade")
     platform = Platform(database_url, folder / "storage", kafka, prefix)
     platform.set_up()
     supervisor = Supervisor(folder, environment, command)

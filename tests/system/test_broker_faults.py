@@ -67,7 +67,7 @@ def test_workers_resume_soon_after_a_broker_that(
         started = time.monotonic()
         stack.wait_for(lambda: not stack.platform.problems(), timeout_s=90, restart=True)
         back_s = time.monotonic() - started
-        stack.supervisor.wait_until_ready()  # whoever was restarted is not stopped before it can be told to
+        stack.wait_until_joined()
         exits = [role.exit_codes for role in stack.supervisor.roles]
     print(f"\nresults again after {back_s:.1f} s; exit codes of the roles {exits}")  # noqa: T201 - the figures of the run
     assert back_s < BACK_WITHIN_S
@@ -94,6 +94,7 @@ def test_every_role_ends_in_time_though_its_broker_hangs(
         stack.supervisor.wait_until_ready()
         upload_one(stack, 2)
         stack.wait_for(lambda: not stack.platform.problems(), restart=True)
+        stack.wait_until_joined()
 
 
 def wait_until_ended(stack: Stack, role: Role, sentence: str) -> None:
@@ -135,6 +136,7 @@ def test_outcomes_that_are_not_acknowledged_are_told_and_wait(
         stack.wait_for(lambda: "outcome_not_acknowledged" in worker.log.read_text())
         os.kill(own_kafka.pid, signal.SIGCONT)
         stack.wait_for(lambda: not stack.platform.problems())
+        stack.wait_until_joined()
         assert [role.starts for role in stack.supervisor.roles] == [1, 1, 1]
 
 

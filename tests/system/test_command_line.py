@@ -143,7 +143,7 @@ def test_an_installation_is_set_up_checked_and_given_an_upload(kafka: str, topic
     assert published.stdout.strip() == "e-1  video:42"
 
 
-@pytest.mark.parametrize("target", ["test", "check", "bench", "up", "clean", "help"])
+@pytest.mark.parametrize("target", ["test", "coverage", "check", "bench", "up", "clean", "help"])
 def test_every_target_of_the_makefile_is_there(target: str) -> None:
     assert subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False).returncode == 0
 

@@ -215,6 +215,7 @@ def test_a_stuck_decoder_makes_its_worker_not_live_until_it_goes_on(stack: Stack
 def test_a_wedged_consumer_is_not_live(stack: Stack, tmp_path: Path, role: str, problem: str) -> None:
     """The worker takes nothing of what waits for its group; the loop of the persist role hangs."""
     group = {"WORKER_GROUP": f"wedged-{uuid.uuid4().hex[:8]}", "EVENT_BOUND_S": "2"}
+    stack.platform.publish([stack.platform.upload(7, "image")])
     log = tmp_path / "wedged.log"
     with log.open("wb") as out:
         process = subprocess.Popen(

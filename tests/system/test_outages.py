@@ -49,4 +49,5 @@ def test_uploads_go_on_when_a_killed_broker_is_back(own_kafka: Broker, postgres_
         own_kafka.start()
         platform.publish(uploads[UPLOADS // 2 :])
         stack.wait_for(lambda: not platform.problems(), timeout_s=180, restart=True)
+        stack.wait_until_joined()
     assert no_decoder_is_orphaned()

@@ -1,6 +1,7 @@
 """Photographs decoded straight to a smaller size look as if they had been decoded whole and scaled with care."""
 
 import io
+from functools import cache
 from typing import Any
 
 import cv2
@@ -23,6 +24,7 @@ FORMATS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95, "subsampling": 0},
 WIDTH, HEIGHT = 2400, 1800
 
 
+@cache
 def rings() -> Image.Image:
     """Wide rings under fine grain: a scaler that leaves out pixels keeps the grain, one that averages does not."""
     y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1.2 : 1.2 : WIDTH * 1j]
@@ -32,8 +34,10 @@ def rings() -> Image.Image:
     return Image.fromarray(colours.clip(0, 255).astype(np.uint8))
 
 
-RINGS = rings()
-CONTENT = {name: encoded(RINGS, name, **options) for name, options in FORMATS.items()}
+@cache
+def content(name: str) -> bytes:
+    """The rings as a file."""
+    return encoded(rings(), name, **FORMATS[name])
 
 
 def decibels(one: Image.Image, other: Image.Image) -> float:
@@ -41,21 +45,21 @@ def decibels(one: Image.Image, other: Image.Image) -> float:
     return float(10 * np.log10(255**2 / np.mean(difference**2)))
 
 
-def reduced(content: bytes, target: tuple[int, int] = (640, 480)) -> Image.Image | None:
-    file = SourceFile(BytesSource(content))
+def reduced(data: bytes, target: tuple[int, int] = (640, 480)) -> Image.Image | None:
+    file = SourceFile(BytesSource(data))
     with Image.open(file) as opened:  # type: ignore[arg-type]  # it is a readable file, as Pillow needs
         return decode_reduced(opened, file, target)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_nothing_shows_that_is_not_in_the_picture(name: str) -> None:
-    assert reduced(CONTENT[name]) is not None, "the fast way is taken"
-    taken = take_picture(SourceFile(BytesSource(CONTENT[name])), ThumbnailSpec()).image
+    assert reduced(content(name)) is not None, "the fast way is taken"
+    taken = take_picture(SourceFile(BytesSource(content(name))), ThumbnailSpec()).image
     assert taken.size == (640, 480)
-    assert decibels(taken, RINGS.resize((640, 480), Image.Resampling.LANCZOS)) > 30
-    averaged = cv2.resize(np.asarray(RINGS), (640, 480), interpolation=cv2.INTER_AREA)
+    assert decibels(taken, rings().resize((640, 480), Image.Resampling.LANCZOS)) > 30
+    averaged = cv2.resize(np.asarray(rings()), (640, 480), interpolation=cv2.INTER_AREA)
     assert decibels(taken, Image.fromarray(averaged)) > 30
-    leaving_out = RINGS.resize((640, 480), Image.Resampling.NEAREST)
+    leaving_out = rings().resize((640, 480), Image.Resampling.NEAREST)
     assert decibels(leaving_out, Image.fromarray(averaged)) < 20, "the grain would tell"
 
 
@@ -82,7 +86,7 @@ def is_red(pixel: object) -> bool:
 def test_tags_behind_the_pixels_of_a_png_are_found() -> None:
     tags = Image.Exif()
     tags[0x0112] = 6
-    plain, tagged = encoded(RINGS, "PNG"), encoded(RINGS.resize((8, 8)), "PNG", exif=tags)
+    plain, tagged = encoded(rings(), "PNG"), encoded(rings().resize((8, 8)), "PNG", exif=tags)
     start = tagged.index(b"eXIf") - 4
     chunk = tagged[start : start + 12 + int.from_bytes(tagged[start : start + 4], "big")]
     moved = plain[:-12] + chunk + plain[-12:]
@@ -91,7 +95,7 @@ def test_tags_behind_the_pixels_of_a_png_are_found() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_file_that_is_cut_off_is_left_to_pillow_which_says_so(name: str) -> None:
-    half = CONTENT[name][: len(CONTENT[name]) // 2]
+    half = content(name)[: len(content(name)) // 2]
     if name != "WEBP":  # Pillow itself does not open half a WebP
         assert reduced(half) is None
     with pytest.raises(PermanentError) as caught:
@@ -101,14 +105,14 @@ def test_a_file_that_is_cut_off_is_left_to_pillow_which_says_so(name: str) -> No
 
 def test_what_is_small_transparent_grey_or_moving_is_left_to_pillow() -> None:
     for picture_format in ("PNG", "WEBP"):
-        assert reduced(encoded(RINGS.convert("RGBA"), picture_format)) is None or picture_format == "WEBP"
-        see_through = RINGS.convert("RGBA")
+        assert reduced(encoded(rings().convert("RGBA"), picture_format)) is None or picture_format == "WEBP"
+        see_through = rings().convert("RGBA")
         see_through.putalpha(100)
         assert reduced(encoded(see_through, picture_format)) is None
-    assert reduced(encoded(RINGS.convert("L"), "JPEG")) is None
-    assert reduced(encoded(RINGS.convert("CMYK"), "JPEG")) is None
-    assert reduced(encoded(RINGS.resize((700, 525)), "JPEG")) is None
-    frames = [RINGS.resize((1600, 1200)), RINGS.rotate(90).resize((1600, 1200))]
+    assert reduced(encoded(rings().convert("L"), "JPEG")) is None
+    assert reduced(encoded(rings().convert("CMYK"), "JPEG")) is None
+    assert reduced(encoded(rings().resize((700, 525)), "JPEG")) is None
+    frames = [rings().resize((1600, 1200)), rings().rotate(90).resize((1600, 1200))]
     assert reduced(encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:])) is None
     assert decode_scaled(encoded(see_through, "WEBP"), 64, 48) is None
     assert decode_scaled(b"RIFF....WEBP", 64, 48) is None
@@ -121,13 +125,13 @@ def test_sixteen_bits_a_channel_are_left_to_pillow() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_fast_ways_work_in_the_cage(name: str) -> None:
-    found = with_slots(lambda slots: make(slots, BytesSource(CONTENT[name])))
+    found = with_slots(lambda slots: make(slots, BytesSource(content(name))))
     assert found.source.codec == name.lower()
     with Image.open(io.BytesIO(found.renditions[2].content)) as opened:
-        assert decibels(opened.convert("RGB"), RINGS.resize((640, 480), Image.Resampling.LANCZOS)) > 25
+        assert decibels(opened.convert("RGB"), rings().resize((640, 480), Image.Resampling.LANCZOS)) > 25
 
 
 def test_without_its_library_a_webp_is_decoded_by_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_decode, "decode_scaled", lambda *_: None)
-    taken = take_picture(SourceFile(BytesSource(CONTENT["WEBP"])), ThumbnailSpec()).image
-    assert decibels(taken, RINGS.resize((640, 480), Image.Resampling.LANCZOS)) > 30
+    taken = take_picture(SourceFile(BytesSource(content("WEBP"))), ThumbnailSpec()).image
+    assert decibels(taken, rings().resize((640, 480), Image.Resampling.LANCZOS)) > 30

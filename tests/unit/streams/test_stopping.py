@@ -42,3 +42,40 @@ def test_a_worker_that_hangs_ends_well_only_when_it_joined_its_group(
     script = STOP.format(joins_before=joins_before, joins_after=joins_after)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, reason in done.stdout + done.stderr) == (code, True), done.stdout + done.stderr
+
+
+LAST = """
+import asyncio, time
+from streams import worker
+from streams.faust_app import WorkerOptions, build_app
+
+class EndingWorker:
+    app = build_app(WorkerOptions("127.0.0.1:9", "g", concurrency=1))
+
+ended = []
+
+async def last_task():
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0.05)
+        ended.append(True)
+
+loop = asyncio.new_event_loop()
+runner = worker._Runner(EndingWorker(), loop)
+runner.watch = loop.create_task(asyncio.Event().wait())
+task = loop.create_task(last_task())
+loop.run_until_complete(asyncio.sleep(0))
+runner.on_worker_shutdown()
+task.cancel()
+started = time.monotonic()
+runner._shutdown_loop()
+print(len(ended), runner.watch.cancelled(), time.monotonic() - started)
+"""
+
+
+def test_a_stop_waits_for_its_last_tasks_and_no_longer() -> None:
+    done = subprocess.run([sys.executable, "-c", LAST], capture_output=True, text=True, timeout=60, check=True)
+    tasks, watch, seconds = done.stdout.split()
+    assert (tasks, watch) == ("1", "True")
+    assert float(seconds) < 1, "Faust itself takes two"
