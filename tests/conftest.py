@@ -4,7 +4,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from mypy_boto3_s3 import S3Client
@@ -23,6 +23,7 @@ from tests.services.go_tools import time_to_build
 from tests.services.postgres import NoPostgresError, SystemPostgres
 from tests.services.secure_kafka import SecureKafka
 from tests.services.toxiproxy import NoToxiproxyError, Toxiproxy
+from tests.sharing import Sharing
 
 _TESTS = Path(__file__).parent
 _FOLDERS = ("system", "integration", "deployment", "contracts", "documents", "unit")
@@ -39,32 +40,18 @@ def pytest_report_header() -> list[str]:
     ]
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that no process of xdist is left alone with one; tests that share a set-up stay together.
-
-    Before them those that are timed: they mostly wait, and leave the processors to one another.
-    Only system tests are dealt out one by one, for each sets up an installation of its own.
-    """
-    items.sort(key=lambda item: (not _is(item, "timed"), _FOLDERS.index(_folder(item)), not _is(item, "slow")))
-    for item in items:
-        if _folder(item) != "system" or _shares_a_set_up(item):
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(_TESTS))))
-
-
-def _is(item: pytest.Item, marker: str) -> bool:
-    return item.get_closest_marker(marker) is not None
+    """Long tests first, so that no process of xdist is left alone with one."""
+    items.sort(key=lambda item: (_FOLDERS.index(_folder(item)), item.get_closest_marker("slow") is None))
 
 
 def _folder(item: pytest.Item) -> str:
     return item.path.relative_to(_TESTS).parts[0]
 
 
-def _shares_a_set_up(item: pytest.Item) -> bool:
-    """Whether other tests of its file use the same fixture."""
-    assert isinstance(item, pytest.Function)
-    used = item._fixtureinfo.name2fixturedefs.values()
-    return any(definition.scope in ("module", "class") for definitions in used for definition in definitions)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing:
+    return Sharing(config, log)
 
 
 def missing(reason: str) -> NoReturn:
