@@ -19,10 +19,11 @@ which no alert is pending, all roles are ready and nothing waits. A fault is men
 
 How to read the times: every duration of the rules (`for`, windows, thresholds in seconds) was divided by {factor:g}, and so were
 `RETRY_DELAYS_S`, `STORAGE_BREAKER_OPEN_S`, `DLQ_WINDOW_S` and `DLQ_MIN_EVENTS`; counts, rates and shares were not. *Drill* is
-measured. *Deployed* is computed: at the earliest when the condition was true in the drill plus the rule's own `for`; at the latest
+measured, in one run, whatever else the machine had to do. *Deployed* is computed: at the earliest when the condition was true in the
+drill plus the rule's own `for`; at the latest
 {look:.0f} s more for a scrape and an evaluation, and {factor:g} times as long until the condition is true where that depends on a
 divided duration (averages over a window, ages in seconds, and the whole of the bad deploy). An alert on an age in seconds fires as
-deployed only if the fault lasts as long as *deployed* says. Counts within a window are reached sooner as deployed than here."""
+deployed only if the fault lasts as long as *deployed* says. Counts within a window are reached no later as deployed than here."""
 
 
 def as_line(result: Result) -> str:
