@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import random
 import uuid
 from dataclasses import dataclass, field
@@ -45,6 +46,11 @@ def clip_of(image: Image.Image) -> bytes:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         container.mux(stream.encode())
     return out.getvalue()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file; folders that vanish meanwhile, as those of a role's probes do, have none."""
+    return [Path(found) / name for found, _, names in os.walk(folder) for name in names]
 
 
 @dataclass(frozen=True)
@@ -206,7 +212,7 @@ class Platform:
             found += [problem for item in thumbnails if (problem := self._object_problem(record_key, item))]
             owned |= {item["key"] for item in thumbnails}
         found += [f"orphan object {key}" for key in sorted(self.objects() - owned)]
-        found += [f"left behind: {path.name}" for path in self.storage_root.rglob("*.part")]
+        found += [f"left behind: {path.name}" for path in files_below(self.storage_root) if path.suffix == ".part"]
         return found
 
     def _object_problem(self, record_key: str, item: dict[str, Any]) -> str | None:
@@ -224,9 +230,11 @@ class Platform:
     def objects(self) -> set[str]:
         """Every stored thumbnail's key, fallbacks in local storage included."""
         vault = self.storage_root / "vault"
-        keys = {str(path.relative_to(vault)) for path in vault.rglob("thumbnails/**/*") if path.is_file()}
-        outside = self.storage_root.glob("acme/thumbnails/**/*")
-        return keys | {f"(fallback) {path.name}" for path in outside if path.is_file()}
+        keys = {
+            str(path.relative_to(vault)) for path in files_below(vault) if "thumbnails" in path.relative_to(vault).parts
+        }
+        outside = files_below(self.storage_root / "acme" / "thumbnails")
+        return keys | {f"(fallback) {path.name}" for path in outside}
 
     def read_topic(self, topic: str) -> list[Any]:
         """Every record of a topic, read to its end."""

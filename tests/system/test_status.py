@@ -89,7 +89,7 @@ def test_the_json_tells_what_became_of_every_upload_and_what_to_do(stack: Stack)
     assert {row["role"]: row["ok"] for row in found["roles"]} == {"worker": True, "persist": True, "retry": True}
     assert (code, found["ok"]) == (1, False)
     assert found["attention"] == [
-        f"Dead letters wait in {prefix}thumbnail.dlq: 1 with {letters['code']}. {letters['next_action']}"
+        f"Dead letters wait in {prefix}thumbnail.dlq: 1 with {letters['code']}, all of company 1. {letters['next_action']}"
     ]
 
 
