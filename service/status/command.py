@@ -2,8 +2,9 @@
 
 import json
 import os
+import signal
 import sys
-import time
+import threading
 from typing import Annotated, Final
 
 import typer
@@ -40,12 +41,24 @@ def status(
             else:
                 console.print(view.render(found, max_lag))
             raise typer.Exit(0 if data["ok"] else EXIT_ATTENTION)
-        is_dumb = os.environ.get("TERM") == "dumb"
+        is_dumb, is_told_to_end = os.environ.get("TERM") == "dumb", _end_on_interrupt()
         with Live(console=console, screen=not is_dumb, auto_refresh=False) as live:
-            while True:
+            while not is_told_to_end.is_set():
                 live.update(view.render(reader.look(), max_lag), refresh=True)
-                time.sleep(every)
+                is_told_to_end.wait(every)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
     finally:
         reader.close()
+
+
+def _end_on_interrupt() -> threading.Event:
+    """Set by Ctrl-C, which also interrupts: an exception that is raised within a callback of a library is lost there."""
+    told = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        told.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    return told
