@@ -140,10 +140,9 @@ class SlotProcess:
             hello = b""
         if not hello.startswith(HELLO):
             self.kill()
-            reason = hello.removeprefix(BROKEN).decode("ascii", "replace") if hello.startswith(BROKEN) else ""
-            raise TransientError(
-                ErrorCode.INTERNAL_ERROR, f"A decode slot does not start{': ' if reason else ''}{reason or '.'}"
-            )
+            is_told = hello.startswith(BROKEN)
+            why = f": {hello.removeprefix(BROKEN).decode('ascii', 'replace')}" if is_told else "."
+            raise TransientError(ErrorCode.INTERNAL_ERROR, f"A decode slot does not start{why}")
         landlock, *open_doors = hello.removeprefix(HELLO).decode("utf-8", "replace").splitlines()
         self.landlock, self.open_doors = int(landlock), tuple(open_doors)
         if self.open_doors and self._confinement == "required":

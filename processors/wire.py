@@ -21,9 +21,9 @@ VERDICT: Final = struct.Struct("<IiBdI")
 """From the slot when a child has ended: its job's number, exit status as wait4 gives it, whether it was killed for being
 late, CPU seconds, peak memory in KiB."""
 HELLO: Final = b"ready:"
+"""From the slot when it is warm. After it, a line each: Landlock's version, and what a caged child could do that it must not."""
 BROKEN: Final = b"broken:"
 """Instead of HELLO: what a slot found when it tried its decoders. Then it ends."""
-"""From the slot when it is warm. After it, a line each: Landlock's version, and what a caged child could do that it must not."""
 
 _META: Final = struct.Struct("<BIIdH24s24sdd32sHBdddB80s")
 _PICTURE: Final = struct.Struct("<III")
