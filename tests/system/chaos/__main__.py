@@ -7,59 +7,37 @@ look at topics, rows and objects. Exit code 0: nothing found. 1: findings. 2: it
 
 import argparse
 import json
-import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from rich.console import Console
 
-from service.local_kafka.base import NoKafkaError, owned_folder
-from service.local_s3 import NoS3Error
-from tests.services.postgres import NoPostgresError
-from tests.services.toxiproxy import NoToxiproxyError
+from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN, NOT_RUN, a_bounded_run
 from tests.system.chaos import plants, report
 from tests.system.chaos.campaign import Campaign, Result
-from tests.system.chaos.cluster import FEW_ROLES, ROLES, NoClusterError, a_cluster
+from tests.system.chaos.cluster import FEW_ROLES, ROLES, a_cluster
 from tests.system.chaos.plan import GAP_S, FaultKind, Plan, plan_faults
 from tests.system.chaos.uploads import plan_uploads
 
-EXIT_FOUND: Final = 1
-EXIT_NOT_RUN: Final = 2
 HARD_STOP_AFTER_S: Final = 420.0
 """After the plan's time is up: for the drain, the end of all roles, and the oracle."""
 _PREFIX: Final = "thumbnails-chaos-"
-_NOT_TO_BE_HAD: Final = (NoKafkaError, NoPostgresError, NoS3Error, NoToxiproxyError, NoClusterError, plants.PlantError)
-
-
-class StoppedError(Exception):
-    """The program was asked to end, or ran for too long."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one campaign; see the module's text for the exit code."""
     options = _options(arguments)
     console = Console(highlight=False, soft_wrap=True)
-    for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGINT):
-        signal.signal(number, _stop)
-    signal.setitimer(signal.ITIMER_REAL, options.minutes * 60 + HARD_STOP_AFTER_S)
-    folder = owned_folder(_PREFIX)
+    most_s = options.minutes * 60 + HARD_STOP_AFTER_S
     try:
-        result = _run(options, folder, console.print)
-    except (StoppedError, *_NOT_TO_BE_HAD) as exc:
+        with a_bounded_run(_PREFIX, most_s, keep=options.keep, tell=console.print) as folder:
+            result = _run(options, folder, console.print)
+    except NOT_RUN as exc:
         console.print(f"The campaign was not run to its end: {exc}")
         return EXIT_NOT_RUN
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        if options.keep:
-            # By another name: whoever makes a folder of this prefix removes those whose owners have ended.
-            console.print(f"Logs are kept in {folder.rename(folder.with_name(f'kept-{folder.name}'))}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
     _tell(result, options, console)
     return EXIT_FOUND if result.verdict.findings else 0
 
@@ -84,11 +62,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     except ValueError as exc:
         parser.error(str(exc))
     return options
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleaning up
-    raise StoppedError(f"{signal.Signals(number).name} came")
 
 
 def _run(options: argparse.Namespace, folder: Path, tell: Callable[[str], None]) -> Result:

@@ -8,37 +8,25 @@ code 0: all was as it must be. 1: findings. 2: it could not be run.
 import argparse
 import json
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from rich.console import Console
 
-from service.local_kafka.base import NoKafkaError, owned_folder
-from service.local_s3 import NoS3Error
 from tests.integration.web.browser import CHROMIUM
-from tests.services.postgres import NoPostgresError
-from tests.services.toxiproxy import NoToxiproxyError
-from tests.system.chaos.cluster import NoClusterError
-from tests.system.chaos.plants import ROOT, PlantError
+from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN, NOT_RUN, a_bounded_run
+from tests.system.chaos.plants import ROOT
 from tests.system.operator_drill import report
 from tests.system.operator_drill.drill import Drill, Result, as_json
 from tests.system.operator_drill.faults import FAULTS, MendError
 from tests.system.operator_drill.installation import an_installation
 from tests.system.operator_drill.rules import slowest_look_s
 
-EXIT_FOUND: Final = 1
-EXIT_NOT_RUN: Final = 2
 HARD_STOP_AFTER_S: Final = 1500.0
 _PREFIX: Final = "thumbnails-drill-"
-_NOT_TO_BE_HAD: Final = (NoKafkaError, NoPostgresError, NoS3Error, NoToxiproxyError, NoClusterError, PlantError)
-
-
-class StoppedError(Exception):
-    """The program was asked to end, or ran for too long."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,22 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         console.print(f"The drill needs {' and '.join(missing)}: install Debian's packages prometheus and chromium.")
         return EXIT_NOT_RUN
-    for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGINT):
-        signal.signal(number, _stop)
-    signal.setitimer(signal.ITIMER_REAL, HARD_STOP_AFTER_S)
-    folder = owned_folder(_PREFIX)
+    tell = partial(console.print, markup=False)
     try:
-        result = _run(options, folder, lambda line: console.print(line, markup=False))
-    except (StoppedError, MendError, *_NOT_TO_BE_HAD) as exc:
+        with a_bounded_run(_PREFIX, HARD_STOP_AFTER_S, keep=options.keep, tell=tell) as folder:
+            result = _run(options, folder, tell)
+    except (MendError, *NOT_RUN) as exc:
         console.print(f"The drill was not run to its end: {exc}", markup=False)
         return EXIT_NOT_RUN
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        if options.keep:
-            # By another name: whoever makes a folder of this prefix removes those whose owners have ended.
-            console.print(f"Logs are kept in {folder.rename(folder.with_name(f'kept-{folder.name}'))}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
     _tell(result, options, console)
     return EXIT_FOUND if result.findings else 0
 
@@ -87,11 +66,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if unknown or options.factor < 1:
         parser.error(f"no such fault: {', '.join(unknown)}" if unknown else "the factor is 1 or more")
     return options
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleaning up
-    raise StoppedError(f"{signal.Signals(number).name} came")
 
 
 def _run(options: argparse.Namespace, folder: Path, tell: Callable[[str], None]) -> Result:

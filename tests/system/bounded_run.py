@@ -1,0 +1,52 @@
+"""What programs that break a whole installation share: a folder of their own, a bound in time, and an orderly end."""
+
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from service.local_kafka.base import NoKafkaError, owned_folder
+from service.local_s3 import NoS3Error
+from tests.services.postgres import NoPostgresError
+from tests.services.toxiproxy import NoToxiproxyError
+from tests.system.chaos.cluster import NoClusterError
+from tests.system.chaos.plants import PlantError
+
+EXIT_FOUND: Final = 1
+EXIT_NOT_RUN: Final = 2
+
+
+class StoppedError(Exception):
+    """The program was asked to end, or ran for too long."""
+
+
+NOT_RUN: Final = (
+    *(StoppedError, NoKafkaError, NoPostgresError, NoS3Error, NoToxiproxyError, NoClusterError, PlantError),
+)
+"""What keeps such a program from its end without being a finding."""
+
+
+@contextmanager
+def a_bounded_run(prefix: str, most_s: float, *, keep: bool, tell: Callable[[str], None]) -> Iterator[Path]:
+    """A folder that is removed afterwards, or kept. From the main thread; SIGTERM, Ctrl-C and `most_s` raise StoppedError inside."""
+    for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGINT):
+        signal.signal(number, _stop)
+    signal.setitimer(signal.ITIMER_REAL, most_s)
+    folder = owned_folder(prefix)
+    try:
+        yield folder
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if keep:
+            # By another name: whoever makes a folder of this prefix removes those whose owners have ended.
+            tell(f"Logs are kept in {folder.rename(folder.with_name(f'kept-{folder.name}'))}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleaning up
+    raise StoppedError(f"{signal.Signals(number).name} came")
