@@ -1,5 +1,6 @@
-"""Faust's aiokafka transport with two changes: it commits before a rebalance, and reads only committed transactions."""
+"""Faust's aiokafka transport with changes: it commits before a rebalance, and reads only committed transactions."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +18,9 @@ class CommittedReadsThread(driver.AIOKafkaConsumerThread):
 
 
 class CommittingConsumer(driver.Consumer):
-    """Commits in on_partitions_revoked, before Faust forgets which offsets were acknowledged.
+    """Commits in on_partitions_revoked, before Faust forgets which offsets were acknowledged, and takes no commit for another.
 
-    Without it every rebalance redelivers the events of the last commit interval.
+    Without it a rebalance redelivers the events of the last commit interval, or those that ended during a commit.
     """
 
     def _new_consumer_thread(self) -> CommittedReadsThread:
@@ -27,10 +28,21 @@ class CommittingConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """Commit, then let Faust wait for what is in flight and hand the partitions back."""
-        await self.force_commit()
+        await self.commit()
         await super().on_partitions_revoked(revoked)
         for forget in getattr(self.transport, "revocation_listeners", ()):
             forget(set(revoked))
+
+    async def maybe_wait_for_commit_to_finish(self) -> bool:
+        """Let the commit under way end, and ask for another: what was acknowledged since it began is not in it.
+
+        Faust would take it for its own: the last commit before a handover left out what ended meanwhile, and the
+        partitions' next owner did it again. Nor may two be under way: the second leaves out what does not follow on
+        the offset that the first has not noted yet.
+        """
+        while self._commit_fut is not None:
+            await asyncio.shield(self._commit_fut)  # else who is cancelled here would cancel it for all
+        return False
 
 
 class CommittingTransport(driver.Transport):

@@ -84,7 +84,7 @@ PLANTS: Final = {
         (
             Edit(
                 "streams/faust_transport.py",
-                "        await self.force_commit()\n",
+                "        await self.commit()\n",
                 "        held = {tp: offset for tp, offset in self._read_offset.items() if offset is not None}\n"
                 "        await self._commit_offsets(held)\n",
             ),
