@@ -1,9 +1,9 @@
-"""A worker's decode slots, cage included, against plain processes that decode local files: jobs a second, ratios, the cost of a job.
+"""A worker's decode slots, cage included, against plain processes that decode local files: jobs a second, ratios, cost of a job.
 
-Run by `make bench`, or alone: python -m benchmarks.slots [--slices N] [--seconds S] [--json FILE]. Makes its own inputs. The
-plain processes are as warm as they can be: they start once, and decode one file after the other in the memory that they
-have already; both ways run in turns, so that a machine whose speed drifts slows both. A ratio is that of each pair of
-neighbours, and the median of them is what to quote.
+Run by `make bench`, or alone: python -m benchmarks.slots [--slices N] [--seconds S] [--each] [--json FILE]. Makes its
+own inputs. The plain processes are as warm as they can be: they start once, and decode one file after the other in the
+memory that they have already; both ways run in turns, so that a machine whose speed drifts slows both. A ratio is that of
+each pair of neighbours, and the median of them is what to quote.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.clips import h264_camera, inputs_folder, photographs
+from benchmarks.clips import h264_camera, h264_drawn, h264_test_card, inputs_folder, other_videos, photographs
 from processors.decode_slots import DecodeSlots
 from processors.slot import warm_up
 from processors.slot_process import _ENVIRONMENT
@@ -37,10 +37,16 @@ SPEC: Final = ThumbnailSpec()
 EMPTY_JOBS: Final = 50
 
 
-def make_loads(folder: Path) -> dict[str, list[Path]]:
+def make_loads(folder: Path, *, each: bool) -> dict[str, list[Path]]:
     """What is decoded, in turns."""
-    video, pictures = h264_camera(folder).path, [item.path for item in photographs(folder)]
-    return {"H.264 1080p": [video], "H.264 1080p and JPEG, PNG, WebP 12 MP": [video, *pictures]}
+    video, pictures = h264_camera(folder), [item.path for item in photographs(folder)]
+    videos = [video, h264_drawn(folder), h264_test_card(folder), *other_videos(folder)]
+    loads = {
+        video.name: [video.path],
+        "seven videos of five codecs": [item.path for item in videos],
+        f"{video.name}, and JPEG, PNG, WebP 12 MP": [video.path, *pictures],
+    }
+    return loads | {item.name: [item.path] for item in videos if each}
 
 
 @contextmanager
@@ -140,12 +146,13 @@ def peak_mb(pid: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-async def run(slices: int, seconds: float, inputs: Path | None, console: Console) -> dict[str, Any]:
+async def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Every figure of the comparison."""
+    slices, seconds = options.slices, options.seconds
     figures: dict[str, Any] = {"loads": {}}
-    with inputs_folder(inputs) as folder, bare_processes() as processes:
+    with inputs_folder(options.inputs) as folder, bare_processes() as processes:
         console.print("Making the inputs …")
-        loads = make_loads(folder)
+        loads = make_loads(folder, each=options.each)
         async with DecodeSlots(PROCESSES) as slots:
             for load, paths in loads.items():
                 rows = []
@@ -171,11 +178,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slices", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--each", action="store_true", help="Every video alone, too.")
     parser.add_argument("--inputs", type=Path, help="Folder that keeps the inputs for another run.")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     console = Console()
-    figures = asyncio.run(run(options.slices, options.seconds, options.inputs, console))
+    figures = asyncio.run(run(options, console))
     table = Table(
         "load", f"{PROCESSES} slots, jobs/s", f"{PROCESSES} processes, jobs/s", "ratio", "of", title="The cage"
     )

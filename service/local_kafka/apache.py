@@ -5,14 +5,20 @@ import os
 import shutil
 import subprocess
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from service.local_kafka.base import NoKafkaError, ProcessKafka, free_port
+from service.local_kafka.class_archive import archive_of
 
 KAFKA_VERSION: Final = "4.3.1"
 _POM: Final = Path(__file__).with_name("pom.xml")
 _FETCH_TIMEOUT_S: Final = 600
+_JVM_OPTIONS: Final = (
+    *("-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+)
 
 # What one node on a machine of developers needs, however it is started.
 SINGLE_NODE: Final = {
@@ -86,12 +92,17 @@ class ApacheKafka(ProcessKafka):
 
     description = f"Apache Kafka {KAFKA_VERSION}"
 
-    def __init__(self) -> None:
-        if shutil.which("java") is None:
+    def __init__(self, *, record_classes_to: Path | None = None) -> None:
+        java = shutil.which("java")
+        if java is None:
             raise NoKafkaError("Apache Kafka needs Java 17 or later: install a JRE, or set KAFKA_BOOTSTRAP_SERVERS.")
         jars = fetch_jars()
+        archive = None if record_classes_to else archive_of(Path(java), jars, _record_classes)
         super().__init__()
-        self._classpath: Final = f"{jars}/*"
+        self._java: Final = [java, *_JVM_OPTIONS, "-cp", _classpath(jars)]
+        if archive is not None:
+            self._java.insert(1, f"-XX:SharedArchiveFile={archive}")
+        self._recording: Final = [f"-XX:ArchiveClassesAtExit={record_classes_to}"] if record_classes_to else []
         self._properties: Final = self.folder / "server.properties"
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
         self._format_storage()
@@ -112,16 +123,26 @@ class ApacheKafka(ProcessKafka):
     def _format_storage(self) -> None:
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", uuid.uuid4().hex[:22]]
         tool += self._format_options()
-        command = [*self._java(), *tool, "-c", str(self._properties)]
+        command = [*self._java, *tool, "-c", str(self._properties)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own jars
         if done.returncode != 0:
             self.stop()
             raise NoKafkaError(f"Apache Kafka's storage could not be formatted: {(done.stdout + done.stderr)[-1000:]}")
 
-    def _java(self) -> list[str]:
-        java = shutil.which("java") or "java"
-        options = ["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        return [java, *options, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", self._classpath]
-
     def _command(self) -> list[str]:
-        return [*self._java(), "kafka.Kafka", str(self._properties)]
+        return [self._java[0], *self._recording, *self._java[1:], "kafka.Kafka", str(self._properties)]
+
+
+def _classpath(jars: Path) -> str:
+    """Every jar by its name: an archive of classes is for one order of the jars, and `*` has the file system's."""
+    return os.pathsep.join(sorted(map(str, jars.glob("*.jar"))))
+
+
+def _record_classes(to: Path) -> None:
+    broker = ApacheKafka(record_classes_to=to)
+    try:
+        with suppress(NoKafkaError):  # a JVM of another kind does not know the option
+            broker.start()
+            broker.stop_process()
+    finally:
+        broker.stop()

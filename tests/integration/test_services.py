@@ -116,6 +116,10 @@ def _state(pid: int) -> str:
         return "Z"
 
 
+def test_a_broker_starts_with_the_archive_of_its_classes(own_kafka: ApacheKafka) -> None:
+    assert ".jsa" in Path(f"/proc/{own_kafka.pid}/maps").read_text().replace("classes.jsa", "of Java itself")
+
+
 def test_a_broker_that_cannot_start_shows_the_end_of_its_log(own_kafka: ApacheKafka) -> None:
     own_kafka.kill()
     with socket.socket() as taken:

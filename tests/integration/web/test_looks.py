@@ -62,7 +62,8 @@ def test_the_page_is_accessible_and_looks_as_the_documentation_shows_it(
         expect(page.locator("li.tile")).to_have_count(len(NAMES) + len(FAILED_NAMES))
         expect(page.locator("#topics-summary")).to_contain_text("as of", timeout=20_000)
         expect(page.locator(".loaded").first).to_be_visible()
-        page.wait_for_function("[...document.images].every((image) => image.loading === 'lazy' || image.complete)")
+        # Not wait_for_function, whose second look the page's own policy forbids.
+        page.evaluate("Promise.all([...document.images].filter((i) => i.loading !== 'lazy').map((i) => i.decode()))")
         folder = Path(os.environ.get("WEB_SCREENSHOTS", tmp_path))
         shot = folder / f"web-{device}-{scheme}.png"
         page.screenshot(path=shot)
