@@ -166,7 +166,7 @@ def test_uploads_and_deletions_in_one_folder_do_not_disturb_each_other(provider:
 
     def work(name: str) -> None:
         try:
-            for _ in range(60):
+            for _ in range(20):
                 put(provider, f"acme/deep/er/{name}")
                 provider.delete_file(f"acme/deep/er/{name}")
         except TransientError as exc:

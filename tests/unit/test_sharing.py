@@ -1,8 +1,10 @@
 """Tests that share a set-up run in one process; system tests with an installation each are dealt out one by one."""
 
+from collections import OrderedDict
+
 import pytest
 
-from tests.sharing import scope_of
+from tests.sharing import put_next_first, scope_of
 
 
 @pytest.mark.parametrize(
@@ -16,6 +18,15 @@ from tests.sharing import scope_of
 )
 def test_the_scope_of(test: str, scope: str) -> None:
     assert scope_of(test) == scope
+
+
+def test_two_processes_take_the_long_tests_and_a_third_the_quick_ones_until_they_meet() -> None:
+    left = OrderedDict.fromkeys(["kills", "chaos", "demo", "keys", "colours"])
+    taken = []
+    for process in (0, 1, 2, 0, 2):
+        put_next_first(left, process)
+        taken.append((process, left.popitem(last=False)[0]))
+    assert taken == [(0, "kills"), (1, "chaos"), (2, "colours"), (0, "demo"), (2, "keys")]
 
 
 def test_xdist_deals_tests_out_by_their_scope(pytestconfig: pytest.Config) -> None:
