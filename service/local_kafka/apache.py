@@ -105,7 +105,11 @@ class ApacheKafka(ProcessKafka):
         self._recording: Final = [f"-XX:ArchiveClassesAtExit={record_classes_to}"] if record_classes_to else []
         self._properties: Final = self.folder / "server.properties"
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
-        self._format_storage()
+        try:
+            self._format_storage()
+        except BaseException:
+            self.stop()
+            raise
 
     def _settings(self) -> dict[str, str]:
         controller = free_port()
@@ -126,7 +130,6 @@ class ApacheKafka(ProcessKafka):
         command = [*self._java, *tool, "-c", str(self._properties)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own jars
         if done.returncode != 0:
-            self.stop()
             raise NoKafkaError(f"Apache Kafka's storage could not be formatted: {(done.stdout + done.stderr)[-1000:]}")
 
     def _command(self) -> list[str]:

@@ -1,6 +1,7 @@
 """Kafka's classes in an archive that the JVM maps into memory, as Kafka's own image has one: a broker starts in half the time."""
 
 import hashlib
+import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ def archive_of(java: Path, jars: Path, record: Callable[[Path], None]) -> Path |
     made_from = hashlib.sha256(f"{made_by} {made_by.stat().st_mtime_ns}".encode()).hexdigest()[:8]
     archive = jars.with_name(f"{jars.name}-{made_from}.jsa")
     if not archive.exists():
+        if not os.access(archive.parent, os.W_OK):
+            return None
         partial = archive.with_suffix(f".{uuid.uuid4().hex[:8]}")
         try:
             record(partial)
