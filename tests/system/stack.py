@@ -61,7 +61,7 @@ class Stack:
             time.sleep(0.2)
 
     def wait_until_joined(self) -> None:
-        """Every worker has its share again: one that is told to stop while it joins may need SHUTDOWN_TIMEOUT_S, and ends with 1."""
+        """The group has as many members as there are workers, and every one has its share."""
         admin = AdminClient({"bootstrap.servers": self.environment["KAFKA_BOOTSTRAP_SERVERS"]})
         group = self.environment["WORKER_GROUP"]
 

@@ -5,15 +5,17 @@ import json
 import os
 import re
 import signal
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
 from tests.system.platform import Platform
-from tests.system.stack import Stack, a_stack
-from tests.system.supervisor import Role, children_of, no_decoder_is_orphaned
+from tests.system.stack import Stack, a_stack, a_stack_run_by
+from tests.system.supervisor import Role, children_of, no_decoder_is_orphaned, role_command
 
 pytestmark = pytest.mark.timed
 
@@ -123,3 +125,91 @@ def test_a_second_sigterm_stops_at_once_and_loses_nothing(
         assert no_decoder_is_orphaned()
         stack.supervisor.restart_ended()
         stack.wait_for(lambda: not stack.platform.problems(), timeout_s=60)
+
+
+AS_WORKER = """
+import asyncio, runpy, sys
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from mode.threads import QueueServiceThread
+
+{change}
+
+sys.argv = ["service", "worker"]
+runpy.run_module("service", run_name="__main__")
+"""
+
+JOINS_AS_IT_STOPS = """
+end_calls = QueueServiceThread.on_thread_stop
+
+async def end_calls_and_join(thread):
+    await end_calls(thread)
+    thread._consumer._coordinator.request_rejoin()
+    while not thread.app.rebalancing:
+        await asyncio.sleep(0.001)
+
+QueueServiceThread.on_thread_stop = end_calls_and_join
+"""
+
+SAYS_WHEN_IT_JOINS = """
+join = GroupCoordinator._do_rejoin_group
+
+def say_and_join(coordinator, subscription):
+    print("joins", flush=True)
+    return join(coordinator, subscription)
+
+GroupCoordinator._do_rejoin_group = say_and_join
+"""
+
+
+def worker_that(change: str) -> Callable[[str], list[str]]:
+    changed = [sys.executable, "-c", AS_WORKER.format(change=change)]
+    return lambda role: changed if role == "worker" else role_command(role)
+
+
+@pytest.mark.slow
+def test_a_rebalance_that_begins_during_the_stop_does_not_hold_it_up(
+    kafka: str, postgres_url: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """As when another worker has just come. The session lasts a minute here: its successor waits unless it leaves."""
+    command = worker_that(JOINS_AS_IT_STOPS)
+    changes = {"KAFKA_SESSION_TIMEOUT_S": "60"}
+    with a_stack_run_by(command, kafka, postgres_url, topic_prefix, tmp_path, **changes) as stack:
+        stack.platform.add_rows(range(1, 3))
+        stack.platform.publish([stack.platform.upload(1, "image")])
+        stack.wait_for(lambda: not stack.platform.problems())
+        assert restart_one(stack, stack.supervisor.of("worker")[0]) < 10
+        stack.platform.publish([stack.platform.upload(2, "image")])
+        stack.wait_for(lambda: not stack.platform.problems(), timeout_s=25)
+        assert set(announcements(stack.platform).values()) == {1}
+
+
+@pytest.mark.slow
+def test_a_worker_that_waits_for_others_to_join_stops_at_once_and_leaves_the_group(
+    kafka: str, postgres_url: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """The session lasts a minute here: the others get its partitions before that only when it leaves."""
+    command = worker_that(SAYS_WHEN_IT_JOINS)
+    changes = {"KAFKA_SESSION_TIMEOUT_S": "60", "SHUTDOWN_TIMEOUT_S": "10", "DECODE_TIMEOUT_S": "100"}
+    with a_stack_run_by(command, kafka, postgres_url, topic_prefix, tmp_path, **changes) as stack:
+        stack.supervisor.start("worker", 1)
+        stack.supervisor.wait_until_ready()
+        stack.wait_until_joined()
+        busy, waiting = stack.supervisor.of("worker")
+        stop_decoders(busy)
+        stack.platform.add_rows(range(1, 21))
+        stack.platform.publish([stack.platform.upload(number, "image") for number in range(1, 21)])
+        stack.wait_for(lambda: in_flight(busy) > 0)
+        stack.wait_for(lambda: in_flight(waiting) == 0)
+        joins = waiting.log.read_text().count("joins\n")
+        stack.supervisor.start("worker", 1)
+        stack.wait_for(lambda: waiting.log.read_text().count("joins\n") > joins)
+        started = time.monotonic()
+        waiting.process.terminate()
+        assert waiting.process.wait(30) == 0, waiting.log.read_text()[-3000:]
+        assert time.monotonic() - started < 5
+        assert in_flight(busy) > 0
+        busy.process.terminate()
+        assert busy.process.wait(30) == 0, busy.log.read_text()[-3000:]
+        stack.wait_for(lambda: not stack.platform.problems(), timeout_s=25, restart=True)
+        assert set(announcements(stack.platform).values()) == {1}
+    assert no_decoder_is_orphaned()

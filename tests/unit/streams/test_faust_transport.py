@@ -86,6 +86,23 @@ def test_the_last_commit_has_what_ended_while_another_was_under_way(handover: bo
     assert asyncio.run(scenario()) == [3, 5]
 
 
+def test_a_handover_commits_what_ended_while_it_committed() -> None:
+    async def scenario() -> list[int]:
+        consumer = a_consumer()
+        consumer.handle(0)
+        handover = asyncio.create_task(consumer.on_partitions_revoked({PARTITION}))
+        for offset in (1, 2):
+            await asyncio.wait_for(consumer.has_begun.wait(), 10)
+            consumer.has_begun.clear()
+            consumer.handle(offset)
+            consumer.answers.release()
+        consumer.answers.release()
+        await asyncio.wait_for(handover, 10)
+        return consumer.begun
+
+    assert asyncio.run(scenario()) == [1, 2, 3]
+
+
 def test_who_stops_waiting_for_a_commit_does_not_end_it_for_others() -> None:
     async def scenario() -> bool:
         consumer, first = await in_the_middle_of_a_commit()
