@@ -72,6 +72,9 @@ OF_A_ROLE: Final = (
     LogEvent("role_ends_at_once", "critical", "Something hangs: the process ends; what it had is redelivered."),
     LogEvent("role_ends_without_ever_having_had_a_partition", "info", "A standby was told to stop, and had no work."),
     LogEvent("worker_stops", "critical", "The worker cannot go on, and ends with code 1; `reason` says why."),
+    LogEvent(
+        "group_not_left", "warning", "A stop in a rebalance could not tell the group, which waits for the session."
+    ),
     LogEvent("events_handed_back", "warning", "A stop left no time for these events; others redo them."),
     LogEvent("topics_gone", "critical", "Topics are missing: `thumbnails topics create`, or mend the prefix."),
     LogEvent("dependency_failed", "error", "A dependency does not work at start; `problem` says how to mend it."),

@@ -1,7 +1,7 @@
 """Faust's aiokafka transport with changes: it commits before a rebalance, stops in one, and reads only what is committed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from aiokafka.client import ConnectionGroup  # type: ignore[import-untyped] # it
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped] # it has no stubs
 from aiokafka.protocol.group import LeaveGroupRequest  # type: ignore[import-untyped] # it has no stubs
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 from mode.threads import QueueServiceThread
 
 log = structlog.get_logger(__name__)
@@ -132,6 +133,13 @@ class CommittingConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
         for forget in getattr(self.transport, "revocation_listeners", ()):
             forget(set(revoked))
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """As Faust's, which says nothing of it when the group has gone on without this member."""
+        is_taken = await super()._commit(offsets)
+        if not is_taken:
+            log.warning("commit_refused", partitions=len(offsets))
+        return is_taken
 
     async def maybe_wait_for_commit_to_finish(self) -> bool:
         """Let the commit under way end, and ask for another: what was acknowledged since it began is not in it.

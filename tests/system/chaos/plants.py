@@ -84,7 +84,8 @@ PLANTS: Final = {
         (
             Edit(
                 "streams/faust_transport.py",
-                "        await self.commit()\n",
+                "        while await self.commit():  # again: what ended while it was under way is forgotten as well\n"
+                "            pass\n",
                 "        held = {tp: offset for tp, offset in self._read_offset.items() if offset is not None}\n"
                 "        await self._commit_offsets(held)\n",
             ),
