@@ -33,11 +33,15 @@ class SlowConsumer(CommittingConsumer):
         await self.answers.acquire()
         return True
 
-    def handle(self, offset: int) -> None:
-        """Take an event from the broker, and be done with it."""
+    def take(self, offset: int) -> ConsumerMessage:
+        """Begin with an event from the broker."""
         message = ConsumerMessage(*PARTITION, offset, time(), 0, [], b"", b"", None, tp=PARTITION)
         self.track_message(message)
-        self.ack(message)
+        return message
+
+    def handle(self, offset: int) -> None:
+        """Take an event from the broker, and be done with it."""
+        self.ack(self.take(offset))
 
 
 class SlowTransport(CommittingTransport):
@@ -101,6 +105,25 @@ def test_a_handover_commits_what_ended_while_it_committed() -> None:
         return consumer.begun
 
     assert asyncio.run(scenario()) == [1, 2, 3]
+
+
+def test_a_handover_waits_for_what_is_in_work_when_the_stop_comes_during_its_commit() -> None:
+    async def scenario() -> list[int]:
+        consumer = a_consumer()
+        consumer.handle(0)
+        in_work = consumer.take(1)
+        handover = asyncio.create_task(consumer.on_partitions_revoked({PARTITION}))
+        await asyncio.wait_for(consumer.has_begun.wait(), 10)
+        cast(Any, consumer.app)._stopped.set()
+        consumer.answers.release()
+        await asyncio.wait({handover}, timeout=0.2)
+        assert not handover.done()
+        consumer.ack(in_work)
+        consumer.answers.release()
+        await asyncio.wait_for(handover, 10)
+        return consumer.begun
+
+    assert asyncio.run(scenario()) == [1, 2]
 
 
 def test_who_stops_waiting_for_a_commit_does_not_end_it_for_others() -> None:
