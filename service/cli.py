@@ -286,6 +286,7 @@ def check(
     with loading():
         from service import bootstrap, bootstrap_storage
         from service.checks import check_database, check_kafka, check_storage, run_checks
+        from service.codec_check import check_codecs
         from service.settings import Settings
         from service.tenant_checks import check_connections, check_prefixes
 
@@ -295,6 +296,7 @@ def check(
     results = run_checks(
         [
             lambda: check_kafka(settings.kafka),
+            check_codecs,
             lambda: check_database(engine),
             lambda: check_storage(bootstrap_storage.build_local_storage(settings)),
             lambda: check_prefixes(engine),

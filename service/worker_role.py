@@ -10,6 +10,7 @@ from schemas.errors import ThumbnailError
 from service.bootstrap_storage import local_settings
 from service.bootstrap_worker import build_worker, new_loop
 from service.checks import check_database, check_http_port, check_kafka, check_storage
+from service.codec_check import check_codecs
 from service.dead_letters import count_recent
 from service.health.liveness import Signs
 from service.health.probes import (
@@ -47,6 +48,7 @@ def run_worker_role(settings: Settings) -> int:
     parts = build_worker(settings, metrics, find_topics, traces.tracing)
     checks = [
         lambda: check_http_port(settings.http),
+        check_codecs,
         lambda: check_kafka(settings.kafka),
         lambda: check_database(parts.engine),
         lambda: check_storage(parts.local_storage),
