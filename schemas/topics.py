@@ -8,6 +8,14 @@ DAY_MS: Final = 24 * HOUR_MS
 CARRIER_BYTES: Final = 16 * 1024**2
 """Record limit of the topics that carry records of others: an upstream topic may allow more than Kafka's default."""
 
+SEGMENT_MS: Final = DAY_MS
+"""When the broker closes a segment of any of our topics. It deletes whole segments, as their newest record is old enough: with
+Kafka's own 7 days a record of a topic that is kept for 7 days could live for 14. It compacts closed segments alone, too. A day
+makes at most 91 segments a partition (`thumbnail.dlq.parked`)."""
+SAFE_REPLICAS: Final = 3
+"""With so many replicas one broker may be down while a record must still be on two to be acknowledged."""
+MIN_INSYNC_REPLICAS: Final = 2
+
 KEY: Final = "media key, UTF-8: video:42 or ar_content:9"
 
 
@@ -31,7 +39,7 @@ class Topic:
 
     @property
     def config(self) -> dict[str, str]:
-        """The topic's settings in the cluster."""
+        """The topic's settings in the cluster, without which a role does not start."""
         limit = {} if self.max_message_bytes is None else {"max.message.bytes": str(self.max_message_bytes)}
         return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)} | limit
 
@@ -149,6 +157,15 @@ ALL_TOPICS: Final = (
     THUMBNAIL_PARKED,
     THUMBNAIL_REPLAYS,
 )
+
+
+def durable_config(replicas: int) -> dict[str, str]:
+    """The settings that a topic with so many replicas should have, too: roles start without them.
+
+    With fewer than SAFE_REPLICAS, `min.insync.replicas` is left to the cluster: 2 of 2 would stop everything with one broker.
+    """
+    in_sync = {"min.insync.replicas": str(MIN_INSYNC_REPLICAS)} if replicas >= SAFE_REPLICAS else {}
+    return {"segment.ms": str(SEGMENT_MS)} | in_sync
 
 
 def prefixed(topic: Topic, prefix: str) -> str:

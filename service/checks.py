@@ -14,26 +14,32 @@ from service.kafka_connection import KafkaUnreachableError
 from service.kafka_security import KafkaFilesError
 from service.kafka_topics import list_topics
 from service.settings import HttpSettings, KafkaSettings, redact_url
+from service.topic_warnings import warnings_about
 from storage.base import StorageProvider
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One dependency: None as `problem` means that it works."""
+    """One dependency: None as `problem` means that it works. `warnings` are sentences that keep nothing from working."""
 
     name: str
     problem: str | None
+    warnings: tuple[str, ...] = ()
 
 
 def check_kafka(settings: KafkaSettings) -> CheckResult:
-    """A broker answers, and every topic is there with the partitions and settings that it must have."""
+    """A broker answers, and every topic is there with the partitions and settings that it must have.
+
+    Settings that it should have are warnings, for topics that an earlier release made have none of them.
+    """
     name = f"Kafka at {settings.kafka_bootstrap_servers}"
     try:
         states = list_topics(settings)
     except (KafkaUnreachableError, KafkaFilesError) as exc:
         return CheckResult(name, str(exc))
     problems = [f"{state.name}: {problem}" for state in states for problem in state.problems]
-    return CheckResult(name, f"{'; '.join(problems)}." if problems else None)
+    warnings = warnings_about(states, settings.kafka_bootstrap_servers)
+    return CheckResult(name, f"{'; '.join(problems)}." if problems else None, warnings)
 
 
 def check_database(engine: sa.Engine) -> CheckResult:

@@ -252,9 +252,11 @@ def topics_list() -> None:
 
         from service.kafka_topics import list_topics
         from service.settings import Settings
+        from service.topic_warnings import warnings_about
 
     table = Table("topic", "partitions", "key", "value", "written by", "read by", "state")
-    states = list_topics(Settings().kafka)
+    settings = Settings().kafka
+    states = list_topics(settings)
     for state in states:
         topic = state.topic
         problems = "; ".join(state.problems) or "ok"
@@ -262,6 +264,8 @@ def topics_list() -> None:
             state.name, str(topic.partitions), topic.key, topic.value, topic.written_by, topic.read_by, problems
         )
     stdout.print(table)
+    for warning in warnings_about(states, settings.kafka_bootstrap_servers):
+        stdout.print(f"Warning: {warning}", highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_FAILED if any(state.problems for state in states) else 0)
 
 
@@ -306,9 +310,13 @@ def check(
         results += check_connections(engine, of_all_tenants)
     if as_json:
         sys.stdout.write(json.dumps({result.name: result.problem for result in results}) + "\n")
+        for warning in (warning for result in results for warning in result.warnings):
+            sys.stderr.write(f"Warning: {warning}\n")
     else:
         for result in results:
             stdout.print(f"{'ok    ' if result.problem is None else 'FAILED'}  {result.name}", highlight=False)
             if result.problem is not None:
                 stdout.print(f"        {result.problem}", highlight=False, soft_wrap=True)
+            for warning in result.warnings:
+                stdout.print(f"        Warning: {warning}", highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_FAILED if any(result.problem for result in results) else 0)

@@ -7,10 +7,11 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from schemas.topics import ALL_TOPICS, Topic, prefixed
+from schemas.topics import ALL_TOPICS, Topic, durable_config, prefixed
 from service.kafka_connection import KafkaUnreachableError, connect
 from service.settings import KafkaSettings
 
@@ -21,31 +22,51 @@ _NO_ANSWER: Final = frozenset(
 )
 
 
+_AT_MOST: Final = frozenset({"segment.ms"})
+"""Settings of which less is as good; of the other numbers more is."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting of a topic that is not as it should be."""
+
+    setting: str
+    actual: str
+    wanted: str
+
+
 @dataclass(frozen=True)
 class TopicState:
-    """A topic of the list as it is in the cluster; `problems` are sentences, empty when all is well."""
+    """A topic of the list as it is in the cluster; `problems` are sentences, empty when roles can start with it.
+
+    `differences` are settings that keep no role from starting, but keep records less safe, or longer, than they should;
+    `replicas` are those of the partition that has the fewest, 0 when that is not known.
+    """
 
     name: str
     topic: Topic
     partitions: int
     problems: tuple[str, ...]
+    replicas: int = 0
+    differences: tuple[Difference, ...] = ()
 
 
 def create_topics(settings: KafkaSettings) -> tuple[str, ...]:
     """Make the topics that are missing; returns their names. Those that exist are left as they are."""
-    admin, _ = connect(settings)
+    admin, cluster = connect(settings)
     missing = [state for state in list_topics(settings) if state.partitions == 0]
+    if not missing:
+        return ()
+    durable = durable_config(_replicas_to_be(admin, cluster, settings))
     new = [
         NewTopic(
             state.name,
             num_partitions=state.topic.partitions,
             replication_factor=settings.kafka_replication_factor,
-            config=state.topic.config,
+            config=state.topic.config | durable,
         )
         for state in missing
     ]
-    if not new:
-        return ()
     for future in admin.create_topics(new, operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S).values():
         try:
             future.result()
@@ -77,7 +98,7 @@ def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
     return tuple(
         TopicState(name, topic, 0, (f"{_whom(settings)} may not see it: let them DESCRIBE, READ and WRITE it",))
         if name in hidden
-        else _state(name, topic, len(found[name].partitions) if name in found else 0, configs.get(name, {}))
+        else _state(name, topic, found.get(name), configs.get(name, {}))
         for name, topic in names.items()
     )
 
@@ -110,22 +131,47 @@ def _sentence(exc: KafkaException, settings: KafkaSettings) -> str:
     return f"{error.str().rstrip('.')}.{way_out}"
 
 
-def _state(name: str, topic: Topic, partitions: int, config: dict[str, str | None]) -> TopicState:
-    if partitions == 0:
+def _replicas_to_be(admin: AdminClient, cluster: ClusterMetadata, settings: KafkaSettings) -> int:
+    """How many replicas a new topic will have; 0 when the brokers decide, and keep to themselves what they would."""
+    if settings.kafka_replication_factor > 0:
+        return settings.kafka_replication_factor
+    asked = admin.describe_configs(
+        [ConfigResource(ResourceType.BROKER, str(min(cluster.brokers)))], request_timeout=ADMIN_TIMEOUT_S
+    )
+    (future,) = asked.values()
+    try:
+        found = future.result().get("default.replication.factor")
+    except KafkaException:  # not every user may ask: `check` names what is not set then
+        return 0
+    return int(found.value) if found is not None and found.value else 0
+
+
+def _state(name: str, topic: Topic, found: TopicMetadata | None, config: dict[str, str | None]) -> TopicState:
+    if found is None or not found.partitions:
         return TopicState(name, topic, 0, ("it does not exist: run `thumbnails topics create`",))
+    partitions = len(found.partitions)
+    replicas = min(len(partition.replicas) for partition in found.partitions.values())
     problems = []
     if partitions < topic.partitions:
         problems.append(f"it has {partitions} partitions instead of {topic.partitions}")
-    for setting, wanted in topic.config.items():
-        actual = config.get(setting)
-        if actual is not None and not _is_enough(setting, actual, wanted):
-            problems.append(f"its {setting} is {actual} instead of {wanted}")
-    return TopicState(name, topic, partitions, tuple(problems))
+    problems += [f"its {one.setting} is {one.actual} instead of {one.wanted}" for one in _compare(config, topic.config)]
+    return TopicState(name, topic, partitions, tuple(problems), replicas, _compare(config, durable_config(replicas)))
+
+
+def _compare(config: dict[str, str | None], wanted: dict[str, str]) -> tuple[Difference, ...]:
+    """What the cluster tells otherwise; what it does not tell cannot be compared."""
+    return tuple(
+        Difference(setting, actual, value)
+        for setting, value in wanted.items()
+        if (actual := config.get(setting)) is not None and not _is_enough(setting, actual, value)
+    )
 
 
 def _is_enough(setting: str, actual: str, wanted: str) -> bool:
     if setting == "cleanup.policy":
         return actual == wanted
+    if setting in _AT_MOST:
+        return int(actual) <= int(wanted)
     return int(actual) == -1 or int(actual) >= int(wanted)
 
 

@@ -4,12 +4,20 @@ import json
 from typing import Any, Final
 
 from schemas.contracts.asyncapi import asyncapi
-from schemas.topics import ALL_TOPICS, DAY_MS, Topic
+from schemas.topics import ALL_TOPICS, DAY_MS, HOUR_MS, MIN_INSYNC_REPLICAS, SAFE_REPLICAS, SEGMENT_MS, Topic
 
 _ABOUT: Final = (
     "Keys, values and headers are UTF-8 text, so every Kafka tool shows them; `thumbnails topics create` makes the topics. The same"
     " as a file: [asyncapi.json](../schemas/exported/asyncapi.json). Records of a real run: [records.md](records.md); what Kafka UI"
     " shows, and its filters: [kafka-ui.md](kafka-ui.md).\n\n"
+)
+_ABOUT_SETTINGS: Final = (
+    f"\n«Kept for» is `retention.ms`. Kafka deletes whole segments, so `topics create` sets `segment.ms` to {SEGMENT_MS // HOUR_MS}"
+    " hours: a record goes at most a day later, and a few minutes. Where a topic has"
+    f" {SAFE_REPLICAS} replicas or more, `min.insync.replicas` is {MIN_INSYNC_REPLICAS}: what is acknowledged is on two brokers, and"
+    " one may be down. With fewer replicas it is left to the cluster, and one broker's disk can take acknowledged events with it;"
+    " `thumbnails check` and `thumbnails topics list` warn of that, and of topics that have other values:"
+    " [upgrades.md](upgrades.md#topics-that-an-earlier-release-made).\n"
 )
 
 
@@ -22,6 +30,7 @@ def topics_page(made: str) -> str:
         f" {topic.written_by} | {topic.read_by} |\n"
         for topic in ALL_TOPICS
     ]
+    lines.append(_ABOUT_SETTINGS)
     document = asyncapi()
     lines += [_section(topic, document) for topic in ALL_TOPICS]
     return "".join(lines)

@@ -120,13 +120,16 @@ class ApacheKafka(ProcessKafka):
             "log.dirs": str(self.folder / "data"),
         }
 
+    def _quorum_options(self) -> list[str]:
+        """Options of `kafka-storage format` that say which cluster the node is of: here a new one, of itself alone."""
+        return ["--standalone", "-t", uuid.uuid4().hex[:22]]
+
     def _format_options(self) -> list[str]:
         """More of `kafka-storage format`'s options."""
         return []
 
     def _format_storage(self) -> None:
-        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", uuid.uuid4().hex[:22]]
-        tool += self._format_options()
+        tool = ["kafka.tools.StorageTool", "format", *self._quorum_options(), *self._format_options()]
         command = [*self._java, *tool, "-c", str(self._properties)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own jars
         if done.returncode != 0:

@@ -20,7 +20,10 @@ class KafkaSettings(Component):
         30.0, ge=6, le=300, description="A consumer that is silent this long loses its partitions, in seconds."
     )
     kafka_replication_factor: int = Field(
-        -1, ge=-1, description="Replicas of the topics that `topics create` makes; -1 takes the broker's default."
+        -1,
+        ge=-1,
+        description="Replicas of the topics that `topics create` makes; -1 takes the broker's default. Production wants 3: then"
+        " `min.insync.replicas` is 2, and no broker's disk is the only one that has an acknowledged event.",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How the brokers' listener speaks: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
