@@ -137,7 +137,7 @@ def test_an_installation_is_set_up_checked_and_given_an_upload(kafka: str, topic
     script = snippet_with("topics create").replace("localhost:9092", kafka)
     done = run_shell(script, tmp_path, settings)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("ok     ") == 4
+    assert done.stdout.count("ok     ") == 5
 
     published = run_shell(f"export KAFKA_BOOTSTRAP_SERVERS={kafka}\n{snippet_with('publish')}", tmp_path, settings)
     assert published.stdout.strip() == "e-1  video:42"
