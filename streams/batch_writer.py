@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from schemas.database import write_transaction
 from schemas.errors import ErrorCode, PermanentError
+from schemas.events import ThumbnailReady
 from streams.records import InboundRecord
 from streams.result_rows import Result, apply_results, refusal
 from streams.row_changes import RowOutcome
@@ -28,7 +29,7 @@ class Item:
 class Written:
     """What became of a batch: an outcome for each item that the database took, an error for each refused one.
 
-    An item of another company stands in both.
+    A ready one of another company stands in both. A failed one has its dead letter already, with the upload's own bytes.
     """
 
     outcomes: list[tuple[Item, RowOutcome]] = field(default_factory=list)
@@ -76,7 +77,7 @@ def _sort_out(items: list[Item], outcomes: list[RowOutcome]) -> Written:
             written.poison.append((item, _refused(refusal(item.result) or "")))
             continue
         written.outcomes.append((item, outcome))
-        if outcome is RowOutcome.OTHER_COMPANY:
+        if outcome is RowOutcome.OTHER_COMPANY and isinstance(item.result, ThumbnailReady):
             error = PermanentError(ErrorCode.EVENT_MALFORMED, "The row belongs to another company than the event says.")
             written.poison.append((item, error))
     return written

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event
+from schemas.errors import ErrorCode
 from schemas.events import (
     THUMBNAIL_CLEANUP_TYPE,
     CleanupReason,
@@ -20,7 +21,12 @@ _PASSED_ON = (h.TRACEPARENT, h.TRACESTATE, h.CORRELATION_ID, h.CAUSATION_ID)
 
 
 def needs_cleanup(result: Result, outcome: RowOutcome) -> bool:
-    """Whether objects may be left that no row shows: a media's first success leaves none."""
+    """Whether objects may be left that no row shows: a media's first success leaves none.
+
+    An unknown company has no storage where anything could be, and its cleanup would be one more dead letter.
+    """
+    if isinstance(result, ThumbnailFailed) and result.error.code == ErrorCode.TENANT_UNKNOWN:
+        return False
     if outcome is RowOutcome.APPLIED:
         return isinstance(result, ThumbnailFailed)
     return outcome not in (RowOutcome.OTHER_COMPANY, RowOutcome.REFUSED)

@@ -24,7 +24,7 @@ Outcomes = list[tuple[Item, RowOutcome]]
 Refused = tuple[InboundRecord, PermanentError]
 """A record that holds no result which can be written, and why."""
 
-_TOLD: Final = frozenset({RowOutcome.STALE, RowOutcome.ROW_GONE})
+_TOLD: Final = frozenset({RowOutcome.STALE, RowOutcome.ROW_GONE, RowOutcome.OTHER_COMPANY})
 """Outcomes that get a line of their own at level info; the others at debug: a line costs as much as a row."""
 
 

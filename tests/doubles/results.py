@@ -60,18 +60,23 @@ def ready(number: int = 1, media: Media | None = None, company_id: int = 1, **ch
     return ThumbnailReady.model_validate(fields | changes)
 
 
-def failed(number: int = 1, media: Media | None = None, message: str = "Broken.") -> ThumbnailFailed:
+def failed(
+    number: int = 1,
+    media: Media | None = None,
+    message: str = "Broken.",
+    *,
+    code: ErrorCode = ErrorCode.MEDIA_CORRUPT,
+    company_id: int = 1,
+) -> ThumbnailFailed:
     upload_id = f"upload-{number}"
     return ThumbnailFailed(
         event_id=derived_event_id(upload_id, "failed"),
         upload_event_id=upload_id,
         occurred_at=moment(number),
         produced_at=NOW,
-        company_id=1,
+        company_id=company_id,
         media=media or a_media(),
-        error=ErrorInfo(
-            code=ErrorCode.MEDIA_CORRUPT, message=message, stage=Stage.DECODE, retryable=False, next_action="Look."
-        ),
+        error=ErrorInfo(code=code, message=message, stage=Stage.DECODE, retryable=False, next_action="Look."),
         attempts=1,
         first_failed_at=NOW,
         dead_letter=DeadLetterInfo(topic="thumbnail.dlq"),

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event
 from schemas.database import create_engine_for
+from schemas.errors import ErrorCode
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailReady
 from schemas.metrics import Metrics
 from schemas.tables import videos
@@ -133,6 +134,30 @@ def test_a_poison_record_is_found_and_its_neighbours_are_written(settings: Kafka
     assert "NUL" in (h.get_header(told[b"video:47"].headers, "error-message") or "")
     assert "another company" in (h.get_header(told[b"video:48"].headers, "error-message") or "")
     assert told[b"video:49"].value == b"not JSON"
+
+
+def test_an_upload_of_an_unknown_company_makes_no_second_dead_letter_and_touches_no_row(
+    settings: KafkaSettings, postgres_url: str
+) -> None:
+    """Whether its media is another company's or nobody's; behind each result comes one that has a visible effect."""
+    engine = a_database(postgres_url)
+    unknown = [failed(2, a_media(number), code=ErrorCode.TENANT_UNKNOWN, company_id=77) for number in (40, 999)]
+    records = [a_result(settings, result) for result in (*unknown, failed(1, a_media(40)))]
+    marker = OutboundRecord(records[1].topic, records[1].key, b"not JSON", ())
+    letters, cleanups = Reader(settings, "thumbnail.ready.dlq"), Reader(settings, "thumbnail.cleanup")
+    send_and_wait(Producer(producer_config(settings)), [*records, marker])
+    with running(a_persist_role(settings, engine)):
+        wait_until(lambda: statuses(engine) == {40: "failed"})
+        wait_until(lambda: letters.has(1) and cleanups.has(1))
+    assert [record.value for record in letters.records] == [b"not JSON"]
+    assert [record.key for record in cleanups.records] == [b"video:40"]  # that of company 1's own failure
+    assert (count_records(settings, "thumbnail.ready.dlq"), count_records(settings, "thumbnail.cleanup")) == (1, 1)
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(videos).where(videos.c.id == 40)).mappings().one()
+    assert (row["thumbnail_event_id"], row["thumbnail_error"]) == ("upload-1", "media.corrupt: Broken.")
+    letters.close()
+    cleanups.close()
+    engine.dispose()
 
 
 def test_a_repeated_batch_changes_nothing_and_asks_for_a_cleanup_again(
