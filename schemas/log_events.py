@@ -25,7 +25,11 @@ OF_AN_EVENT: Final = (
     LogEvent("objects_cleaned", "info", "Objects that no row shows were deleted, so many as `deleted` says."),
     LogEvent("tombstone_seen", "info", "A media was deleted upstream; `row_marked` says whether its row was there."),
     LogEvent("tombstone_given_up", "error", "A deletion could not be marked; its waiting retries find out themselves."),
-    LogEvent("result_persisted", "info", "A result without effect: stale, or its row is gone. Those with one: debug."),
+    LogEvent(
+        "result_persisted",
+        "info",
+        "A result without effect: stale, or its row is gone or another company's. Those with one: debug.",
+    ),
     LogEvent("result_refused", "error", "A result cannot be written, and becomes a letter of thumbnail.ready.dlq."),
 )
 """One of these ends each record's work; all have topic, partition, offset, and the trace id where there is a trace."""
@@ -50,6 +54,18 @@ IN_AN_EVENT: Final = (
         "objects_left_to_cleanup",
         "warning",
         "An attempt took too long to take back what it stored, for another worker may have announced it.",
+    ),
+    LogEvent(
+        "one_company_fails",
+        "warning",
+        "Company `company_id` alone fails beyond a DLQ_MAX limit. Work goes on: look at its dead letters.",
+        ("company_id",),
+    ),
+    LogEvent(
+        "records_of_no_company_fail",
+        "warning",
+        "So many records are malformed, or name no company that is known: look at their producer.",
+        (),
     ),
     LogEvent("event_failed_unexpectedly", "error", "A bug of ours, with its trace; the upload is tried again."),
     LogEvent("cleanup_failed_unexpectedly", "error", "The same, of a cleanup."),

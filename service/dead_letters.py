@@ -1,6 +1,7 @@
 """The dead letter topics of this installation, opened for people: reading, replaying, exporting, purging."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -21,6 +22,7 @@ from streams.dead_letter_facts import DeadLetter, read_letter
 from streams.dead_letter_filter import DeadLetterFilter
 from streams.dead_letter_purge import Purgeable, purgeable
 from streams.dead_letter_replay import DeadLetterReplay, ReplayPace, ReplayReport
+from streams.failure_counts import Owner, owner_of
 from streams.kafka_io import send_and_wait
 from streams.records import InboundRecord, OutboundRecord
 from streams.replay_ledger import Ledger
@@ -168,8 +170,8 @@ class DeadLetterBox:
         return consumer_config(self._settings.kafka, f"{self._settings.worker.worker_group}-dlq")
 
 
-def count_recent(settings: Settings, within_s: float) -> int:
-    """How many letters the worker's topic got within the last `within_s` seconds, of the last thousand or so.
+def recent_owners(settings: Settings, within_s: float) -> Counter[Owner]:
+    """Return how many letters the worker's topic got within the last `within_s` seconds, by owner, of the last thousand or so.
 
     Raises TopicReadError.
     """
@@ -179,4 +181,5 @@ def count_recent(settings: Settings, within_s: float) -> int:
             number: Extent(max(extent.low, extent.high - RECENT_LETTERS), extent.high)
             for number, extent in box.extents().items()
         }
-        return sum(1 for _ in box.letters(DeadLetterFilter(since=since), tail))
+        letters = box.letters(DeadLetterFilter(since=since), tail)
+        return Counter(owner_of(letter.company_id, letter.code) for letter in letters)

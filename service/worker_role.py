@@ -11,7 +11,7 @@ from service.bootstrap_storage import local_settings
 from service.bootstrap_worker import build_worker, new_loop
 from service.checks import check_database, check_http_port, check_kafka, check_storage
 from service.codec_check import check_codecs
-from service.dead_letters import count_recent
+from service.dead_letters import recent_owners
 from service.health.liveness import Signs
 from service.health.probes import (
     database_dependency,
@@ -28,7 +28,9 @@ from service.kafka_connection import TopicFinder
 from service.role_metrics import RoleMetrics
 from service.roles import EXIT_FAILED, begin, proven, serve
 from service.settings import Settings
+from service.status.recent_results import recent_companies
 from service.traces import start_traces
+from streams.dead_letter_limit import SEEN_FOR_S
 from streams.worker import run_worker
 
 log = structlog.get_logger(__name__)
@@ -55,8 +57,9 @@ def run_worker_role(settings: Settings) -> int:
     ]
     if not proven(checks):
         return EXIT_FAILED
-    if settings.dead_letters.dlq_max_consecutive:
-        parts.guard.prime(count_recent(settings, settings.dead_letters.dlq_window_s))
+    limits = settings.dead_letters
+    if limits.dlq_max_consecutive or limits.dlq_max_ratio:
+        parts.guard.prime(recent_owners(settings, limits.dlq_window_s), recent_companies(settings, SEEN_FOR_S))
     swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
     log.info("unfinished_uploads_swept", files=swept)
     try:

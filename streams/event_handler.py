@@ -173,21 +173,22 @@ class EventHandler:
         return Outcome("failed", (), error_code=error.code)
 
     async def _handle_cleanup(self, record: InboundRecord) -> Outcome:
-        delivery = read_delivery(record)
+        delivery, company_id = read_delivery(record), None
         try:
             request = read_event(ThumbnailCleanup, THUMBNAIL_CLEANUP_TYPE, record.value, record.headers)
+            company_id = request.company_id
             deleted = await self._cleanup.clean(request)
         except ThumbnailError as error:
-            return self._fail(delivery, error, Stage.CLEANUP, None)
+            return self._fail(delivery, error, Stage.CLEANUP, None, company_id)
         except Exception as exc:
             log.exception("cleanup_failed_unexpectedly")
-            return self._fail(delivery, _internal_error(exc), Stage.CLEANUP, None)
+            return self._fail(delivery, _internal_error(exc), Stage.CLEANUP, None, company_id)
         log.info("objects_cleaned", media=request.media.record_key, reason=request.reason, deleted=deleted)
         return Outcome("success", (), Tally(request.event_id))
 
     def _announce(self, record: InboundRecord, upload: MediaUploaded, ready: ThumbnailReady) -> Outcome:
         # Only thumbnails end a row of failures: each upload that is given up has a cleanup, and that one succeeds.
-        self._guard.succeeded(_partition(record))
+        self._guard.succeeded(_partition(record), upload.company_id)
         log.info(
             "thumbnail_ready",
             company_id=upload.company_id,
@@ -200,7 +201,15 @@ class EventHandler:
         ready_after_s = max(0.0, (self._now() - upload.occurred_at).total_seconds())
         return Outcome("success", (self._of(record, upload).ready(ready),), Tally(ready_after_s=ready_after_s))
 
-    def _fail(self, delivery: Delivery, error: ThumbnailError, stage: Stage, upload: MediaUploaded | None) -> Outcome:
+    def _fail(
+        self,
+        delivery: Delivery,
+        error: ThumbnailError,
+        stage: Stage,
+        upload: MediaUploaded | None,
+        company_id: int | None = None,
+    ) -> Outcome:
+        """`company_id` says whose it is where there is no `upload`."""
         first_failed_at = delivery.first_failed_at or self._now()
         decision = self._decide(delivery, error)
         context = {"error_code": error.code, "error": error.message, "stage": stage, "attempt": delivery.attempt}
@@ -215,7 +224,8 @@ class EventHandler:
             decision = GiveUp("the record is too large for the retry topics")
         if h.get_header(delivery.record.headers, h.REPLAY_COUNT) is None:
             # What was replayed failed before: that somebody replayed too much says nothing about a deploy.
-            self._guard.check(_partition(delivery.record), error.code)
+            owner = company_id if upload is None else upload.company_id
+            self._guard.check(_partition(delivery.record), error.code, owner)
         log.error("event_given_up", why=decision.reason, **context)
         records = self._give_up(delivery, error, stage, upload, first_failed_at)
         return Outcome("failed", records, Tally(error=error.code), error.code)

@@ -81,7 +81,8 @@ class DeadLetterSettings(Component):
     dlq_max_consecutive: int = Field(
         500,
         ge=0,
-        description="When more records in a row fail for good, the worker stops before the next dead letter; 0: never.",
+        description="When more records in a row fail for good, of several companies or of the only one, the worker stops"
+        " before the next dead letter: docs/dead-letters.md; 0: never.",
     )
     dlq_max_ratio: float = Field(
         0.5,

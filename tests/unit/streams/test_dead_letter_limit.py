@@ -1,33 +1,41 @@
-"""The flood limit: what trips it, what must not, and what a restart remembers."""
+"""The flood limit: what trips it, what must not, whose failures count, and what a restart remembers."""
+
+import itertools
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.errors import ErrorCode
-from streams.dead_letter_limit import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
+from streams.dead_letter_limit import SEEN_FOR_S, DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
+from streams.failure_counts import MAX_OWNERS, FailureCounts
 
 OURS, THEIRS = ErrorCode.INTERNAL_ERROR, ErrorCode.MEDIA_CORRUPT
 
 
 class Guard:
-    """A guard with a clock of its own; `fails` says whether it is stopped."""
+    """A guard with a clock of its own; `letters` says whether it lets them all through."""
 
     def __init__(self, max_ratio: float = 0.0, max_consecutive: int = 0, min_events: int = 10) -> None:
         self.now_s = 1000.0
         limit = DeadLetterLimit(max_ratio, max_consecutive, window_s=60, min_events=min_events)
         self.guard = DeadLetterGuard(limit, clock=lambda: self.now_s)
 
-    def letters(self, count: int, code: ErrorCode = OURS, partition: int = 0) -> bool:
+    def letters(self, count: int, code: ErrorCode = OURS, partition: int = 0, company: int | None = 1) -> bool:
         """Whether `count` more may become dead letters."""
         try:
             for _ in range(count):
-                self.guard.check(partition, code)
+                self.guard.check(partition, code, company)
         except DeadLetterFloodError:
             return False
         return True
 
-    def successes(self, count: int, partition: int = 0) -> None:
+    def successes(self, count: int, partition: int = 0, company: int = 1) -> None:
         for _ in range(count):
-            self.guard.succeeded(partition)
+            self.guard.succeeded(partition, company)
+
+
+def the_default_one() -> Guard:
+    return Guard(max_ratio=0.5, max_consecutive=500, min_events=100)
 
 
 @pytest.mark.parametrize("code", [OURS, THEIRS])
@@ -94,14 +102,14 @@ def test_zero_switches_a_limit_off() -> None:
 
 def test_after_a_restart_amid_a_flood_a_few_letters_are_enough() -> None:
     guard = Guard(max_consecutive=500)
-    guard.guard.prime(500)
+    guard.guard.prime({1: 500})
     assert guard.letters(10)
     assert not guard.letters(1)
 
 
 def test_after_a_restart_one_success_ends_what_was_before_it() -> None:
     guard = Guard(max_consecutive=500)
-    guard.guard.prime(100_000)
+    guard.guard.prime({1: 100_000})
     guard.successes(1)
     assert guard.letters(500)
 
@@ -110,9 +118,135 @@ def test_the_reason_tells_the_codes_and_the_way_out() -> None:
     guard = Guard(max_consecutive=2)
     guard.letters(2, THEIRS)
     with pytest.raises(DeadLetterFloodError) as raised:
-        guard.guard.check(0, OURS)
+        guard.guard.check(0, OURS, 1)
     text = str(raised.value)
     assert "media.corrupt 2" in text
     assert "internal.error 1" in text
     assert "thumbnails dlq stats" in text
     assert "DLQ_MAX_CONSECUTIVE" in text
+    assert "By company: 1 (3)." in text
+
+
+TENANT_CONTROLLED = [ErrorCode.MEDIA_TIMEOUT, ErrorCode.MEDIA_CRASHED_DECODER, ErrorCode.STORAGE_BAD_KEY, OURS]
+
+
+@pytest.mark.parametrize("code", TENANT_CONTROLLED)
+def test_one_companys_bad_uploads_among_anothers_good_ones_never_stop_the_worker(code: ErrorCode) -> None:
+    guard = the_default_one()
+    for _ in range(1000):
+        guard.successes(1, company=1)
+        assert guard.letters(1, code, company=2)
+    assert guard.letters(1000, code, partition=1, company=2)
+
+
+@pytest.mark.parametrize("code", [THEIRS, *TENANT_CONTROLLED])
+def test_a_long_row_of_one_companys_broken_files_never_stops_the_worker_for_another(code: ErrorCode) -> None:
+    guard = the_default_one()
+    guard.successes(1, company=1)
+    assert guard.letters(5000, code, company=2)
+
+
+def test_one_companys_failures_go_on_beside_the_ordinary_ones_of_others() -> None:
+    guard = the_default_one()
+    for number in range(200):
+        guard.successes(4, company=1)
+        guard.successes(1, company=3)
+        assert guard.letters(20, ErrorCode.STORAGE_BAD_KEY, company=2)
+        assert guard.letters(1, ErrorCode.MEDIA_TIMEOUT, company=1 if number % 2 else 3)
+
+
+@pytest.mark.parametrize("shares", [(1, 1), (1, 1, 1, 1), (9, 1)], ids=["two", "four", "one big and one small"])
+def test_a_broken_deploy_over_several_companies_stops_the_worker(shares: tuple[int, ...]) -> None:
+    uploads = itertools.cycle([number for number, share in enumerate(shares, start=1) for _ in range(share)])
+    by_ratio, by_row = the_default_one(), the_default_one()
+    for company in itertools.islice(uploads, 99):
+        assert by_ratio.letters(1, OURS, company=company)
+    assert not all(by_ratio.letters(1, OURS, company=company) for company in itertools.islice(uploads, 12))
+    for company in itertools.islice(uploads, 490):
+        assert by_row.letters(1, THEIRS, company=company)
+    assert not all(by_row.letters(1, THEIRS, company=company) for company in itertools.islice(uploads, 20))
+
+
+def test_a_deploy_that_breaks_most_files_of_several_companies_is_seen_beside_their_successes() -> None:
+    guard = the_default_one()
+    for _ in range(16):
+        guard.successes(2, company=1)
+        guard.successes(1, company=2)
+        assert guard.letters(3, company=1)
+    assert guard.letters(3, company=2)
+    assert not all(guard.letters(1, company=1 + number % 2) for number in range(100))
+
+
+def test_a_company_that_was_seen_more_than_a_day_ago_is_no_other_one() -> None:
+    guard = the_default_one()
+    guard.successes(1, company=1)
+    guard.now_s += SEEN_FOR_S + 1
+    assert guard.letters(500, THEIRS, company=2)
+    assert not guard.letters(1, THEIRS, company=2)
+
+
+def test_malformed_records_among_good_ones_never_stop_the_worker() -> None:
+    guard = the_default_one()
+    guard.successes(1)
+    guard.now_s += 11
+    for _ in range(1000):
+        assert guard.letters(4, ErrorCode.EVENT_MALFORMED, company=None)
+        guard.successes(1)
+    assert guard.letters(1000, ErrorCode.EVENT_MALFORMED, company=None)
+
+
+def test_malformed_records_do_not_add_to_one_companys_failures() -> None:
+    guard = the_default_one()
+    guard.successes(1, company=1)
+    for _ in range(1000):
+        assert guard.letters(1, ErrorCode.EVENT_MALFORMED, company=None)
+        assert guard.letters(1, company=2)
+
+
+def test_ids_that_no_company_has_are_not_several_companies() -> None:
+    guard = the_default_one()
+    guard.successes(1, company=1)
+    guard.now_s += 11
+    assert all(guard.letters(1, ErrorCode.TENANT_UNKNOWN, company=1000 + number) for number in range(1000))
+
+
+@pytest.mark.parametrize("code", [ErrorCode.EVENT_MALFORMED, ErrorCode.TENANT_UNKNOWN])
+def test_a_worker_that_ends_no_companys_record_stops(code: ErrorCode) -> None:
+    guard = the_default_one()
+    assert guard.letters(1000, code, company=7 if code == ErrorCode.TENANT_UNKNOWN else None)  # in its first seconds
+    guard.now_s += 11
+    assert not guard.letters(1, code, company=None)
+
+
+def test_after_a_restart_one_companys_flood_goes_on_for_another_had_thumbnails_of_late() -> None:
+    guard = the_default_one()
+    guard.guard.prime({2: 1000}, companies={1, 2})
+    assert guard.letters(2000, ErrorCode.STORAGE_BAD_KEY, company=2)
+
+
+def test_after_a_restart_a_flood_of_several_companies_stops_the_worker_soon() -> None:
+    guard = the_default_one()
+    guard.guard.prime({1: 300, 2: 300, None: 400}, companies={1, 2})
+    assert guard.letters(10, THEIRS)
+    assert not guard.letters(2, THEIRS)
+
+
+def test_the_company_that_fails_alone_is_named_in_the_log() -> None:
+    guard = the_default_one()
+    guard.successes(1, company=1)
+    with capture_logs() as lines:
+        guard.letters(501, THEIRS, company=2)
+        guard.letters(501, ErrorCode.EVENT_MALFORMED, company=None)
+    one = next(line for line in lines if line["event"] == "one_company_fails")
+    assert (one["company_id"], one["failed"], one["log_level"]) == (2, 501, "warning")
+    assert "media.corrupt 501" in one["reason"]
+    assert any(line["event"] == "records_of_no_company_fail" for line in lines)
+
+
+def test_however_many_companies_there_are_the_memory_is_bounded() -> None:
+    counts = FailureCounts()
+    for company in range(1, 10_000):
+        counts.failed(1, company, OURS, is_counted=True)
+    assert len(counts.row) <= MAX_OWNERS + 1
+    assert len(counts.window()) <= MAX_OWNERS + 1
+    assert counts.row.total() == sum(part.failures for part in counts.window().values()) == 9_999

@@ -24,6 +24,7 @@ from schemas.events import (
     upload_version,
 )
 from schemas.topics import CARRIER_BYTES
+from storage.tenants import TenantStorage
 from streams.cleanup_service import CleanupService
 from streams.dead_letter_limit import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
 from streams.event_handler import EventHandler, Outcome
@@ -67,7 +68,7 @@ def a_handler(
     row: ShownRow | None = None,
     delays_s: tuple[float, ...] = (60, 120, 240),
     rows: Rows | None = None,
-    max_consecutive: int = 0,
+    limit: DeadLetterLimit | None = None,
 ) -> EventHandler:
     table = cast(RowStates, rows or Rows(row))
     executor = ThreadPoolExecutor(1)
@@ -79,7 +80,7 @@ def a_handler(
         policy,
         flow.metrics,
         order=UploadOrder(table, executor),
-        guard=DeadLetterGuard(DeadLetterLimit(0, max_consecutive, 60, 1)),
+        guard=DeadLetterGuard(limit or DeadLetterLimit(0, 0, 60, 1)),
         group="thumbnails",
         topic_prefix="p.",
         now=lambda: NOW,
@@ -471,7 +472,7 @@ def test_uploads_are_counted_by_type_and_outcome() -> None:
 def test_in_a_flood_a_record_gets_no_outcome() -> None:
     flow = a_flow()
     flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
-    handler = a_handler(flow, max_consecutive=2)
+    handler = a_handler(flow, limit=DeadLetterLimit(0, 2, 60, 1))
     for _ in range(2):
         assert asyncio.run(handler.handle(a_record())).status == "failed"
     with pytest.raises(DeadLetterFloodError, match=r"media\.corrupt 3"):
@@ -481,9 +482,78 @@ def test_in_a_flood_a_record_gets_no_outcome() -> None:
 def test_the_cleanup_after_each_failure_does_not_hide_a_flood() -> None:
     flow = with_versions(a_flow())
     flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
-    handler = a_handler(flow, ShownRow(frozenset()), max_consecutive=2)
+    handler = a_handler(flow, ShownRow(frozenset()), limit=DeadLetterLimit(0, 2, 60, 1))
     for _ in range(2):
         asyncio.run(handler.handle(a_record()))
         assert asyncio.run(handler.handle(a_cleanup_record(OLD))).status == "success"
     with pytest.raises(DeadLetterFloodError):
         asyncio.run(handler.handle(a_record()))
+
+
+DEFAULTS = DeadLetterLimit(max_ratio=0.5, max_consecutive=500, window_s=300, min_events=100)
+
+
+def a_record_of(company_id: int) -> InboundRecord:
+    return a_record(write_event(an_upload().model_copy(update={"company_id": company_id})))
+
+
+@pytest.fixture
+def two_companies(monkeypatch: pytest.MonkeyPatch) -> Flow:
+    flow = a_flow()
+    monkeypatch.setattr(flow.tenants, "open", lambda _: TenantStorage(flow.tenants.own, "acme", 5, "minio"))
+    return flow
+
+
+@pytest.mark.parametrize(
+    ("code", "bad"),
+    [
+        (ErrorCode.MEDIA_TIMEOUT, 2),
+        (ErrorCode.MEDIA_CRASHED_DECODER, 2),
+        (ErrorCode.STORAGE_BAD_KEY, 2),
+        (ErrorCode.EVENT_MALFORMED, 4),
+        (ErrorCode.MEDIA_CORRUPT, 600),
+    ],
+)
+def test_one_companys_bad_uploads_stop_the_worker_for_nobody(two_companies: Flow, code: ErrorCode, bad: int) -> None:
+    handler = a_handler(two_companies, limit=DEFAULTS)
+    bad_record = a_record(b"{}") if code is ErrorCode.EVENT_MALFORMED else a_record_of(2)
+
+    async def handle_all() -> list[str]:
+        statuses: list[str] = []
+        for number in range(1 + max(120, bad)):
+            is_good = number % (1 + bad) == 0
+            two_companies.maker.error = None if is_good else PermanentError(code, "x")
+            outcome = await handler.handle(a_record_of(1) if is_good else bad_record)
+            statuses.append(outcome.status)
+        return statuses
+
+    statuses = asyncio.run(handle_all())
+    assert statuses == ["failed" if number % (1 + bad) else "success" for number in range(len(statuses))]
+
+
+@pytest.mark.parametrize("code", [ErrorCode.INTERNAL_ERROR, ErrorCode.MEDIA_CORRUPT])
+@pytest.mark.parametrize("companies", [(1,), (1, 2)], ids=["of the only company", "of several companies"])
+def test_a_broken_deploy_still_stops_the_worker(
+    two_companies: Flow, companies: tuple[int, ...], code: ErrorCode
+) -> None:
+    two_companies.maker.error = PermanentError(code, "x")
+    handler = a_handler(two_companies, limit=DEFAULTS)
+    records = [a_record_of(companies[number % len(companies)]) for number in range(510)]
+
+    async def handle_all() -> None:
+        for record in records:
+            await handler.handle(record)
+
+    with pytest.raises(DeadLetterFloodError):
+        asyncio.run(handle_all())
+
+
+def test_cleanups_that_fail_count_for_their_company() -> None:
+    flow = a_flow()
+    handler = a_handler(flow, limit=DeadLetterLimit(0, 2, 60, 1))
+    for _ in range(2):
+        flow.tenants.own.fail_next("list_files", PermanentError(ErrorCode.STORAGE_DENIED, "x"))
+        assert asyncio.run(handler.handle(a_cleanup_record(OLD))).status == "failed"
+    flow.tenants.own.fail_next("list_files", PermanentError(ErrorCode.STORAGE_DENIED, "x"))
+    with pytest.raises(DeadLetterFloodError, match=r"By company: 1 \(3\)"):
+        asyncio.run(handler.handle(a_cleanup_record(OLD)))
