@@ -5,31 +5,52 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
+
+from schemas.database_faults import READ_ONLY, sqlstate_of
 
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_MS: Final = 30_000
 SQLITE_LOCK_TIMEOUT_S: Final = 15
 _WRITES: Final = "thumbnails_writes"
+_DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
+_POSTGRES_FORM: Final = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+_SQLITE_FORM: Final = "sqlite:///FILE"
+_SQL_ASCII: Final = (
+    "The database's encoding is SQL_ASCII, which keeps bytes and not characters:"
+    " create one with ENCODING 'UTF8' TEMPLATE template0"
+)
+_UNREADABLE: Final = f"DATABASE_URL cannot be read: write {_POSTGRES_FORM} or {_SQLITE_FORM}."
+
+
+class DatabaseUrlError(Exception):
+    """DATABASE_URL is wrong; the message is a sentence with a way out, and holds no part of a password."""
 
 
 def create_engine_for(url: str) -> sa.Engine:
-    """An engine with bounded waits; it connects at its first use."""
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return _create_sqlite_engine(parsed)
-    arguments: dict[str, Any] = {}
-    if parsed.get_backend_name() == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-        arguments = {
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "application_name": "thumbnail-pipeline",
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
-            # A server that vanished without a word is noticed within half a minute.
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-        }
-    return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=10, connect_args=arguments)
+    """An engine with bounded waits; it connects at its first use. Raises DatabaseUrlError."""
+    parsed = _read_url(url)
+    try:
+        return _create_sqlite_engine(parsed) if parsed.drivername == "sqlite" else _create_postgres_engine(parsed)
+    except (ArgumentError, ValueError, TypeError):  # an option after the `?`, or a host where SQLite has none
+        raise DatabaseUrlError(_UNREADABLE) from None
+
+
+def _read_url(text: str) -> sa.URL:
+    """The URL with the driver that we use, whichever it names: platforms hand out postgres:// and asyncpg's, too."""
+    try:
+        url = sa.make_url(text.strip())
+    except (ArgumentError, ValueError):  # not chained: it quotes what may be a part of the password
+        raise DatabaseUrlError(_UNREADABLE) from None
+    driver = _DRIVERS.get(url.get_backend_name().lower())
+    if driver is None:
+        raise DatabaseUrlError(
+            f"DATABASE_URL begins with {url.drivername}://, which is no database of this service:"
+            f" give {_POSTGRES_FORM} or {_SQLITE_FORM}."
+        )
+    if driver != "sqlite" and "@" in f"{url.host}{url.database}":
+        raise DatabaseUrlError("The password in DATABASE_URL has an @ of its own: write it as %40, and a % as %25.")
+    return url.set(drivername=driver)
 
 
 @contextmanager
@@ -39,6 +60,44 @@ def write_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
         writing = connection.execution_options(**{_WRITES: True})
         with writing.begin():
             yield writing
+
+
+def _create_postgres_engine(url: sa.URL) -> sa.Engine:
+    """An engine that also works through PgBouncer in transaction mode, where each transaction may get another session.
+
+    So nothing may be left in a session: no setting, which PgBouncer refuses in the start packet but for a few, and no
+    prepared statement.
+    """
+    arguments: dict[str, Any] = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "application_name": "thumbnail-pipeline",
+        "autocommit": True,  # the driver would send a BEGIN of its own; ours is sent below
+        "prepare_threshold": None,
+        # A server that vanished without a word is noticed within half a minute.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
+    engine = sa.create_engine(url, pool_pre_ping=True, pool_timeout=10, connect_args=arguments)
+
+    @sa.event.listens_for(engine, "connect", insert=True)  # before SQLAlchemy's own, which fails at such a database
+    def refuse_without_encoding(connection: Any, _record: object) -> None:
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            connection.close()
+            raise engine.dialect.loaded_dbapi.NotSupportedError(_SQL_ASCII)
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # One round trip, as a BEGIN alone.
+        connection.exec_driver_sql(f"BEGIN; SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
+
+    @sa.event.listens_for(engine, "handle_error")
+    def leave_a_replica(context: sa.engine.ExceptionContext) -> None:
+        # After a failover the pool would stay with the server that was the primary: all its connections are replaced.
+        if sqlstate_of(context.original_exception) == READ_ONLY:
+            context.is_disconnect = True
+
+    return engine
 
 
 def _create_sqlite_engine(url: sa.URL) -> sa.Engine:

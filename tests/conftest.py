@@ -16,10 +16,12 @@ from service.local_s3 import LocalMinio, NoS3Error, S3Server
 from service.local_s3.certificates import Certificates, make_certificates
 from service.settings import KafkaSettings
 from tests.services import kafka as kafka_service
+from tests.services import pgbouncer as pgbouncer_service
 from tests.services import postgres as postgres_service
 from tests.services import s3 as s3_service
 from tests.services import toxiproxy as toxiproxy_service
 from tests.services.go_tools import time_to_build
+from tests.services.pgbouncer import NoPgBouncerError, PgBouncer
 from tests.services.postgres import NoPostgresError, SystemPostgres
 from tests.services.secure_kafka import SecureKafka
 from tests.services.toxiproxy import NoToxiproxyError, Toxiproxy
@@ -34,6 +36,7 @@ def pytest_report_header() -> list[str]:
     return [
         f"Kafka: {kafka_service.describe_choice()}",
         f"PostgreSQL: {postgres_service.describe_choice()}",
+        f"PgBouncer: {pgbouncer_service.describe_choice()}",
         f"S3: {s3_service.describe_choice()}",
         f"Toxiproxy: {toxiproxy_service.describe_choice()}",
         f"REQUIRE_REAL_SERVICES: {os.environ.get('REQUIRE_REAL_SERVICES', 'not set: a missing part is skipped')}",
@@ -137,6 +140,19 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     url = postgres_service.new_database(postgres_server)
     yield url
     postgres_service.drop_database(postgres_server, url)
+
+
+@pytest.fixture
+def pooled_url(postgres_url: str) -> Iterator[str]:
+    """An empty PostgreSQL database for one test, by way of PgBouncer in transaction mode."""
+    try:
+        bouncer = PgBouncer(postgres_url)
+    except NoPgBouncerError as exc:
+        missing(str(exc))
+    try:
+        yield bouncer.wait_until_it_answers()
+    finally:
+        bouncer.stop()
 
 
 @pytest.fixture

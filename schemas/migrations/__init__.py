@@ -7,11 +7,16 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
 from schemas.database import create_engine_for, write_transaction
 
 _LOCK: Final = 7_246_331_042
 """PostgreSQL advisory lock: two starts at the same time migrate one after the other."""
+
+
+class MigrationError(Exception):
+    """The database cannot be brought to the revision; the message is a sentence with a way out."""
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
@@ -34,5 +39,9 @@ def _run(database_url: str, action: Callable[[Config], None]) -> None:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             config.attributes["connection"] = connection
             action(config)
+    except CommandError as exc:  # the revision in the database is none of ours
+        raise MigrationError(
+            f"The database is of another version of this service: upgrade with the newest that used it ({exc})."
+        ) from exc
     finally:
         engine.dispose()

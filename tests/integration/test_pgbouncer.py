@@ -1,0 +1,68 @@
+"""The product behind PgBouncer in transaction mode, as it comes: each transaction may get another of the server's sessions."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from schemas.database import STATEMENT_TIMEOUT_MS, create_engine_for
+from schemas.migrations import upgrade
+from schemas.tables import videos
+from streams.batch_writer import BatchWriter, Item
+from streams.records import InboundRecord
+from tests.doubles.pipeline import NOW
+from tests.doubles.results import a_database, a_media, ready
+
+WRITERS = 4
+"""More than PgBouncer has sessions for, so that their transactions go through one another's sessions."""
+ROWS = range(1, 601)
+
+
+def write_all(url: str, ids: range, size: int) -> int:
+    """Write a result for each row as one of several persist roles would; how many became dead letters."""
+    engine = create_engine_for(url)
+    writer, record = BatchWriter(engine, lambda: NOW), InboundRecord("t", 0, 0, 0, None, None, ())
+    refused = 0
+    for start in range(0, len(ids), size):
+        written = writer.write([Item(record, ready(1, a_media(number))) for number in ids[start : start + size]])
+        refused += len(written.poison)
+    engine.dispose()
+    return refused
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_every_result_of_several_writers_is_written(pooled_url: str, size: int) -> None:
+    engine = a_database(pooled_url, ROWS)
+    with ThreadPoolExecutor(WRITERS) as threads:
+        shares = [ROWS[number::WRITERS] for number in range(WRITERS)]
+        refused = list(threads.map(lambda ids: write_all(pooled_url, ids, size), shares))
+    assert refused == [0] * WRITERS
+    with engine.connect() as connection:
+        ready_rows = sa.select(sa.func.count()).where(videos.c.thumbnail_status == "ready")
+        assert connection.execute(ready_rows).scalar_one() == len(ROWS)
+    engine.dispose()
+
+
+def test_the_database_is_upgraded_and_the_upgrade_can_be_repeated(pooled_url: str) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(upgrade, [pooled_url, pooled_url]))
+    engine = create_engine_for(pooled_url)
+    assert "videos" in sa.inspect(engine).get_table_names()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("url_fixture", ["postgres_url", "pooled_url"], ids=["direct", "through PgBouncer"])
+def test_each_transaction_has_the_time_limit_for_statements_and_leaves_none_behind(
+    url_fixture: str, request: pytest.FixtureRequest
+) -> None:
+    engine = create_engine_for(request.getfixturevalue(url_fixture))
+    show = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
+    for _ in range(2):
+        with engine.connect() as connection:
+            assert connection.execute(sa.text(show)).scalar_one() == STATEMENT_TIMEOUT_MS
+    raw = engine.raw_connection()
+    try:
+        assert raw.cursor().execute(show).fetchone() == (0,)
+    finally:
+        raw.close()
+    engine.dispose()
