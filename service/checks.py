@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from schemas.database_faults import explain_database_fault
 from schemas.errors import ThumbnailError
 from schemas.tables import videos
 from service.kafka_connection import KafkaUnreachableError
@@ -49,8 +50,7 @@ def check_database(engine: sa.Engine) -> CheckResult:
         with engine.connect() as connection:
             connection.execute(sa.select(videos.c.thumbnail_status).limit(1))
     except SQLAlchemyError as exc:
-        cause = str(getattr(exc, "orig", None) or exc).strip().splitlines()[0]
-        return CheckResult(name, f"{cause}. Check DATABASE_URL, then run `thumbnails db upgrade`.")
+        return CheckResult(name, explain_database_fault(exc))
     return CheckResult(name, None)
 
 

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.database import write_transaction
+from schemas.database_faults import explain_database_fault, is_about_a_value, said_by_database
 from schemas.errors import ErrorCode, PermanentError
 from schemas.events import ThumbnailReady
 from streams.records import InboundRecord
@@ -37,7 +37,10 @@ class Written:
 
 
 class DatabaseDownError(Exception):
-    """The database does not answer: nothing is wrong with the batch, and it is tried again."""
+    """The database does not answer, or takes nothing now: nothing is wrong with the batch, and it is tried again.
+
+    The message is one sentence: what is wrong and what to do.
+    """
 
 
 class BatchWriter:
@@ -48,22 +51,21 @@ class BatchWriter:
         self._now: Final = now
 
     def write(self, items: list[Item]) -> Written:
-        """One transaction; when the database refuses the data, halves of it, until the poison record stands alone.
+        """One transaction; when the database refuses a value, halves of it, until the poison record stands alone.
 
-        Raises DatabaseDownError. Halves that were committed before it stay so; repeated, they change nothing.
+        Raises DatabaseDownError for all else that goes wrong, in a half too. Halves that were committed before it
+        stay so; repeated, they change nothing.
         """
         if not items:
             return Written()
         try:
             with write_transaction(self._engine) as connection:
                 outcomes = apply_results(connection, [item.result for item in items], now=self._now())
-        except (OperationalError, InterfaceError, PoolTimeoutError) as exc:
-            raise DatabaseDownError(_first_line(exc)) from exc
-        except SQLAlchemyError as exc:
-            if isinstance(exc, DBAPIError) and exc.connection_invalidated:
-                raise DatabaseDownError(_first_line(exc)) from exc
+        except (SQLAlchemyError, ValueError, OverflowError) as exc:
+            if not is_about_a_value(exc):
+                raise DatabaseDownError(explain_database_fault(exc)) from exc
             if len(items) == 1:
-                return Written(poison=[(items[0], _refused(_first_line(exc)))])
+                return Written(poison=[(items[0], _refused(said_by_database(exc)))])
             middle = len(items) // 2
             left, right = self.write(items[:middle]), self.write(items[middle:])
             return Written(left.outcomes + right.outcomes, left.poison + right.poison)
@@ -84,9 +86,4 @@ def _sort_out(items: list[Item], outcomes: list[RowOutcome]) -> Written:
 
 
 def _refused(reason: str) -> PermanentError:
-    # The statement and its parameters stay out: they hold the tenant's data.
     return PermanentError(ErrorCode.EVENT_MALFORMED, f"The database refuses the result: {reason}")
-
-
-def _first_line(exc: SQLAlchemyError) -> str:
-    return str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0][:300]

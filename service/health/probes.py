@@ -8,6 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from schemas.database_faults import explain_database_fault
 from schemas.tables import videos
 from service.health.dependencies import Dependency, Probe
 from storage.local_files import NO_NAMELESS
@@ -38,7 +39,7 @@ def told_by(find_topics: FindTopics, kafka: Dependency) -> FindTopics:
 def database_dependency() -> Dependency:
     """The platform's database."""
     return Dependency(
-        "database", "Bring the server of DATABASE_URL back, or end what locks its tables; the role waits for it."
+        "database", "Bring the server of DATABASE_URL back, or do what its problem asks for; the role waits for it."
     )
 
 
@@ -53,7 +54,7 @@ def database_probe(engine: sa.Engine, in_use: Callable[[], str | None] = lambda:
             with engine.connect() as connection:
                 connection.execute(sa.select(videos.c.thumbnail_status).limit(1))
         except SQLAlchemyError as exc:
-            return str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0][:300]
+            return explain_database_fault(exc)
         return None
 
     return probe
