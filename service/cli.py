@@ -59,6 +59,10 @@ def main() -> None:
         # Looked up here, for an `except` of their names would load their modules when a command ends by SystemExit, too.
         if isinstance(exc, expected_errors()):
             _fail(str(exc))
+        if isinstance(exc, _database_errors()):
+            from schemas.database_faults import explain_database_fault
+
+            _fail(explain_database_fault(exc))
         if not isinstance(exc, _validation_error()):
             raise
         problem = exc.errors(include_url=False)[0]
@@ -86,7 +90,9 @@ def all_commands() -> typer.Typer:
 def expected_errors() -> tuple[type[Exception], ...]:
     """Those whose messages are sentences with a way out."""
     from processors.confinement import ConfinementError
+    from schemas.database import DatabaseUrlError
     from schemas.errors import ThumbnailError
+    from schemas.migrations import MigrationError
     from service.kafka_connection import KafkaUnreachableError
     from service.kafka_security import KafkaFilesError
     from service.traces import TracesError
@@ -97,7 +103,16 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from streams.topic_reader import TopicReadError
 
     of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
-    return ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, *of_kafka
+    of_the_database = DatabaseUrlError, MigrationError
+    return ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, *of_kafka, *of_the_database
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """What a command may meet at any use of the database: explained, and no traceback."""
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+    return DBAPIError, PoolTimeoutError
 
 
 def _validation_error() -> "type[ValidationError]":

@@ -1,13 +1,17 @@
 """Where media, thumbnails and rows are."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from service.settings.component import Component
+
+_QUERY_PASSWORD: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*")
+_NO_PORT: Final = re.compile(r"^([^:/?\[]+):(?!\d+(?:[/?]|$))[^/?]*")
 
 
 class StorageSettings(Component):
@@ -59,13 +63,17 @@ class DatabaseSettings(Component):
     """The platform's database."""
 
     database_url: str = Field(
-        "sqlite:///thumbnails.db", description="SQLAlchemy URL: postgresql+psycopg://… or sqlite:///…"
+        "sqlite:///thumbnails.db",
+        description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE, also as postgres://…, or sqlite:///FILE.",
     )
 
 
 def redact_url(url: str) -> str:
-    """`url` with its password replaced by ***."""
-    scheme, separator, rest = url.partition("://")
+    """`url` with its passwords replaced by ***, also where it is written wrongly."""
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    rest = _QUERY_PASSWORD.sub(r"\1***", rest)
     login, at, place = rest.rpartition("@")
     user, colon, _password = login.partition(":")
-    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}" if at else url
+    if not at:  # after the colon is the port, or a password without the @HOST that must follow it
+        place = _NO_PORT.sub(r"\1:***", rest)
+    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}"
