@@ -64,7 +64,7 @@ class DatabaseSettings(Component):
 
     database_url: str = Field(
         "sqlite:///thumbnails.db",
-        description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE, also as postgres://…, or sqlite:///FILE.",
+        description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE, also as postgres://… and through PgBouncer, or sqlite:///FILE.",
     )
 
 
