@@ -4,14 +4,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
+from confluent_kafka import Producer
 
 from schemas.database import STATEMENT_TIMEOUT_MS, create_engine_for
 from schemas.migrations import upgrade
 from schemas.tables import videos
+from service.kafka_clients import producer_config
+from service.kafka_topics import create_topics
+from service.settings import KafkaSettings
 from streams.batch_writer import BatchWriter, Item
+from streams.kafka_io import send_and_wait
 from streams.records import InboundRecord
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_database, a_media, ready
+from tests.integration.test_roles_on_kafka import a_persist_role, a_result, count_records, running, statuses, wait_until
 
 WRITERS = 4
 """More than PgBouncer has sessions for, so that their transactions go through one another's sessions."""
@@ -65,4 +71,22 @@ def test_each_transaction_has_the_time_limit_for_statements_and_leaves_none_behi
         assert raw.cursor().execute(show).fetchone() == (0,)
     finally:
         raw.close()
+    engine.dispose()
+
+
+def test_two_persist_roles_write_every_result(kafka: str, topic_prefix: str, pooled_url: str) -> None:
+    settings = KafkaSettings(
+        kafka_bootstrap_servers=kafka,
+        kafka_topic_prefix=topic_prefix,
+        kafka_session_timeout_s=6,
+        kafka_replication_factor=1,
+    )
+    create_topics(settings)
+    engine, producer = a_database(pooled_url, ROWS), Producer(producer_config(settings))
+    first, second = (a_persist_role(settings, create_engine_for(pooled_url)) for _ in range(2))
+    with running(first), running(second):
+        for start in range(0, len(ROWS), 5):  # a few at a time: many small transactions
+            send_and_wait(producer, [a_result(settings, ready(1, a_media(n))) for n in ROWS[start : start + 5]])
+        wait_until(lambda: len(statuses(engine)) == len(ROWS))
+    assert count_records(settings, "thumbnail.ready.dlq") == 0
     engine.dispose()
