@@ -4,6 +4,9 @@ Only these files build things, and nothing connects before its role is started. 
 command loads no libraries of another's: persist and retry need neither Faust nor a client of a tenant's storage.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import sqlalchemy as sa
 
 from schemas.database import create_engine_for
@@ -18,6 +21,16 @@ from streams.tracing import NO_TRACING, Tracing
 def build_engine(settings: Settings) -> sa.Engine:
     """The database engine; it connects at its first use."""
     return create_engine_for(settings.database.database_url)
+
+
+@contextmanager
+def open_engine(settings: Settings) -> Iterator[sa.Engine]:
+    """The database engine for one command; its connections are closed at the end."""
+    engine = build_engine(settings)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def persist_group(settings: Settings) -> str:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from service.company_cli import company_app
 from service.credentials_cli import credentials_app
 from service.health.command import health
 from service.loading import loading
+from service.publish_cli import publish
 from service.schemas_cli import schemas_app
+from service.serve_local_cli import serve_local
 from service.status.command import status
+from service.storage_cli import storage_app
 from service.web.command import web
 
 if TYPE_CHECKING:
-    from confluent_kafka import Producer
     from pydantic import ValidationError
-
-    from service.settings import Settings
-    from streams.tracing import Tracing
 
 # Each command loads what it needs itself: Kafka's, the database's and the storages' libraries take more than a second,
 # which is longer than `make` needs for a dozen files.
@@ -40,11 +40,15 @@ topics_app = typer.Typer(no_args_is_help=True, help="Make and look at the Kafka 
 db_app = typer.Typer(no_args_is_help=True, help="Prepare the database.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(db_app, name="db")
+app.add_typer(company_app, name="company")
+app.add_typer(storage_app, name="storage")
 app.add_typer(credentials_app, name="credentials")
+app.command()(publish)
 app.command()(health)
 app.command()(status)
 app.add_typer(schemas_app, name="schemas")
 app.command("web")(web)
+app.command("serve-local")(serve_local)
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -58,7 +62,7 @@ def main() -> None:
     except Exception as exc:
         # Looked up here, for an `except` of their names would load their modules when a command ends by SystemExit, too.
         if isinstance(exc, expected_errors()):
-            _fail(str(exc))
+            _fail(str(exc), code=getattr(exc, "exit_code", EXIT_FAILED))
         if isinstance(exc, _database_errors()):
             from schemas.database_faults import explain_database_fault
 
@@ -95,7 +99,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from schemas.migrations import MigrationError
     from service.kafka_connection import KafkaUnreachableError
     from service.kafka_security import KafkaFilesError
+    from service.tenant_values import RowError
     from service.traces import TracesError
+    from service.upload_files import UnreadableFileError
     from service.uploads import PublishError
     from storage.credentials import CredentialsKeyError
     from streams.dead_letter_export import ExportFileError
@@ -103,8 +109,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from streams.topic_reader import TopicReadError
 
     of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
-    of_the_database = DatabaseUrlError, MigrationError
-    return ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, *of_kafka, *of_the_database
+    of_the_database = DatabaseUrlError, MigrationError, RowError
+    others = ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, UnreadableFileError
+    return *others, *of_kafka, *of_the_database
 
 
 def _database_errors() -> tuple[type[Exception], ...]:
@@ -191,63 +198,6 @@ def make(
     raise typer.Exit(make_files(files, out, DecodeSettings(), as_json=as_json))
 
 
-@app.command()
-def publish(
-    files: Annotated[list[Path] | None, typer.Argument(help="Files to store as uploads of the company.")] = None,
-    company: Annotated[int, typer.Option(help="Id of the company that uploads.")] = 1,
-    event: Annotated[str | None, typer.Option(help="A whole media.uploaded event as JSON, or @FILE.")] = None,
-) -> None:
-    """Upload files as a company would, or publish one event. Example: thumbnails publish clip.mp4 --company 1."""
-    with loading():
-        from confluent_kafka import Producer
-
-        from service import bootstrap, bootstrap_storage
-        from service.kafka_clients import producer_config
-        from service.kafka_connection import connect
-        from service.settings import Settings
-        from service.traces import start_traces
-        from service.uploads import Uploader, publish_uploads
-
-    settings = Settings()
-    if bool(files) == bool(event):
-        _fail("Give either files or --event JSON.", code=EXIT_USAGE)
-    connect(settings.kafka)  # a producer would try for long, and say nothing of a wrong password
-    producer = Producer(producer_config(settings.kafka))
-    if event:
-        with start_traces(settings.traces, "publish") as tracing:
-            _publish_event(event, producer, settings, tracing)
-        return
-    engine = bootstrap.build_engine(settings)
-    uploader = Uploader(engine, bootstrap_storage.build_tenants(settings, engine))
-    try:
-        uploads = [uploader.upload(company, path) for path in files or []]
-    except OSError as exc:
-        _fail(f"{exc.filename}: {exc.strerror}.")
-    with start_traces(settings.traces, "publish") as tracing:
-        publish_uploads(producer, uploads, topic_prefix=settings.kafka.kafka_topic_prefix, tracing=tracing)
-    for upload in uploads:
-        stdout.print(f"{upload.event_id}  {upload.media.record_key}  {upload.media.key}", highlight=False)
-
-
-def _publish_event(text: str, producer: "Producer", settings: "Settings", tracing: "Tracing") -> None:
-    from schemas.cloudevents import context_headers, read_event
-    from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
-    from schemas.topics import MEDIA_UPLOADED, prefixed
-    from service.uploads import publish_records
-
-    value = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
-    upload = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, value, ())
-    headers = context_headers(
-        event_type=MEDIA_UPLOADED_TYPE,
-        event_id=upload.event_id,
-        occurred_at=upload.occurred_at,
-        subject=upload.media.record_key,
-    )
-    topic = prefixed(MEDIA_UPLOADED, settings.kafka.kafka_topic_prefix)
-    publish_records(producer, topic, [(upload.media.record_key.encode(), value, headers)], tracing)
-    stdout.print(f"{upload.event_id}  {upload.media.record_key}", highlight=False)
-
-
 @topics_app.command("create")
 def topics_create() -> None:
     """Make the topics that are missing. Safe to repeat. Example: thumbnails topics create."""
@@ -307,7 +257,7 @@ def check(
         from service.checks import check_database, check_kafka, check_storage, run_checks
         from service.codec_check import check_codecs
         from service.settings import Settings
-        from service.tenant_checks import check_connections, check_prefixes
+        from service.tenant_checks import check_connections, check_prefixes, first_step
 
     settings = Settings()
     engine = bootstrap.build_engine(settings)
@@ -334,4 +284,6 @@ def check(
                 stdout.print(f"        {result.problem}", highlight=False, soft_wrap=True)
             for warning in result.warnings:
                 stdout.print(f"        Warning: {warning}", highlight=False, soft_wrap=True)
+        if hint := first_step(engine):
+            stdout.print(f"hint    {hint}", highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_FAILED if any(result.problem for result in results) else 0)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schemas.errors import ThumbnailError
 from schemas.tables import companies, storage_connections
 from service.checks import CheckResult
+from storage.base import StorageProvider
 from storage.connections import StorageConnection
 from storage.credentials import is_encrypted
 from storage.factory import ProviderSettings, get_provider
@@ -30,23 +31,43 @@ def check_connections(engine: sa.Engine, settings: ProviderSettings) -> Iterator
         found = connection_of(row)
         if found is not None and found.is_active:
             name = f"Storage connection {found.id} ({found.name}, {found.provider})"
-            yield CheckResult(name, _problem(found, settings))
+            yield CheckResult(name, problem_of(found, settings))
 
 
-def _problem(connection: StorageConnection, settings: ProviderSettings) -> str | None:
+def problem_of(connection: StorageConnection, settings: ProviderSettings) -> str | None:
+    """Return what is wrong with a connection, found by writing, reading and deleting a probe; None when it works."""
     try:
-        provider = get_provider(connection, settings=settings)
+        problem = problem_in_use(get_provider(connection, settings=settings))
     except ThumbnailError as exc:
         return exc.message
+    if problem is not None:
+        return problem
+    if connection.provider not in _NEEDS_NO_SECRET and not is_encrypted(connection.credentials):
+        return "It works, but its credentials are not encrypted: run `thumbnails credentials encrypt`."
+    return None
+
+
+def problem_in_use(provider: StorageProvider) -> str | None:
+    """Return why a probe cannot be written, read and deleted; None when it can. Closes the provider."""
     try:
         provider.check()
     except ThumbnailError as exc:
         return exc.message
     finally:
         provider.close()
-    if connection.provider not in _NEEDS_NO_SECRET and not is_encrypted(connection.credentials):
-        return "It works, but its credentials are not encrypted: run `thumbnails credentials encrypt`."
     return None
+
+
+def first_step(engine: sa.Engine) -> str | None:
+    """Return what to do next in an installation that has no company, whose every upload would fail; else None."""
+    try:
+        with engine.connect() as connection:
+            found = connection.scalar(sa.select(companies.c.id).limit(1))
+    except SQLAlchemyError:
+        return None  # the check of the database tells
+    return (
+        None if found is not None else "No company exists, so that no upload can work: `thumbnails company add NAME`."
+    )
 
 
 def check_prefixes(engine: sa.Engine) -> CheckResult:

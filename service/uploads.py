@@ -1,6 +1,6 @@
 """Does what the platform does on an upload: a row, an object in the company's storage, an event. For trying and demos."""
 
-import mimetypes
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from schemas.events import MEDIA_UPLOADED_TYPE, Media, MediaKind, MediaUploaded
 from schemas.headers import Headers
 from schemas.tables import ar_contents, projects, videos
 from schemas.topics import MEDIA_UPLOADED, prefixed
+from service.tenant_rows import explained
+from service.upload_files import kind_of, shown
 from storage.tenants import Tenants
 from streams.records import OutboundRecord
 from streams.tracing import NO_TRACING, Tracing, sending
 
 PUBLISH_TIMEOUT_S: Final = 30.0
-_VIDEO_SUFFIXES: Final = frozenset(
-    {".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".ts", ".flv", ".mpg", ".mpeg", ".ogv", ".wmv", ".3gp"}
-)
+_PLAIN_SUFFIX: Final = re.compile(r"\.[a-z0-9]{1,10}")
 
 
 class PublishError(Exception):
-    """The broker did not acknowledge an event; the message says why."""
+    """An upload cannot be made, or the broker did not acknowledge its event; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,38 @@ class Uploader:
     tenants: Tenants
 
     def upload(self, company_id: int, path: Path) -> MediaUploaded:
-        """Make the row, store the file's bytes and return the event to publish. Raises ThumbnailError, OSError."""
-        kind = MediaKind.VIDEO if path.suffix.lower() in _VIDEO_SUFFIXES else MediaKind.IMAGE
-        content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        """Store the file's bytes, make the row and return the event to publish.
+
+        Raises ThumbnailError, RowError and OSError, with nothing left behind.
+        """
         content = path.read_bytes()
+        kind, content_type = kind_of(content, path.name)
+        suffix = found[0] if (found := _PLAIN_SUFFIX.fullmatch(path.suffix.lower())) else ""
         with self.tenants.open(company_id) as tenant:
-            key = f"{tenant.prefix}/uploads/{uuid.uuid4().hex[:12]}{path.suffix.lower()}"
+            key = f"{tenant.prefix}/uploads/{uuid.uuid4().hex[:12]}{suffix}"
             tenant.upload_file(key, content, content_type=content_type)
-        media = self._insert_row(company_id, kind, key, path.name, content_type, len(content))
+            try:
+                media = self._insert_row(company_id, kind, key, shown(Path(path.name)), content_type, len(content))
+            except BaseException:
+                tenant.delete_file(key)
+                raise
         return MediaUploaded(
             event_id=str(uuid.uuid4()), occurred_at=datetime.now(UTC), company_id=company_id, media=media
         )
 
+    def withdraw(self, upload: MediaUploaded) -> None:
+        """Remove the row and the object of an upload whose event was not published. Raises ThumbnailError, RowError."""
+        with explained(), write_transaction(self.engine) as connection:
+            if upload.media.kind is MediaKind.VIDEO:
+                connection.execute(sa.delete(videos).where(videos.c.id == upload.media.id))
+            connection.execute(sa.delete(ar_contents).where(ar_contents.c.id == upload.media.ar_content_id))
+        with self.tenants.open(upload.company_id) as tenant:
+            tenant.delete_file(upload.media.key)
+
     def _insert_row(
         self, company_id: int, kind: MediaKind, key: str, title: str, content_type: str, size_bytes: int
     ) -> Media:
-        with write_transaction(self.engine) as connection:
+        with explained(), write_transaction(self.engine) as connection:
             project_id = connection.scalar(sa.select(projects.c.id).where(projects.c.company_id == company_id).limit(1))
             if project_id is None:
                 project = {"company_id": company_id, "name": "Uploads"}

@@ -19,7 +19,8 @@ class StorageSettings(Component):
 
     local_storage_root: Path = Field(Path("storage-data"), description="Folder of local storage.")
     local_storage_url: str = Field(
-        "http://localhost:8000/storage", description="URL under which that folder is served."
+        "http://localhost:8000/storage",
+        description="URL under which that folder is served; `thumbnails serve-local` does.",
     )
     storage_fallback: Literal["local", "never"] = Field(
         "local", description="Where thumbnails go when the tenant's own storage fails for good: local, or nowhere."

@@ -131,16 +131,18 @@ def test_ctrl_c_leaves_whole_thumbnails_only(tmp_path: Path) -> None:
     assert no_decoder_is_orphaned()
 
 
-def test_an_installation_is_set_up_checked_and_given_an_upload(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
-    settings = settings_for(kafka, "", topic_prefix, tmp_path)
-    del settings["DATABASE_URL"], settings["KAFKA_BOOTSTRAP_SERVERS"]
-    script = snippet_with("topics create").replace("localhost:9092", kafka)
-    done = run_shell(script, tmp_path, settings)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("ok     ") == 5
-
-    published = run_shell(f"export KAFKA_BOOTSTRAP_SERVERS={kafka}\n{snippet_with('publish')}", tmp_path, settings)
-    assert published.stdout.strip() == "e-1  video:42"
+def test_an_installation_without_a_company_is_told_the_next_step_and_is_no_failure(
+    kafka: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    settings = settings_for(kafka, f"sqlite:///{tmp_path / 'x.db'}", topic_prefix, tmp_path)
+    hint = "hint    No company exists, so that no upload can work: `thumbnails company add NAME`."
+    script = "thumbnails topics create\nthumbnails db upgrade\n"
+    empty = run_shell(f"{script}thumbnails check", tmp_path, settings)
+    assert empty.returncode == 0, empty.stdout + empty.stderr
+    assert empty.stdout.splitlines()[-1] == hint
+    with_one = run_shell("thumbnails company add Acme\nthumbnails check", tmp_path, settings)
+    assert with_one.returncode == 0
+    assert "hint" not in with_one.stdout
 
 
 @pytest.mark.parametrize("target", ["test", "coverage", "check", "bench", "up", "clean", "help"])
