@@ -88,11 +88,12 @@ bench: install ## Compare with other tools, and a worker's slots with bare proce
 	$(BIN)/python -m benchmarks.worker
 	$(BIN)/python -m benchmarks.persistence
 
-up: ## Start the whole stack in containers
+up: ## Start the whole stack in containers, and print where to look
 	docker compose up --build --detach
+	@deploy/after-up
 
 down: ## Stop the containers and keep their data
-	docker compose down
+	docker compose --profile web down
 
 lock: ## Make both lock files anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "uv makes the lock files: pip install uv"; exit 1; }

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from service.company_cli import company_app
 from service.credentials_cli import credentials_app
+from service.demo.sample_command import sample
 from service.health.command import health
 from service.loading import loading
 from service.publish_cli import publish
@@ -46,6 +47,7 @@ app.add_typer(credentials_app, name="credentials")
 app.command()(publish)
 app.command()(health)
 app.command()(status)
+app.command(hidden=True)(sample)
 app.add_typer(schemas_app, name="schemas")
 app.command("web")(web)
 app.command("serve-local")(serve_local)

@@ -1,0 +1,112 @@
+"""docker-compose.yml and what stands around it: what is handed on, what listens where, what `make up` prints at its end."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from service.settings.storage import ConnectionSettings
+from tests.documents.commands import problem_of
+
+ROOT: Final = Path(__file__).parents[2]
+SERVICES: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+OURS: Final = {name: service for name, service in SERVICES.items() if service["image"] == "thumbnail-pipeline"}
+PAGE: Final = (ROOT / "docs" / "compose.md").read_text()
+AFTER_UP: Final = ROOT / "deploy" / "after-up"
+URL: Final = "http://localhost:8000/storage/sample/thumbnails/video/1/v/medium.webp"
+
+
+def published() -> dict[str, str]:
+    """The service of every port that this machine's programs can reach."""
+    found: dict[str, str] = {}
+    for name, service in SERVICES.items():
+        for port in service.get("ports", ()):
+            address, number, _ = port.split(":")
+            assert address == "127.0.0.1", f"{name} listens for other machines, too"
+            found[number] = name
+    return found
+
+
+def end_of_make_up(folder: Path, code: int, said: str) -> subprocess.CompletedProcess[str]:
+    """What is printed when the sample's container ended with `code`; `docker` is a double that knows three commands."""
+    docker = folder / "docker"
+    docker.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        '"compose ps --all --quiet sample") echo c0ffee ;;\n'
+        f'"wait c0ffee") echo {code} ;;\n'
+        f"\"compose logs --no-log-prefix --tail 1 sample\") echo '{said}' ;;\n"
+        "*) exit 9 ;;\n"
+        "esac\n"
+    )
+    docker.chmod(0o755)
+    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run([str(AFTER_UP)], env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["STORAGE_CREDENTIALS_KEY", "STORAGE_ALLOWED_NETWORKS", "STORAGE_ALLOW_HTTP"])
+@pytest.mark.parametrize("service", ["worker", "persist", "retry", "sample"])
+def test_what_a_tenants_storage_needs_is_handed_on(service: str, name: str) -> None:
+    assert SERVICES[service]["environment"][name] == f"${{{name}:-}}"
+
+
+@pytest.mark.parametrize(("given", "allowed"), [("", False), ("true", True)])
+def test_a_setting_that_is_handed_on_empty_is_as_not_set(
+    given: str, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_ALLOW_HTTP", given)
+    assert ConnectionSettings().storage_allow_http is allowed
+
+
+@pytest.mark.parametrize("name", sorted(name for name, service in OURS.items() if "entrypoint" not in service))
+def test_every_command_of_ours_is_one_that_exists(name: str) -> None:
+    assert problem_of(OURS[name]["command"]) is None
+
+
+def test_the_sample_runs_once_when_its_picture_can_be_made_and_seen() -> None:
+    sample = SERVICES["sample"]
+    assert sample["restart"] == "no"
+    assert sample["depends_on"] == {name: {"condition": "service_healthy"} for name in ("worker", "persist", "files")}
+    assert "profiles" not in sample
+    assert "storage:/var/lib/thumbnails/storage" in sample["volumes"]
+
+
+@pytest.mark.parametrize(("port", "service"), sorted(published().items()))
+def test_every_port_stands_on_the_page(port: str, service: str) -> None:
+    (row,) = re.findall(rf"^\| <?(?:http://)?localhost:{port}\b.*$", PAGE, re.MULTILINE)
+    assert f"`{service}`" in row
+
+
+def test_no_page_names_a_port_where_nothing_listens() -> None:
+    named = set(re.findall(r"localhost:(\d+)", PAGE + AFTER_UP.read_text()))
+    assert named - set(published()) == set()
+
+
+def test_the_producers_page_says_where_the_stacks_kafka_is() -> None:
+    assert published()["29092"] == "kafka"
+    assert "localhost:29092" in (ROOT / "docs" / "producers.md").read_text()
+
+
+def test_make_up_ends_with_the_picture_and_where_to_look(tmp_path: Path) -> None:
+    done = end_of_make_up(tmp_path, 0, URL)
+    assert (done.returncode, done.stderr) == (0, "")
+    for wanted in (URL, "http://localhost:8090", "localhost:29092", "docs/compose.md"):
+        assert wanted in done.stdout
+
+
+def test_make_up_fails_with_what_the_sample_said_when_it_has_no_picture(tmp_path: Path) -> None:
+    done = end_of_make_up(tmp_path, 1, "The sample has no thumbnail after 120 s.")
+    assert done.returncode == 1
+    assert "The sample has no thumbnail after 120 s." in done.stderr
+    assert "docker compose logs sample" in done.stderr
+
+
+def test_make_down_stops_what_a_profile_has_started() -> None:
+    profiles = {profile for service in SERVICES.values() for profile in service.get("profiles", ())}
+    recipe = re.search(r"^down:.*\n\t(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    assert set(re.findall(r"--profile (\S+)", recipe[1])) == profiles
