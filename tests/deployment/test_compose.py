@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ import yaml
 
 from service.settings.storage import ConnectionSettings
 from tests.documents.commands import problem_of
+from tests.documents.pages import blocks
 
 ROOT: Final = Path(__file__).parents[2]
 SERVICES: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -29,6 +31,13 @@ def published() -> dict[str, str]:
             assert address == "127.0.0.1", f"{name} listens for other machines, too"
             found[number] = name
     return found
+
+
+def commands_of_the_page() -> list[list[str]]:
+    """What the page runs in a container of ours: the words after `thumbnails`, which `run` needs not say."""
+    lines = [line for block in blocks(ROOT / "docs" / "compose.md") for line in block.text.splitlines()]
+    found = [re.search(r"docker compose (?:exec|run)\b.* worker (?:thumbnails )?([^<)]+)", line) for line in lines]
+    return [shlex.split(match[1]) for match in found if match]
 
 
 def end_of_make_up(folder: Path, code: int, said: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +74,12 @@ def test_a_setting_that_is_handed_on_empty_is_as_not_set(
 @pytest.mark.parametrize("name", sorted(name for name, service in OURS.items() if "entrypoint" not in service))
 def test_every_command_of_ours_is_one_that_exists(name: str) -> None:
     assert problem_of(OURS[name]["command"]) is None
+
+
+def test_every_command_of_the_page_is_one_that_exists() -> None:
+    commands = commands_of_the_page()
+    assert {command[0] for command in commands} >= {"company", "storage", "publish", "status"}
+    assert [problem for command in commands if (problem := problem_of(command))] == []
 
 
 def test_the_sample_runs_once_when_its_picture_can_be_made_and_seen() -> None:
