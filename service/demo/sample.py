@@ -31,15 +31,18 @@ class SampleError(Exception):
     """The sample has no picture; the message says why and what to do."""
 
 
-def show_sample(settings: Settings, *, timeout_s: float) -> str:
+def show_sample(settings: Settings, *, timeout_s: float) -> str | None:
     """Return the URL of the sample's thumbnail; without one, upload the sample and wait for it.
 
-    It may be repeated: the company and the row are looked for first. A run that was interrupted before the event was
-    sent, or whose event failed, leaves a row without a thumbnail, and the next run announces that row's file again.
-    Raises SampleError, and what a command that publishes raises.
+    None where companies exist and the sample's is not among them: an installation in use gets no company that nobody
+    asked for. It may be repeated: the company and the row are looked for first. A run that was interrupted before the
+    event was sent, or whose event failed, leaves a row without a thumbnail, and the next run announces that row's file
+    again. Raises SampleError, and what a command that publishes raises.
     """
     with bootstrap.open_engine(settings) as engine:
         company_id = _company(engine)
+        if company_id is None:
+            return None
         row = _newest(engine, company_id)
         if row is not None and row.thumbnail_status == READY:
             return str(row.thumbnail_url)
@@ -50,9 +53,9 @@ def show_sample(settings: Settings, *, timeout_s: float) -> str:
         return _url(engine, upload, timeout_s)
 
 
-def _company(engine: sa.Engine) -> int:
-    known = [row["id"] for row in list_companies(engine) if row["slug"] == SLUG]
-    return int(known[0]) if known else add_company(engine, new_company("Sample", SLUG, None, None))
+def _company(engine: sa.Engine) -> int | None:
+    known = {str(row["slug"]): int(row["id"]) for row in list_companies(engine)}
+    return known.get(SLUG) if known else add_company(engine, new_company("Sample", SLUG, None, None))
 
 
 def _newest(engine: sa.Engine, company_id: int) -> sa.Row[Any] | None:

@@ -12,7 +12,10 @@ EXIT_FAILED = 1
 def sample(
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait for the thumbnail.")] = 120.0,
 ) -> None:
-    """Upload one small video of a company `sample`, and print its thumbnail's URL. Safe to repeat. Example: thumbnails sample."""
+    """Give an installation without companies a company `sample` with one small video, and print its thumbnail's URL.
+
+    Safe to repeat. Example: thumbnails sample.
+    """
     with loading():
         from service.demo.sample import SampleError, show_sample
         from service.settings import Settings
@@ -22,4 +25,4 @@ def sample(
     except SampleError as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(EXIT_FAILED) from exc
-    typer.echo(url)
+    typer.echo(url or "No sample is made, for the database has companies already.")

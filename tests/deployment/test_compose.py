@@ -113,6 +113,13 @@ def test_make_up_ends_with_the_picture_and_where_to_look(tmp_path: Path) -> None
         assert wanted in done.stdout
 
 
+def test_make_up_says_why_there_is_no_sample(tmp_path: Path) -> None:
+    done = end_of_make_up(tmp_path, 0, "No sample is made.")
+    assert done.returncode == 0
+    assert "The stack is up. No sample is made.\n" in done.stdout
+    assert "first upload" not in done.stdout
+
+
 def test_make_up_fails_with_what_the_sample_said_when_it_has_no_picture(tmp_path: Path) -> None:
     done = end_of_make_up(tmp_path, 1, "The sample has no thumbnail after 120 s.")
     assert done.returncode == 1

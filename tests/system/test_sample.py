@@ -17,6 +17,9 @@ NEVER_ANNOUNCED = "UPDATE videos SET thumbnail_status = NULL, thumbnail_occurred
 def stack(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("sample")
     with a_stack(kafka, f"sqlite:///{folder / 'platform.db'}", f"t-{uuid.uuid4().hex[:8]}.", folder) as made:
+        # The platform of the tests has a company, and an installation that has one gets no sample.
+        for table in ("projects", "companies"):
+            change(made, f"DELETE FROM {table}")  # noqa: S608 - one of two names
         yield made
 
 
@@ -81,6 +84,16 @@ def test_a_file_that_cannot_be_read_is_said_with_its_code(stack: Stack) -> None:
     assert "media.corrupt" in done.stderr
     assert "Traceback" not in done.stderr
     assert sample(stack)
+
+
+def test_an_installation_with_companies_gets_none_that_nobody_asked_for(tmp_path: Path) -> None:
+    settings = settings_for("127.0.0.1:9", f"sqlite:///{tmp_path / 'x.db'}", "", tmp_path)
+    run_cli_here(settings, "db", "upgrade")
+    run_cli_here(settings, "company", "add", "Acme")
+    done = run_cli(settings, "sample")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "No sample is made, for the database has companies already.\n"
+    assert "sample" not in run_cli(settings, "company", "list").stdout
 
 
 def test_a_sample_that_nobody_works_on_is_said_in_one_sentence(kafka: str, topic_prefix: str, tmp_path: Path) -> None:
