@@ -46,6 +46,16 @@ REPLAYED_FROM: Final = "replayed-from"
 PARKED_AT: Final = "parked-at"
 PARKED_REASON: Final = "parked-reason"
 
+WORKING_HEADERS: Final = frozenset(
+    {
+        *(RETRY_ATTEMPT, RETRY_DUE_AT, RETRY_NOT_BEFORE, FIRST_FAILED_AT, LAST_FAILED_AT),
+        *(ORIGINAL_TOPIC, ORIGINAL_PARTITION, ORIGINAL_OFFSET, ORIGINAL_TIMESTAMP, CONSUMER_GROUP),
+        *(ERROR_CODE, ERROR_CLASS, ERROR_MESSAGE, ERROR_STAGE, RETRYABLE, ATTEMPTS, NEXT_ACTION, CUT),
+        *(REPLAY_COUNT, REPLAYED_AT, REPLAYED_FROM, PARKED_AT, PARKED_REASON),
+    }
+)
+"""What our roles note about a record's way: believed on topics that they alone write to, dropped on all others."""
+
 MAX_HEADER_BYTES: Final = 1024
 """No header of ours is longer: an oversized one makes the dead letter itself unsendable and stops the partition."""
 
@@ -102,9 +112,12 @@ def format_time(moment: datetime) -> str:
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """The UTC time that an RFC 3339 header holds, or None when it is absent or unreadable."""
+    """Return the UTC time that an RFC 3339 header holds, or None when it is absent or unreadable.
+
+    A time that leaves the years 1 to 9999 when it is converted to UTC is unreadable.
+    """
     try:
         moment = datetime.fromisoformat(text) if text else None
-    except ValueError:
+        return moment.astimezone(UTC) if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment and moment.tzinfo else None

@@ -15,6 +15,7 @@ from service.kafka_clients import consumer_config, producer_config, waiting_cons
 from service.settings import Settings
 from streams.persistence import PersistOptions, PersistRole
 from streams.retry import RetryOptions, RetryRole
+from streams.retry_policy import parse_limits
 from streams.tracing import NO_TRACING, Tracing
 
 
@@ -58,10 +59,14 @@ def build_persist(
 
 def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING) -> RetryRole:
     """The retry role."""
+    chosen = settings.retry
+    budgets_s = [limit.budget_s for limit in parse_limits(chosen.retry_limits).values() if limit.budget_s is not None]
     options = RetryOptions(
         consumer=waiting_consumer_config(settings.kafka, retry_group(settings)),
         producer=producer_config(settings.kafka),
         topic_prefix=settings.kafka.kafka_topic_prefix,
-        delays_s=settings.retry.retry_delays_s,
+        delays_s=chosen.retry_delays_s,
+        jitter=chosen.retry_jitter,
+        budget_s=max([chosen.retry_budget_s, *budgets_s]),
     )
     return RetryRole(options, metrics, tracing=tracing)

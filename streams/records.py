@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from schemas import headers as h
 from schemas.headers import Headers
+
+_LATEST_MS: Final = 253_370_764_800_000
+"""The year 9999 begins. It leaves room for what is added to a record's time: Python's times end with that year."""
+_FIRST_CLOCK: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""No clock shows less: a record of 1970 has no time, or has it in seconds."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,11 @@ class InboundRecord:
 
     @property
     def timestamp(self) -> datetime:
-        """The record's time in UTC; the epoch where the broker had none."""
-        return datetime.fromtimestamp(max(self.timestamp_ms, 0) / 1000, tz=UTC)
+        """Return the record's time in UTC: the epoch where the broker had none, at most the year 9999.
+
+        A producer may set any number; a time in microseconds is in the year 58000.
+        """
+        return datetime.fromtimestamp(min(max(self.timestamp_ms, 0), _LATEST_MS) / 1000, tz=UTC)
 
     @property
     def log_fields(self) -> dict[str, object]:
@@ -35,6 +44,11 @@ class InboundRecord:
 def place_of(record: InboundRecord) -> tuple[str, int, int]:
     """Topic, partition and offset: what no other record has."""
     return record.topic, record.partition, record.offset
+
+
+def bounded_by(now: datetime, moment: datetime) -> datetime:
+    """Return `moment`, the time that a record has, or `now` where it lies ahead of now or can be no clock's time."""
+    return moment if _FIRST_CLOCK <= moment <= now else now
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from schemas.metrics import Metrics
 from schemas.topics import THUMBNAIL_RETRIES, prefixed
 from streams.kafka_io import Place, commit_offsets, next_offsets, places_of, read_records, send_and_wait
 from streams.records import InboundRecord, place_of
-from streams.retry_hops import next_hop
+from streams.retry_hops import HopRules
 from streams.tally import Seen, TaskType, exemplar_of
 from streams.tracing import NO_TRACING, Tracing
 
@@ -23,22 +23,26 @@ log = structlog.get_logger(__name__)
 
 POLL_S: Final = 0.25
 BATCH: Final = 200
-_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class RetryOptions:
-    """How the role consumes and produces: librdkafka's settings; and the delay of each retry topic in seconds."""
+    """How the role consumes and produces: librdkafka's settings; and the worker's settings that bound each wait.
+
+    These are the delay of each retry topic in seconds, the largest part of it that is added by chance, and the time budget.
+    """
 
     consumer: dict[str, Any]
     producer: dict[str, Any]
     topic_prefix: str = ""
     delays_s: tuple[float, ...] = (60.0, 120.0, 240.0)
+    jitter: float = 0.1
+    budget_s: float = 86_400.0
 
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A record, and when it may be handed on; one without a readable time may go at once."""
+    """A record, and when it may be handed on: see HopRules.due_at."""
 
     record: InboundRecord
     due_at: datetime
@@ -62,8 +66,7 @@ class RetryRole:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._topics: Final = [prefixed(topic, options.topic_prefix) for topic in THUMBNAIL_RETRIES]
-        self._prefix: Final = options.topic_prefix
-        self._delays_s: Final = options.delays_s
+        self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topic_prefix)
         self._consumer: Final = Consumer(options.consumer)
         self._producer: Final = Producer(options.producer)
         self._metrics: Final = metrics
@@ -121,12 +124,13 @@ class RetryRole:
             self._paused.pop(place, None)
 
     def _hold(self, records: list[InboundRecord]) -> None:
+        now = self._now()
         for record in records:
             place = (record.topic, record.partition)
             # What was on its way when its partition was paused is read again after the held ones: it may not be all.
             if place not in self._paused:
-                due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))
-                self._held.setdefault(place, deque()).append(_Waiting(record, due_at or _LONG_AGO))
+                waiting = _Waiting(record, self._rules.due_at(record, now))
+                self._held.setdefault(place, deque()).append(waiting)
 
     def _hand_on_what_is_due(self) -> None:
         """From the first record that is not due on, its partition waits; the others go on."""
@@ -149,7 +153,7 @@ class RetryRole:
     def _hand_on(self, due: list[InboundRecord]) -> None:
         started, now = time.perf_counter(), self._now()
         received = [self._tracing.receive(record) for record in due]
-        hops = [next_hop(record, self._delays_s, self._prefix, now) for record, _ in received]
+        hops = [self._rules.next_hop(record, now) for record, _ in received]
         send_and_wait(self._producer, [hop.record for hop in hops], self._tracing)
         if commit_offsets(self._consumer, next_offsets(due)):
             self._count(due)

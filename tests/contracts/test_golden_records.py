@@ -30,7 +30,7 @@ from streams.delivery import read_delivery
 from streams.records import InboundRecord
 from streams.replay_ledger import Ledger
 from streams.replay_plan import ReplayRules, Send
-from streams.retry_hops import next_hop
+from streams.retry_hops import HopRules
 from streams.upload_order import media_of_key
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -114,7 +114,7 @@ def test_a_waiting_record_goes_on_where_it_was(golden: Golden) -> None:
     delivery = read_delivery(golden.record)
     assert delivery.attempt == golden.means["attempt"]
     assert delivery.first_failed_at == h.parse_time(golden.means["first_failed_at"])
-    hop = next_hop(golden.record, (60.0, 120.0, 240.0), "", NOW)
+    hop = HopRules((60.0, 120.0, 240.0), 0.1, 86_400.0, "").next_hop(golden.record, NOW)
     assert (hop.record.topic, hop.record.value) == (THUMBNAIL_DUE.name, golden.record.value)
 
 

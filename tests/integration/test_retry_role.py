@@ -39,9 +39,11 @@ def settings(kafka: str, topic_prefix: str) -> KafkaSettings:
     return settings_for(kafka, topic_prefix)
 
 
-def a_role(settings: KafkaSettings) -> RetryRole:
+def a_role(settings: KafkaSettings, delays_s: tuple[float, ...] = (600, 1200, 2400)) -> RetryRole:
+    """By default one whose tiers are longer than any test: a wait is bounded by them."""
     consumer = waiting_consumer_config(settings, group_of(settings))
-    return RetryRole(RetryOptions(consumer, producer_config(settings), settings.kafka_topic_prefix), Metrics())
+    options = RetryOptions(consumer, producer_config(settings), settings.kafka_topic_prefix, delays_s)
+    return RetryRole(options, Metrics())
 
 
 def group_of(settings: KafkaSettings) -> str:
@@ -119,6 +121,34 @@ def test_a_partition_that_waits_holds_back_no_other(settings: KafkaSettings) -> 
         wait_until(lambda: back.has(4))
     back.close()
     assert [record.value for record in back.records] == [b"now", b"now", b"now", b"later"]
+
+
+def test_a_due_time_that_is_farther_away_than_the_tier_holds_its_partition_no_longer(settings: KafkaSettings) -> None:
+    """One that a worker with a clock a day ahead wrote; others stand behind it."""
+    back = Reader(settings, "thumbnail.due")
+    put(settings, (1, 0, b"a day ahead", due_in(86_400)), (1, 0, b"for ever", FAR_AWAY), (1, 0, b"behind", due_in(0)))
+    with running(a_role(settings, delays_s=(1.0,))):
+        wait_until(lambda: back.has(3))
+    back.close()
+    assert [record.value for record in back.records] == [b"a day ahead", b"for ever", b"behind"]
+
+
+def test_a_record_whose_times_cannot_be_read_holds_nothing_and_ends_no_role(settings: KafkaSettings) -> None:
+    """Among them one that must wait until the end of times, which went from tier to tier for ever."""
+    overflow, far = b"9999-12-31T23:59:59-14:00", b"9999-12-31T23:59:59Z"
+    poison: tuple[tuple[tuple[str, bytes], ...], ...] = (
+        (("retry-due-at", overflow),),
+        (("retry-not-before", overflow), due_header(due_in(0))),
+        (("retry-not-before", far), ("first-failed-at", overflow), due_header(due_in(0))),
+        (("retry-not-before", far), due_header(due_in(0))),
+    )
+    back = Reader(settings, "thumbnail.due")
+    waiting = [OutboundRecord(tier(settings, 1), b"video:1", b"%d" % n, headers) for n, headers in enumerate(poison)]
+    send_and_wait(Producer(producer_config(settings)), waiting)
+    with running(a_role(settings, delays_s=(0.2, 0.4))):
+        wait_until(lambda: back.has(len(poison)))
+    back.close()
+    assert {record.value for record in back.records} == {b"0", b"1", b"2", b"3"}
 
 
 def test_rebalances_while_partitions_wait_neither_lose_nor_hasten_nor_repeat(settings: KafkaSettings) -> None:

@@ -218,7 +218,7 @@ def a_retry(settings: KafkaSettings, tier: int, number: int, due_in_s: float) ->
         ("own", b"\xff raw"),
         ("retry-attempt", b"1"),
         ("retry-due-at", h.header_text(h.format_time(due_at))),
-        ("first-failed-at", b"2026-11-23T10:00:00.000Z"),
+        ("first-failed-at", h.header_text(h.format_time(datetime.now(UTC)))),
     )
     return OutboundRecord(f"{settings.kafka_topic_prefix}thumbnail.retry.{tier}", b"video:1", b"%d" % number, headers)
 

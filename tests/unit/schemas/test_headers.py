@@ -33,6 +33,9 @@ def test_times_are_read_as_they_are_written() -> None:
     assert h.parse_time(h.format_time(NOW)) == NOW
 
 
-@pytest.mark.parametrize("text", [None, "", "soon", "2026-11-23T10:00:00"])
+OVERFLOWS = ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "58882-01-01T00:00:00Z", "-0001-01-01T00:00:00Z"]
+
+
+@pytest.mark.parametrize("text", [None, "", "soon", "2026-11-23T10:00:00", *OVERFLOWS])
 def test_unreadable_times_are_none(text: str | None) -> None:
     assert h.parse_time(text) is None
