@@ -9,6 +9,7 @@ class ErrorCode(StrEnum):
     EVENT_MALFORMED = "event.malformed"
     EVENT_UNSUPPORTED_VERSION = "event.unsupported_version"
     EVENT_TOO_LARGE = "event.too_large"
+    EVENT_IN_FUTURE = "event.in_future"
     TENANT_UNKNOWN = "tenant.unknown"
     TENANT_INACTIVE = "tenant.inactive"
     SOURCE_MISSING = "source.missing"
@@ -91,6 +92,7 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.EVENT_MALFORMED: "Mend the producer: the value must match the media.uploaded schema. Then publish the upload again.",
     ErrorCode.EVENT_UNSUPPORTED_VERSION: "Upgrade this service, or have the producer send a supported major version, then replay.",
     ErrorCode.EVENT_TOO_LARGE: "Mend the producer: an event carries a key, never the media itself. Then publish it again.",
+    ErrorCode.EVENT_IN_FUTURE: "Correct the producer's clock and publish again. If the worker's clock was wrong, correct it and replay.",
     ErrorCode.TENANT_UNKNOWN: "Check company_id against the companies table; when the company exists, replay.",
     ErrorCode.TENANT_INACTIVE: "Activate the company, then replay; or purge the record when the company has left.",
     ErrorCode.SOURCE_MISSING: "Check that the upload finished and that its key is right, then replay.",

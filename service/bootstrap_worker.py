@@ -17,6 +17,7 @@ from storage.local import LocalStorageProvider
 from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService
+from streams.clock_skew import ClockSkew
 from streams.consumer_watch import FindTopics
 from streams.dead_letter_limit import DeadLetterGuard, DeadLetterLimit
 from streams.event_handler import EventHandler
@@ -89,6 +90,7 @@ def build_worker(
         guard=guard,
         group=settings.worker.worker_group,
         topic_prefix=settings.kafka.kafka_topic_prefix,
+        skew=ClockSkew(settings.worker.event_max_clock_skew_s),
     )
     options = WorkerOptions(
         bootstrap_servers=settings.kafka.kafka_bootstrap_servers,

@@ -18,6 +18,7 @@ SUGGEST_A_BROKEN_DEPLOY: Final = frozenset(
         ErrorCode.EVENT_MALFORMED,
         ErrorCode.EVENT_UNSUPPORTED_VERSION,
         ErrorCode.EVENT_TOO_LARGE,
+        ErrorCode.EVENT_IN_FUTURE,
         ErrorCode.TENANT_UNKNOWN,
         ErrorCode.MEDIA_TIMEOUT,
         ErrorCode.MEDIA_CRASHED_DECODER,

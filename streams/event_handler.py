@@ -1,7 +1,7 @@
 """One record in, its outcome out: the one boundary where any error becomes a retry or a dead letter."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -10,7 +10,7 @@ import structlog
 
 from schemas import headers as h
 from schemas.cloudevents import read_event
-from schemas.errors import ErrorCode, Stage, ThumbnailError, TransientError
+from schemas.errors import ErrorCode, PermanentError, Stage, ThumbnailError, TransientError
 from schemas.events import (
     MEDIA_UPLOADED_TYPE,
     THUMBNAIL_CLEANUP_TYPE,
@@ -20,14 +20,15 @@ from schemas.events import (
     ThumbnailReady,
 )
 from schemas.metrics import Metrics
-from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_DLQ, THUMBNAIL_RETRIES, prefixed
+from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DLQ, THUMBNAIL_RETRIES, prefixed
 from storage.breaker import ConnectionPausedError
 from storage.factory import provider_label
 from streams.announcements import Announcements, Failure
 from streams.cleanup_service import CleanupService
-from streams.dead_letter_limit import DeadLetterGuard
+from streams.clock_skew import ClockSkew, latest_moment
+from streams.dead_letter_limit import DeadLetterFloodError, DeadLetterGuard
 from streams.dead_letters import dead_letter, dead_letter_headers, error_headers, origin_headers
-from streams.delivery import Delivery, read_delivery
+from streams.delivery import Delivery, believed, origin_topic, read_delivery, written_at
 from streams.letter_size import fits
 from streams.records import InboundRecord, OutboundRecord, place_of
 from streams.retry_policy import GiveUp, RetryAt, RetryPolicy
@@ -60,6 +61,8 @@ class EventHandler:
     Whoever calls it binds the record's log fields: they stand in every line, also in those of the storage.
 
     Raises no Exception but DeadLetterFloodError: then the record has no outcome, and the process must end.
+
+    Everything of a record is read inside a guard, its headers and its time too: whatever is in them, it has an outcome.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class EventHandler:
         guard: DeadLetterGuard,
         group: str,
         topic_prefix: str = "",
+        skew: ClockSkew = ClockSkew(),  # noqa: B008 - immutable
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._thumbnails: Final = thumbnails
@@ -84,17 +88,21 @@ class EventHandler:
         self._guard: Final = guard
         self._group: Final = group
         self._prefix: Final = topic_prefix
+        self._skew: Final = skew
         self._now: Final = now
 
     async def handle(self, record: InboundRecord) -> Outcome:
-        """The outcome of a record: a cleanup by its event type, a tombstone by its null value, else an upload."""
+        """Return the outcome of a record: a cleanup by its topic, a tombstone by its null value, else an upload."""
         started = time.perf_counter()
-        if self._is_tombstone(record):
-            outcome, task = await self._handle_tombstone(record), None
-        elif h.get_header(record.headers, h.CE_TYPE) == THUMBNAIL_CLEANUP_TYPE:
-            outcome, task = await self._handle_cleanup(record), TaskType.CLEANUP
+        record = believed(record, self._prefix)
+        origin = origin_topic(record, self._prefix)
+        if origin == prefixed(THUMBNAIL_CLEANUP, self._prefix):
+            # Not by its event type: whoever may write uploads must not be able to delete.
+            outcome, task = await self._guarded(self._handle_cleanup, record), TaskType.CLEANUP
+        elif record.value is None and origin == prefixed(MEDIA_UPLOADED, self._prefix):
+            outcome, task = await self._guarded(self._handle_tombstone, record), None
         else:
-            outcome, task = await self._handle_upload(record), TaskType.GENERATE
+            outcome, task = await self._guarded(self._handle_upload, record), TaskType.GENERATE
         tally = replace(
             outcome.tally,
             event=(outcome.tally.event if outcome.tally.event is not None else place_of(record), _attempt_of(record)),
@@ -113,10 +121,30 @@ class EventHandler:
         if record.topic == prefixed(THUMBNAIL_DLQ, self._prefix):
             self._metrics.dead_letter_write_failures_total.inc()
 
+    async def _guarded(self, handle: Callable[[InboundRecord], Awaitable[Outcome]], record: InboundRecord) -> Outcome:
+        """Return what `handle` does. Where even its way to fail fails, the record is a dead letter at once.
+
+        That is without our working headers and its time, which may be to blame; a retry without them would never end.
+        """
+        try:
+            return await handle(record)
+        except DeadLetterFloodError:
+            raise
+        except Exception as exc:
+            log.exception("event_failed_unexpectedly")
+            bare = replace(record, headers=h.without_headers(record.headers, h.WORKING_HEADERS), timestamp_ms=0)
+            error = PermanentError(ErrorCode.INTERNAL_ERROR, _internal_error(exc).message)
+            return self._fail(read_delivery(bare), error, Stage.EVENT, None)
+
     async def _handle_upload(self, record: InboundRecord) -> Outcome:
         delivery, progress, upload = read_delivery(record), Progress(), None
         try:
-            upload = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, record.value, record.headers)
+            said = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, record.value, record.headers)
+            latest = latest_moment(delivery, self._now())
+            # A failure is announced with a time that can be: under a later one, every upload after it would be stale.
+            upload = said.model_copy(update={"occurred_at": min(said.occurred_at, latest)})
+            self._skew.check("occurred_at", said.occurred_at, latest)
+            upload = said
             stale = await self._order.stale(upload, record) if delivery.is_again else None
             if stale is not None:
                 return self._drop(record, upload, stale)
@@ -145,26 +173,29 @@ class EventHandler:
         event = (record.key, upload.event_id, upload.occurred_at)
         return Outcome("success", (self._of(record, upload).cleanup(reason),), Tally(event, stale=stale))
 
-    def _is_tombstone(self, record: InboundRecord) -> bool:
-        origin = h.get_header(record.headers, h.ORIGINAL_TOPIC) or record.topic
-        return record.value is None and origin == prefixed(MEDIA_UPLOADED, self._prefix)
-
     async def _handle_tombstone(self, record: InboundRecord) -> Outcome:
-        """A media was deleted upstream. Never a dead letter: at worst its waiting retries find the row gone, or work."""
+        """A media was deleted upstream. At worst its waiting retries find the row gone, or work.
+
+        A dead letter only when its time lies ahead: clamped to ours it would cancel an upload that came after it.
+        """
+        delivery, at = read_delivery(record), written_at(record)
         try:
-            is_marked = await self._order.cancel(record)
+            self._skew.check("The tombstone's record time", at, latest_moment(delivery, self._now()))
+            is_marked = await self._order.cancel(record.key, at)
+        except PermanentError as error:
+            return self._fail(delivery, error, Stage.EVENT, None)
         except ThumbnailError as error:
-            return self._fail_tombstone(read_delivery(record), error)
+            return self._fail_tombstone(delivery, error)
         except Exception as exc:
             log.exception("tombstone_failed_unexpectedly")
-            return self._fail_tombstone(read_delivery(record), _internal_error(exc))
+            return self._fail_tombstone(delivery, _internal_error(exc))
         log.info("tombstone_seen", row_marked=is_marked)
         return Outcome("success", ())
 
     def _fail_tombstone(self, delivery: Delivery, error: ThumbnailError) -> Outcome:
         decision = self._decide(delivery, error)
         if isinstance(decision, RetryAt):
-            first_failed_at = delivery.first_failed_at or self._now()
+            first_failed_at = self._first_failed_at(delivery)
             waiting = self._retry(delivery, error, Stage.EVENT, decision, first_failed_at)
             if fits(waiting):
                 return Outcome("retry", (waiting,), Tally(error=error.code), error.code)
@@ -210,7 +241,7 @@ class EventHandler:
         company_id: int | None = None,
     ) -> Outcome:
         """`company_id` says whose it is where there is no `upload`."""
-        first_failed_at = delivery.first_failed_at or self._now()
+        first_failed_at = self._first_failed_at(delivery)
         decision = self._decide(delivery, error)
         context = {"error_code": error.code, "error": error.message, "stage": stage, "attempt": delivery.attempt}
         if upload is not None:
@@ -229,6 +260,11 @@ class EventHandler:
         log.error("event_given_up", why=decision.reason, **context)
         records = self._give_up(delivery, error, stage, upload, first_failed_at)
         return Outcome("failed", records, Tally(error=error.code), error.code)
+
+    def _first_failed_at(self, delivery: Delivery) -> datetime:
+        """One that lies ahead is not handed on: the time budget would never end."""
+        now = self._now()
+        return min(delivery.first_failed_at or now, now)
 
     def _decide(self, delivery: Delivery, error: ThumbnailError) -> RetryAt | GiveUp:
         now = self._now()

@@ -108,5 +108,5 @@ def _read_mark(value: bytes | None) -> tuple[int, Mark] | None:
         if at is None:
             return None
         return int(data["letter_timestamp_ms"]), Mark(MarkState(data["state"]), at, str(data["to"]))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None

@@ -49,19 +49,17 @@ class UploadOrder:
         newest = (row.occurred_at, row.event_id)
         return Stale.OVERTAKEN if newest > (upload.occurred_at, upload.event_id) else None
 
-    async def cancel(self, record: InboundRecord) -> bool:
-        """Let a tombstone of media.uploaded cancel what is older than it; whether there was a row to mark.
+    async def cancel(self, key: bytes | None, at: datetime) -> bool:
+        """Let a tombstone of media.uploaded with this key cancel what is older than `at`; whether there was a row to mark.
 
         The row is marked with the tombstone's time, as if an upload of that time had come: retries of older uploads are
         then overtaken, and their results stale. What the row shows stays, for only the platform deletes rows. Uploads
         after it go on as ever. Idempotent. Raises TransientError database.unavailable.
         """
-        found = media_of_key(record.key)
+        found = media_of_key(key)
         if found is None:
             return False
         kind, row_id = found
-        # A tombstone that waited in a retry topic has another time by now: the first one counts.
-        at = h.parse_time(h.get_header(record.headers, h.ORIGINAL_TIMESTAMP)) or record.timestamp
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._cancel, kind, row_id, at)
 
     def _cancel(self, kind: MediaKind, row_id: int, at: datetime) -> bool:

@@ -20,6 +20,12 @@ class WorkerSettings(Component):
     event_bound_s: float = Field(
         180.0, gt=0, description="An event in work for longer makes /health/live fail, in seconds."
     )
+    event_max_clock_skew_s: float = Field(
+        300.0,
+        ge=1,
+        description="How far the time of an upload or a tombstone may lie ahead, in seconds, before it is refused with"
+        " event.in_future: ahead of its record's timestamp, or of the worker's clock if that is earlier.",
+    )
     shutdown_timeout_s: float = Field(
         25.0,
         gt=0,

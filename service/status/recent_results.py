@@ -151,7 +151,7 @@ def _result(at: datetime, value: bytes | None) -> Result | None:
         reason = storage.get("fallback")
         fallback = None if reason in (None, NO_CONNECTION) else str(reason)
         return Result(at, int(company_id), str(storage["provider"]), fallback)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

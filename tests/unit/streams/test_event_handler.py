@@ -89,7 +89,12 @@ def a_handler(
 
 def a_record(value: bytes | None = None, headers: h.Headers = (), topic: str = "p.media.uploaded") -> InboundRecord:
     value = write_event(an_upload()) if value is None else value
-    return InboundRecord(topic, 2, 77, 1_764_000_000_000, b"video:42", value, headers)
+    return InboundRecord(topic, 2, 77, int(NOW.timestamp() * 1000), b"video:42", value, headers)
+
+
+def a_retry(headers: h.Headers) -> InboundRecord:
+    """An upload that comes again: on our own topic, whose headers are believed."""
+    return a_record(headers=headers, topic="p.thumbnail.due")
 
 
 def handle(flow: Flow, record: InboundRecord, **options: Any) -> Outcome:
@@ -119,7 +124,7 @@ def test_an_event_whose_connection_rests_waits_without_using_up_an_attempt(metho
     flow = a_flow()
     headers = ((h.RETRY_ATTEMPT, b"3"), (h.FIRST_FAILED_AT, h.format_time(NOW - timedelta(hours=1)).encode()))
     flow.tenants.own.fail_next(method, PAUSED)
-    outcome = handle(flow, a_record(headers=headers))
+    outcome = handle(flow, a_retry(headers))
 
     (record,) = outcome.records
     assert (outcome.status, record.topic) == ("retry", "p.thumbnail.retry.3")
@@ -132,7 +137,7 @@ def test_when_the_time_budget_ends_at_an_upload_local_storage_takes_the_thumbnai
     flow = a_flow()
     first_failed_at = h.format_time(NOW - timedelta(seconds=86_400)).encode()
     flow.tenants.own.fail_next("upload_file", PAUSED)
-    outcome = handle(flow, a_record(headers=((h.RETRY_ATTEMPT, b"1"), (h.FIRST_FAILED_AT, first_failed_at))))
+    outcome = handle(flow, a_retry(((h.RETRY_ATTEMPT, b"1"), (h.FIRST_FAILED_AT, first_failed_at))))
 
     (record,) = outcome.records
     ready = read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, record.value, record.headers)
@@ -195,7 +200,7 @@ def test_a_permanent_failure_is_a_dead_letter_and_an_event() -> None:
 def test_the_last_retry_that_fails_is_given_up_without_the_retrys_own_headers() -> None:
     flow = a_flow()
     flow.maker.error = TransientError(ErrorCode.STORAGE_UNAVAILABLE, "Down.")
-    outcome = handle(flow, a_record(headers=(("retry-attempt", b"3"),)))
+    outcome = handle(flow, a_retry((("retry-attempt", b"3"),)))
 
     assert outcome.status == "failed"
     names = [name for name, _ in outcome.records[0].headers]
@@ -277,7 +282,8 @@ def test_a_tombstone_that_the_database_never_took_is_given_up_without_a_dead_let
     rows = Rows(None)
     rows.is_down = True
     old = h.format_time(NOW - timedelta(days=2)).encode()
-    outcome = handle(a_flow(), a_tombstone(headers=((h.RETRY_ATTEMPT, b"0"), (h.FIRST_FAILED_AT, old))), rows=rows)
+    headers = ((h.RETRY_ATTEMPT, b"0"), (h.FIRST_FAILED_AT, old), (h.ORIGINAL_TOPIC, b"p.media.uploaded"))
+    outcome = handle(a_flow(), a_tombstone(headers=headers, topic="p.thumbnail.due"), rows=rows)
     assert (outcome.status, outcome.records) == ("failed", ())
 
 
@@ -309,7 +315,7 @@ def test_a_retry_or_replay_that_was_overtaken_is_dropped_without_being_decoded(
 ) -> None:
     flow, rows = a_flow(), Rows(None)
     rows.newest_upload = newest
-    outcome = handle(flow, a_record(headers=headers), rows=rows)
+    outcome = handle(flow, a_retry(headers), rows=rows)
 
     (cleanup,) = outcome.records
     assert (outcome.status, cleanup.topic, flow.maker.seen) == ("success", "p.thumbnail.cleanup", [])
@@ -331,13 +337,13 @@ def test_a_retry_or_replay_that_was_overtaken_is_dropped_without_being_decoded(
 def test_what_was_not_overtaken_is_worked_on(newest: NewestUpload | None, headers: h.Headers) -> None:
     rows = Rows(None)
     rows.newest_upload = newest
-    assert handle(a_flow(), a_record(headers=headers), rows=rows).records[0].topic == "p.thumbnail.ready"
+    assert handle(a_flow(), a_retry(headers), rows=rows).records[0].topic == "p.thumbnail.ready"
 
 
 def test_a_row_that_cannot_be_asked_holds_up_no_retry() -> None:
     rows = Rows(None)
     rows.is_down = True
-    assert handle(a_flow(), a_record(headers=AGAIN), rows=rows).records[0].topic == "p.thumbnail.ready"
+    assert handle(a_flow(), a_retry(AGAIN), rows=rows).records[0].topic == "p.thumbnail.ready"
 
 
 def test_an_old_record_that_is_replayed_has_its_time_budget_anew() -> None:
@@ -346,10 +352,10 @@ def test_an_old_record_that_is_replayed_has_its_time_budget_anew() -> None:
     old = (h.FIRST_FAILED_AT, h.format_time(NOW - timedelta(days=9)).encode())
     replayed = (h.REPLAYED_AT, h.format_time(NOW - timedelta(hours=1)).encode())
     for headers in ((old, replayed), (old, replayed, (h.RETRY_ATTEMPT, b"1"))):
-        (record,) = handle(flow, a_record(headers=headers)).records
+        (record,) = handle(flow, a_retry(headers)).records
         assert record.topic.startswith("p.thumbnail.retry.")
         assert h.get_header(record.headers, h.FIRST_FAILED_AT) == old[1].decode()
-    outcome = handle(flow, a_record(headers=(old, (h.RETRY_ATTEMPT, b"1"))))
+    outcome = handle(flow, a_retry((old, (h.RETRY_ATTEMPT, b"1"))))
     assert outcome.status == "failed"
 
 
@@ -386,7 +392,7 @@ def test_a_bug_of_ours_is_retried_and_told_without_its_text(monkeypatch: pytest.
 def test_a_forged_attempt_count_counts_as_none(attempt: bytes) -> None:
     flow = a_flow()
     flow.maker.error = TransientError(ErrorCode.STORAGE_UNAVAILABLE, "Down.")
-    outcome = handle(flow, a_record(headers=(("retry-attempt", attempt),)))
+    outcome = handle(flow, a_retry((("retry-attempt", attempt),)))
     assert h.get_header(outcome.records[0].headers, "retry-attempt") == "1"
 
 

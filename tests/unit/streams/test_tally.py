@@ -14,7 +14,7 @@ from streams.ack_gate import AckGate
 from streams.tally import Seen, Tally, TallyBook, TaskType
 from tests.doubles.pipeline import NOW, a_flow, an_upload
 from tests.unit.streams.test_ack_gate import Event, an_event
-from tests.unit.streams.test_event_handler import a_handler, a_record
+from tests.unit.streams.test_event_handler import a_handler, a_record, a_retry
 
 SUCCESS = {"type": "video", "status": "success"}
 GENERATE = {"task_type": "generate"}
@@ -42,7 +42,7 @@ def test_attempts_and_other_uploads_of_the_same_media_are_counted_each() -> None
     handler = a_handler(flow)
     again = ((h.LAST_FAILED_AT, b"2026-11-23T12:00:00.000Z"),)
     newer = write_event(an_upload(event_id="upload-2", occurred_at=NOW + timedelta(seconds=1)))
-    for record in (a_record(), a_record(headers=again), a_record(newer)):
+    for record in (a_record(), a_retry(again), a_record(newer)):
         handler.acknowledged(asyncio.run(handler.handle(record)))
     assert value(flow.metrics, "thumbnail_generation_total", **SUCCESS) == 3
     assert value(flow.metrics, "thumbnail_redelivered_total", **GENERATE) == 0
