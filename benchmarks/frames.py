@@ -33,8 +33,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.clips import Input, h264_camera, h264_drawn, h264_test_card, inputs_folder, other_videos, photographs
-from processors.decode_slots import DecodeSlots
 from processors.limits import FFMPEG_FORMATS
+from processors.sandbox.pool import DecodeSlots
 from processors.thumbnails import create_thumbnails
 from processors.types import RenditionSpec, ThumbnailSet, ThumbnailSpec
 from service.make import FileSource

@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from processors.decode_slots import DecodeSlots
+from processors.sandbox.pool import DecodeSlots
 from schemas.cloudevents import write_event
 from schemas.events import MediaKind
 from schemas.metrics import Metrics

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.clips import write_clip, write_photograph
-from processors.decode_slots import DecodeSlots
+from processors.sandbox.pool import DecodeSlots
 from processors.types import Kind, ThumbnailSpec
 from service.local_s3 import LocalMinio
 from service.make import FileSource

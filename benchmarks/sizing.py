@@ -15,7 +15,7 @@ from typing import Final
 
 from benchmarks.clips import h264_camera, inputs_folder, other_videos, photographs
 from benchmarks.slots import SPEC, peak_mb
-from processors.decode_slots import DecodeSlots
+from processors.sandbox.pool import DecodeSlots
 from service.make import FileSource
 
 SLOTS: Final = 2

@@ -7,18 +7,19 @@ from typing import Final
 
 from av.error import FFmpegError
 
-from processors import image as photographs
-from processors import video_opencv, video_pyav
-from processors.heic import can_read_heic
-from processors.picture_claims import check_claims
-from processors.pyav_claims import refuse_first_packets
-from processors.pyav_container import open_container
-from processors.render import render
+from processors.output.render import render
+from processors.output.thumbhash import thumbhash
 from processors.sniff import HEAD_BYTES, is_heic, sniff_kind
 from processors.source_file import SourceFile
+from processors.still import pillow as photographs
+from processors.still.claims import check_claims
+from processors.still.heic import can_read_heic
 from processors.taken import TakenPicture
-from processors.thumbhash import thumbhash
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
+from processors.video import opencv as video_opencv
+from processors.video import pyav as video_pyav
+from processors.video.container import open_container
+from processors.video.pyav_claims import refuse_first_packets
 from schemas.errors import ErrorCode, PermanentError
 
 _ASF: Final = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from processors.decode_slots import DecodeSlots
+from processors.sandbox.pool import DecodeSlots
 from schemas.metrics import Metrics
 from service.bootstrap import build_engine
 from service.bootstrap_storage import build_local_storage, build_providers, build_tenants

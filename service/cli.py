@@ -95,7 +95,7 @@ def all_commands() -> typer.Typer:
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """Those whose messages are sentences with a way out."""
-    from processors.confinement import ConfinementError
+    from processors.sandbox.confinement import ConfinementError
     from schemas.database import DatabaseUrlError
     from schemas.errors import ThumbnailError
     from schemas.migrations import MigrationError

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from processors.decode_slots import DecodeSlots
-from processors.heic import is_heic_installed
-from processors.renditions import parse_renditions
+from processors.output.renditions import parse_renditions
+from processors.sandbox.pool import DecodeSlots
+from processors.still.heic import is_heic_installed
 from processors.types import ThumbnailSpec
 from service.settings import DecodeSettings
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rich.progress import Progress
 
-from processors.decode_slots import DecodeSlots
+from processors.sandbox.pool import DecodeSlots
 from processors.types import EXTENSIONS, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from service.decoding import build_slots, build_spec

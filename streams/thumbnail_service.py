@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from time import monotonic, perf_counter
 from typing import Final, Protocol, TypeVar
 
-from processors.renditions import main_index
+from processors.output.renditions import main_index
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, ObjectNotFoundError, Stage, ThumbnailError, TransientError
 from schemas.events import (
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class ThumbnailMaker(Protocol):
-    """What turns a source into pictures; in production `processors.decode_slots.DecodeSlots`."""
+    """What turns a source into pictures; in production `processors.sandbox.pool.DecodeSlots`."""
 
     async def create_thumbnails(self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None) -> ThumbnailSet:
         """The renditions of `spec`, or a ThumbnailError with a media.* code, or the source's own error unchanged."""

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from processors import limits
-from processors.renditions import parse_renditions
+from processors.output.renditions import parse_renditions
 from service.settings.component import Component
 
 

@@ -111,7 +111,7 @@ def orphaned_decoders() -> list[int]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if b"processors.slot" not in (folder / "cmdline").read_bytes():
+            if b"processors.sandbox.slot" not in (folder / "cmdline").read_bytes():
                 continue
             parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
             if b"python" not in Path(f"/proc/{parent}/cmdline").read_bytes():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from processors.thumbhash import thumbhash
+from processors.output.thumbhash import thumbhash
 from schemas.errors import NEXT_ACTIONS, ErrorCode, Stage
 from schemas.events import (
     ErrorInfo,

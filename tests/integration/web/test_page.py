@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Dialog, Locator, Page, expect
 
-from processors.thumbhash import thumbhash
+from processors.output.thumbhash import thumbhash
 from schemas.errors import NEXT_ACTIONS, ErrorCode
 from schemas.events import FrameInfo, Media, MediaKind, TimingsMs
 from tests.doubles.results import failed, ready

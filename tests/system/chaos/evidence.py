@@ -243,7 +243,7 @@ def processes_of(owners: set[int], marker: str) -> list[str]:
             environment = (folder / "environ").read_bytes()
         except OSError:
             continue
-        is_decoder = any(b"processors.slot" in part for part in arguments)
+        is_decoder = any(b"processors.sandbox.slot" in part for part in arguments)
         named = {int(part) for part in arguments if part.isdigit()}
         if marker.encode() in environment or (is_decoder and named & owners):
             found.append(f"process {folder.name}: {b' '.join(arguments)[:80].decode(errors='replace')}")

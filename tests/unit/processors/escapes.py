@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from processors import confinement
+from processors.sandbox import confinement
 
 Attempt = Callable[["Place"], object]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from processors.decode_slots import DecodeSlots
+from processors.sandbox.pool import DecodeSlots
 from processors.types import ThumbnailSpec
 from service.demo.media import scene
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of

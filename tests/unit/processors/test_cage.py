@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from processors import seccomp, slot_process
-from processors.confinement import Confinement, ConfinementError
-from processors.decode_slots import DecodeSlots
+from processors.sandbox import process as slot_process
+from processors.sandbox import seccomp
+from processors.sandbox.confinement import Confinement, ConfinementError
+from processors.sandbox.pool import DecodeSlots
 from processors.types import ThumbnailSet
 from schemas.errors import ErrorCode, PermanentError
 from service.demo.media import scene
@@ -197,8 +198,8 @@ def test_a_kernel_without_filters_is_named_on_the_command_line(setting: str, cod
 
 def test_the_second_wall_is_told_apart_from_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel without Landlock still has a shut cage."""
-    no_landlock = "from processors import landlock; landlock.restrict_self = lambda: 0; "
-    changed = slot_process._START.replace("from processors.slot", no_landlock + "from processors.slot")
+    no_landlock = "from processors.sandbox import landlock; landlock.restrict_self = lambda: 0; "
+    changed = slot_process._START.replace("from processors.sandbox.slot", no_landlock + "from processors.sandbox.slot")
     monkeypatch.setattr(slot_process, "_START", changed)
 
     async def body(slots: DecodeSlots) -> tuple[bool, list[str]]:
@@ -209,8 +210,10 @@ def test_the_second_wall_is_told_apart_from_the_first(monkeypatch: pytest.Monkey
 
 def open_the_cage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take both walls away in the slots that are started from now on."""
-    without = "from processors import confinement as c; c.lock_job = lambda **_: None; c.lock_slot = lambda: 0; "
-    changed = slot_process._START.replace("from processors.slot", without + "from processors.slot")
+    without = (
+        "from processors.sandbox import confinement as c; c.lock_job = lambda **_: None; c.lock_slot = lambda: 0; "
+    )
+    changed = slot_process._START.replace("from processors.sandbox.slot", without + "from processors.sandbox.slot")
     monkeypatch.setattr(slot_process, "_START", changed)
 
 

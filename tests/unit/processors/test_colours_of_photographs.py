@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from processors.image import take_picture
 from processors.source_file import SourceFile
+from processors.still.pillow import take_picture
 from processors.thumbnails import create_thumbnails
 from processors.types import RenditionSpec, ThumbnailSpec
 from service.demo.media import CORNERS, scene

@@ -7,12 +7,12 @@ import pytest
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from processors.frame_colours import mark_matrix
-from processors.frame_pixels import FrameShape, judged_luma, upright_picture
 from processors.source_file import SourceFile
 from processors.thumbnails import create_thumbnails
 from processors.types import STANDARD_RENDITIONS, FrameDecoder, RenditionSpec, ThumbnailSpec
-from processors.video_pyav import take_picture
+from processors.video.frame_colours import mark_matrix
+from processors.video.pixels import FrameShape, judged_luma, upright_picture
+from processors.video.pyav import take_picture
 from tests.doubles import coded_clips as coded
 from tests.doubles.clips import clip
 from tests.doubles.coded_clips import Coding, alpha_clip, coded_clip, hdr_clip, light_of, srgb_of

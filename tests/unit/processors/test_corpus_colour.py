@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.decode_slots import DecodeSlots
+from processors.sandbox.pool import DecodeSlots
 from processors.types import ThumbnailSet
 from service.demo.media import CORNERS
 from tests.doubles.corpus_colour import colour_corpus, the_scene

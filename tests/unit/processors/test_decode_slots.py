@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import pytest
 from PIL import Image
 
-from processors import slot_process
-from processors.decode_slots import DecodeSlots
+from processors.sandbox import process as slot_process
+from processors.sandbox.pool import DecodeSlots
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError
 from service.demo.media import scene, write_video
@@ -226,7 +226,7 @@ def test_two_hundred_jobs_leave_no_open_file_and_no_process() -> None:
 def test_a_killed_worker_takes_its_slots_and_their_children_along() -> None:
     script = """
         import asyncio, os, sys, time
-        from processors.decode_slots import DecodeSlots
+        from processors.sandbox.pool import DecodeSlots
         from processors.types import ThumbnailSpec
         class Slow:
             size = 1000
@@ -256,7 +256,7 @@ def test_a_killed_worker_takes_its_slots_and_their_children_along() -> None:
 
 
 def test_an_answer_that_no_decoder_of_ours_gives_is_not_believed() -> None:
-    from processors.wire import WireError, pack_result, unpack_result
+    from processors.sandbox.wire import WireError, pack_result, unpack_result
 
     result = with_slots(lambda slots: make(slots, BytesSource(PICTURE)))
     good, spec = pack_result(result), ThumbnailSpec()
@@ -306,8 +306,8 @@ def test_a_waiting_child_that_is_killed_costs_no_job() -> None:
 
 
 def test_a_decoder_that_does_not_leave_after_its_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    lingering = "import os, time; from processors import job_child; leave = os._exit; job_child.os._exit = lambda _: time.sleep(60); "
-    changed = slot_process._START.replace("from processors.slot", lingering + "from processors.slot")
+    lingering = "import os, time; from processors.sandbox import child as job_child; leave = os._exit; job_child.os._exit = lambda _: time.sleep(60); "
+    changed = slot_process._START.replace("from processors.sandbox.slot", lingering + "from processors.sandbox.slot")
     monkeypatch.setattr(slot_process, "_START", changed)
 
     async def body(slots: DecodeSlots) -> None:

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from processors.slot_process import _ENVIRONMENT
+from processors.sandbox.process import _ENVIRONMENT
 
 _HOLES = """
 import ctypes, sys
-from processors.fresh_heap import _MallInfo2, fill_holes
+from processors.sandbox.fresh_heap import _MallInfo2, fill_holes
 
 libc = ctypes.CDLL(None)
 libc.mallinfo2.restype = _MallInfo2

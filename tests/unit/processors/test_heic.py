@@ -10,9 +10,9 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
-from processors import heic
-from processors.decode_slots import DecodeSlots
+from processors.sandbox.pool import DecodeSlots
 from processors.sniff import is_heic, sniff_kind
+from processors.still import heic
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 from service.decoding import build_slots

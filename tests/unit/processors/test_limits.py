@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from processors.decode_slots import DecodeSlots
+from processors.sandbox.pool import DecodeSlots
 from processors.source_file import SourceFile
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSpec

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from processors.decode_slots import DecodeSlots
+from processors.sandbox.pool import DecodeSlots
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from tests.doubles.clips import clip
 from tests.doubles.corpus_shapes import THEORA, song_with_cover

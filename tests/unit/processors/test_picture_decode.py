@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from processors import picture_decode
-from processors.image import take_picture
-from processors.picture_decode import decode_reduced
 from processors.source_file import SourceFile
+from processors.still import decode as picture_decode
+from processors.still.decode import decode_reduced
+from processors.still.pillow import take_picture
+from processors.still.webp_scaled import decode_scaled
 from processors.types import ThumbnailSpec
-from processors.webp_scaled import decode_scaled
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.test_decode_slots import make, with_slots

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 from pydantic import ValidationError
 
-from processors.geometry import fill, needed_size
-from processors.renditions import main_index, parse_renditions
-from processors.thumbhash import thumbhash
+from processors.output.geometry import fill, needed_size
+from processors.output.renditions import main_index, parse_renditions
+from processors.output.thumbhash import thumbhash
 from processors.types import STANDARD_RENDITIONS, PictureFormat, Rendition, RenditionSpec
 from service.decoding import build_spec
 from service.demo.media import CORNERS, scene
@@ -209,8 +209,8 @@ def test_a_rendition_stays_within_its_bytes(picture_format: PictureFormat) -> No
 
 def test_sixteen_large_renditions_are_no_more_than_a_worker_takes() -> None:
     from processors.limits import MAX_RESULT_BYTES
+    from processors.sandbox.wire import pack_result, unpack_result
     from processors.types import ThumbnailSpec
-    from processors.wire import pack_result, unpack_result
 
     spec = ThumbnailSpec(tuple(RenditionSpec(f"r{n}", 400, 400) for n in range(16)), format="jpeg", quality=100)
     made = make(noise(400), renditions=spec.renditions, format="jpeg", quality=100)

@@ -14,7 +14,7 @@ def test_a_slot_whose_decoders_do_not_work_says_why_it_does_not_start(tmp_path: 
     root = changed_copy([DEAD_RENDER], tmp_path / "broken")
     script = """
         import asyncio
-        from processors.decode_slots import DecodeSlots
+        from processors.sandbox.pool import DecodeSlots
         from schemas.errors import ThumbnailError
         async def main():
             try:

@@ -5,18 +5,18 @@ from typing import IO, cast
 
 from PIL import Image, UnidentifiedImageError
 
-from processors.animation import show_frame
-from processors.colour import to_srgb
-from processors.deep_still import take_deep
-from processors.geometry import needed_size
-from processors.orientation import EXIF_TURNS, clockwise, swaps_sides
-from processors.picture_claims import check_pixels
-from processors.picture_colours import PictureColours, colours_of
-from processors.picture_decode import decode_reduced, exif_of
-from processors.picture_modes import plain_mode
-from processors.scaling import ROUGH_GAP, scale
+from processors.colour.convert import to_srgb
+from processors.output.geometry import needed_size
+from processors.output.scaling import ROUGH_GAP, scale
 from processors.sniff import HEAD_BYTES, sniff_kind
 from processors.source_file import SourceFile
+from processors.still.animation import show_frame
+from processors.still.claims import check_pixels
+from processors.still.colours import PictureColours, colours_of
+from processors.still.decode import decode_reduced, exif_of
+from processors.still.deep_still import take_deep
+from processors.still.modes import plain_mode
+from processors.still.orientation import EXIF_TURNS, clockwise, swaps_sides
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError

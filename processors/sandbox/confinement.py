@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from processors import landlock, seccomp
 from processors.limits import CPU_S, MIB
+from processors.sandbox import landlock, seccomp
 
 Confinement = Literal["required", "best_effort", "off"]
 """Whether a worker starts when its decoders could get out; off leaves only the limits."""

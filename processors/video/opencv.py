@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.clean_aperture import Crop, find_crop
-from processors.frame_choice import SearchBudget, choose, clamp_time_s
-from processors.frame_score import JUDGED_SIDE, Judgement, Luma, judge
-from processors.geometry import fit, needed_size, square_size
+from processors.output.geometry import fit, needed_size, square_size
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
+from processors.video.choice import SearchBudget, choose, clamp_time_s
+from processors.video.clean_aperture import Crop, find_crop
+from processors.video.score import JUDGED_SIDE, Judgement, Luma, judge
 from schemas.errors import ErrorCode, PermanentError
 
 Picture = NDArray[np.uint8]

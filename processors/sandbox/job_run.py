@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from processors.limits import KILL_GRACE_S, MAX_ERROR_BYTES, MAX_READ_BYTES, MAX_RESULT_BYTES, bytes_budget
-from processors.slot_process import Child, SlotProcess, Verdict
+from processors.sandbox.process import Child, SlotProcess, Verdict
+from processors.sandbox.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, WireError, unpack_result
 from processors.types import Source, ThumbnailSet, ThumbnailSpec
-from processors.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, WireError, unpack_result
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
 
 _ALLOWED_CODES: Final = frozenset(

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
-from processors.confinement import Confinement
-from processors.job_run import JobRun
 from processors.limits import CPU_S
-from processors.slot_process import SlotProcess
+from processors.sandbox.confinement import Confinement
+from processors.sandbox.job_run import JobRun
+from processors.sandbox.process import SlotProcess
+from processors.sandbox.wire import Job
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
-from processors.wire import Job
 
 
 class DecodeSlots:

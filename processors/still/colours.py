@@ -7,8 +7,8 @@ from typing import Final, Literal
 import numpy as np
 from PIL import Image
 
+from processors.colour.linear_light import ADOBE_RGB, BT709, BT2020, DISPLAY_P3, Chromaticities, Matrix, to_bt709
 from processors.iso_boxes import boxes_in, descend, top_box
-from processors.linear_light import ADOBE_RGB, BT709, BT2020, DISPLAY_P3, Chromaticities, Matrix, to_bt709
 from processors.source_file import SourceFile
 
 Curve = Literal["srgb", "pq", "hlg"] | float

@@ -8,9 +8,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorTrc
 from PIL import Image
 
-from processors.frame_pixels import scaled_srgb
-from processors.pyav_container import has_decoder, open_container
 from processors.source_file import SourceFile
+from processors.video.container import has_decoder, open_container
+from processors.video.pixels import scaled_srgb
 
 _TRANSFERS: Final = {"pq": ColorTrc.SMPTE2084, "hlg": ColorTrc.ARIB_STD_B67}
 

@@ -10,15 +10,15 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.clean_aperture import Crop
-from processors.frame_colours import colours_of, grey_of, mark_matrix
-from processors.frame_score import JUDGED_SIDE, Luma
-from processors.geometry import fit, needed_size, square_size
-from processors.interlaced import without_comb
-from processors.linear_light import NO_CHANGE, SRGB_LIGHT, into_gamut, to_codes
-from processors.orientation import Turn, swaps_sides, turn_of_angle, turn_of_matrix
-from processors.tone_map import luma_as_sdr, tone_map
+from processors.colour.linear_light import NO_CHANGE, SRGB_LIGHT, into_gamut, to_codes
+from processors.colour.tone_map import luma_as_sdr, tone_map
+from processors.output.geometry import fit, needed_size, square_size
+from processors.still.orientation import Turn, swaps_sides, turn_of_angle, turn_of_matrix
 from processors.types import RenditionSpec
+from processors.video.clean_aperture import Crop
+from processors.video.frame_colours import colours_of, grey_of, mark_matrix
+from processors.video.interlaced import without_comb
+from processors.video.score import JUDGED_SIDE, Luma
 
 _FULL_RANGE: Final = 2
 _MAX_ALPHA_PIXELS: Final = 16_000_000

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
-from processors.linear_light import NO_CHANGE, SRGB_LIGHT, into_gamut, to_codes
-from processors.picture_colours import PictureColours
-from processors.tone_map import tone_map
+from processors.colour.linear_light import NO_CHANGE, SRGB_LIGHT, into_gamut, to_codes
+from processors.colour.tone_map import tone_map
+from processors.still.colours import PictureColours
 
 _SRGB: Final = ImageCms.createProfile("sRGB")
 _LAB: Final = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))

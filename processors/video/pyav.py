@@ -11,16 +11,16 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from processors.clean_aperture import find_crop
-from processors.frame_choice import SearchBudget, choose, clamp_time_s
-from processors.frame_pixels import FrameShape, judged_luma, upright_picture
-from processors.frame_score import Judgement, judge
-from processors.orientation import clockwise
-from processors.pyav_container import duration_s, is_described, open_container, picture_stream, start_ticks
-from processors.pyav_frames import FrameFinder
 from processors.source_file import SourceFile
+from processors.still.orientation import clockwise
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
+from processors.video.choice import SearchBudget, choose, clamp_time_s
+from processors.video.clean_aperture import find_crop
+from processors.video.container import duration_s, is_described, open_container, picture_stream, start_ticks
+from processors.video.frames import FrameFinder
+from processors.video.pixels import FrameShape, judged_luma, upright_picture
+from processors.video.score import Judgement, judge
 from schemas.errors import ErrorCode, PermanentError
 
 _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}

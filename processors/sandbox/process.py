@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from processors.confinement import Confinement, ConfinementError
 from processors.limits import CPU_S, JOBS_PER_SLOT, START_TIMEOUT_S
-from processors.wire import BROKEN, END, HELLO, ORDER, PREPARE, START, VERDICT
+from processors.sandbox.confinement import Confinement, ConfinementError
+from processors.sandbox.wire import BROKEN, END, HELLO, ORDER, PREPARE, START, VERDICT
 from schemas.errors import ErrorCode, TransientError
 
 _ENVIRONMENT: Final = {
@@ -25,7 +25,10 @@ _ENVIRONMENT: Final = {
 }
 """All that a decoder's environment holds: no credential of the worker's is in it."""
 
-_START: Final = "import sys; sys.path.append(sys.argv[1]); from processors.slot import main; sys.exit(main(*map(int, sys.argv[2:])))"
+_START: Final = (
+    "import sys; sys.path.append(sys.argv[1]); from processors.sandbox.slot import main;"
+    " sys.exit(main(*map(int, sys.argv[2:])))"
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class SlotProcess:
         that is required to be shut; `open_doors` says what is open where it is not required.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        root = Path(__file__).parent.parent
+        root = Path(__file__).parents[2]
         with theirs:
             command = [sys.executable, "-I", "-c", _START, str(root)]
             is_caged = self._confinement != "off"

@@ -12,7 +12,7 @@ from typing import Final, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.linear_light import Codes, Light, Matrix, into_gamut, to_codes
+from processors.colour.linear_light import Codes, Light, Matrix, into_gamut, to_codes
 
 Transfer = Literal["pq", "hlg"]
 

@@ -8,7 +8,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorTrc
 from numpy.typing import NDArray
 
-from processors.linear_light import BT2020, DISPLAY_P3, Matrix, to_bt709
+from processors.colour.linear_light import BT2020, DISPLAY_P3, Matrix, to_bt709
 
 # FFmpeg's AVColorSpace; swscale takes every unmarked picture for BT.601, and refuses what it does not know.
 _RGB, _BT709, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL, _BT2020_CL = 0, 1, 4, 5, 6, 7, 9, 10

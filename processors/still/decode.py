@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processors.source_file import SourceFile
-from processors.webp_scaled import decode_scaled
+from processors.still.webp_scaled import decode_scaled
 
 Pixels = NDArray[np.uint8]
 """Height x width x 3, red first."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from processors import confinement, escape_probe
-from processors.fresh_heap import fill_holes
-from processors.heic import register_heic
-from processors.job_child import Lock, be_child
-from processors.wire import BROKEN, END, HELLO, ORDER, PREPARE, START, VERDICT
+from processors.sandbox import confinement, escape_probe
+from processors.sandbox.child import Lock, be_child
+from processors.sandbox.fresh_heap import fill_holes
+from processors.sandbox.wire import BROKEN, END, HELLO, ORDER, PREPARE, START, VERDICT
+from processors.still.heic import register_heic
 
 _MAX_REASON_BYTES: Final = 500
 

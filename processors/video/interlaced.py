@@ -6,7 +6,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from processors.frame_colours import grey_of
+from processors.video.frame_colours import grey_of
 
 _TOOTH: Final = 12
 """Codes: a line that differs by more from both its neighbours, and in the same direction, is a comb's tooth."""

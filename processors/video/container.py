@@ -14,8 +14,8 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from processors.limits import FFMPEG_FORMATS
-from processors.pyav_claims import heard, refuse_claims
 from processors.source_file import SourceFile
+from processors.video.pyav_claims import heard, refuse_claims
 from schemas.errors import ErrorCode, PermanentError
 
 _CARE: Final = {"format_whitelist": FFMPEG_FORMATS}

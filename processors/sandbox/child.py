@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NoReturn
 
-from processors import confinement
 from processors.limits import MAX_ERROR_BYTES, MAX_RESULT_BYTES
+from processors.sandbox import confinement
+from processors.sandbox.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, pack_result
 from processors.types import ThumbnailSet
-from processors.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, pack_result
 from schemas.errors import ErrorCode, ThumbnailError
 
 _EXIT_SOURCE_GONE: Final = 3

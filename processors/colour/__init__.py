@@ -1,0 +1,1 @@
+"""Colour: conversion, linear light and tone mapping."""

@@ -1,0 +1,1 @@
+"""Decoding in confined child processes."""

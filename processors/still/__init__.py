@@ -1,0 +1,1 @@
+"""Readers of still pictures and animations."""

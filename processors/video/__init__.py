@@ -1,0 +1,1 @@
+"""Readers of videos and the choice of a frame."""
