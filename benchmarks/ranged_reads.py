@@ -27,8 +27,8 @@ from processors.types import Kind, ThumbnailSpec
 from service.local_s3 import LocalMinio
 from service.make import FileSource
 from storage.credentials import MinioCredentials, parse_credentials
-from storage.minio import MinioStorageProvider
 from storage.outbound import EndpointPolicy
+from storage.s3.provider import MinioStorageProvider
 from tests.services.toxiproxy import Latency, Toxiproxy
 
 LATENCIES_MS = (0, 20, 100)

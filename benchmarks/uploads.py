@@ -24,8 +24,8 @@ from rich.table import Table
 
 from service.local_s3 import LocalMinio, S3Server
 from storage.credentials import MinioCredentials, parse_credentials
-from storage.minio import MinioStorageProvider
 from storage.outbound import EndpointPolicy
+from storage.s3.provider import MinioStorageProvider
 
 SIZE_BYTES = 20_000
 BUCKET = "bench"

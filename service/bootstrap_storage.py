@@ -11,7 +11,7 @@ from storage.breaker import BreakerPolicy, BreakerState
 from storage.connections import LocalStorageSettings
 from storage.credentials import CredentialsCipher
 from storage.factory import ProviderSettings, get_provider, provider_label
-from storage.local import LocalStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 from storage.outbound import EndpointPolicy, HttpLimits
 from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants

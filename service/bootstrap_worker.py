@@ -13,7 +13,7 @@ from service.decoding import build_slots, build_spec
 from service.kafka_security import faust_credentials
 from service.settings import Settings
 from service.threads import ContextThreads
-from storage.local import LocalStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
 from streams.cleanup_service import CleanupService

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError
 from storage.base import SourceReader
 from storage.connections import LocalStorageSettings
-from storage.local import LocalStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 
 CHUNK_BYTES: Final = 1 << 20
 _TYPES: Final = mimetypes.MimeTypes()  # Python's own list: a host's list may lack WebP and AVIF, or say otherwise

@@ -9,10 +9,10 @@ from schemas.errors import ThumbnailError
 from storage.base import StorageProvider
 from storage.connections import LocalStorageSettings, ProviderConfigurationError, StorageConnection
 from storage.credentials import CredentialsCipher, MinioCredentials, YandexDiskCredentials, parse_credentials
-from storage.local import LocalStorageProvider
-from storage.minio import MinioStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 from storage.outbound import EndpointPolicy, HttpLimits, guarded_session
-from storage.yandex_disk import YandexDiskProvider, YandexDiskSettings
+from storage.s3.provider import MinioStorageProvider
+from storage.yandex.provider import YandexDiskProvider, YandexDiskSettings
 
 PLUGIN_GROUP: Final = "thumbnails.storage_providers"
 """Entry points of other packages: the name is what a row's `provider` says, the object is a Builder."""

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schemas.database_faults import explain_database_fault
 from schemas.tables import videos
 from service.health.dependencies import Dependency, Probe
-from storage.local_files import NO_NAMELESS
+from storage.local_disk.files import NO_NAMELESS
 from streams.consumer_watch import FindTopics
 
 _PROBE_BYTES: Final = 4096

@@ -13,11 +13,11 @@ from storage.base import StorageProvider
 from storage.connections import LocalStorageSettings, StorageConnection
 from storage.credentials import MinioCredentials, parse_credentials
 from storage.factory import ProviderSettings, get_provider
-from storage.local import LocalStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 from storage.memory import MemoryStorageProvider
-from storage.minio import MinioStorageProvider
 from storage.outbound import EndpointPolicy, guarded_session
-from storage.yandex_disk import YandexDiskProvider, YandexDiskSettings
+from storage.s3.provider import MinioStorageProvider
+from storage.yandex.provider import YandexDiskProvider, YandexDiskSettings
 from tests.doubles.documented_provider import documented_provider
 from tests.doubles.old_file_system import open_without_nameless_files
 

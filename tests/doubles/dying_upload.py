@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from storage.local import LocalStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 from tests.doubles.old_file_system import open_without_nameless_files
 
 KEY = "acme/a"

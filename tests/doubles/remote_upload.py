@@ -6,9 +6,9 @@ import sys
 
 from storage.base import StorageProvider
 from storage.credentials import MinioCredentials, parse_credentials
-from storage.minio import MinioStorageProvider
 from storage.outbound import EndpointPolicy, guarded_session
-from storage.yandex_disk import YandexDiskProvider, YandexDiskSettings
+from storage.s3.provider import MinioStorageProvider
+from storage.yandex.provider import YandexDiskProvider, YandexDiskSettings
 
 KEY = "acme/thumbnails/video/1/v/medium.webp"
 OLD = b"old" * 100_000

@@ -17,8 +17,8 @@ from service.local_s3 import LocalMinio, S3Server
 from service.local_s3.certificates import make_certificates
 from service.local_s3.server import read_only
 from storage.credentials import MinioCredentials, parse_credentials
-from storage.minio import MinioStorageProvider
 from storage.outbound import EndpointPolicy, HttpLimits
+from storage.s3.provider import MinioStorageProvider
 from tests.contracts.objects import put, read_all
 from tests.services.toxiproxy import Bandwidth, Latency, LimitData, Proxy, ResetPeer, SlowClose, Timeout, Toxiproxy
 from tests.system.tenants import BucketStore

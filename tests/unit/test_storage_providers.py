@@ -10,8 +10,8 @@ import pytest
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
 from storage.base import StoredObject
 from storage.keys import partial_name
-from storage.local import LocalStorageProvider
-from storage.local_files import FOLDER_FLAGS, new_file, translate
+from storage.local_disk.files import FOLDER_FLAGS, new_file, translate
+from storage.local_disk.provider import LocalStorageProvider
 from storage.memory import MemoryStorageProvider
 
 TYPE = "image/webp"

@@ -18,7 +18,7 @@ from service.cli import app
 from service.local_files import CHUNK_BYTES, LocalFilesServer, content_type_of
 from storage.base import SourceReader
 from storage.connections import LocalStorageSettings
-from storage.local import LocalStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 
 KEY = "acme/thumbnails/video/1/v 1/größe.webp"
 PICTURE = b"RIFF\0\0\0\0WEBP" + bytes(range(256))

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError
 from storage.connections import LocalStorageSettings
-from storage.local import LocalStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 from storage.tenants import TenantStorage
 from tests.doubles.hostile_keys import hostile_keys
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
-from storage.local import LocalStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 from storage.memory import MemoryStorageProvider
 from tests.conftest import missing
 from tests.doubles.old_file_system import open_without_nameless_files

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.local import LocalStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 from tests.doubles.dying_upload import KEY, NEW
 
 OLD = b"old" * 1000

@@ -12,7 +12,7 @@ import pytest
 
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from storage.keys import partial_name
-from storage.local import LocalStorageProvider
+from storage.local_disk.provider import LocalStorageProvider
 
 TYPE = "image/webp"
 RENAME_EXCHANGE = 2

@@ -12,8 +12,8 @@ import requests
 
 from schemas.errors import ErrorCode
 from storage.credentials import MinioCredentials, parse_credentials
-from storage.minio import MinioStorageProvider
 from storage.outbound import EndpointPolicy, EndpointRefusedError, guarded_session
+from storage.s3.provider import MinioStorageProvider
 
 PUBLIC_ONLY = EndpointPolicy(allow_http=True)
 LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)

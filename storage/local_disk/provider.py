@@ -11,9 +11,8 @@ from urllib.parse import quote
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
-from storage.host_files import whole_or_absent
 from storage.keys import check_key, is_key, is_partial, join_key, partial_name
-from storage.local_files import (
+from storage.local_disk.files import (
     FILE_FLAGS,
     LocalReader,
     give_name,
@@ -23,6 +22,7 @@ from storage.local_files import (
     walk,
     write,
 )
+from storage.local_disk.host_files import whole_or_absent
 
 _MKDIR_TRIES: Final = 20
 _COPY_BYTES: Final = 1 << 20

@@ -17,11 +17,11 @@ from yadisk import exceptions as yandex
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
-from storage.host_files import whole_or_absent
 from storage.keys import check_key, is_key, join_key, partial_name
-from storage.yandex_errors import translated
-from storage.yandex_reader import FileMeta, YandexReader
-from storage.yandex_session import GuardedYandexSession
+from storage.local_disk.host_files import whole_or_absent
+from storage.yandex.errors import translated
+from storage.yandex.reader import FileMeta, YandexReader
+from storage.yandex.session import GuardedYandexSession
 
 _COPY_BYTES: Final = 4 * 1024**2
 _CONFIRM_DELAYS_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0)

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
 from storage.base import SourceReader, span
-from storage.minio_errors import translated, unavailable
+from storage.s3.errors import translated, unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

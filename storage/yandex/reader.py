@@ -9,7 +9,7 @@ import requests
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, TransientError
 from storage.base import SourceReader, span
-from storage.yandex_errors import translated, unavailable
+from storage.yandex.errors import translated, unavailable
 
 MAX_SKIPPED_BYTES: Final = 64 * 1024**2
 """How far into a file a server that ignores Range is read along, to come to what is asked for."""

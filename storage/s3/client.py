@@ -10,8 +10,8 @@ from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 
 from storage.credentials import MinioCredentials
-from storage.minio_errors import translated, unavailable
 from storage.outbound import EndpointPolicy, HttpLimits, guarded_pools, tls_context
+from storage.s3.errors import translated, unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -13,12 +13,12 @@ from botocore.exceptions import ClientError
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
 from storage.credentials import MinioCredentials
-from storage.host_files import whole_or_absent
 from storage.keys import check_key, is_key, join_key
-from storage.minio_client import make_client
-from storage.minio_errors import translated, unavailable
-from storage.minio_reader import MinioReader, body_of, etag_of
+from storage.local_disk.host_files import whole_or_absent
 from storage.outbound import EndpointPolicy, HttpLimits
+from storage.s3.client import make_client
+from storage.s3.errors import translated, unavailable
+from storage.s3.reader import MinioReader, body_of, etag_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectOutputTypeDef

@@ -1,0 +1,1 @@
+"""Objects in any S3-compatible store."""

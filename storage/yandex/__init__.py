@@ -1,0 +1,1 @@
+"""Objects on Yandex Disk."""
