@@ -30,17 +30,17 @@ from service.logs import configure_logs
 from service.settings import Settings, TraceSettings
 from service.threads import ContextThreads
 from service.traces import Traces, start_traces
-from streams.cleanup_service import CleanupService
-from streams.dead_letter_limit import DeadLetterGuard, DeadLetterLimit
-from streams.event_handler import EventHandler
-from streams.faust_app import WorkerOptions
-from streams.records import InboundRecord, OutboundRecord
-from streams.retry_policy import RetryPolicy
-from streams.row_state import RowStates
-from streams.thumbnail_service import ThumbnailService
+from streams.dlq.guard import DeadLetterGuard, DeadLetterLimit
+from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.retry.policy import RetryPolicy
+from streams.rows.queries import RowStates
+from streams.thumbnails.cleanup import CleanupService
+from streams.thumbnails.service import ThumbnailService
+from streams.thumbnails.staleness import UploadOrder
 from streams.tracing import NO_TRACING, StageTime
-from streams.upload_order import UploadOrder
-from streams.worker import Worker
+from streams.worker.faust.app import WorkerOptions
+from streams.worker.handler import EventHandler
+from streams.worker.role import Worker
 from tests.doubles.pipeline import SOURCE_KEY, OneTenant, an_upload
 from tests.services.collector import a_collector
 from tests.system.platform import a_photo

@@ -39,8 +39,8 @@ from service.kafka_topics import create_topics
 from service.local_kafka.apache import ApacheKafka
 from service.logs import configure_logs
 from service.settings import KafkaSettings
-from streams import persistence
-from streams.records import InboundRecord
+from streams.kafka.records import InboundRecord
+from streams.persist import role as persistence
 from tests.doubles.results import a_media, ready
 from tests.services.postgres import SystemPostgres, new_database, system_binaries
 

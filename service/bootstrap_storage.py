@@ -15,7 +15,7 @@ from storage.local_disk.provider import LocalStorageProvider
 from storage.outbound import EndpointPolicy, HttpLimits
 from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
-from streams.company_directory import SqlCompanyDirectory
+from streams.rows.companies import SqlCompanyDirectory
 
 MAX_CACHED_TENANTS: Final = 1024
 

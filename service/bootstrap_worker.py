@@ -16,18 +16,18 @@ from service.threads import ContextThreads
 from storage.local_disk.provider import LocalStorageProvider
 from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
-from streams.cleanup_service import CleanupService
-from streams.clock_skew import ClockSkew
-from streams.consumer_watch import FindTopics
-from streams.dead_letter_limit import DeadLetterGuard, DeadLetterLimit
-from streams.event_handler import EventHandler
-from streams.faust_app import WorkerOptions
-from streams.retry_policy import RetryPolicy, parse_limits
-from streams.row_state import RowStates
-from streams.thumbnail_service import ThumbnailService
+from streams.dlq.guard import DeadLetterGuard, DeadLetterLimit
+from streams.retry.policy import RetryPolicy, parse_limits
+from streams.rows.queries import RowStates
+from streams.thumbnails.cleanup import CleanupService
+from streams.thumbnails.service import ThumbnailService
+from streams.thumbnails.staleness import UploadOrder
 from streams.tracing import NO_TRACING, Tracing
-from streams.upload_order import UploadOrder
-from streams.worker import Worker
+from streams.worker.clock_skew import ClockSkew
+from streams.worker.faust.app import WorkerOptions
+from streams.worker.handler import EventHandler
+from streams.worker.role import Worker
+from streams.worker.watchdog import FindTopics
 
 
 @dataclass(frozen=True)

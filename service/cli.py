@@ -106,9 +106,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from service.upload_files import UnreadableFileError
     from service.uploads import PublishError
     from storage.credentials import CredentialsKeyError
-    from streams.dead_letter_export import ExportFileError
-    from streams.replay_sender import ReplayError
-    from streams.topic_reader import TopicReadError
+    from streams.dlq.export import ExportFileError
+    from streams.dlq.sender import ReplayError
+    from streams.kafka.reader import TopicReadError
 
     of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
     of_the_database = DatabaseUrlError, MigrationError, RowError

@@ -17,19 +17,19 @@ from service.kafka_clients import client_config, consumer_config, producer_confi
 from service.kafka_connection import KafkaUnreachableError
 from service.kafka_topics import ADMIN_TIMEOUT_S
 from service.settings import Settings
-from streams.dead_letter_export import export_letters, fingerprints
-from streams.dead_letter_facts import DeadLetter, read_letter
-from streams.dead_letter_filter import DeadLetterFilter
-from streams.dead_letter_purge import Purgeable, purgeable
-from streams.dead_letter_replay import DeadLetterReplay, ReplayPace, ReplayReport
-from streams.failure_counts import Owner, owner_of
-from streams.kafka_io import send_and_wait
-from streams.records import InboundRecord, OutboundRecord
-from streams.replay_ledger import Ledger
-from streams.replay_plan import ReplayRules
-from streams.replay_sender import SenderOptions, open_sender
-from streams.topic_reader import Extent, TopicReader
-from streams.traced_replay import TracedSender
+from streams.dlq.export import export_letters, fingerprints
+from streams.dlq.failure_counts import Owner, owner_of
+from streams.dlq.filter import DeadLetterFilter
+from streams.dlq.ledger import Ledger
+from streams.dlq.plan import ReplayRules
+from streams.dlq.purge import Purgeable, purgeable
+from streams.dlq.read import DeadLetter, read_letter
+from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
+from streams.dlq.sender import SenderOptions, open_sender
+from streams.dlq.traced import TracedSender
+from streams.kafka.client import send_and_wait
+from streams.kafka.reader import Extent, TopicReader
+from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import NO_TRACING, Tracing
 
 RECENT_LETTERS: Final = 500

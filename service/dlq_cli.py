@@ -18,11 +18,11 @@ from service.dead_letters import DeadLetterBox, Source
 from service.dlq_options import AsJson, Limit, Topic, choosing_letters, position_of, positions_of
 from service.settings import Settings
 from service.traces import start_traces
-from streams.dead_letter_filter import DeadLetterFilter
-from streams.dead_letter_purge import Purgeable
-from streams.dead_letter_replay import ReplayPace
-from streams.dead_letter_stats import group_by_code
-from streams.topic_reader import Extent
+from streams.dlq.filter import DeadLetterFilter
+from streams.dlq.purge import Purgeable
+from streams.dlq.replay import ReplayPace
+from streams.dlq.stats import group_by_code
+from streams.kafka.reader import Extent
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2

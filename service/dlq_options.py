@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from service.dead_letters import Source
-from streams.dead_letter_filter import DeadLetterFilter
+from streams.dlq.filter import DeadLetterFilter
 
 
 def moment_of(text: str) -> datetime:

@@ -15,10 +15,10 @@ from rich.text import Text
 
 from schemas import headers as h
 from schemas.errors import NEXT_ACTIONS, ErrorCode
-from streams.dead_letter_facts import DeadLetter
-from streams.dead_letter_replay import ReplayReport
-from streams.dead_letter_stats import Group
-from streams.replay_ledger import Mark
+from streams.dlq.ledger import Mark
+from streams.dlq.read import DeadLetter
+from streams.dlq.replay import ReplayReport
+from streams.dlq.stats import Group
 
 _PLAIN_WIDTH: Final = 240
 _HEX_ROW: Final = 16

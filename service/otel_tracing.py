@@ -18,7 +18,7 @@ from opentelemetry.util.types import AttributeValue
 
 from schemas import headers as h
 from schemas.headers import Headers
-from streams.records import InboundRecord, OutboundRecord
+from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import Fact, Span, StageTime
 
 TRACER_NAME: Final = "thumbnail-pipeline"

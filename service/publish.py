@@ -21,7 +21,7 @@ from service.tenant_rows import explained, require_company
 from service.tenant_values import RowError
 from service.upload_files import check_files, shown
 from service.uploads import PublishError, Uploader, publish_records, publish_uploads
-from streams.row_state import table_of
+from streams.rows.queries import table_of
 from streams.tracing import Tracing
 
 POLL_S: Final = 0.2

@@ -19,9 +19,9 @@ from schemas.topics import (
 from service.kafka_clients import client_config, consumer_config
 from service.observations import Observation
 from service.settings import KafkaSettings
-from streams.consumer_lag import LagReader, PartitionLag
-from streams.kafka_io import Place
-from streams.waiting_letters import LetterWatch
+from streams.kafka.client import Place
+from streams.kafka.lag import LagReader, PartitionLag
+from streams.kafka.waiting_letters import LetterWatch
 
 KAFKA_EVERY_S: Final = 5.0
 LETTERS_EVERY_S: Final = 15.0

@@ -35,7 +35,7 @@ from service.role_metrics import RoleMetrics
 from service.settings import Settings
 from service.topic_watch import TopicWatch
 from service.traces import start_traces
-from streams.kafka_faults import explain_fault
+from streams.kafka.faults import explain_fault
 from streams.stopping import end_after, end_at_once
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from storage.connections import StorageConnection
 from storage.credentials import is_encrypted
 from storage.factory import ProviderSettings, get_provider
 from storage.keys import is_inside
-from streams.company_directory import CONNECTION_COLUMNS, connection_of
+from streams.rows.companies import CONNECTION_COLUMNS, connection_of
 
 _NEEDS_NO_SECRET = frozenset({"local_disk"})
 

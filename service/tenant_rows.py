@@ -19,7 +19,7 @@ from service.tenant_values import NewCompany, RowError
 from storage.connections import StorageConnection
 from storage.credentials import is_encrypted
 from storage.keys import is_inside
-from streams.company_directory import CONNECTION_COLUMNS, connection_of
+from streams.rows.companies import CONNECTION_COLUMNS, connection_of
 
 _CONNECTIONS: Final = sa.select(storage_connections.c.id.label("found_connection_id"), *CONNECTION_COLUMNS).order_by(
     storage_connections.c.id

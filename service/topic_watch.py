@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from streams.consumer_watch import CHECK_EVERY_S, FindTopics, MissingTopics
+from streams.worker.watchdog import CHECK_EVERY_S, FindTopics, MissingTopics
 
 log = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ from schemas.topics import MEDIA_UPLOADED, prefixed
 from service.tenant_rows import explained
 from service.upload_files import kind_of, shown
 from storage.tenants import Tenants
-from streams.records import OutboundRecord
+from streams.kafka.records import OutboundRecord
 from streams.tracing import NO_TRACING, Tracing, sending
 
 PUBLISH_TIMEOUT_S: Final = 30.0

@@ -30,8 +30,8 @@ from service.roles import EXIT_FAILED, begin, proven, serve
 from service.settings import Settings
 from service.status.recent_results import recent_companies
 from service.traces import start_traces
-from streams.dead_letter_limit import SEEN_FOR_S
-from streams.worker import run_worker
+from streams.dlq.guard import SEEN_FOR_S
+from streams.worker.role import run_worker
 
 log = structlog.get_logger(__name__)
 

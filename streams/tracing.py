@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from streams.records import InboundRecord, OutboundRecord
+from streams.kafka.records import InboundRecord, OutboundRecord
 
 Fact = str | int | float | bool
 

@@ -28,7 +28,7 @@ from service.local_kafka.base import owned_folder
 from service.local_s3 import NoS3Error
 from service.uploads import PublishError, Uploader, publish_uploads
 from storage.tenants import Tenants
-from streams.company_directory import SqlCompanyDirectory
+from streams.rows.companies import SqlCompanyDirectory
 
 DEFAULT_OUT: Final = Path("thumbnails-demo")
 EXIT_OK: Final = 0

@@ -18,7 +18,7 @@ from service.publish import Publisher, outcome_of
 from service.settings import Settings
 from service.tenant_rows import add_company, explained, list_companies
 from service.tenant_values import new_company
-from streams.row_changes import READY
+from streams.rows.last_write_wins import READY
 from streams.tracing import NO_TRACING
 
 SLUG: Final = "sample"

@@ -17,8 +17,8 @@ from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY, THU
 from service.demo.media import DemoFile
 from service.kafka_clients import consumer_config
 from service.settings import KafkaSettings
-from streams.kafka_io import read_records
-from streams.row_state import table_of
+from streams.kafka.client import read_records
+from streams.rows.queries import table_of
 
 TIMEOUT_S: Final = 120.0
 

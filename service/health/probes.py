@@ -12,7 +12,7 @@ from schemas.database_faults import explain_database_fault
 from schemas.tables import videos
 from service.health.dependencies import Dependency, Probe
 from storage.local_disk.files import NO_NAMELESS
-from streams.consumer_watch import FindTopics
+from streams.worker.watchdog import FindTopics
 
 _PROBE_BYTES: Final = 4096
 

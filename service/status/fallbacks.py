@@ -53,7 +53,7 @@ def _companies(settings: Settings, ids: Iterable[int]) -> dict[int, "Company"]:
     from sqlalchemy.exc import ArgumentError
 
     from service.bootstrap import build_engine
-    from streams.company_directory import SqlCompanyDirectory
+    from streams.rows.companies import SqlCompanyDirectory
 
     try:
         engine = build_engine(settings)

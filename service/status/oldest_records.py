@@ -7,8 +7,8 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from service.kafka_connection import KafkaUnreachableError
-from streams.kafka_io import Place, inbound
-from streams.records import InboundRecord
+from streams.kafka.client import Place, inbound
+from streams.kafka.records import InboundRecord
 
 SILENCE_TIMEOUT_S: Final = 10.0
 _ONE_RECORD: Final = {

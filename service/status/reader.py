@@ -16,9 +16,9 @@ from service.status.recent_results import Recent, RecentResults
 from service.status.role_endpoints import ask_roles
 from service.status.snapshot import Snapshot, now
 from service.status.topic_states import Topics, read_topics
-from streams.dead_letter_filter import DeadLetterFilter
-from streams.dead_letter_stats import Group, group_by_code
-from streams.topic_reader import Extent, TopicReadError
+from streams.dlq.filter import DeadLetterFilter
+from streams.dlq.stats import Group, group_by_code
+from streams.kafka.reader import Extent, TopicReadError
 
 LETTERS_EVERY_S: Final = 15.0
 FALLBACKS_EVERY_S: Final = 15.0

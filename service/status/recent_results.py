@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from schemas.topics import THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
 from service.kafka_clients import consumer_config
 from service.settings import Settings
-from streams.topic_reader import Extent, TopicReader, TopicReadError
+from streams.kafka.reader import Extent, TopicReader, TopicReadError
 
 MAX_PER_PARTITION: Final = 2000
 """So that a look takes about a second: when more came, the newest are counted and the window is shorter."""

@@ -12,7 +12,7 @@ from service.status.recent_results import Recent
 from service.status.role_endpoints import RoleState
 from service.status.topic_states import Topics
 from service.status.whose import owners, owners_json, resting_connections, suspicion
-from streams.dead_letter_stats import Group
+from streams.dlq.stats import Group
 
 SHAPE: Final = 1
 """Of the JSON: raised when a field is removed or changes its meaning."""

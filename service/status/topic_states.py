@@ -25,9 +25,9 @@ from service.kafka_clients import consumer_config
 from service.kafka_connection import KafkaUnreachableError, connect
 from service.settings import Settings
 from service.status.oldest_records import read_oldest
-from streams.group_offsets import committed_of, ends_of, starts_of
-from streams.kafka_io import Place
-from streams.records import InboundRecord
+from streams.kafka.client import Place
+from streams.kafka.group_offsets import committed_of, ends_of, starts_of
+from streams.kafka.records import InboundRecord
 
 ASK_TIMEOUT_S: Final = 10.0
 SETTLE_S: Final = 5.0

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from schemas import headers as h
 from service.status.role_endpoints import RoleState
-from streams.dead_letter_limit import SUGGEST_A_BROKEN_DEPLOY
-from streams.dead_letter_stats import Group
+from streams.dlq.guard import SUGGEST_A_BROKEN_DEPLOY
+from streams.dlq.stats import Group
 
 MOST_NAMED: Final = 5
 MANY: Final = 20

@@ -15,11 +15,11 @@ from service.dead_letters import DeadLetterBox, Source
 from service.kafka_connection import KafkaUnreachableError
 from service.settings import Settings
 from service.web.tiles import Tile
-from streams.dead_letter_facts import DeadLetter
-from streams.dead_letter_filter import DeadLetterFilter
-from streams.dead_letter_replay import ReplayPace, ReplayReport
-from streams.replay_sender import ReplayError
-from streams.topic_reader import TopicReadError
+from streams.dlq.filter import DeadLetterFilter
+from streams.dlq.read import DeadLetter
+from streams.dlq.replay import ReplayPace, ReplayReport
+from streams.dlq.sender import ReplayError
+from streams.kafka.reader import TopicReadError
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from service.web.wall import Link, LinkState
-from streams.kafka_io import inbound
-from streams.records import InboundRecord
+from streams.kafka.client import inbound
+from streams.kafka.records import InboundRecord
 
 log = structlog.get_logger(__name__)
 

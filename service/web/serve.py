@@ -24,7 +24,7 @@ from service.web.results import ResultReader, ResultTopics
 from service.web.tiles import TileReader, origin_of
 from service.web.topics import TopicPoller
 from service.web.wall import Link, Wall
-from streams.records import InboundRecord
+from streams.kafka.records import InboundRecord
 
 UNANSWERED_MS: Final = 60_000
 """A visitor that confirms nothing for this long is cut off by the kernel, with what was written for it."""

@@ -10,7 +10,7 @@ from schemas import headers as h
 from schemas.cloudevents import read_event
 from schemas.errors import NEXT_ACTIONS, ErrorCode, PermanentError
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ErrorInfo, ThumbnailFailed, ThumbnailReady
-from streams.records import InboundRecord
+from streams.kafka.records import InboundRecord
 
 MAX_URL_CHARS: Final = 2048
 MAX_NAME_CHARS: Final = 512

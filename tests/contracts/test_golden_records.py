@@ -25,13 +25,13 @@ from schemas.topics import (
     THUMBNAIL_REPLAYS,
     THUMBNAIL_RETRIES,
 )
-from streams.dead_letter_facts import read_letter
-from streams.delivery import read_delivery
-from streams.records import InboundRecord
-from streams.replay_ledger import Ledger
-from streams.replay_plan import ReplayRules, Send
-from streams.retry_hops import HopRules
-from streams.upload_order import media_of_key
+from streams.dlq.ledger import Ledger
+from streams.dlq.plan import ReplayRules, Send
+from streams.dlq.read import read_letter
+from streams.kafka.delivery import read_delivery
+from streams.kafka.records import InboundRecord
+from streams.retry.hops import HopRules
+from streams.thumbnails.staleness import media_of_key
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = datetime(2027, 1, 1, tzinfo=UTC)

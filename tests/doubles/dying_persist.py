@@ -16,9 +16,10 @@ from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka_clients import consumer_config, producer_config
 from service.settings import KafkaSettings
-from streams import batch_writer, persistence
-from streams.persistence import PersistOptions, PersistRole
-from streams.records import InboundRecord
+from streams.kafka.records import InboundRecord
+from streams.persist import batch as batch_writer
+from streams.persist import role as persistence
+from streams.persist.role import PersistOptions, PersistRole
 
 _CALLS: dict[str, tuple[ModuleType, str]] = {
     "before the transaction": (batch_writer, "write_transaction"),

@@ -4,8 +4,8 @@ import json
 from datetime import timedelta
 
 from schemas import headers as h
-from streams.dead_letter_facts import DeadLetter, read_letter
-from streams.records import InboundRecord
+from streams.dlq.read import DeadLetter, read_letter
+from streams.kafka.records import InboundRecord
 from tests.doubles.pipeline import NOW
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

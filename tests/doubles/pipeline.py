@@ -15,8 +15,8 @@ from storage.connections import LocalStorageSettings
 from storage.factory import ProviderSettings
 from storage.memory import MemoryStorageProvider
 from storage.tenants import Company, Tenants, TenantStorage
-from streams.patience import Patience
-from streams.thumbnail_service import ThumbnailService
+from streams.thumbnails.patience import Patience
+from streams.thumbnails.service import ThumbnailService
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SOURCE_KEY = "acme/uploads/a.mp4"

@@ -8,7 +8,8 @@ from typing import Any
 from service import roles, worker_role
 from service.health import liveness
 from service.settings import Settings
-from streams import persistence, worker
+from streams.persist import role as persistence
+from streams.worker import role as worker
 
 LOOP_BOUND_S = 4.0
 

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from schemas.database import write_transaction
 from schemas.errors import ErrorCode
 from schemas.tables import videos
-from streams.batch_writer import BatchWriter, Item, Written
-from streams.records import InboundRecord
-from streams.result_rows import Result
-from streams.row_changes import RowOutcome
+from streams.kafka.records import InboundRecord
+from streams.persist.batch import BatchWriter, Item, Written
+from streams.rows.last_write_wins import RowOutcome
+from streams.rows.upsert import Result
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_database, a_media, failed, ready
 

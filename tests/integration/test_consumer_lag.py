@@ -9,12 +9,12 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from service.kafka_clients import client_config, consumer_config, producer_config
 from service.settings import KafkaSettings
-from streams.consumer_lag import LagReader
-from streams.kafka_io import send_and_wait
-from streams.records import InboundRecord
-from streams.replay_ledger import Mark, MarkState, mark_record
-from streams.topic_reader import TopicReadError
-from streams.waiting_letters import LetterWatch
+from streams.dlq.ledger import Mark, MarkState, mark_record
+from streams.kafka.client import send_and_wait
+from streams.kafka.lag import LagReader
+from streams.kafka.reader import TopicReadError
+from streams.kafka.records import InboundRecord
+from streams.kafka.waiting_letters import LetterWatch
 from tests.doubles.pipeline import NOW
 from tests.integration.test_retry_role import settings_for
 

@@ -17,9 +17,9 @@ from schemas.topics import ALL_TOPICS
 from service.kafka_clients import client_config, consumer_config, producer_config
 from service.kafka_topics import create_topics, delete_topics
 from service.settings import KafkaSettings
-from streams.kafka_io import send_and_wait
-from streams.records import InboundRecord, OutboundRecord
-from streams.result_rows import Result
+from streams.kafka.client import send_and_wait
+from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.rows.upsert import Result
 from tests.doubles.dying_persist import GROUP, STEPS, a_role
 from tests.doubles.results import a_database, a_media, failed, ready
 from tests.integration.test_roles_on_kafka import Reader, a_result, running, wait_until

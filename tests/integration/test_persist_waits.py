@@ -14,7 +14,7 @@ from service.health.probes import database_probe
 from service.kafka_clients import consumer_config, producer_config
 from service.kafka_topics import create_topics
 from service.settings import KafkaSettings
-from streams.kafka_io import send_and_wait
+from streams.kafka.client import send_and_wait
 from tests.doubles.results import a_database, a_media, ready
 from tests.integration.test_roles_on_kafka import a_persist_role, a_result, count_records, running, statuses, wait_until
 

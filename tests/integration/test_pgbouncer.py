@@ -12,9 +12,9 @@ from schemas.tables import videos
 from service.kafka_clients import producer_config
 from service.kafka_topics import create_topics
 from service.settings import KafkaSettings
-from streams.batch_writer import BatchWriter, Item
-from streams.kafka_io import send_and_wait
-from streams.records import InboundRecord
+from streams.kafka.client import send_and_wait
+from streams.kafka.records import InboundRecord
+from streams.persist.batch import BatchWriter, Item
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_database, a_media, ready
 from tests.integration.test_roles_on_kafka import a_persist_role, a_result, count_records, running, statuses, wait_until

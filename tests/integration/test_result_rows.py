@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from schemas.database import write_transaction
 from schemas.events import MediaKind, upload_version
 from schemas.tables import ar_contents, videos
-from streams.result_rows import Result, apply_results
-from streams.row_changes import RowOutcome
-from streams.row_state import NewestUpload, RowStates
+from streams.rows.last_write_wins import RowOutcome
+from streams.rows.queries import NewestUpload, RowStates
+from streams.rows.upsert import Result, apply_results
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_database, a_media, failed, moment, ready
 

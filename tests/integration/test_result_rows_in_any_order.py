@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from schemas.database import write_transaction
 from schemas.events import MediaKind, ThumbnailReady
 from schemas.tables import ar_contents, videos
-from streams.result_rows import Result, apply_results
+from streams.rows.upsert import Result, apply_results
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_database, a_media, failed, moment, ready
 

@@ -14,10 +14,10 @@ from service.kafka_clients import consumer_config, producer_config, waiting_cons
 from service.kafka_topics import create_topics
 from service.local_kafka.apache import ApacheKafka
 from service.settings import KafkaSettings
-from streams import retry
-from streams.kafka_io import send_and_wait
-from streams.records import InboundRecord, OutboundRecord
-from streams.retry import RetryOptions, RetryRole
+from streams.kafka.client import send_and_wait
+from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.retry import role as retry
+from streams.retry.role import RetryOptions, RetryRole
 from tests.integration.test_roles_on_kafka import Reader, running, wait_until
 
 FAR_AWAY = datetime(9999, 12, 31, tzinfo=UTC)

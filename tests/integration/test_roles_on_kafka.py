@@ -23,11 +23,11 @@ from schemas.tables import videos
 from service.kafka_clients import consumer_config, producer_config
 from service.kafka_topics import create_topics
 from service.settings import KafkaSettings
-from streams.kafka_io import read_records, send_and_wait
-from streams.persistence import PersistOptions, PersistRole
-from streams.records import InboundRecord, OutboundRecord
-from streams.result_rows import Result
-from streams.retry import RetryOptions, RetryRole
+from streams.kafka.client import read_records, send_and_wait
+from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.persist.role import PersistOptions, PersistRole
+from streams.retry.role import RetryOptions, RetryRole
+from streams.rows.upsert import Result
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_database, a_media, failed, ready
 

@@ -19,7 +19,7 @@ from service.local_kafka import NoKafkaError, choose_for_demo
 from service.local_kafka.apache import ApacheKafka
 from service.local_kafka.base import is_running, owned_folder
 from service.settings import KafkaSettings
-from streams.kafka_io import read_records
+from streams.kafka.client import read_records
 from tests.services.postgres import SystemPostgres, drop_database, new_database
 
 OWNER = """

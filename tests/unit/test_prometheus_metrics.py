@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 
 from schemas.errors import ErrorCode, TransientError
 from schemas.metrics import Metrics
-from streams.thumbnail_service import Progress
+from streams.thumbnails.service import Progress
 from tests.doubles.pipeline import a_flow, an_upload
 
 PLATFORM_METRICS = {

@@ -10,7 +10,7 @@ from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, Stage
 from schemas.events import ThumbnailReady
 from storage.base import StoredObject
 from storage.memory import MemoryStorageProvider
-from streams.thumbnail_service import Progress
+from streams.thumbnails.service import Progress
 from tests.doubles.pipeline import SOURCE_KEY, Flow, ForgetfulStorage, a_flow, an_upload
 
 UNAVAILABLE = TransientError(ErrorCode.STORAGE_UNAVAILABLE, "The store does not answer.")

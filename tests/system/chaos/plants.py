@@ -40,7 +40,7 @@ PLANTS: Final = {
         "an upload is acknowledged before its result is announced",
         (
             Edit(
-                "streams/ack_gate.py",
+                "streams/worker/ack_gate.py",
                 "        entry = Entry(event, self._clock())\n",
                 "        entry = Entry(event, self._clock())\n"
                 "        import asyncio\n\n"
@@ -54,12 +54,12 @@ PLANTS: Final = {
         "whichever result comes last is shown",
         (
             Edit(
-                "streams/postgres_rows.py",
+                "streams/rows/postgres.py",
                 'AND (given.occurred_at, given.event_id COLLATE "C", given.is_ready) > {state_rank}',
                 "AND given.event_id IS NOT NULL",
             ),
             Edit(
-                "streams/postgres_rows.py",
+                "streams/rows/postgres.py",
                 """f'(given.pictures_at, given.pictures_id COLLATE "C", true) > {_STATE_RANK}'""",
                 '"given.pictures_at IS NOT NULL"',
             ),
@@ -70,7 +70,7 @@ PLANTS: Final = {
         "offsets are committed while records still wait in the producer's buffer",
         (
             Edit(
-                "streams/kafka_io.py",
+                "streams/kafka/client.py",
                 "unsent = producer.flush(SEND_TIMEOUT_S) if records else 0",
                 "unsent = 0",
             ),
@@ -83,7 +83,7 @@ PLANTS: Final = {
         "what a worker holds when its partitions are taken away is committed instead of left for the next one",
         (
             Edit(
-                "streams/faust_transport.py",
+                "streams/worker/faust/transport.py",
                 "        while await self.commit():  # again: what ended while it was under way is forgotten as well\n"
                 "            pass\n",
                 "        held = {tp: offset for tp, offset in self._read_offset.items() if offset is not None}\n"
@@ -95,14 +95,14 @@ PLANTS: Final = {
     ),
     "delete-after-announce": Plant(
         "a cleanup does not ask what the row shows",
-        (Edit("streams/cleanup_service.py", "if found not in kept and (", "if ("),),
+        (Edit("streams/thumbnails/cleanup.py", "if found not in kept and (", "if ("),),
         frozenset({"missing object"}),
     ),
     "hand-on-early": Plant(
         "a retry is handed on a second too early",
         (
             Edit(
-                "streams/retry.py",
+                "streams/retry/role.py",
                 "while held and held[0].due_at <= now:",
                 "while held and held[0].due_at.timestamp() - 1 <= now.timestamp():",
             ),
@@ -111,7 +111,7 @@ PLANTS: Final = {
     ),
     "forget-the-cleanup": Plant(
         "the objects of a deleted row are left where they are",
-        (Edit("streams/cleanup_service.py", "for key in doomed:", "for key in doomed[:0]:"),),
+        (Edit("streams/thumbnails/cleanup.py", "for key in doomed:", "for key in doomed[:0]:"),),
         frozenset({"orphan"}),
     ),
 }

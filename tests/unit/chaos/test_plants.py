@@ -17,7 +17,7 @@ def test_each_bug_changes_a_copy_that_is_still_a_program(name: str, tmp_path: Pa
 
 
 def test_a_bug_that_fits_no_more_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outdated = Plant("gone", (Edit("streams/retry.py", "what nobody wrote", ""),), frozenset())
+    outdated = Plant("gone", (Edit("streams/retry/role.py", "what nobody wrote", ""),), frozenset())
     monkeypatch.setitem(PLANTS, "outdated", outdated)
     with pytest.raises(PlantError, match="what nobody wrote"):
         plant("outdated", tmp_path)

@@ -13,7 +13,7 @@ from service.http import HttpServer
 from service.observations import Observation
 from service.role_metrics import _LagGauges
 from service.settings import HttpSettings
-from streams.consumer_lag import Head, PartitionLag
+from streams.kafka.lag import Head, PartitionLag
 
 
 class Dependency:

@@ -15,7 +15,7 @@ from service.otel_tracing import OtelTracing
 from service.settings import TraceSettings
 from service.span_export import FLUSH_S, SpanPipe
 from service.traces import TracesError, start_traces
-from streams.records import InboundRecord, OutboundRecord
+from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import NO_TRACING, StageTime
 from tests.services.collector import Collector, a_collector
 

@@ -9,7 +9,7 @@ import pytest
 from service.status.role_endpoints import RoleState
 from service.status.snapshot import Snapshot, attention
 from service.status.whose import owners, owners_json, resting_connections
-from streams.dead_letter_stats import Group
+from streams.dlq.stats import Group
 
 NOW = datetime(2026, 11, 25, 10, tzinfo=UTC)
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from streams.ack_gate import AckGate
+from streams.worker.ack_gate import AckGate
 
 
 @dataclass

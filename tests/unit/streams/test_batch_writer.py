@@ -8,11 +8,11 @@ import pytest
 import sqlalchemy as sa
 from psycopg import errors
 
-from streams import batch_writer
-from streams.batch_writer import BatchWriter, DatabaseDownError, Item
-from streams.records import InboundRecord
-from streams.result_rows import Result
-from streams.row_changes import RowOutcome
+from streams.kafka.records import InboundRecord
+from streams.persist import batch as batch_writer
+from streams.persist.batch import BatchWriter, DatabaseDownError, Item
+from streams.rows.last_write_wins import RowOutcome
+from streams.rows.upsert import Result
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_media, ready
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from aiokafka.errors import GroupAuthorizationFailedError  # type: ignore[import-untyped] # it has no stubs
 
-from streams.consumer_watch import GONE_S, PATIENCE_S, ConsumerWatch, Signs
+from streams.worker.watchdog import GONE_S, PATIENCE_S, ConsumerWatch, Signs
 
 TOPICS = frozenset({"media.uploaded", "thumbnail.ready"})
 REBALANCE_S = 180.0

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from streams.dead_letter_export import ExportFileError, export_letters, fingerprints, read_export
-from streams.dead_letter_facts import DeadLetter, read_letter
-from streams.dead_letter_purge import purgeable
-from streams.records import InboundRecord
-from streams.topic_reader import Extent
+from streams.dlq.export import ExportFileError, export_letters, fingerprints, read_export
+from streams.dlq.purge import purgeable
+from streams.dlq.read import DeadLetter, read_letter
+from streams.kafka.reader import Extent
+from streams.kafka.records import InboundRecord
 from tests.doubles.letters import a_letter, letter_record
 
 STRANGE = InboundRecord("p.thumbnail.dlq", 0, 3, -1, None, b"\x00\xff\n", (("a", b"\xff"), ("a", None), ("", b"")))

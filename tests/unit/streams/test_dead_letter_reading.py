@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from streams.dead_letter_facts import read_letter
-from streams.dead_letter_filter import DeadLetterFilter
-from streams.dead_letter_stats import group_by_code
-from streams.records import InboundRecord
+from streams.dlq.filter import DeadLetterFilter
+from streams.dlq.read import read_letter
+from streams.dlq.stats import group_by_code
+from streams.kafka.records import InboundRecord
 from tests.doubles.letters import a_letter
 from tests.doubles.pipeline import NOW
 

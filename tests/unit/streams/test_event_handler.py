@@ -25,14 +25,14 @@ from schemas.events import (
 )
 from schemas.topics import CARRIER_BYTES
 from storage.tenants import TenantStorage
-from streams.cleanup_service import CleanupService
-from streams.dead_letter_limit import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
-from streams.event_handler import EventHandler, Outcome
-from streams.letter_size import fits
-from streams.records import InboundRecord
-from streams.retry_policy import RetryPolicy
-from streams.row_state import NewestUpload, RowStates, ShownRow
-from streams.upload_order import UploadOrder
+from streams.dlq.guard import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
+from streams.dlq.size import fits
+from streams.kafka.records import InboundRecord
+from streams.retry.policy import RetryPolicy
+from streams.rows.queries import NewestUpload, RowStates, ShownRow
+from streams.thumbnails.cleanup import CleanupService
+from streams.thumbnails.staleness import UploadOrder
+from streams.worker.handler import EventHandler, Outcome
 from tests.doubles.pipeline import NOW, Flow, a_flow, an_upload
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

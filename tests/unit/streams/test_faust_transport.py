@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 from faust.types import TP, ConsumerMessage
 
-from streams.faust_app import WorkerOptions, build_app
-from streams.faust_transport import CommittingConsumer, CommittingTransport
+from streams.worker.faust.app import WorkerOptions, build_app
+from streams.worker.faust.transport import CommittingConsumer, CommittingTransport
 
 PARTITION = TP("media.uploaded", 0)
 

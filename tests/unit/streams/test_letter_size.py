@@ -7,11 +7,11 @@ import pytest
 from schemas import headers as h
 from schemas.errors import ErrorCode, PermanentError, Stage
 from schemas.topics import CARRIER_BYTES, THUMBNAIL_DLQ
-from streams.dead_letter_facts import read_letter
-from streams.dead_letters import dead_letter, dead_letter_headers
-from streams.letter_size import LETTER_BYTES
-from streams.records import InboundRecord, OutboundRecord
-from streams.replay_plan import Refusal, ReplayRules, Send
+from streams.dlq.plan import Refusal, ReplayRules, Send
+from streams.dlq.read import read_letter
+from streams.dlq.size import LETTER_BYTES
+from streams.dlq.write import dead_letter, dead_letter_headers
+from streams.kafka.records import InboundRecord, OutboundRecord
 from tests.doubles.pipeline import NOW
 
 EDGE_BYTES = CARRIER_BYTES - 200

@@ -8,12 +8,12 @@ import pytest
 
 from schemas import headers as h
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic
-from streams.dead_letter_facts import DeadLetter, read_letter
-from streams.dead_letter_replay import DeadLetterReplay, ReplayPace, ReplayReport
-from streams.records import InboundRecord
-from streams.replay_ledger import Ledger, Mark, MarkState, mark_record
-from streams.replay_plan import Refusal, ReplayRules, Send
-from streams.replay_sender import ReplayError, Step
+from streams.dlq.ledger import Ledger, Mark, MarkState, mark_record
+from streams.dlq.plan import Refusal, ReplayRules, Send
+from streams.dlq.read import DeadLetter, read_letter
+from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
+from streams.dlq.sender import ReplayError, Step
+from streams.kafka.records import InboundRecord
 from tests.doubles.letters import TRACE, a_letter, letter_record
 from tests.doubles.pipeline import NOW
 

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from schemas import headers as h
-from streams.records import InboundRecord
-from streams.retry_hops import Hop, HopRules
+from streams.kafka.records import InboundRecord
+from streams.retry.hops import Hop, HopRules
 from tests.doubles.pipeline import NOW
 
 DELAYS_S = (60.0, 120.0, 240.0)

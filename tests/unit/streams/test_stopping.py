@@ -7,8 +7,8 @@ import pytest
 
 STOP = """
 import asyncio, signal, threading, time
-from streams import worker
-from streams.faust_app import WorkerOptions, build_app
+from streams.worker import role as worker
+from streams.worker.faust.app import WorkerOptions, build_app
 
 class StoppedWorker:
     app = build_app(WorkerOptions("127.0.0.1:9", "g", concurrency=1))
@@ -46,8 +46,8 @@ def test_a_worker_that_hangs_ends_well_only_when_it_joined_its_group(
 
 LAST = """
 import asyncio, time
-from streams import worker
-from streams.faust_app import WorkerOptions, build_app
+from streams.worker import role as worker
+from streams.worker.faust.app import WorkerOptions, build_app
 
 class EndingWorker:
     app = build_app(WorkerOptions("127.0.0.1:9", "g", concurrency=1))

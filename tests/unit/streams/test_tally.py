@@ -10,8 +10,8 @@ from schemas.cloudevents import write_event
 from schemas.errors import ErrorCode, PermanentError
 from schemas.metrics import Metrics
 from storage.breaker import ConnectionPausedError
-from streams.ack_gate import AckGate
 from streams.tally import Seen, Tally, TallyBook, TaskType
+from streams.worker.ack_gate import AckGate
 from tests.doubles.pipeline import NOW, a_flow, an_upload
 from tests.unit.streams.test_ack_gate import Event, an_event
 from tests.unit.streams.test_event_handler import a_handler, a_record, a_retry

@@ -6,8 +6,8 @@ from aiokafka.coordinator.protocol import (  # type: ignore[import-untyped] # it
     ConsumerProtocolMemberAssignment,
 )
 
-from streams.faust_app import WorkerOptions, build_app
-from streams.telling_assignor import TellingAssignor
+from streams.worker.faust.app import WorkerOptions, build_app
+from streams.worker.faust.assignor import TellingAssignor
 
 TOPICS = ("media.uploaded", "thumbnail.due")
 

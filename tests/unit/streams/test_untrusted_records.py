@@ -19,12 +19,12 @@ from schemas.events import (
     ThumbnailFailed,
 )
 from schemas.tables import videos
-from streams.cleanup_requests import cleanup_request, needs_cleanup
-from streams.delivery import read_delivery
-from streams.records import InboundRecord
-from streams.result_rows import apply_results
-from streams.row_changes import RowOutcome
-from streams.row_state import NewestUpload
+from streams.kafka.delivery import read_delivery
+from streams.kafka.records import InboundRecord
+from streams.rows.last_write_wins import RowOutcome
+from streams.rows.queries import NewestUpload
+from streams.rows.upsert import apply_results
+from streams.thumbnails.cleanup_requests import cleanup_request, needs_cleanup
 from tests.doubles.pipeline import NOW, a_flow, an_upload
 from tests.doubles.results import a_database, ready
 from tests.unit.streams.test_event_handler import (
@@ -89,7 +89,7 @@ def test_whatever_cannot_be_read_of_a_record_it_is_a_dead_letter(monkeypatch: py
             raise OverflowError("secret")
         return read_delivery(record)
 
-    monkeypatch.setattr("streams.event_handler.read_delivery", overflow)
+    monkeypatch.setattr("streams.worker.handler.read_delivery", overflow)
     records = (a_record(headers=headers, topic=DUE), a_cleanup_record(OLD), a_tombstone(topic=DUE))
     for record in records:
         poison = InboundRecord(**{**vars(record), "headers": headers})

@@ -7,7 +7,7 @@ import pytest
 from schemas.cloudevents import write_event
 from schemas.events import Media, MediaKind, ThumbnailFailed, ThumbnailReady
 from service.web.tiles import MAX_NAME_CHARS, Tile, TileReader, origin_of
-from streams.records import InboundRecord
+from streams.kafka.records import InboundRecord
 from tests.doubles.results import a_media, failed, ready
 
 READER = TileReader("thumbnail.failed", {"http://files.example", "https://s3.example:9000"})

@@ -1,0 +1,1 @@
+"""Dead letters: write, read, replay, export and purge."""

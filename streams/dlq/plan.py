@@ -1,0 +1,108 @@
+"""What a replay does with one dead letter: pure, so that every rule can be tested without a broker."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from schemas import headers as h
+from schemas.headers import Headers
+from schemas.topics import (
+    MEDIA_UPLOADED,
+    THUMBNAIL_CLEANUP,
+    THUMBNAIL_DLQ,
+    THUMBNAIL_DUE,
+    THUMBNAIL_FAILED,
+    THUMBNAIL_PARKED,
+    THUMBNAIL_READY,
+    THUMBNAIL_READY_DLQ,
+    Topic,
+    prefixed,
+)
+from streams.dlq.read import DeadLetter
+from streams.kafka.records import OutboundRecord
+
+_OF_THE_WORKER: Final = {
+    # Not back to media.uploaded: it is the upstream's topic, and others who read it have dealt with the upload already.
+    MEDIA_UPLOADED: THUMBNAIL_DUE,
+    THUMBNAIL_DUE: THUMBNAIL_DUE,
+    THUMBNAIL_CLEANUP: THUMBNAIL_CLEANUP,
+}
+_OF_PERSIST: Final = {THUMBNAIL_READY: THUMBNAIL_READY, THUMBNAIL_FAILED: THUMBNAIL_FAILED}
+ALLOWED: Final[dict[Topic, dict[Topic, Topic]]] = {
+    THUMBNAIL_DLQ: _OF_THE_WORKER,
+    THUMBNAIL_READY_DLQ: _OF_PERSIST,
+    THUMBNAIL_PARKED: _OF_THE_WORKER | _OF_PERSIST,
+}
+"""For each dead letter topic: where its records may have come from, and where each of those goes back to."""
+
+_DROPPED: Final = (
+    h.RETRY_ATTEMPT,
+    h.RETRY_DUE_AT,
+    h.RETRY_NOT_BEFORE,
+    h.ERROR_CODE,
+    h.ERROR_CLASS,
+    h.ERROR_MESSAGE,
+    h.ERROR_STAGE,
+    h.RETRYABLE,
+    h.ATTEMPTS,
+    h.LAST_FAILED_AT,
+    h.NEXT_ACTION,
+    h.PARKED_AT,
+    h.PARKED_REASON,
+)
+"""What is said of the failure: attempts begin anew, and another failure would write its own. Origin and trace stay."""
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send `record`; it `is_parked` when it goes to the parked letters instead of back to work."""
+
+    record: OutboundRecord
+    is_parked: bool
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Leave the letter where it is; `reason` is a sentence that says what to do."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReplayRules:
+    """From which dead letter topic, under which prefix, and how often a record may come back before it is parked."""
+
+    source: Topic
+    prefix: str
+    max_replays: int
+
+    def plan(self, letter: DeadLetter, now: datetime) -> Send | Refusal:
+        """What becomes of `letter`. Key and value stay byte for byte, headers of others too."""
+        record = letter.record
+        origin = letter.header(h.ORIGINAL_TOPIC)
+        targets = {prefixed(old, self.prefix): prefixed(new, self.prefix) for old, new in ALLOWED[self.source].items()}
+        if origin is None:
+            return Refusal(f"It does not say where it came from ({h.ORIGINAL_TOPIC}): publish it again at its source.")
+        if origin not in targets:
+            return Refusal(f"It came from {origin[:100]}, and is replayed only if from {', '.join(sorted(targets))}.")
+        if letter.header(h.CUT) is not None:
+            return Refusal(
+                f"It holds only the beginning of its record ({h.CUT} says where the rest is): publish it again."
+            )
+        is_parked_already = self.source is THUMBNAIL_PARKED
+        if letter.replays >= self.max_replays and not is_parked_already:
+            reason = f"It failed again after {letter.replays} replays (DLQ_MAX_REPLAYS)."
+            parked = h.with_headers(record.headers, {h.PARKED_AT: h.format_time(now), h.PARKED_REASON: reason})
+            return Send(OutboundRecord(prefixed(THUMBNAIL_PARKED, self.prefix), record.key, record.value, parked), True)
+        # Somebody looked at a parked letter and sent it on: it gets all its replays again.
+        count = 1 if is_parked_already else letter.replays + 1
+        headers = self._replay_headers(letter, count, now)
+        return Send(OutboundRecord(targets[origin], record.key, record.value, headers), False)
+
+    def _replay_headers(self, letter: DeadLetter, count: int, now: datetime) -> Headers:
+        facts = {
+            h.REPLAY_COUNT: count,
+            h.REPLAYED_AT: h.format_time(now),
+            h.REPLAYED_FROM: f"{letter.record.topic}/{letter.record.partition}/{letter.record.offset}",
+        }
+        return h.with_headers(h.without_headers(letter.record.headers, _DROPPED), facts)

@@ -1,0 +1,139 @@
+"""Replays dead letters batch by batch: paced, stoppable between batches, and each letter once."""
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from streams.dlq.ledger import Ledger, MarkState
+from streams.dlq.plan import Refusal, ReplayRules
+from streams.dlq.read import DeadLetter
+from streams.dlq.sender import ReplaySender, Step
+
+MAX_BATCH: Final = 200
+MAX_BATCH_BYTES: Final = 8 * 1024**2
+MAX_EXAMPLES: Final = 20
+
+
+@dataclass
+class ReplayReport:
+    """What a replay did, or, in a dry run, would do.
+
+    Where the broker is not transactional, a replay that is killed sends its last batch again when it goes on:
+    `maybe_twice` names the letters of such a batch. `refused` has an example position for each reason.
+    """
+
+    sent: Counter[str] = field(default_factory=Counter)
+    parked: int = 0
+    done_before: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    refused_examples: dict[str, str] = field(default_factory=dict)
+    maybe_twice: list[str] = field(default_factory=list)
+    is_interrupted: bool = False
+    is_transactional: bool = True
+
+    @property
+    def total(self) -> int:
+        """Letters that were replayed or parked."""
+        return self.sent.total() + self.parked
+
+
+@dataclass(frozen=True)
+class ReplayPace:
+    """At most `per_s` letters a second, and `limit` letters in all."""
+
+    per_s: float
+    limit: int | None = None
+
+    @property
+    def batch(self) -> int:
+        """As many as are sent at once: about a second's worth."""
+        return max(1, min(MAX_BATCH, math.ceil(self.per_s)))
+
+
+class DeadLetterReplay:
+    """Plans each letter, and sends the planned ones; without a sender it only plans.
+
+    `stop` may be set at any moment, by a signal handler too: the batch in flight is finished, and run() returns.
+    """
+
+    def __init__(
+        self,
+        rules: ReplayRules,
+        ledger: Ledger,
+        sender: ReplaySender | None,
+        pace: ReplayPace,
+        *,
+        stop: threading.Event,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+        on_batch: Callable[[int], None] = lambda _count: None,
+    ) -> None:
+        self._rules: Final = rules
+        self._ledger: Final = ledger
+        self._sender: Final = sender
+        self._pace: Final = pace
+        self._stop: Final = stop
+        self._now: Final = now
+        self._clock: Final = clock
+        self._on_batch: Final = on_batch
+        self._free_at = clock()
+        self._report = ReplayReport(is_transactional=sender is None or sender.is_transactional)
+
+    def run(self, letters: Iterable[DeadLetter]) -> ReplayReport:
+        """Replay `letters`. Raises ReplayError, and what reading the letters raises; what was sent is marked."""
+        batch: list[Step] = []
+        planned = size = 0
+        for letter in letters:
+            if self._stop.is_set():
+                break
+            step = self._plan(letter)
+            if step is None:
+                continue
+            batch.append(step)
+            planned += 1
+            size += len(letter.record.value or b"")
+            if len(batch) >= self._pace.batch or size >= MAX_BATCH_BYTES:
+                self._send(batch)
+                batch, size = [], 0
+            if planned == self._pace.limit:
+                break
+        self._send(batch)
+        self._report.is_interrupted = self._stop.is_set()
+        return self._report
+
+    def _plan(self, letter: DeadLetter) -> Step | None:
+        report, record = self._report, letter.record
+        if self._ledger.is_done(record):
+            report.done_before += 1
+            return None
+        plan = self._rules.plan(letter, self._now())
+        if isinstance(plan, Refusal):
+            report.refused[plan.reason] += 1
+            report.refused_examples.setdefault(plan.reason, letter.position)
+            return None
+        mark = self._ledger.of(record)
+        if mark is not None and mark.state is MarkState.SENDING:
+            report.maybe_twice.append(letter.position)
+        return record, plan
+
+    def _send(self, batch: list[Step]) -> None:
+        if not batch:
+            return
+        if self._sender is not None:
+            # Waiting comes before the batch, outside of any transaction: an open one would hold up the readers.
+            self._stop.wait(max(0.0, self._free_at - self._clock()))
+            if self._stop.is_set():
+                return
+            self._free_at = max(self._free_at, self._clock()) + len(batch) / self._pace.per_s
+            self._sender.send(batch, self._now())
+        for _, step in batch:
+            if step.is_parked:
+                self._report.parked += 1
+            else:
+                self._report.sent[step.record.topic] += 1
+        self._on_batch(len(batch))

@@ -1,0 +1,188 @@
+"""Sends a batch of replays together with the marks that say so: in one transaction where the broker has them.
+
+With transactions (Apache Kafka) a batch and its marks become visible together or not at all: a replay that is killed
+at any moment has replayed each letter once or not at all, and the next one knows which. The transactional id is one for
+all replays of an installation, so that a second replay fences the first instead of sending the same letters beside it.
+
+Without them a batch takes three steps, each acknowledged before the next: 1 marks «sending», 2 the records, 3 marks
+«replayed». Killed between 1 and 3, the batch is sent again by the next replay, which says which letters may come twice.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol, cast
+from uuid import uuid4
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams.dlq.ledger import Ledger, Mark, MarkState, mark_record
+from streams.dlq.plan import Send
+from streams.kafka.client import send_and_wait
+from streams.kafka.records import InboundRecord, OutboundRecord
+
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+"""A killed replay holds up the readers of its target partitions until the broker aborts its transaction: soon, then.
+
+The broker looks for such transactions every 10 s, so it takes 20 s at most; the next replay ends it at once.
+"""
+CALL_TIMEOUT_S: Final = 30.0
+_QUIET: Final = logging.Logger("librdkafka", logging.CRITICAL + 1)
+"""What goes wrong comes as an exception too, and is told in one sentence."""
+_PROBE: Final = b"probe"
+_NO_TRANSACTIONS: Final = frozenset(
+    {
+        KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001 - librdkafka's public constants begin with an underscore
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError.INVALID_REQUEST,
+    }
+)
+
+Step = tuple[InboundRecord, Send]
+"""A dead letter, and what is to be sent for it."""
+
+
+class ReplayError(Exception):
+    """A batch was not replayed; the message says why and what to do. What was replayed before is marked."""
+
+
+class ReplaySender(Protocol):
+    """Sends batches; a batch that send() returned from is replayed and marked."""
+
+    is_transactional: bool
+    """Whether a batch that is cut short by a kill is surely sent once in the end."""
+
+    def send(self, steps: Sequence[Step], now: datetime) -> None:
+        """Replay a batch. Raises ReplayError."""
+
+
+@dataclass(frozen=True)
+class SenderOptions:
+    """librdkafka's settings of a producer, the id under which only one replay is at work, and the ledger's topic."""
+
+    producer: Mapping[str, Any]
+    transactional_id: str
+    ledger_topic: str
+
+
+def open_sender(
+    options: SenderOptions, read_ledger: Callable[[], Iterable[InboundRecord]]
+) -> tuple[ReplaySender, Ledger]:
+    """The sender that this broker allows for, and the ledger as no other replay can change it any more.
+
+    The order matters: first the id is taken, which ends the transaction of a replay that was killed, or that is still
+    at work; only then is the ledger final. Whether the broker keeps aborted transactions from readers is tried out with
+    a probe: there are brokers that accept transactions and show them anyway. Raises ReplayError, TopicReadError.
+    """
+    probe = uuid4().hex.encode()
+    producer = _take_the_id(options, probe)
+    records = list(read_ledger())
+    seen = any(record.key == _PROBE and record.value == probe for record in records)
+    ledger = Ledger.read(records)
+    if producer is not None and not seen:
+        return TransactionalSender(producer, options.ledger_topic), ledger
+    return AcknowledgedSender(Producer(dict(options.producer)), options.ledger_topic), ledger
+
+
+def _take_the_id(options: SenderOptions, probe: bytes) -> Producer | None:
+    """A producer with the transactional id, after an aborted probe; None where the broker knows no transactions."""
+    settings = {"transactional.id": options.transactional_id, "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS}
+    timeouts = {"delivery.timeout.ms": TRANSACTION_TIMEOUT_MS}
+    producer = Producer(dict(options.producer) | settings | timeouts, logger=_QUIET)
+    try:
+        producer.init_transactions(CALL_TIMEOUT_S)
+        producer.begin_transaction()
+        producer.produce(options.ledger_topic, key=_PROBE, value=probe)
+        producer.flush(CALL_TIMEOUT_S)
+        producer.abort_transaction(CALL_TIMEOUT_S)
+    except KafkaException as exc:
+        error: KafkaError = exc.args[0]
+        if error.code() in _NO_TRANSACTIONS:
+            return None
+        raise ReplayError(f"The replay cannot begin: {_sentence(error)}") from exc
+    return producer
+
+
+class TransactionalSender:
+    """Replays a batch and marks it in one transaction."""
+
+    is_transactional = True
+
+    def __init__(self, producer: Producer, ledger_topic: str) -> None:
+        self._producer: Final = producer
+        self._ledger_topic: Final = ledger_topic
+
+    def send(self, steps: Sequence[Step], now: datetime) -> None:
+        """As in the contract."""
+        with _telling_errors("The last batch was not replayed"):
+            self._producer.begin_transaction()
+            try:
+                self._produce([*(step.record for _, step in steps), *_marks(self._ledger_topic, steps, now)])
+            except KafkaException:
+                with suppress(KafkaException):  # the first error tells more
+                    self._producer.abort_transaction(CALL_TIMEOUT_S)
+                raise
+        with _telling_errors("The broker did not say whether the last batch was replayed; the next replay will know"):
+            self._producer.commit_transaction(CALL_TIMEOUT_S)
+
+    def _produce(self, records: Iterable[OutboundRecord]) -> None:
+        failures: list[KafkaError] = []
+
+        def acknowledged(error: KafkaError | None, _message: Message) -> None:
+            if error is not None:
+                failures.append(error)
+
+        for record in records:
+            headers = cast(Any, list(record.headers))
+            self._producer.produce(
+                record.topic, key=record.key, value=record.value, headers=headers, on_delivery=acknowledged
+            )
+        unsent = self._producer.flush(CALL_TIMEOUT_S)
+        if failures:
+            raise KafkaException(failures[0])
+        if unsent:
+            raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))  # noqa: SLF001 - its public name
+
+
+class AcknowledgedSender:
+    """Replays a batch between two marks, for brokers without transactions."""
+
+    is_transactional = False
+
+    def __init__(self, producer: Producer, ledger_topic: str) -> None:
+        self._producer: Final = producer
+        self._ledger_topic: Final = ledger_topic
+
+    def send(self, steps: Sequence[Step], now: datetime) -> None:
+        """As in the contract."""
+        with _telling_errors("The last batch was perhaps replayed; the next replay says which letters may come twice"):
+            send_and_wait(self._producer, _marks(self._ledger_topic, steps, now, state=MarkState.SENDING))
+            send_and_wait(self._producer, [step.record for _, step in steps])
+            send_and_wait(self._producer, _marks(self._ledger_topic, steps, now))
+
+
+def _marks(topic: str, steps: Sequence[Step], now: datetime, *, state: MarkState | None = None) -> list[OutboundRecord]:
+    return [mark_record(topic, letter, Mark(state or _state(step), now, step.record.topic)) for letter, step in steps]
+
+
+def _state(step: Send) -> MarkState:
+    return MarkState.PARKED if step.is_parked else MarkState.REPLAYED
+
+
+@contextmanager
+def _telling_errors(consequence: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as exc:
+        raise ReplayError(f"{consequence}: {_sentence(exc.args[0])}") from exc
+
+
+def _sentence(error: KafkaError) -> str:
+    fenced = (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)  # noqa: SLF001 - public
+    if error.code() in fenced:
+        return "another replay has taken over. Wait until it ends, then run this one again if letters are left."
+    if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._MSG_TIMED_OUT):  # noqa: SLF001 - its public name
+        return f"{error.str()}. Run it again: it goes on where it stopped; --limit and filters tell which letter it is."
+    return f"{error.str()}. Run it again: it goes on where it stopped."

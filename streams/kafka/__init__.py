@@ -1,0 +1,1 @@
+"""Records, clients, readers and lag: the only users of confluent_kafka beside the replay sender."""

@@ -1,0 +1,1 @@
+"""The persist role: results into the database."""

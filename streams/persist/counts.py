@@ -1,0 +1,96 @@
+"""What the persist role's batches add to metrics and log: each record once, however often it is delivered."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from schemas import headers as h
+from schemas.errors import PermanentError
+from schemas.events import ThumbnailReady
+from schemas.metrics import Metrics
+from streams.kafka.records import InboundRecord, place_of
+from streams.persist.batch import Item
+from streams.rows.last_write_wins import RowOutcome
+from streams.rows.upsert import APPLIED_OUTCOMES
+from streams.tally import Seen, TaskType, exemplar_of
+
+log = structlog.get_logger(__name__)
+
+Outcomes = list[tuple[Item, RowOutcome]]
+Refused = tuple[InboundRecord, PermanentError]
+"""A record that holds no result which can be written, and why."""
+
+_TOLD: Final = frozenset({RowOutcome.STALE, RowOutcome.ROW_GONE, RowOutcome.OTHER_COMPANY})
+"""Outcomes that get a line of their own at level info; the others at debug: a line costs as much as a row."""
+
+
+class ResultCounts:
+    """The guarantee: a result that was applied is counted once for ever, because the row itself knows it.
+
+    What left no trace in a row (stale, without a row, refused) is counted once by whoever commits its offset; it comes
+    again after that only when the broker lost the commit, and then this process knows it by its place.
+    """
+
+    def __init__(self, metrics: Metrics, now: Callable[[], datetime]) -> None:
+        self._metrics: Final = metrics
+        self._now: Final = now
+        self._seen: Final = Seen()
+
+    def count(self, outcomes: Outcomes, refused: list[Refused]) -> None:
+        """Count the records of a committed batch; one that could not be committed is counted by its next owner."""
+        metrics, refused_at = self._metrics, {place_of(record) for record, _ in refused}
+        for record, error in refused:
+            if self._is_new(record):
+                metrics.dead_letters_total.labels(error.code).inc()
+                metrics.task_execution_total.labels(TaskType.PERSIST, "failed").inc()
+        for item, outcome in outcomes:
+            if place_of(item.record) in refused_at:
+                continue
+            if outcome is RowOutcome.REPEATED:
+                metrics.redelivered_total.labels(TaskType.PERSIST).inc()
+            elif self._is_new(item.record):
+                metrics.task_execution_total.labels(TaskType.PERSIST, "success").inc()
+                metrics.stale_results_total.inc(outcome is RowOutcome.STALE)
+                metrics.orphaned_results_total.inc(outcome is RowOutcome.ROW_GONE)
+
+    def _is_new(self, record: InboundRecord) -> bool:
+        is_new = self._seen.meet(place_of(record))
+        if not is_new:
+            self._metrics.redelivered_total.labels(TaskType.PERSIST).inc()
+        return is_new
+
+    def observe(self, outcomes: Outcomes, letters: int, took_s: float) -> None:
+        """Tell of a batch that was written, whether or not its offsets could be committed."""
+        metrics = self._metrics
+        metrics.persistence_batch_size.observe(len(outcomes) + letters)
+        metrics.persistence_batch_duration_seconds.observe(took_s)
+        metrics.task_execution_duration_seconds.labels(TaskType.PERSIST).observe(took_s)
+        metrics.last_progress_timestamp_seconds.set_to_current_time()
+        now = self._now()
+        for item, outcome in outcomes:
+            # A row shows an upload for the first time only once, also when its offset could not be committed.
+            if outcome in APPLIED_OUTCOMES and isinstance(item.result, ThumbnailReady):
+                seconds = (now - item.result.occurred_at).total_seconds()
+                exemplar = exemplar_of(h.trace_id(item.record.headers))
+                metrics.upload_to_visible_seconds.observe(max(0.0, seconds), exemplar)
+        counts = {str(name): n for name, n in Counter(outcome for _, outcome in outcomes).items()}
+        log.info("batch_persisted", letters=letters, took_s=round(took_s, 4), **counts)
+        _tell(outcomes)
+
+
+def _tell(outcomes: Outcomes) -> None:
+    tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
+    for item, outcome in outcomes:
+        if tells_all or outcome in _TOLD:
+            log.log(
+                logging.INFO if outcome in _TOLD else logging.DEBUG,
+                "result_persisted",
+                outcome=outcome,
+                media=item.result.media.record_key,
+                company_id=item.result.company_id,
+                **item.record.log_fields,
+            )

@@ -1,0 +1,245 @@
+"""The persist role: results into the database, one transaction a batch, offsets only after it."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+import structlog
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from schemas.cloudevents import read_event
+from schemas.errors import PermanentError, Stage
+from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
+from schemas.metrics import Metrics
+from schemas.topics import THUMBNAIL_CLEANUP, THUMBNAIL_FAILED, THUMBNAIL_READY, THUMBNAIL_READY_DLQ, prefixed
+from streams.dlq.write import dead_letter, dead_letter_headers
+from streams.kafka.client import (
+    Place,
+    commit_offsets,
+    next_offsets,
+    places_of,
+    poll_quietly,
+    read_records,
+    send_and_wait,
+)
+from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.persist.batch import BatchWriter, DatabaseDownError, Item, Written
+from streams.persist.counts import Refused, ResultCounts
+from streams.persist.paced_collector import PacedCollector
+from streams.persist.spans import Received, end_spans
+from streams.rows.upsert import Result
+from streams.thumbnails.cleanup_requests import cleanup_request, needs_cleanup
+from streams.tracing import NO_TRACING, Tracing
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 1000
+"""At most so many records a transaction. A batch is what came while the one before was written, so that few results
+wait for nothing, and many share the cost of a commit."""
+POLL_S: Final = 0.2
+BACKOFFS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class PersistOptions:
+    """librdkafka's settings, the group's name for dead letters, and the topics' prefix."""
+
+    consumer: dict[str, Any]
+    producer: dict[str, Any]
+    group: str
+    topic_prefix: str = ""
+
+
+@dataclass
+class _Batch:
+    """Records with the results that they hold, and those that hold none, with the reason."""
+
+    records: list[InboundRecord]
+    items: list[Item]
+    refused: list[Refused]
+    received: list[Received]
+    """The records of `items`, each with the span of the work on it."""
+    writing: Future[Written] = field(default_factory=Future)
+    """Its rows under way, once it is begun."""
+    begun: float = 0.0
+
+
+class PersistRole:
+    """Consumes thumbnail.ready and thumbnail.failed.
+
+    Side effects of a batch, in this order:
+    1. One transaction writes all rows. Dying after it repeats the batch: the rows say «repeated», nothing changes.
+    2. Dead letters and cleanup requests are sent, and acknowledged by all replicas. Dying after it sends them twice:
+       a cleanup does not touch what a row shows. A repeated result asks for a cleanup too, because the process may have
+       died between 1 and 2 the time before.
+    3. Offsets are committed. Dying before it repeats the batch.
+
+    While one batch is in 1, the next is read; and while a batch is in 2 and 3, the next is in 1. Batches are begun and
+    committed in the order in which they were read, so that an offset is committed only when all before it are done.
+    """
+
+    def __init__(
+        self,
+        options: PersistOptions,
+        engine: sa.Engine,
+        metrics: Metrics,
+        *,
+        tracing: Tracing = NO_TRACING,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._ready_topic: Final = prefixed(THUMBNAIL_READY, options.topic_prefix)
+        self._failed_topic: Final = prefixed(THUMBNAIL_FAILED, options.topic_prefix)
+        self._dlq_topic: Final = prefixed(THUMBNAIL_READY_DLQ, options.topic_prefix)
+        self._cleanup_topic: Final = prefixed(THUMBNAIL_CLEANUP, options.topic_prefix)
+        self._group: Final = options.group
+        self._consumer: Final = Consumer(options.consumer)
+        self._producer: Final = Producer(options.producer)
+        self._engine: Final = engine
+        self._writer: Final = BatchWriter(engine, now)
+        self._thread: Final = ThreadPoolExecutor(1, thread_name_prefix="rows")
+        self._pending: _Batch | None = None
+        self._metrics: Final = metrics
+        self._counts: Final = ResultCounts(metrics, now)
+        self._tracing: Final = tracing
+        self._now: Final = now
+        self._stopping = False
+        self.last_progress_at = time.monotonic()
+        self.database_problem: str | None = None
+        """Why results wait for the database, while they do."""
+        self.owned: frozenset[Place] = frozenset()
+        """The partitions that the group has given to this role, as of its last round."""
+
+    def stop(self) -> None:
+        """Ask run() to end after the batches that it is working on; safe in a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed."""
+        self._consumer.subscribe([self._ready_topic, self._failed_topic], on_revoke=self._on_revoke)
+        try:
+            with PacedCollector() as collector:
+                while not self._stopping:
+                    self._go_round()
+                    collector.collect_when_due()
+                    self.last_progress_at = time.monotonic()
+                self._finish(None)
+        finally:
+            self._consumer.close()
+            self._thread.shutdown()
+            self._engine.dispose()
+
+    def _go_round(self) -> None:
+        """Read a batch while the one before is written, then settle that one while the new one is written."""
+        records = read_records(self._consumer, 1, 0.0 if self._pending else POLL_S)
+        if records:
+            records += read_records(self._consumer, BATCH - 1, 0.0)
+        following = self._read(records) if records else None
+        self.owned = places_of(self._consumer.assignment())
+        self._finish(following)
+
+    def _finish(self, following: _Batch | None) -> None:
+        """Wait for the pending batch's rows, begin `following`, and do what is left of the pending one."""
+        batch = self._pending
+        written = None if batch is None else self._wait_patiently(batch)
+        if batch is not None and written is None:
+            return  # stopped, and the database is still down: nothing was committed, both batches come again
+        if following is not None:
+            following.begun = time.perf_counter()
+            following.writing = self._thread.submit(self._writer.write, following.items)
+        self._pending = following
+        if batch is not None and written is not None:
+            self._settle(batch, written)
+
+    def _wait_patiently(self, batch: _Batch) -> Written | None:
+        """The rows' outcomes, waiting for the database as long as it takes; None when stop() came first."""
+        tries = 0
+        while True:
+            try:
+                written = batch.writing.result()
+            except DatabaseDownError as exc:
+                if self._stopping:
+                    return None
+                pause_s = BACKOFFS_S[min(tries, len(BACKOFFS_S) - 1)]
+                tries += 1
+                self.database_problem = str(exc)
+                log.warning("database_down", reason=str(exc), retry_in_s=pause_s, waiting_results=len(batch.items))
+                poll_quietly(self._consumer, pause_s)
+                self.last_progress_at = time.monotonic()  # waiting is progress: a restart would not help
+                batch.writing = self._thread.submit(self._writer.write, batch.items)
+                continue
+            if tries:
+                self.database_problem = None
+                log.info("database_back", tries=tries)
+                self._consumer.resume(self._consumer.assignment())
+            return written
+
+    def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        """Commit what is written before others take the partitions; called while records are read.
+
+        With the database down the batch stays pending, and is written and committed later: whoever has its partitions
+        by then repeats it, and nothing changes.
+        """
+        batch = self._pending
+        if batch is None:
+            return
+        try:
+            written = batch.writing.result()
+        except DatabaseDownError:
+            return
+        self._pending = None
+        self._settle(batch, written)
+
+    def _settle(self, batch: _Batch, written: Written) -> None:
+        refused = batch.refused + [(item.record, error) for item, error in written.poison]
+        letters = [self._letter(record, error) for record, error in refused]
+        try:
+            send_and_wait(self._producer, [*letters, *self._cleanups(written)], self._tracing)
+        except (KafkaException, BufferError):
+            self._metrics.dead_letter_write_failures_total.inc(len(letters))
+            raise
+        if commit_offsets(self._consumer, next_offsets(batch.records)):
+            self._counts.count(written.outcomes, refused)
+        end_spans(batch.received, written)
+        self._counts.observe(written.outcomes, len(letters), time.perf_counter() - batch.begun)
+
+    def _cleanups(self, written: Written) -> list[OutboundRecord]:
+        """One request for each media, upload and outcome, however often the batch has it."""
+        wanted = {
+            (item.result.media.record_key, item.result.upload_event_id, outcome): item
+            for item, outcome in written.outcomes
+            if needs_cleanup(item.result, outcome)
+        }
+        now = self._now()
+        return [
+            cleanup_request(self._cleanup_topic, item.result, outcome, item.record.headers, now)
+            for (_, _, outcome), item in wanted.items()
+        ]
+
+    def _read(self, records: list[InboundRecord]) -> _Batch:
+        """The results in `records`, and the records that hold none."""
+        batch = _Batch(records, [], [], [])
+        for record, span in map(self._tracing.receive, records):
+            try:
+                batch.items.append(Item(record, self._result(record)))
+                batch.received.append((record, span))
+            except PermanentError as error:
+                batch.refused.append((record, error))
+                span.end(error.code)
+        return batch
+
+    def _result(self, record: InboundRecord) -> Result:
+        if record.topic == self._ready_topic:
+            return read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, record.value, record.headers)
+        return read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, record.value, record.headers)
+
+    def _letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
+        now = self._now()
+        log.error("result_refused", error_code=error.code, error=error.message, **record.log_fields)
+        headers = dead_letter_headers(
+            record, error, stage=Stage.PERSIST, group=self._group, attempts=1, first_failed_at=now, now=now
+        )
+        return dead_letter(self._dlq_topic, record, headers)

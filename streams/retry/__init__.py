@@ -1,0 +1,1 @@
+"""The retry role: failed records come back when they are due."""

@@ -1,0 +1,187 @@
+"""The retry role: holds each failed record until it is due, then hands it back to the worker, never early."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from schemas import headers as h
+from schemas.metrics import Metrics
+from schemas.topics import THUMBNAIL_RETRIES, prefixed
+from streams.kafka.client import Place, commit_offsets, next_offsets, places_of, read_records, send_and_wait
+from streams.kafka.records import InboundRecord, place_of
+from streams.retry.hops import HopRules
+from streams.tally import Seen, TaskType, exemplar_of
+from streams.tracing import NO_TRACING, Tracing
+
+log = structlog.get_logger(__name__)
+
+POLL_S: Final = 0.25
+BATCH: Final = 200
+
+
+@dataclass(frozen=True)
+class RetryOptions:
+    """How the role consumes and produces: librdkafka's settings; and the worker's settings that bound each wait.
+
+    These are the delay of each retry topic in seconds, the largest part of it that is added by chance, and the time budget.
+    """
+
+    consumer: dict[str, Any]
+    producer: dict[str, Any]
+    topic_prefix: str = ""
+    delays_s: tuple[float, ...] = (60.0, 120.0, 240.0)
+    jitter: float = 0.1
+    budget_s: float = 86_400.0
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A record, and when it may be handed on: see HopRules.due_at."""
+
+    record: InboundRecord
+    due_at: datetime
+
+
+class RetryRole:
+    """Pauses a partition until its first record is due, and keeps polling, so that group membership lives.
+
+    Side effects, in this order:
+    1. The record is produced to thumbnail.due and acknowledged by all replicas. Dying here sends it twice: the worker's
+       results are the same both times. What must wait for longer than a tier does is produced to a retry topic again.
+    2. Its offset is committed. Dying before the first leaves the record where it is.
+    """
+
+    def __init__(
+        self,
+        options: RetryOptions,
+        metrics: Metrics,
+        *,
+        tracing: Tracing = NO_TRACING,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._topics: Final = [prefixed(topic, options.topic_prefix) for topic in THUMBNAIL_RETRIES]
+        self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topic_prefix)
+        self._consumer: Final = Consumer(options.consumer)
+        self._producer: Final = Producer(options.producer)
+        self._metrics: Final = metrics
+        self._tracing: Final = tracing
+        self._now: Final = now
+        self._held: Final[dict[Place, deque[_Waiting]]] = {}
+        """Records that were fetched and are not handed on, of each partition in its order: no more than one batch."""
+        self._paused: Final[dict[Place, int]] = {}
+        """Partitions whose first held record is not due, and the offset to go on from after the held ones."""
+        self._stopping = False
+        self._seen: Final = Seen()
+        self._told: frozenset[int] = frozenset()
+        """The tiers whose next due time is told."""
+        self.last_progress_at = time.monotonic()
+        self.owned: frozenset[Place] = frozenset()
+        """The partitions that the group has given to this role, as of its last round."""
+
+    def stop(self) -> None:
+        """Ask run() to end after the batch that it is working on; safe in a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Work until stop(). Raises KafkaException when records cannot be consumed, handed on or committed."""
+        self._consumer.subscribe(self._topics, on_assign=self._start, on_revoke=self._forget, on_lost=self._forget)
+        try:
+            while not self._stopping:
+                self._read()
+                self._hand_on_what_is_due()
+                self._tell_what_is_next()
+                self.owned = places_of(self._consumer.assignment())
+                self.last_progress_at = time.monotonic()
+        finally:
+            self._consumer.close()
+
+    def _read(self) -> None:
+        """Hold what is there, or comes before the next record is due: a batch that is waited for would be late.
+
+        What was read is held before more is read, because reading may take partitions away, with what is held of them.
+        """
+        soonest = min((held[0].due_at for held in self._held.values()), default=None)
+        wait_s = POLL_S if soonest is None else (soonest - self._now()).total_seconds()
+        first = read_records(self._consumer, 1, min(max(wait_s, 0.0), POLL_S))
+        self._hold(first)
+        if first:
+            self._hold(read_records(self._consumer, BATCH - 1, 0.0))
+
+    def _start(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """A partition that comes back may still be paused from before; its committed offset is the place to go on."""
+        consumer.assign(partitions)
+        consumer.resume(partitions)
+
+    def _forget(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for place in ((partition.topic, partition.partition) for partition in partitions):
+            self._held.pop(place, None)
+            self._paused.pop(place, None)
+
+    def _hold(self, records: list[InboundRecord]) -> None:
+        now = self._now()
+        for record in records:
+            place = (record.topic, record.partition)
+            # What was on its way when its partition was paused is read again after the held ones: it may not be all.
+            if place not in self._paused:
+                waiting = _Waiting(record, self._rules.due_at(record, now))
+                self._held.setdefault(place, deque()).append(waiting)
+
+    def _hand_on_what_is_due(self) -> None:
+        """From the first record that is not due on, its partition waits; the others go on."""
+        now = self._now()
+        due: list[_Waiting] = []
+        for place, held in list(self._held.items()):
+            while held and held[0].due_at <= now:
+                due.append(held.popleft())
+            if held and place not in self._paused:
+                self._consumer.pause([TopicPartition(*place)])
+                self._paused[place] = held[-1].record.offset + 1
+            if not held:
+                del self._held[place]
+        if due:
+            self._hand_on([waiting.record for waiting in due])
+        for place in [place for place in self._paused if place not in self._held]:
+            self._consumer.resume([TopicPartition(*place)])
+            self._consumer.seek(TopicPartition(*place, self._paused.pop(place)))
+
+    def _hand_on(self, due: list[InboundRecord]) -> None:
+        started, now = time.perf_counter(), self._now()
+        received = [self._tracing.receive(record) for record in due]
+        hops = [self._rules.next_hop(record, now) for record, _ in received]
+        send_and_wait(self._producer, [hop.record for hop in hops], self._tracing)
+        if commit_offsets(self._consumer, next_offsets(due)):
+            self._count(due)
+        self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
+        self._metrics.last_progress_timestamp_seconds.set_to_current_time()
+        for (record, span), hop in zip(received, hops, strict=True):
+            span.tell({"thumbnail.retry.waited_s": round((now - record.timestamp).total_seconds(), 3)})
+            span.end()
+            number = h.get_header(record.headers, h.RETRY_ATTEMPT)
+            if hop.late_s is not None:
+                self._metrics.retry_lateness_seconds.observe(hop.late_s, exemplar_of(h.trace_id(record.headers)))
+            log.info("retry_handed_on", retry=number, to=hop.record.topic, **record.log_fields)
+
+    def _count(self, committed: list[InboundRecord]) -> None:
+        """Count each record once: what could not be committed is handed on, and counted, by its next owner."""
+        for record in committed:
+            if self._seen.meet(place_of(record)):
+                self._metrics.task_execution_total.labels(TaskType.RETRY, "success").inc()
+            else:
+                self._metrics.redelivered_total.labels(TaskType.RETRY).inc()
+
+    def _tell_what_is_next(self) -> None:
+        """When the first held record of each tier is due; nothing of a tier in which none waits."""
+        gauge = self._metrics.next_retry_due_timestamp_seconds
+        for tier, topic in enumerate(self._topics, start=1):
+            dues = [held[0].due_at for place, held in self._held.items() if place[0] == topic]
+            if dues:
+                gauge.labels(tier).set(min(dues).timestamp())
+            elif tier in self._told:
+                gauge.remove(tier)
+            self._told = self._told | {tier} if dues else self._told - {tier}

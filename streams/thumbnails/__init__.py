@@ -1,0 +1,1 @@
+"""One upload into stored thumbnails, without Kafka."""

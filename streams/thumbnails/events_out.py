@@ -1,0 +1,115 @@
+"""The records that announce what became of an upload; each result is linked to its upload and keeps its trace."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from schemas import headers as h
+from schemas.cloudevents import context_headers, write_event
+from schemas.errors import NEXT_ACTIONS, Stage, ThumbnailError, TransientError
+from schemas.events import (
+    THUMBNAIL_CLEANUP_TYPE,
+    THUMBNAIL_FAILED_TYPE,
+    THUMBNAIL_READY_TYPE,
+    CleanupReason,
+    DeadLetterInfo,
+    ErrorInfo,
+    MediaUploaded,
+    ThumbnailCleanup,
+    ThumbnailFailed,
+    ThumbnailReady,
+    derived_event_id,
+)
+from schemas.topics import THUMBNAIL_CLEANUP, THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
+from streams.kafka.records import InboundRecord, OutboundRecord
+
+MAX_MESSAGE_CHARS: Final = 1024
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How an upload failed for good; `attempts` since its last replay."""
+
+    error: ThumbnailError
+    stage: Stage
+    attempts: int
+    first_failed_at: datetime
+
+
+@dataclass(frozen=True)
+class Announcements:
+    """Makes the records of one upload's outcome, at the time `now`, for topics under `prefix`."""
+
+    prefix: str
+    record: InboundRecord
+    upload: MediaUploaded
+    now: datetime
+
+    def ready(self, event: ThumbnailReady) -> OutboundRecord:
+        """Thumbnails are stored and confirmed."""
+        topic = prefixed(THUMBNAIL_READY, self.prefix)
+        return OutboundRecord(topic, self._key, write_event(event), self._headers(THUMBNAIL_READY_TYPE, event.event_id))
+
+    def failed(self, failure: Failure) -> OutboundRecord:
+        """The upload was given up, and is a dead letter."""
+        event = ThumbnailFailed(
+            event_id=derived_event_id(self.upload.event_id, "failed"),
+            upload_event_id=self.upload.event_id,
+            occurred_at=self.upload.occurred_at,
+            produced_at=self.now,
+            company_id=self.upload.company_id,
+            media=self.upload.media,
+            error=ErrorInfo(
+                code=failure.error.code,
+                message=failure.error.message[:MAX_MESSAGE_CHARS],
+                stage=failure.stage,
+                retryable=isinstance(failure.error, TransientError),
+                next_action=NEXT_ACTIONS[failure.error.code],
+            ),
+            attempts=failure.attempts,
+            first_failed_at=failure.first_failed_at,
+            dead_letter=DeadLetterInfo(topic=prefixed(THUMBNAIL_DLQ, self.prefix)),
+        )
+        topic = prefixed(THUMBNAIL_FAILED, self.prefix)
+        return OutboundRecord(
+            topic, self._key, write_event(event), self._headers(THUMBNAIL_FAILED_TYPE, event.event_id)
+        )
+
+    def cleanup(self, reason: CleanupReason) -> OutboundRecord:
+        """What an earlier attempt of the upload may have stored, and what is older, is nobody's any more."""
+        event = ThumbnailCleanup(
+            event_id=derived_event_id(self.upload.event_id, f"cleanup:dropped:{reason}"),
+            upload_event_id=self.upload.event_id,
+            occurred_at=self.upload.occurred_at,
+            produced_at=self.now,
+            company_id=self.upload.company_id,
+            media=self.upload.media,
+            version=self.upload.version,
+            reason=reason,
+        )
+        topic = prefixed(THUMBNAIL_CLEANUP, self.prefix)
+        return OutboundRecord(
+            topic, self._key, write_event(event), self._headers(THUMBNAIL_CLEANUP_TYPE, event.event_id)
+        )
+
+    @property
+    def _key(self) -> bytes:
+        return self.upload.media.record_key.encode()
+
+    def _headers(self, event_type: str, event_id: str) -> h.Headers:
+        upload, record = self.upload, self.record
+        context = context_headers(
+            event_type=event_type, event_id=event_id, occurred_at=self.now, subject=upload.media.record_key
+        )
+        links = {
+            h.CORRELATION_ID: h.get_header(record.headers, h.CORRELATION_ID) or upload.event_id,
+            h.CAUSATION_ID: upload.event_id,
+        }
+        names = (h.TRACEPARENT, h.TRACESTATE)
+        trace = tuple(
+            (name, value)
+            for name, value in record.headers
+            # A longer one is none that anybody reads, and could make the announcement too large for its topic.
+            if name in names and len(value or b"") <= h.MAX_HEADER_BYTES
+        )
+        return h.with_headers(context, links) + trace

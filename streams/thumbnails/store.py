@@ -1,0 +1,145 @@
+"""Puts the renditions of one upload into a tenant's storage: all of them, confirmed, or none."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Final, TypeVar
+
+import structlog
+
+from processors.types import EXTENSIONS, Rendition
+from schemas.errors import ErrorCode, ThumbnailError, TransientError
+from schemas.events import MediaUploaded, RenditionInfo
+from schemas.metrics import Metrics
+from storage.keys import thumbnail_key, thumbnails_prefix
+from storage.tenants import Tenants, TenantStorage
+from streams.thumbnails.patience import Patience
+
+log = structlog.get_logger(__name__)
+
+CONTENT_TYPES: Final = {"webp": "image/webp", "jpeg": "image/jpeg", "avif": "image/avif"}
+
+T = TypeVar("T")
+
+
+class RenditionStore:
+    """Stores under keys that are derived from the upload, so that a repetition writes the same ones.
+
+    A failure takes away the objects that this attempt was the first to write, and only those: an earlier delivery of
+    the same upload may have announced the others already. After `lease_s` it takes nothing away: a process that was
+    stopped for so long may have lost its partition, and another have announced the same objects. They are then left to
+    the next attempt, which writes the same keys, or to the cleanup that follows when the upload is given up.
+    """
+
+    def __init__(
+        self,
+        tenants: Tenants,
+        executor: Executor,
+        metrics: Metrics,
+        patience: Patience,
+        *,
+        lease_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lease_s: Final = lease_s
+        self._clock: Final = clock
+        self._tenants: Final = tenants
+        self._executor: Final = executor
+        self._metrics: Final = metrics
+        self._patience: Final = patience
+
+    async def store(
+        self,
+        upload: MediaUploaded,
+        tenant: TenantStorage,
+        renditions: tuple[Rendition, ...],
+        *,
+        is_final: Callable[[ThumbnailError], bool],
+    ) -> tuple[TenantStorage, tuple[RenditionInfo, ...]]:
+        """Where the renditions are now, and what the store confirmed of each.
+
+        In `tenant`, or in its fallback when the tenant's own storage fails with what `is_final`, the end of the event.
+        Raises ThumbnailError where neither can be.
+        """
+        try:
+            return tenant, await self._put_all(upload, tenant, renditions)
+        except ThumbnailError as error:
+            if error.code is ErrorCode.STORAGE_BAD_KEY or not is_final(error):
+                raise
+            log.warning(
+                "storage_falls_back",
+                company_id=upload.company_id,
+                media=upload.media.record_key,
+                connection_id=tenant.connection_id,
+                error_code=error.code,
+                error=error.message,
+            )
+            fallback = self._tenants.fallback_for(tenant, error.code)
+            if fallback is None:
+                raise
+        return fallback, await self._put_all(upload, fallback, renditions)
+
+    async def _put_all(
+        self, upload: MediaUploaded, tenant: TenantStorage, renditions: tuple[Rendition, ...]
+    ) -> tuple[RenditionInfo, ...]:
+        media_folder = thumbnails_prefix(tenant.prefix, upload.media.kind.value, upload.media.row_id)
+        folder = f"{media_folder}/{upload.version}"
+        began = self._clock()  # before it is asked what is there: the answer may be old when it comes
+        there_before = await self._patiently(lambda: frozenset(tenant.list_files(folder)))
+        written: list[str] = []
+        infos: list[RenditionInfo] = []
+        try:
+            for rendition in renditions:
+                key = thumbnail_key(media_folder, upload.version, rendition.name, EXTENSIONS[rendition.format])
+                if key not in there_before:
+                    written.append(key)
+                infos.append(await self._put(tenant, key, rendition))
+        except (ThumbnailError, asyncio.CancelledError):
+            await asyncio.shield(self._in_thread(lambda: self._take_back(tenant, written, until=began + self._lease_s)))
+            raise
+        return tuple(infos)
+
+    async def _put(self, tenant: TenantStorage, key: str, rendition: Rendition) -> RenditionInfo:
+        provider, content = tenant.provider.name, rendition.content
+        content_type = CONTENT_TYPES[rendition.format]
+        try:
+            with self._metrics.upload_duration_seconds.labels(provider).time():
+                stored = await self._patiently(lambda: tenant.upload_file(key, content, content_type=content_type))
+            sha256 = hashlib.sha256(content).hexdigest()
+            if (stored.size_bytes, stored.sha256) != (len(content), sha256):
+                raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The store confirmed other content for {key!r}.")
+            url = await self._patiently(lambda: tenant.get_file_url(key))  # some stores must be asked
+        except ThumbnailError:
+            self._metrics.upload_total.labels(provider, "failed").inc()
+            raise
+        self._metrics.upload_total.labels(provider, "success").inc()
+        return RenditionInfo(
+            name=rendition.name,
+            key=key,
+            url=url,
+            width=rendition.width,
+            height=rendition.height,
+            format=rendition.format,
+            bytes=len(content),
+            sha256=sha256,
+        )
+
+    def _take_back(self, tenant: TenantStorage, keys: list[str], *, until: float) -> None:
+        for key in keys:
+            if self._clock() >= until:
+                log.warning("objects_left_to_cleanup", objects=len(keys), prefix=tenant.prefix)
+                return
+            try:
+                self._patience.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
+            except ThumbnailError:
+                # The retry writes the same key again, and giving up asks for a cleanup of the whole version.
+                continue
+
+    def _patiently(self, call: Callable[[], T]) -> Awaitable[T]:
+        return self._in_thread(lambda: self._patience.call(call))
+
+    def _in_thread(self, call: Callable[[], T]) -> Awaitable[T]:
+        # Providers block; the event loop must go on for the heartbeats and for the other events.
+        return asyncio.get_running_loop().run_in_executor(self._executor, call)

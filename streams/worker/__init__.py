@@ -1,0 +1,1 @@
+"""The worker role: uploads and cleanups in, outcomes out."""

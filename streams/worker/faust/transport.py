@@ -1,0 +1,61 @@
+"""Faust's aiokafka transport with changes: it commits before a rebalance, and has a consumer thread of ours."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.worker.faust.consumer_thread import CommittedReadsThread
+
+log = structlog.get_logger(__name__)
+
+
+class CommittingConsumer(driver.Consumer):
+    """Commits in on_partitions_revoked, before Faust forgets which offsets were acknowledged, and takes no commit for another.
+
+    Without it a rebalance redelivers the events of the last commit interval, or those that ended during a commit.
+    """
+
+    def _new_consumer_thread(self) -> CommittedReadsThread:
+        return CommittedReadsThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
+        """Commit, then let Faust wait for what is in flight and hand the partitions back."""
+        while await self.commit():  # again: what ended while it was under way is forgotten as well
+            pass
+        if self.app.should_stop:
+            await self.wait_empty()  # Faust does not any more, and others would do again what is in flight
+        await super().on_partitions_revoked(revoked)
+        for forget in getattr(self.transport, "revocation_listeners", ()):
+            forget(set(revoked))
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """As Faust's, which says nothing of it when the group has gone on without this member."""
+        is_taken = await super()._commit(offsets)
+        if not is_taken:
+            log.warning("commit_refused", partitions=len(offsets))
+        return is_taken
+
+    async def maybe_wait_for_commit_to_finish(self) -> bool:
+        """Let the commit under way end, and ask for another: what was acknowledged since it began is not in it.
+
+        Faust would take it for its own: the last commit before a handover left out what ended meanwhile, and the
+        partitions' next owner did it again. Nor may two be under way: the second leaves out what does not follow on
+        the offset that the first has not noted yet.
+        """
+        while self._commit_fut is not None:
+            await asyncio.shield(self._commit_fut)  # else who is cancelled here would cancel it for all
+        return False
+
+
+class CommittingTransport(driver.Transport):
+    """Install it as `app.transport` before any agent is declared."""
+
+    Consumer = CommittingConsumer
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.revocation_listeners: list[Callable[[set[Any]], None]] = []
