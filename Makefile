@@ -64,7 +64,7 @@ check: install ## Lint, types, imports, compose file, lock files, generated docu
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-	$(BIN)/python -m service.documents --check
+	$(BIN)/python -m service.docs.pages --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
 	@$(MAKE) --no-print-directory schemas-check
 	$(BIN)/python -m tests.services.lock_files

@@ -34,10 +34,10 @@ from schemas.events import THUMBNAIL_READY_TYPE, MediaKind, RenditionInfo, Thumb
 from schemas.metrics import Metrics
 from schemas.migrations import upgrade
 from schemas.tables import ar_contents, videos
-from service.kafka_clients import consumer_config, producer_config
-from service.kafka_topics import create_topics
+from service.kafka.clients import consumer_config, producer_config
+from service.kafka.topics import create_topics
 from service.local_kafka.apache import ApacheKafka
-from service.logs import configure_logs
+from service.observability.logs import configure_logs
 from service.settings import KafkaSettings
 from streams.kafka.records import InboundRecord
 from streams.persist import role as persistence

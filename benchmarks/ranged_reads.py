@@ -24,8 +24,8 @@ from rich.table import Table
 from benchmarks.clips import write_clip, write_photograph
 from processors.sandbox.pool import DecodeSlots
 from processors.types import Kind, ThumbnailSpec
+from service.cli.make import FileSource
 from service.local_s3 import LocalMinio
-from service.make import FileSource
 from storage.credentials import MinioCredentials, parse_credentials
 from storage.outbound import EndpointPolicy
 from storage.s3.provider import MinioStorageProvider

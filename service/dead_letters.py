@@ -13,9 +13,9 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, THUMBNAIL_REPLAYS, Topic, prefixed
-from service.kafka_clients import client_config, consumer_config, producer_config
-from service.kafka_connection import KafkaUnreachableError
-from service.kafka_topics import ADMIN_TIMEOUT_S
+from service.kafka.clients import client_config, consumer_config, producer_config
+from service.kafka.connection import KafkaUnreachableError
+from service.kafka.topics import ADMIN_TIMEOUT_S
 from service.settings import Settings
 from streams.dlq.export import export_letters, fingerprints
 from streams.dlq.failure_counts import Owner, owner_of

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 from mypy_boto3_s3 import S3Client
 
-from service.kafka_topics import delete_topics
+from service.kafka.topics import delete_topics
 from service.local_kafka.apache import ApacheKafka
 from service.local_kafka.base import NoKafkaError
 from service.local_s3 import LocalMinio, NoS3Error, S3Server

@@ -21,12 +21,12 @@ from service.demo.report import print_dead_letters, print_table, write_contact_s
 from service.demo.stack import DemoError, DemoStack
 from service.demo.storages import DemoCompany, UnknownProviderError, chosen_companies
 from service.demo.watch import Journey, watch
-from service.kafka_clients import producer_config
-from service.kafka_connection import KafkaUnreachableError
+from service.kafka.clients import producer_config
+from service.kafka.connection import KafkaUnreachableError
 from service.local_kafka import NoKafkaError
 from service.local_kafka.base import owned_folder
 from service.local_s3 import NoS3Error
-from service.uploads import PublishError, Uploader, publish_uploads
+from service.publish.uploads import PublishError, Uploader, publish_uploads
 from storage.tenants import Tenants
 from streams.rows.companies import SqlCompanyDirectory
 

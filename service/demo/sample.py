@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from schemas.cloudevents import write_event
 from schemas.events import Media, MediaKind, MediaUploaded
 from schemas.tables import ar_contents, videos
-from service import bootstrap
 from service.demo.media import write_meadow
-from service.publish import Publisher, outcome_of
+from service.publish.publisher import Publisher, outcome_of
+from service.roles import build as bootstrap
 from service.settings import Settings
-from service.tenant_rows import add_company, explained, list_companies
-from service.tenant_values import new_company
+from service.tenants.rows import add_company, explained, list_companies
+from service.tenants.values import new_company
 from streams.rows.last_write_wins import READY
 from streams.tracing import NO_TRACING
 

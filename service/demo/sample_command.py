@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.loading import loading
+from service.cli.loading import loading
 
 EXIT_FAILED = 1
 

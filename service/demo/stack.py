@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from schemas.database import create_engine_for, write_transaction
 from schemas.migrations import upgrade
 from service.demo.storages import DemoCompany, DemoStorages
-from service.kafka_topics import create_topics, delete_topics
+from service.kafka.topics import create_topics, delete_topics
 from service.local_kafka import LocalKafka, choose_for_demo
 from service.local_kafka.base import end_process, owned_folder, owned_process
 from service.local_kafka.choice import ExternalKafka

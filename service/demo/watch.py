@@ -15,7 +15,7 @@ from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, MediaUpl
 from schemas.headers import Headers
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY, THUMBNAIL_RETRIES, prefixed
 from service.demo.media import DemoFile
-from service.kafka_clients import consumer_config
+from service.kafka.clients import consumer_config
 from service.settings import KafkaSettings
 from streams.kafka.client import read_records
 from streams.rows.queries import table_of

@@ -52,7 +52,7 @@ def _companies(settings: Settings, ids: Iterable[int]) -> dict[int, "Company"]:
     # Here and below: the clients of all storages are loaded only where somebody's storage is not used.
     from sqlalchemy.exc import ArgumentError
 
-    from service.bootstrap import build_engine
+    from service.roles.build import build_engine
     from streams.rows.companies import SqlCompanyDirectory
 
     try:
@@ -81,7 +81,7 @@ def _explained(settings: Settings, found: Fallback, company: "Company | None") -
 
 def _problem(settings: Settings, connection: "StorageConnection") -> str | None:
     """Return why no provider can be made of the connection; nothing is connected to."""
-    from service.bootstrap_storage import provider_settings
+    from service.roles.build_storage import provider_settings
     from storage.credentials import CredentialsKeyError
     from storage.factory import get_provider
 

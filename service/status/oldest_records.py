@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from service.kafka_connection import KafkaUnreachableError
+from service.kafka.connection import KafkaUnreachableError
 from streams.kafka.client import Place, inbound
 from streams.kafka.records import InboundRecord
 

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 
 from schemas.topics import prefixed
 from service.dead_letters import TOPICS, DeadLetterBox, Source
-from service.kafka_connection import KafkaUnreachableError
+from service.kafka.connection import KafkaUnreachableError
 from service.settings import Settings
 from service.status.fallbacks import Fallback, find_fallbacks
 from service.status.recent_results import Recent, RecentResults

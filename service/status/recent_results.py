@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
 from schemas.topics import THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
-from service.kafka_clients import consumer_config
+from service.kafka.clients import consumer_config
 from service.settings import Settings
 from streams.kafka.reader import Extent, TopicReader, TopicReadError
 

@@ -21,8 +21,8 @@ from schemas.topics import (
     Topic,
     prefixed,
 )
-from service.kafka_clients import consumer_config
-from service.kafka_connection import KafkaUnreachableError, connect
+from service.kafka.clients import consumer_config
+from service.kafka.connection import KafkaUnreachableError, connect
 from service.settings import Settings
 from service.status.oldest_records import read_oldest
 from streams.kafka.client import Place

@@ -12,7 +12,7 @@ from schemas.cloudevents import read_event
 from schemas.errors import PermanentError
 from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
 from service.dead_letters import DeadLetterBox, Source
-from service.kafka_connection import KafkaUnreachableError
+from service.kafka.connection import KafkaUnreachableError
 from service.settings import Settings
 from service.web.tiles import Tile
 from streams.dlq.filter import DeadLetterFilter

@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 from starlette.types import Lifespan
 
 from schemas.topics import THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
-from service.kafka_clients import consumer_config
-from service.logs import configure_logs
+from service.kafka.clients import consumer_config
+from service.observability.logs import configure_logs
 from service.settings import Settings
 from service.status.topic_states import read_topic_states
 from service.web.access import Access, access_problem

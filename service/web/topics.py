@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 
 from schemas.headers import format_time
-from service.kafka_connection import KafkaUnreachableError
+from service.kafka.connection import KafkaUnreachableError
 from service.status.topic_states import TopicState
 
 log = structlog.get_logger(__name__)

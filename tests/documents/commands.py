@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from service.cli import all_commands
+from service.cli.main import all_commands
 
 
 def command_lines(script: str) -> Iterator[list[str]]:

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer
 
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
-from service.kafka_clients import consumer_config, producer_config
+from service.kafka.clients import consumer_config, producer_config
 from service.settings import KafkaSettings
 from streams.kafka.records import InboundRecord
 from streams.persist import batch as batch_writer

@@ -5,8 +5,9 @@ import sys
 import threading
 from typing import Any
 
-from service import roles, worker_role
-from service.health import liveness
+from service.roles import run as roles
+from service.roles import worker as worker_role
+from service.roles.health import liveness
 from service.settings import Settings
 from streams.persist import role as persistence
 from streams.worker import role as worker

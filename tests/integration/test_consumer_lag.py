@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from service.kafka_clients import client_config, consumer_config, producer_config
+from service.kafka.clients import client_config, consumer_config, producer_config
 from service.settings import KafkaSettings
 from streams.dlq.ledger import Mark, MarkState, mark_record
 from streams.kafka.client import send_and_wait

@@ -15,11 +15,11 @@ from confluent_kafka.cimpl import NewTopic
 from typer.testing import CliRunner, Result
 
 from schemas.topics import ALL_TOPICS, DAY_MS, prefixed
-from service.checks import check_kafka
-from service.cli import app
-from service.kafka_clients import client_config
-from service.kafka_topics import create_topics, list_topics
+from service.cli.main import app
+from service.kafka.clients import client_config
+from service.kafka.topics import create_topics, list_topics
 from service.local_kafka import NoKafkaError
+from service.roles.checks import check_kafka
 from service.settings import KafkaSettings
 from tests.conftest import missing
 from tests.services.kafka_cluster import Cluster, three_brokers

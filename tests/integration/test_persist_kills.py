@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.tables import videos
 from schemas.topics import ALL_TOPICS
-from service.kafka_clients import client_config, consumer_config, producer_config
-from service.kafka_topics import create_topics, delete_topics
+from service.kafka.clients import client_config, consumer_config, producer_config
+from service.kafka.topics import create_topics, delete_topics
 from service.settings import KafkaSettings
 from streams.kafka.client import send_and_wait
 from streams.kafka.records import InboundRecord, OutboundRecord

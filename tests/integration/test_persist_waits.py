@@ -10,9 +10,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.database import create_engine_for
 from schemas.topics import THUMBNAIL_READY, prefixed
-from service.health.probes import database_probe
-from service.kafka_clients import consumer_config, producer_config
-from service.kafka_topics import create_topics
+from service.kafka.clients import consumer_config, producer_config
+from service.kafka.topics import create_topics
+from service.roles.health.probes import database_probe
 from service.settings import KafkaSettings
 from streams.kafka.client import send_and_wait
 from tests.doubles.results import a_database, a_media, ready

@@ -9,8 +9,8 @@ from confluent_kafka import Producer
 from schemas.database import STATEMENT_TIMEOUT_MS, create_engine_for
 from schemas.migrations import upgrade
 from schemas.tables import videos
-from service.kafka_clients import producer_config
-from service.kafka_topics import create_topics
+from service.kafka.clients import producer_config
+from service.kafka.topics import create_topics
 from service.settings import KafkaSettings
 from streams.kafka.client import send_and_wait
 from streams.kafka.records import InboundRecord

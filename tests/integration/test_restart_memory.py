@@ -8,8 +8,8 @@ from confluent_kafka import Producer
 from schemas.cloudevents import write_event
 from schemas.errors import ErrorCode
 from service.dead_letters import recent_owners
-from service.kafka_clients import producer_config
-from service.kafka_topics import create_topics
+from service.kafka.clients import producer_config
+from service.kafka.topics import create_topics
 from service.settings import Settings
 from service.status.recent_results import recent_companies
 from service.status.snapshot import now

@@ -10,8 +10,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas import headers as h
 from schemas.metrics import Metrics
-from service.kafka_clients import consumer_config, producer_config, waiting_consumer_config
-from service.kafka_topics import create_topics
+from service.kafka.clients import consumer_config, producer_config, waiting_consumer_config
+from service.kafka.topics import create_topics
 from service.local_kafka.apache import ApacheKafka
 from service.settings import KafkaSettings
 from streams.kafka.client import send_and_wait

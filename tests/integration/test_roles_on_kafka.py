@@ -20,8 +20,8 @@ from schemas.errors import ErrorCode
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailReady
 from schemas.metrics import Metrics
 from schemas.tables import videos
-from service.kafka_clients import consumer_config, producer_config
-from service.kafka_topics import create_topics
+from service.kafka.clients import consumer_config, producer_config
+from service.kafka.topics import create_topics
 from service.settings import KafkaSettings
 from streams.kafka.client import read_records, send_and_wait
 from streams.kafka.records import InboundRecord, OutboundRecord

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from confluent_kafka import Consumer, Producer
 
 from schemas.topics import ALL_TOPICS
-from service.kafka_clients import consumer_config, producer_config
-from service.kafka_topics import create_topics, list_topics
+from service.kafka.clients import consumer_config, producer_config
+from service.kafka.topics import create_topics, list_topics
 from service.local_kafka import NoKafkaError, choose_for_demo
 from service.local_kafka.apache import ApacheKafka
 from service.local_kafka.base import is_running, owned_folder

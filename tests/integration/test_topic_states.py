@@ -9,8 +9,8 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.topics import ALL_TOPICS
-from service.kafka_connection import KafkaUnreachableError
-from service.kafka_topics import create_topics
+from service.kafka.connection import KafkaUnreachableError
+from service.kafka.topics import create_topics
 from service.settings import Settings
 from service.status.topic_states import GroupState, TopicState, read_topic_states
 
@@ -105,7 +105,7 @@ def test_many_topics_are_asked_in_little_time(settings: Settings) -> None:
 
 def test_a_broker_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
-    monkeypatch.setattr("service.kafka_connection.CONNECT_TIMEOUT_S", 3.0)
+    monkeypatch.setattr("service.kafka.connection.CONNECT_TIMEOUT_S", 3.0)
     with pytest.raises(KafkaUnreachableError, match=r"^No Kafka broker answers at 127\.0\.0\.1:1"):
         read_topic_states(Settings())
 

@@ -14,7 +14,7 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
-from service.cli import app
+from service.cli.main import app
 from tests.system.platform import Platform
 from tests.system.supervisor import Supervisor, role_command
 

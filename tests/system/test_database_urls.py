@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from service.cli import main
+from service.cli.main import main
 from tests.system.stack import run_cli, settings_for
 
 PASSWORD = "hunter2"  # noqa: S105 - it is looked for in what is printed

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from schemas.errors import NEXT_ACTIONS, ErrorCode
-from service.cli import app
+from service.cli.main import app
 from service.local_kafka.tansu import TansuKafka, tansu_binary
 from tests.conftest import missing
 from tests.system.stack import Stack, a_stack, run_cli
@@ -104,7 +104,7 @@ def test_a_role_that_does_not_answer_and_one_that_is_none_are_told(stack: Stack)
 
 
 def test_without_kafka_the_roles_are_still_told(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.kafka_connection.CONNECT_TIMEOUT_S", 3.0)
+    monkeypatch.setattr("service.kafka.connection.CONNECT_TIMEOUT_S", 3.0)
     monkeypatch.setitem(stack.environment, "KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     code, found = look(stack)
     assert code == 1

@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 from schemas.cloudevents import context_headers, write_event
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
 from schemas.headers import Headers
-from service.kafka_topics import create_topics
+from service.kafka.topics import create_topics
 from service.settings import KafkaSettings
 
 STOP_TIMEOUT_S = 15.0

@@ -74,7 +74,7 @@ PLANTS: Final = {
                 "unsent = producer.flush(SEND_TIMEOUT_S) if records else 0",
                 "unsent = 0",
             ),
-            Edit("service/kafka_clients.py", '"linger.ms": 5,', '"linger.ms": 1500,'),
+            Edit("service/kafka/clients.py", '"linger.ms": 5,', '"linger.ms": 1500,'),
         ),
         frozenset({"lost", "orphan"}),
         (FaultKind.KILL_RETRY, FaultKind.TERM_RETRY, FaultKind.TERM_PERSIST),

@@ -11,7 +11,7 @@ import yaml
 from typer.main import get_command
 
 from deploy.grafana.dashboard import DASHBOARD, main
-from service.cli import all_commands
+from service.cli.main import all_commands
 from tests.conftest import missing
 from tests.services.prometheus import PROMETHEUS_FOLDER, find_promtool
 

@@ -15,8 +15,8 @@ from processors.sniff import is_heic, sniff_kind
 from processors.still import heic
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
-from service.decoding import build_slots
 from service.demo.media import scene
+from service.roles.decoding import build_slots
 from service.settings import DecodeSettings
 from tests.doubles.giants import SIDE
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of

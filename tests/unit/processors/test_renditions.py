@@ -12,8 +12,8 @@ from processors.output.geometry import fill, needed_size
 from processors.output.renditions import main_index, parse_renditions
 from processors.output.thumbhash import thumbhash
 from processors.types import STANDARD_RENDITIONS, PictureFormat, Rendition, RenditionSpec
-from service.decoding import build_spec
 from service.demo.media import CORNERS, scene
+from service.roles.decoding import build_spec
 from service.settings import DecodeSettings
 from tests.doubles.clips import clip
 from tests.doubles.sources import colour_at, is_near, pixels_of

@@ -5,10 +5,10 @@ from typing import Any, NoReturn
 import aiokafka.codec  # type: ignore[import-untyped] # it has no stubs
 import pytest
 
-from service.checks import CheckResult
-from service.codec_check import NAME, check_codecs
+from service.kafka.codecs import NAME, check_codecs
+from service.roles.checks import CheckResult
+from service.roles.worker import run_worker_role
 from service.settings import Settings
-from service.worker_role import run_worker_role
 
 
 def refuse(*_: Any, **__: Any) -> NoReturn:
@@ -39,7 +39,7 @@ def test_a_worker_without_a_codec_does_not_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(aiokafka.codec, "cramjam", None)
-    monkeypatch.setattr("service.worker_role.check_kafka", lambda _: CheckResult("Kafka", None))
+    monkeypatch.setattr("service.roles.worker.check_kafka", lambda _: CheckResult("Kafka", None))
     monkeypatch.setenv("HTTP_PORT", "0")
     assert run_worker_role(Settings()) == 1
     assert f"{NAME}: aiokafka cannot read snappy, lz4, zstd" in capsys.readouterr().err

@@ -10,9 +10,9 @@ from typer.testing import CliRunner, Result
 from schemas.database import create_engine_for
 from schemas.migrations import upgrade
 from schemas.tables import companies, storage_connections
-from service.cli import app
-from service.tenant_values import RowError, WrongValueError, slug_of
-from service.text_table import aligned
+from service.cli.main import app
+from service.cli.text_table import aligned
+from service.tenants.values import RowError, WrongValueError, slug_of
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

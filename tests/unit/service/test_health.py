@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.migrations import upgrade
-from service.health.dependencies import ANSWER_WITHIN_S, PROOF_HOLDS_S, Dependency
-from service.health.liveness import LOOP_BOUND_S, Liveness, Signs
-from service.health.probes import database_probe, local_storage_probe, told_by
+from service.roles.health.dependencies import ANSWER_WITHIN_S, PROOF_HOLDS_S, Dependency
+from service.roles.health.liveness import LOOP_BOUND_S, Liveness, Signs
+from service.roles.health.probes import database_probe, local_storage_probe, told_by
 
 EVENT_BOUND_S = 180.0
 

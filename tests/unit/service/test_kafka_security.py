@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from faust import SASLCredentials, SSLCredentials
 from pydantic import ValidationError
 
-from service.kafka_security import KafkaFilesError, faust_credentials, librdkafka_security
+from service.kafka.security import KafkaFilesError, faust_credentials, librdkafka_security
 from service.local_s3.certificates import Authority
 from service.settings import KafkaSettings
 

@@ -26,11 +26,11 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     ("statement", "others"),
     [
-        ("import service.roles", FAUST | STORAGES | DECODERS | WEB | {"alembic"}),
-        ("import service.kafka_topics", FAUST | STORAGES | DECODERS | DATABASE | WEB),
+        ("import service.roles.run", FAUST | STORAGES | DECODERS | WEB | {"alembic"}),
+        ("import service.kafka.topics", FAUST | STORAGES | DECODERS | DATABASE | WEB),
         ("import schemas.migrations", FAUST | STORAGES | DECODERS | KAFKA | SETTINGS | WEB),
-        ("import service.worker_role", WEB | {"cv2", "av", "alembic"}),
-        ("import service.cli", FAUST | STORAGES | DECODERS | KAFKA | DATABASE | SETTINGS | WEB),
+        ("import service.roles.worker", WEB | {"cv2", "av", "alembic"}),
+        ("import service.cli.main", FAUST | STORAGES | DECODERS | KAFKA | DATABASE | SETTINGS | WEB),
     ],
     ids=["persist and retry", "topics", "db upgrade", "worker", "command line"],
 )
@@ -39,7 +39,7 @@ def test_what_a_role_or_a_command_has_no_use_for_is_not_loaded(statement: str, o
 
 
 def test_health_answers_without_any_library_but_the_command_line_s() -> None:
-    ask = "import sys\nsys.argv = ['thumbnails', 'health', '--port', '1']\nfrom service.cli import main"
+    ask = "import sys\nsys.argv = ['thumbnails', 'health', '--port', '1']\nfrom service.cli.main import main"
     loaded = loaded_by(f"{ask}\ntry:\n    main()\nexcept SystemExit as end:\n    assert end.code == 1")
     assert "typer" in loaded
     # Typer itself reads options with Pydantic.

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from service.loading import loading
+from service.cli.loading import loading
 
 
 def test_garbage_is_looked_for_again_after_the_loading() -> None:

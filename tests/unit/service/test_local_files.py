@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from schemas.errors import ErrorCode, TransientError
-from service.cli import app
-from service.local_files import CHUNK_BYTES, LocalFilesServer, content_type_of
+from service.cli.main import app
+from service.roles.local_files import CHUNK_BYTES, LocalFilesServer, content_type_of
 from storage.base import SourceReader
 from storage.connections import LocalStorageSettings
 from storage.local_disk.provider import LocalStorageProvider

@@ -16,9 +16,9 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from schemas.log_events import GROUPS, LOG_EVENTS
-from service.log_limits import RepeatLimit
-from service.logs import configure_logs
-from service.threads import ContextThreads
+from service.observability.log_limits import RepeatLimit
+from service.observability.logs import configure_logs
+from service.roles.threads import ContextThreads
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("schemas", "storage", "processors", "streams", "service")
@@ -154,7 +154,7 @@ def _shown(lines: io.StringIO, text: str) -> str:
 
 def test_the_console_shows_no_local_variables() -> None:
     program = (
-        "import structlog; from service.logs import configure_logs; configure_logs('console', 'INFO', role='x')\n"
+        "import structlog; from service.observability.logs import configure_logs; configure_logs('console', 'INFO', role='x')\n"
         "def f():\n password = 'hun' + 'ter2'\n 1 / 0\n"
         "try: f()\nexcept Exception: structlog.get_logger('x').exception('event_failed_unexpectedly')"
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.make import _replace
+from service.cli.make import _replace
 from tests.services.disks import small_disk
 
 

@@ -12,11 +12,11 @@ from schemas.database import create_engine_for
 from schemas.events import MediaKind, MediaUploaded
 from schemas.migrations import upgrade
 from schemas.tables import ar_contents, companies, videos
-from service import publish
-from service.publish import Publisher, outcome_of
+from service.publish import publisher as publish
+from service.publish.files import kind_of, shown
+from service.publish.publisher import Publisher, outcome_of
+from service.publish.uploads import PublishError
 from service.settings import Settings
-from service.upload_files import kind_of, shown
-from service.uploads import PublishError
 from streams.tracing import NO_TRACING
 from tests.system.platform import a_clip, a_photo, files_below
 

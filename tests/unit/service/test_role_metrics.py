@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from schemas.metrics import ALL_ROLES, Metrics, Role
-from service.checks import check_http_port
-from service.http import HttpServer
-from service.observations import Observation
-from service.role_metrics import _LagGauges
+from service.observability.observations import Observation
+from service.observability.role_metrics import _LagGauges
+from service.roles.checks import check_http_port
+from service.roles.http import HttpServer
 from service.settings import HttpSettings
 from streams.kafka.lag import Head, PartitionLag
 

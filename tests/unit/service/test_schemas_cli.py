@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from schemas.contracts import files
-from service.schemas_cli import schemas_app
+from service.cli.schemas import schemas_app
 
 READY = "thumbnail.ready.v1.schema.json"
 

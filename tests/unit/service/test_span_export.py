@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas import headers as h
-from service.otel_tracing import OtelTracing
+from service.observability.otel_tracing import OtelTracing
+from service.observability.span_export import FLUSH_S, SpanPipe
+from service.observability.traces import TracesError, start_traces
 from service.settings import TraceSettings
-from service.span_export import FLUSH_S, SpanPipe
-from service.traces import TracesError, start_traces
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import NO_TRACING, StageTime
 from tests.services.collector import Collector, a_collector
@@ -175,9 +175,9 @@ def test_the_state_of_others_travels_along(collector: Collector, monkeypatch: py
 
 def test_without_traces_nothing_of_opentelemetry_is_loaded() -> None:
     program = """
-import os, sys, service.roles, service.worker_role, service.dlq_cli
+import os, sys, service.roles.run, service.roles.worker, service.cli.dlq
 from service.settings import Settings
-from service.traces import start_traces
+from service.observability.traces import start_traces
 for changes in ({}, {"TRACES": "off"}, {"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}):
     os.environ |= changes
     start_traces(Settings().traces, "worker", "g")
@@ -191,8 +191,8 @@ print([name for name in sys.modules if name.startswith("opentelemetry")])
 
 
 def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "service.otel_tracing", raising=False)
-    monkeypatch.delitem(sys.modules, "service.span_export", raising=False)
+    monkeypatch.delitem(sys.modules, "service.observability.otel_tracing", raising=False)
+    monkeypatch.delitem(sys.modules, "service.observability.span_export", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     monkeypatch.setitem(sys.modules, "opentelemetry.context", None)
 

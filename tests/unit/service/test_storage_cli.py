@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 from schemas.database import create_engine_for
 from schemas.migrations import upgrade
 from schemas.tables import companies, storage_connections
-from service.cli import app
+from service.cli.main import app
 from service.local_s3 import S3Server
-from service.tenant_values import RowError
+from service.tenants.values import RowError
 from storage.credentials import CredentialsKeyError
 
 SECRET = "s3cr3t-value"  # noqa: S105 - it is looked for in what the commands say

@@ -1,8 +1,8 @@
 """What could be safer about the topics is one sentence for each setting, with the command that changes it."""
 
 from schemas.topics import ALL_TOPICS, DAY_MS, durable_config
-from service.kafka_topics import Difference, TopicState
-from service.topic_warnings import warnings_about
+from service.kafka.topic_warnings import warnings_about
+from service.kafka.topics import Difference, TopicState
 
 OLD = Difference("segment.ms", str(7 * DAY_MS), str(DAY_MS))
 WEAK = Difference("min.insync.replicas", "1", "2")

@@ -1,0 +1,228 @@
+"""`thumbnails dlq …`: look at dead letters, mend, replay them, keep them in a file, delete them."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Final, NoReturn
+
+import typer
+
+from service.cli import dlq_view as view
+from service.cli.dlq_options import AsJson, Limit, Topic, choosing_letters, position_of, positions_of
+from service.dead_letters import DeadLetterBox, Source
+from service.observability.traces import start_traces
+from service.settings import Settings
+from streams.dlq.filter import DeadLetterFilter
+from streams.dlq.purge import Purgeable
+from streams.dlq.replay import ReplayPace
+from streams.dlq.stats import group_by_code
+from streams.kafka.reader import Extent
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+DEFAULT_RATE_PER_S: Final = 100.0
+"""Far above what one worker decodes, so that nobody waits for the replay; far below what would flood a broker."""
+
+dlq_app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at records that were given up, and replay them: see docs/dead-letters.md.\n\n"
+    "Exit codes: 0 done, 1 something failed, 2 wrong use, 130 a replay that was interrupted.",
+)
+
+
+@dlq_app.command("list")
+@choosing_letters
+def list_letters(
+    *,
+    topic: Topic = Source.UPLOADS,
+    wanted: DeadLetterFilter,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show dead letters, one a line. Example: thumbnails dlq list --code storage.* --since 24h."""
+    with DeadLetterBox(Settings(), topic) as box:
+        ledger, extents = box.ledger(), box.extents()
+        with _reading(extents, shown=not as_json) as read_one:
+            found = islice(box.letters(wanted, extents, read_one), limit)
+            if as_json:
+                for letter in found:
+                    view.write_json(view.letter_json(letter, ledger.of(letter.record)))
+                return
+            rows = [(letter, ledger.of(letter.record)) for letter in found]
+    if rows:
+        view.stdout.print(view.letters_table(rows))
+    view.say(f"{len(rows)} letters of {_total(extents)} in {box.topic}.")
+
+
+@dlq_app.command()
+def show(
+    position: Annotated[str, typer.Argument(help="PARTITION:OFFSET, as `list` shows it.")],
+    topic: Topic = Source.UPLOADS,
+    as_json: AsJson = False,
+) -> None:
+    """Show everything about one dead letter. Example: thumbnails dlq show 0:17."""
+    partition, offset = position_of(position)
+    with DeadLetterBox(Settings(), topic) as box:
+        letter = box.one(partition, offset)
+        if letter is None:
+            _fail(f"{box.topic} has no letter at {position}: `thumbnails dlq list` shows those that it has.")
+        mark = box.ledger().of(letter.record)
+    if as_json:
+        view.write_json(view.shown_json(letter, mark))
+    else:
+        view.show_letter(letter, mark)
+
+
+@dlq_app.command()
+@choosing_letters
+def stats(
+    *,
+    topic: Topic = Source.UPLOADS,
+    wanted: DeadLetterFilter,
+    as_json: AsJson = False,
+) -> None:
+    """Count dead letters by error code, with what to do. Example: thumbnails dlq stats --since 7d."""
+    with DeadLetterBox(Settings(), topic) as box:
+        ledger, extents = box.ledger(), box.extents()
+        with _reading(extents, shown=not as_json) as read_one:
+            found = box.letters(wanted, extents, read_one)
+            groups = group_by_code((letter, not ledger.is_done(letter.record)) for letter in found)
+    if as_json:
+        for group in groups:
+            view.write_json(view.group_json(group))
+        return
+    if groups:
+        view.stdout.print(view.stats_table(groups))
+    total, waiting = sum(group.count for group in groups), sum(group.waiting for group in groups)
+    view.say(f"{total} letters in {box.topic}, {waiting} of them waiting.")
+
+
+@dlq_app.command()
+@choosing_letters
+def replay(
+    *,
+    positions: Annotated[list[str] | None, typer.Argument(help="PARTITION:OFFSET …; without any, all.")] = None,
+    topic: Topic = Source.UPLOADS,
+    wanted: DeadLetterFilter,
+    limit: Limit = None,
+    rate: Annotated[float, typer.Option(min=0.1, help="Letters a second at most.")] = DEFAULT_RATE_PER_S,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, it is a dry run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send dead letters back to work, each once. Example: thumbnails dlq replay --code storage.denied --yes."""
+    chosen = replace(wanted, positions=positions_of(positions or ()))
+    settings = Settings()
+    with (
+        _stopping_on_signals() as stop,
+        start_traces(settings.traces, "replay") as tracing,
+        DeadLetterBox(settings, topic) as box,
+    ):
+        extents = box.extents()
+        with view.progress("Replaying" if yes else "Planning", _total(extents), shown=not as_json) as advance:
+            letters = box.letters(chosen, extents, lambda: advance(1))
+            report = box.replay(letters, ReplayPace(rate, limit), dry_run=not yes, stop=stop, tracing=tracing)
+    if as_json:
+        view.write_json(view.report_json(report, dry_run=not yes))
+    else:
+        view.show_report(report, dry_run=not yes)
+    raise typer.Exit(EXIT_INTERRUPTED if report.is_interrupted else EXIT_FAILED if yes and report.refused else 0)
+
+
+@dlq_app.command()
+@choosing_letters
+def export(
+    *,
+    file: Annotated[Path, typer.Argument(help="JSON lines; replaced only when the new file is complete.")],
+    topic: Topic = Source.UPLOADS,
+    wanted: DeadLetterFilter,
+    limit: Limit = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write dead letters to a file, every byte of them. Example: thumbnails dlq export letters.jsonl."""
+    with DeadLetterBox(Settings(), topic) as box:
+        extents = box.extents()
+        with _reading(extents, shown=not as_json) as read_one:
+            count = box.export(file, islice(box.letters(wanted, extents, read_one), limit))
+    if as_json:
+        view.write_json({"file": str(file), "topic": box.topic, "letters": count})
+    else:
+        view.say(f"{count} letters of {box.topic} are in {file}.")
+
+
+@dlq_app.command()
+def purge(
+    exported: Annotated[Path, typer.Option(help="File of `thumbnails dlq export` that holds what is to be deleted.")],
+    topic: Topic = Source.UPLOADS,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the topic's name.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete letters that were exported. Example: thumbnails dlq purge --exported letters.jsonl."""
+    with DeadLetterBox(Settings(), topic) as box:
+        with _reading(box.extents(), shown=not as_json) as read_one:
+            found = box.purgeable(exported, read_one)
+        doomed = {number: state.until for number, state in found.items() if state.letters}
+        if not as_json:
+            _tell_purge(box.topic, found, exported)
+        if not doomed:
+            _fail(f"{exported} does not hold the first letters of {box.topic}: nothing can be deleted.")
+        if not yes:
+            _confirm(box.topic)
+        box.purge(doomed)
+    deleted, kept = sum(state.letters for state in found.values()), sum(state.kept for state in found.values())
+    if as_json:
+        view.write_json({"topic": box.topic, "deleted": deleted, "kept": kept, "until": doomed})
+    else:
+        view.say(f"{deleted} letters of {box.topic} are deleted, {kept} are left.")
+
+
+def _tell_purge(topic: str, found: dict[int, Purgeable], exported: Path) -> None:
+    for number, state in found.items():
+        view.say(f"{topic} partition {number}: {state.letters} letters before offset {state.until} can be deleted.")
+        if state.kept:
+            view.say(f"  {state.kept} are kept: the next one is not in {exported}.")
+
+
+def _confirm(topic: str) -> None:
+    if not sys.stdin.isatty():
+        _fail("Nothing was deleted: add --yes, or run it on a terminal to confirm.", EXIT_USAGE)
+    if typer.prompt("Type the topic's name to delete them") != topic:
+        _fail("That is another name: nothing was deleted.")
+
+
+@contextmanager
+def _stopping_on_signals() -> Iterator[threading.Event]:
+    """Set by Ctrl-C and SIGTERM, so that the batch in flight is finished; a second one ends the program at once."""
+    stop = threading.Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _reading(extents: dict[int, Extent], *, shown: bool) -> Iterator[Callable[[], None]]:
+    with view.progress("Reading", _total(extents), shown=shown) as advance:
+        yield lambda: advance(1)
+
+
+def _total(extents: dict[int, Extent]) -> int:
+    return sum(extent.count for extent in extents.values())
+
+
+def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
+    view.stderr.print(sentence, markup=False, soft_wrap=True)
+    raise typer.Exit(code)

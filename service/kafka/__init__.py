@@ -1,0 +1,1 @@
+"""Kafka clients, connections, security and topics, from the settings."""

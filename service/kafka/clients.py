@@ -1,0 +1,58 @@
+"""librdkafka settings of every role, made from ours in one place."""
+
+import logging
+from typing import Any, Final
+
+from service.kafka.security import librdkafka_security
+from service.settings import KafkaSettings
+
+MAX_MESSAGE_BYTES: Final = 16 * 1024**2
+_LOGGER: Final = logging.getLogger("librdkafka")
+"""It would write to standard error in a form of its own otherwise."""
+
+
+def client_config(settings: KafkaSettings) -> dict[str, Any]:
+    """What every client needs to reach the cluster. Raises KafkaFilesError."""
+    basics = {"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 3, "logger": _LOGGER}
+    return basics | librdkafka_security(settings)
+
+
+def producer_config(settings: KafkaSettings) -> dict[str, Any]:
+    """Nothing counts as sent before all in-sync replicas have it; partitions are chosen as Java and aiokafka do."""
+    return client_config(settings) | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "linger.ms": 5,
+        "message.max.bytes": MAX_MESSAGE_BYTES,
+        "delivery.timeout.ms": 40_000,
+    }
+
+
+def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
+    """Offsets are committed by hand, after what follows from the records is safe."""
+    session_timeout_ms = int(settings.kafka_session_timeout_s * 1000)
+    return client_config(settings) | {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": session_timeout_ms,
+        "heartbeat.interval.ms": min(3000, session_timeout_ms // 3),
+        "max.poll.interval.ms": max(300_000, session_timeout_ms),
+        "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+    }
+
+
+def waiting_consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
+    """For a consumer that leaves most of its records where they are: it fetches little ahead.
+
+    librdkafka would hold 64 MiB and 100,000 records, which are dropped as soon as their partition is paused. A record
+    that is larger than a fetch still comes, alone.
+    """
+    return consumer_config(settings, group) | {
+        "fetch.message.max.bytes": 128 * 1024,
+        "queued.max.messages.kbytes": 4 * 1024,
+        "queued.min.messages": 500,
+        "fetch.queue.backoff.ms": 20,  # a full queue is the rule here, and a second's rest would make retries late
+    }

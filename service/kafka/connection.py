@@ -1,0 +1,125 @@
+"""Reaches the cluster, or says in one sentence why it cannot be reached and what to do."""
+
+import logging
+import re
+import time
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import ClusterMetadata
+
+from service.kafka.clients import client_config
+from service.kafka.tls import Server, tls_problem
+from service.settings import KafkaSettings
+
+CONNECT_TIMEOUT_S: Final = 15.0
+FIRST_ANSWER_S: Final = 1.0
+PATIENCE_S: Final = 2.5
+"""A broker that is just starting may hang up; when it does so for longer, something else is wrong."""
+_LOG_NOTICE: Final = 6
+
+# librdkafka's public constants begin with an underscore.
+_HOPELESS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001
+
+
+class KafkaUnreachableError(Exception):
+    """The cluster does not let us in, or no broker answered; the message says which was asked and what to do."""
+
+
+class _Complaints(logging.Handler):
+    """What librdkafka says while it tries: errors that it hands over, and that a server hung up, which it only logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: Final[list[KafkaError]] = []
+        self.hang_ups = 0
+        self.logger: Final = logging.Logger("kafka connection")  # of its own: each try would be told otherwise
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.hang_ups += "closed by peer" in record.getMessage()
+
+    @property
+    def are_hopeless(self) -> bool:
+        """Whether waiting cannot help."""
+        return any(error.code() in _HOPELESS for error in self.errors)
+
+
+def connect(settings: KafkaSettings) -> tuple[AdminClient, ClusterMetadata]:
+    """An admin client, and what the cluster has. Raises KafkaUnreachableError, at once when waiting cannot help."""
+    complaints = _Complaints()
+    config = client_config(settings) | {"log_level": _LOG_NOTICE, "error_cb": complaints.errors.append}
+    admin = AdminClient(config, logger=complaints.logger)
+    started = time.monotonic()
+    answer_s = FIRST_ANSWER_S
+    while True:
+        try:
+            return admin, admin.list_topics(timeout=answer_s)
+        except KafkaException as exc:
+            admin.poll(0)
+            elapsed_s = time.monotonic() - started
+            must_end = complaints.are_hopeless or elapsed_s >= CONNECT_TIMEOUT_S
+            if must_end or elapsed_s >= PATIENCE_S:
+                reason = _explain(settings, complaints)
+                if reason is not None or must_end:
+                    raise KafkaUnreachableError(reason or _nobody(settings)) from exc
+            answer_s = max(FIRST_ANSWER_S, min(2 * answer_s, CONNECT_TIMEOUT_S - elapsed_s))
+
+
+class TopicFinder:
+    """Asks the cluster for its topics again and again, by one quiet connection."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._admin: Final = AdminClient(client_config(settings) | {"log_level": 0, "error_cb": lambda _error: None})
+
+    def find(self) -> frozenset[str] | None:
+        """The names of all topics; None when no broker answers within PATIENCE_S."""
+        try:
+            found = self._admin.list_topics(timeout=PATIENCE_S).topics
+        except KafkaException:
+            return None
+        finally:
+            self._admin.poll(0)
+        return frozenset(found)
+
+
+def _nobody(settings: KafkaSettings) -> str:
+    return f"No Kafka broker answers at {settings.kafka_bootstrap_servers}: start it, or set KAFKA_BOOTSTRAP_SERVERS."
+
+
+def _explain(settings: KafkaSettings, complaints: _Complaints) -> str | None:
+    """Why waiting would not help, if that is known."""
+    asked = settings.kafka_bootstrap_servers
+    if settings.uses_tls:
+        problem = tls_problem(settings, _servers(asked))
+        if problem is not None:
+            return problem
+    refusal = next((error.str() for error in complaints.errors if error.code() in _HOPELESS), None)
+    if refusal is not None:
+        return _about_login(settings, refusal)
+    if complaints.hang_ups:
+        return (
+            f"Something answers at {asked}, but does not speak {settings.kafka_security_protocol}:"
+            " set KAFKA_SECURITY_PROTOCOL to that of the listener, or give another port."
+        )
+    return None
+
+
+def _about_login(settings: KafkaSettings, refusal: str) -> str:
+    asked = settings.kafka_bootstrap_servers
+    offered = re.search(r"supported mechanisms: ([A-Z0-9,\- ]+)", refusal)
+    if offered:
+        return (
+            f"Kafka at {asked} does not offer KAFKA_SASL_MECHANISM={settings.kafka_sasl_mechanism}:"
+            f" set one of {offered[1].strip()}."
+        )
+    return (
+        f"Kafka at {asked} refuses KAFKA_SASL_USERNAME={settings.kafka_sasl_username} with this KAFKA_SASL_PASSWORD"
+        f" by {settings.kafka_sasl_mechanism}: correct them, or make the user on the cluster."
+    )
+
+
+def _servers(text: str) -> list[Server]:
+    parts = [part.strip().rpartition(":") for part in text.split(",")]
+    return [Server(host.strip("[]"), int(port)) for host, _, port in parts if port.isdigit()]

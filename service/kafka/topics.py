@@ -1,0 +1,196 @@
+"""Makes our topics, and compares those of a cluster with the list."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from schemas.topics import ALL_TOPICS, Topic, durable_config, prefixed
+from service.kafka.connection import KafkaUnreachableError, connect
+from service.settings import KafkaSettings
+
+ADMIN_TIMEOUT_S: Final = 15.0
+# librdkafka's public constants begin with an underscore.
+_NO_ANSWER: Final = frozenset(
+    {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION}  # noqa: SLF001
+)
+
+
+_AT_MOST: Final = frozenset({"segment.ms"})
+"""Settings of which less is as good; of the other numbers more is."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting of a topic that is not as it should be."""
+
+    setting: str
+    actual: str
+    wanted: str
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic of the list as it is in the cluster; `problems` are sentences, empty when roles can start with it.
+
+    `differences` are settings that keep no role from starting, but keep records less safe, or longer, than they should;
+    `replicas` are those of the partition that has the fewest, 0 when that is not known.
+    """
+
+    name: str
+    topic: Topic
+    partitions: int
+    problems: tuple[str, ...]
+    replicas: int = 0
+    differences: tuple[Difference, ...] = ()
+
+
+def create_topics(settings: KafkaSettings) -> tuple[str, ...]:
+    """Make the topics that are missing; returns their names. Those that exist are left as they are."""
+    admin, cluster = connect(settings)
+    missing = [state for state in list_topics(settings) if state.partitions == 0]
+    if not missing:
+        return ()
+    durable = durable_config(_replicas_to_be(admin, cluster, settings))
+    new = [
+        NewTopic(
+            state.name,
+            num_partitions=state.topic.partitions,
+            replication_factor=settings.kafka_replication_factor,
+            config=state.topic.config | durable,
+        )
+        for state in missing
+    ]
+    for future in admin.create_topics(new, operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S).values():
+        try:
+            future.result()
+        except KafkaException as exc:
+            if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was faster
+                raise KafkaUnreachableError(f"A topic could not be made: {_sentence(exc, settings)}") from exc
+    return tuple(state.name for state in missing)
+
+
+def delete_topics(settings: KafkaSettings) -> None:
+    """Remove the topics with this prefix, and with them every record. For the demo, whose prefix is its own."""
+    states = list_topics(settings)
+    names = [state.name for state in states if state.partitions > 0]
+    admin, _ = connect(settings)  # its futures end with it
+    for future in admin.delete_topics(names, operation_timeout=ADMIN_TIMEOUT_S).values() if names else ():
+        try:
+            future.result()
+        except KafkaException as exc:
+            raise KafkaUnreachableError(f"A topic could not be deleted: {_sentence(exc, settings)}") from exc
+
+
+def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
+    """Every topic of the list, with what is wrong with it in the cluster. Raises KafkaUnreachableError."""
+    admin, cluster = connect(settings)
+    found = cluster.topics
+    names = {prefixed(topic, settings.kafka_topic_prefix): topic for topic in ALL_TOPICS}
+    configs = _configs(admin, [name for name in names if name in found])
+    hidden = _hidden(admin, [name for name in names if name not in found])
+    return tuple(
+        TopicState(name, topic, 0, (f"{_whom(settings)} may not see it: let them DESCRIBE, READ and WRITE it",))
+        if name in hidden
+        else _state(name, topic, found.get(name), configs.get(name, {}))
+        for name, topic in names.items()
+    )
+
+
+def _whom(settings: KafkaSettings) -> str:
+    """Who we are to the cluster, as far as we know."""
+    return f"the user {settings.kafka_sasl_username}" if settings.uses_sasl else "this client"
+
+
+def _hidden(admin: AdminClient, names: list[str]) -> set[str]:
+    """Of the topics that the cluster does not list, those that are kept from us by its rules."""
+    if not names:
+        return set()
+    asked = admin.describe_topics(TopicCollection(names), request_timeout=ADMIN_TIMEOUT_S)
+    return {name for name, future in asked.items() if _error_code(future) == KafkaError.TOPIC_AUTHORIZATION_FAILED}
+
+
+def _error_code(future: Future[Any]) -> int | None:
+    try:
+        future.result()
+    except KafkaException as exc:
+        return int(exc.args[0].code())
+    return None
+
+
+def _sentence(exc: KafkaException, settings: KafkaSettings) -> str:
+    error = exc.args[0]
+    refused = error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+    way_out = f" Let {_whom(settings)} do it, or ask whoever may." if refused else ""
+    return f"{error.str().rstrip('.')}.{way_out}"
+
+
+def _replicas_to_be(admin: AdminClient, cluster: ClusterMetadata, settings: KafkaSettings) -> int:
+    """How many replicas a new topic will have; 0 when the brokers decide, and keep to themselves what they would."""
+    if settings.kafka_replication_factor > 0:
+        return settings.kafka_replication_factor
+    asked = admin.describe_configs(
+        [ConfigResource(ResourceType.BROKER, str(min(cluster.brokers)))], request_timeout=ADMIN_TIMEOUT_S
+    )
+    (future,) = asked.values()
+    try:
+        found = future.result().get("default.replication.factor")
+    except KafkaException:  # not every user may ask: `check` names what is not set then
+        return 0
+    return int(found.value) if found is not None and found.value else 0
+
+
+def _state(name: str, topic: Topic, found: TopicMetadata | None, config: dict[str, str | None]) -> TopicState:
+    if found is None or not found.partitions:
+        return TopicState(name, topic, 0, ("it does not exist: run `thumbnails topics create`",))
+    partitions = len(found.partitions)
+    replicas = min(len(partition.replicas) for partition in found.partitions.values())
+    problems = []
+    if partitions < topic.partitions:
+        problems.append(f"it has {partitions} partitions instead of {topic.partitions}")
+    problems += [f"its {one.setting} is {one.actual} instead of {one.wanted}" for one in _compare(config, topic.config)]
+    return TopicState(name, topic, partitions, tuple(problems), replicas, _compare(config, durable_config(replicas)))
+
+
+def _compare(config: dict[str, str | None], wanted: dict[str, str]) -> tuple[Difference, ...]:
+    """What the cluster tells otherwise; what it does not tell cannot be compared."""
+    return tuple(
+        Difference(setting, actual, value)
+        for setting, value in wanted.items()
+        if (actual := config.get(setting)) is not None and not _is_enough(setting, actual, value)
+    )
+
+
+def _is_enough(setting: str, actual: str, wanted: str) -> bool:
+    if setting == "cleanup.policy":
+        return actual == wanted
+    if setting in _AT_MOST:
+        return int(actual) <= int(wanted)
+    return int(actual) == -1 or int(actual) >= int(wanted)
+
+
+def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str | None]]:
+    if not names:
+        return {}
+    asked = admin.describe_configs(
+        [ConfigResource(ResourceType.TOPIC, name) for name in names], request_timeout=ADMIN_TIMEOUT_S
+    )
+    configs: dict[str, dict[str, str | None]] = {}
+    for resource, future in asked.items():
+        try:
+            configs[resource.name] = {name: entry.value for name, entry in future.result().items()}
+        except KafkaException as exc:
+            if exc.args[0].code() in _NO_ANSWER:
+                raise KafkaUnreachableError(
+                    "Kafka gave its list of topics, but its brokers do not answer at the addresses that it advertises:"
+                    " they must be right, also in the certificates, where this process runs."
+                ) from exc
+            # Not every Kafka-compatible broker, nor every ACL, lets settings be read; partitions were compared.
+            configs[resource.name] = {}
+    return configs

@@ -1,0 +1,114 @@
+"""Publishes uploads one by one, so that a failure leaves no row without its event, and waits for their outcomes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from confluent_kafka import Producer
+
+from schemas.cloudevents import context_headers, read_event
+from schemas.errors import ThumbnailError
+from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
+from schemas.topics import MEDIA_UPLOADED, prefixed
+from service.kafka.clients import producer_config
+from service.kafka.connection import connect
+from service.publish.files import check_files, shown
+from service.publish.uploads import PublishError, Uploader, publish_records, publish_uploads
+from service.roles.build_storage import build_tenants
+from service.settings import Settings
+from service.tenants.rows import explained, require_company
+from service.tenants.values import RowError
+from streams.rows.queries import table_of
+from streams.tracing import Tracing
+
+POLL_S: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes as a platform would."""
+
+    settings: Settings
+    engine: sa.Engine
+    tracing: Tracing
+    _topic: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_topic", prefixed(MEDIA_UPLOADED, self.settings.kafka.kafka_topic_prefix))
+
+    def publish_files(self, company_id: int, paths: Sequence[Path]) -> Iterator[tuple[Path, MediaUploaded]]:
+        """Store each file, make its row and send its event, before the next; yield it when the broker has it.
+
+        Raises UnreadableFileError, RowError and KafkaUnreachableError before anything is written, PublishError later:
+        it says which files were published and which were not.
+        """
+        check_files(paths)
+        producer = self._producer(company_id)
+        uploader = Uploader(self.engine, build_tenants(self.settings, self.engine))
+        for number, path in enumerate(paths):
+            try:
+                upload = uploader.upload(company_id, path)
+                self._send(producer, uploader, upload)
+            except (ThumbnailError, PublishError, RowError, OSError) as exc:
+                raise PublishError(_report(exc, paths, number)) from exc
+            yield path, upload
+
+    def publish_event(self, value: bytes) -> MediaUploaded:
+        """Send one whole event as it is. Raises ThumbnailError for what is no event, RowError and PublishError."""
+        upload = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, value, ())
+        headers = context_headers(
+            event_type=MEDIA_UPLOADED_TYPE,
+            event_id=upload.event_id,
+            occurred_at=upload.occurred_at,
+            subject=upload.media.record_key,
+        )
+        record = (upload.media.record_key.encode(), value, headers)
+        publish_records(self._producer(upload.company_id), self._topic, [record], self.tracing)
+        return upload
+
+    def _producer(self, company_id: int) -> Producer:
+        """Return a producer when all that an upload needs is there."""
+        require_company(self.engine, company_id)
+        # A producer would try for long, and say nothing of a wrong password.
+        _, cluster = connect(self.settings.kafka)
+        if self._topic not in cluster.topics:
+            raise PublishError(f"The topic {self._topic} does not exist: run `thumbnails topics create`.")
+        return Producer(producer_config(self.settings.kafka))
+
+    def _send(self, producer: Producer, uploader: Uploader, upload: MediaUploaded) -> None:
+        prefix = self.settings.kafka.kafka_topic_prefix
+        try:
+            publish_uploads(producer, [upload], topic_prefix=prefix, tracing=self.tracing)
+        except BaseException:
+            # An event that arrives all the same ends as a dead letter, which says more than a row without an outcome.
+            uploader.withdraw(upload)
+            raise
+
+
+def _report(exc: Exception, paths: Sequence[Path], failed: int) -> str:
+    reason = f"{exc.filename}: {exc.strerror}" if isinstance(exc, OSError) else str(exc).rstrip(".")
+    done, left = ([shown(path) for path in part] for part in (paths[:failed], paths[failed:]))
+    return f"{reason}. Published: {', '.join(done) or 'none'}. Not published: {', '.join(left)}."
+
+
+def outcome_of(engine: sa.Engine, upload: MediaUploaded, deadline: float) -> tuple[str, str] | None:
+    """Return what the upload's row says: a status, and the thumbnail's URL or the error; None where nothing until then.
+
+    `deadline` is a time of time.monotonic(). Raises RowError.
+    """
+    columns = table_of(upload.media.kind).c
+    query = sa.select(columns.thumbnail_status, columns.thumbnail_url, columns.thumbnail_error).where(
+        columns.id == upload.media.row_id, columns.thumbnail_event_id == upload.event_id
+    )
+    while True:
+        with explained(), engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is not None and row.thumbnail_status is not None:
+            said = row.thumbnail_url if row.thumbnail_status == "ready" else row.thumbnail_error
+            return row.thumbnail_status, said or ""
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(POLL_S)

@@ -1,0 +1,162 @@
+"""Does what the platform does on an upload: a row, an object in the company's storage, an event. For trying and demos."""
+
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+import sqlalchemy as sa
+from confluent_kafka import KafkaError, Message, Producer
+
+from schemas.cloudevents import context_headers, write_event
+from schemas.database import write_transaction
+from schemas.events import MEDIA_UPLOADED_TYPE, Media, MediaKind, MediaUploaded
+from schemas.headers import Headers
+from schemas.tables import ar_contents, projects, videos
+from schemas.topics import MEDIA_UPLOADED, prefixed
+from service.publish.files import kind_of, shown
+from service.tenants.rows import explained
+from storage.tenants import Tenants
+from streams.kafka.records import OutboundRecord
+from streams.tracing import NO_TRACING, Tracing, sending
+
+PUBLISH_TIMEOUT_S: Final = 30.0
+_PLAIN_SUFFIX: Final = re.compile(r"\.[a-z0-9]{1,10}")
+
+
+class PublishError(Exception):
+    """An upload cannot be made, or the broker did not acknowledge its event; the message says why."""
+
+
+@dataclass(frozen=True)
+class Uploader:
+    """Stores files as a company's uploads, with the rows that will show their thumbnails."""
+
+    engine: sa.Engine
+    tenants: Tenants
+
+    def upload(self, company_id: int, path: Path) -> MediaUploaded:
+        """Store the file's bytes, make the row and return the event to publish.
+
+        Raises ThumbnailError, RowError and OSError, with nothing left behind.
+        """
+        content = path.read_bytes()
+        kind, content_type = kind_of(content, path.name)
+        suffix = found[0] if (found := _PLAIN_SUFFIX.fullmatch(path.suffix.lower())) else ""
+        with self.tenants.open(company_id) as tenant:
+            key = f"{tenant.prefix}/uploads/{uuid.uuid4().hex[:12]}{suffix}"
+            tenant.upload_file(key, content, content_type=content_type)
+            try:
+                media = self._insert_row(company_id, kind, key, shown(Path(path.name)), content_type, len(content))
+            except BaseException:
+                tenant.delete_file(key)
+                raise
+        return MediaUploaded(
+            event_id=str(uuid.uuid4()), occurred_at=datetime.now(UTC), company_id=company_id, media=media
+        )
+
+    def withdraw(self, upload: MediaUploaded) -> None:
+        """Remove the row and the object of an upload whose event was not published. Raises ThumbnailError, RowError."""
+        with explained(), write_transaction(self.engine) as connection:
+            if upload.media.kind is MediaKind.VIDEO:
+                connection.execute(sa.delete(videos).where(videos.c.id == upload.media.id))
+            connection.execute(sa.delete(ar_contents).where(ar_contents.c.id == upload.media.ar_content_id))
+        with self.tenants.open(upload.company_id) as tenant:
+            tenant.delete_file(upload.media.key)
+
+    def _insert_row(
+        self, company_id: int, kind: MediaKind, key: str, title: str, content_type: str, size_bytes: int
+    ) -> Media:
+        with explained(), write_transaction(self.engine) as connection:
+            project_id = connection.scalar(sa.select(projects.c.id).where(projects.c.company_id == company_id).limit(1))
+            if project_id is None:
+                project = {"company_id": company_id, "name": "Uploads"}
+                project_id = _insert(connection, projects, project)
+            content = {
+                "project_id": project_id,
+                "company_id": company_id,
+                "unique_id": str(uuid.uuid4()),
+                "title": title,
+                "image_path": key if kind is MediaKind.IMAGE else None,
+            }
+            ar_content_id = _insert(connection, ar_contents, content)
+            media_id = ar_content_id
+            if kind is MediaKind.VIDEO:
+                video = {
+                    "ar_content_id": ar_content_id,
+                    "video_path": key,
+                    "title": title,
+                    "size_bytes": size_bytes,
+                    "mime_type": content_type,
+                }
+                media_id = _insert(connection, videos, video)
+        return Media(
+            kind=kind,
+            id=media_id,
+            ar_content_id=ar_content_id,
+            key=key,
+            content_type=content_type,
+            size_bytes=size_bytes,
+        )
+
+
+def _insert(connection: sa.Connection, table: sa.Table, values: dict[str, object]) -> int:
+    key = connection.execute(sa.insert(table).values(values)).inserted_primary_key
+    if key is None:
+        raise AssertionError(f"{table.name} has no primary key")
+    return int(key[0])
+
+
+def publish_uploads(
+    producer: Producer, uploads: list[MediaUploaded], *, topic_prefix: str, tracing: Tracing = NO_TRACING
+) -> None:
+    """Publish the events, and return when the broker has all of them. Raises PublishError."""
+    topic = prefixed(MEDIA_UPLOADED, topic_prefix)
+    records = [
+        (
+            upload.media.record_key.encode(),
+            write_event(upload),
+            context_headers(
+                event_type=MEDIA_UPLOADED_TYPE,
+                event_id=upload.event_id,
+                occurred_at=upload.occurred_at,
+                subject=upload.media.record_key,
+            ),
+        )
+        for upload in uploads
+    ]
+    publish_records(producer, topic, records, tracing)
+
+
+def publish_records(
+    producer: Producer,
+    topic: str,
+    records: Sequence[tuple[bytes | None, bytes, Headers]],
+    tracing: Tracing = NO_TRACING,
+) -> None:
+    """Send raw records (key, value, headers), and return when the broker has all of them. Raises PublishError.
+
+    A record without a trace begins one.
+    """
+    problems: list[str] = []
+    acknowledged = _collect(problems)
+    with sending(tracing, (OutboundRecord(topic, *record) for record in records)) as traced:
+        for record in traced:
+            headers = cast(Any, [*record.headers])
+            producer.produce(topic, key=record.key, value=record.value, headers=headers, on_delivery=acknowledged)
+            producer.poll(0)
+        unsent = producer.flush(PUBLISH_TIMEOUT_S)
+        if unsent or problems:
+            reason = problems[0] if problems else f"no answer within {PUBLISH_TIMEOUT_S:g} s"
+            raise PublishError(f"{unsent + len(problems)} of {len(records)} events were not acknowledged: {reason}.")
+
+
+def _collect(problems: list[str]) -> Callable[[KafkaError | None, Message], None]:
+    def acknowledged(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            problems.append(error.str())
+
+    return acknowledged

@@ -1,0 +1,72 @@
+"""The composition root: builds the database's engine and the roles that touch no media; `bootstrap_*.py` build the rest.
+
+Only these files build things, and nothing connects before its role is started. They are several, so that a role or a
+command loads no libraries of another's: persist and retry need neither Faust nor a client of a tenant's storage.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from schemas.database import create_engine_for
+from schemas.metrics import Metrics
+from service.kafka.clients import consumer_config, producer_config, waiting_consumer_config
+from service.settings import Settings
+from streams.persist.role import PersistOptions, PersistRole
+from streams.retry.policy import parse_limits
+from streams.retry.role import RetryOptions, RetryRole
+from streams.tracing import NO_TRACING, Tracing
+
+
+def build_engine(settings: Settings) -> sa.Engine:
+    """The database engine; it connects at its first use."""
+    return create_engine_for(settings.database.database_url)
+
+
+@contextmanager
+def open_engine(settings: Settings) -> Iterator[sa.Engine]:
+    """The database engine for one command; its connections are closed at the end."""
+    engine = build_engine(settings)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def persist_group(settings: Settings) -> str:
+    """The consumer group of the persist role."""
+    return f"{settings.worker.worker_group}-persist"
+
+
+def retry_group(settings: Settings) -> str:
+    """The consumer group of the retry role."""
+    return f"{settings.worker.worker_group}-retry"
+
+
+def build_persist(
+    settings: Settings, metrics: Metrics, engine: sa.Engine, tracing: Tracing = NO_TRACING
+) -> PersistRole:
+    """The persist role."""
+    options = PersistOptions(
+        consumer=consumer_config(settings.kafka, persist_group(settings)),
+        producer=producer_config(settings.kafka),
+        group=persist_group(settings),
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+    )
+    return PersistRole(options, engine, metrics, tracing=tracing)
+
+
+def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING) -> RetryRole:
+    """The retry role."""
+    chosen = settings.retry
+    budgets_s = [limit.budget_s for limit in parse_limits(chosen.retry_limits).values() if limit.budget_s is not None]
+    options = RetryOptions(
+        consumer=waiting_consumer_config(settings.kafka, retry_group(settings)),
+        producer=producer_config(settings.kafka),
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+        delays_s=chosen.retry_delays_s,
+        jitter=chosen.retry_jitter,
+        budget_s=max([chosen.retry_budget_s, *budgets_s]),
+    )
+    return RetryRole(options, metrics, tracing=tracing)

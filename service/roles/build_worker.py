@@ -1,0 +1,118 @@
+"""The part of the composition root that builds the worker: Faust, the decode slots, and every storage."""
+
+import asyncio
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from processors.sandbox.pool import DecodeSlots
+from schemas.metrics import Metrics
+from service.kafka.security import faust_credentials
+from service.roles.build import build_engine
+from service.roles.build_storage import build_local_storage, build_providers, build_tenants
+from service.roles.decoding import build_slots, build_spec
+from service.roles.threads import ContextThreads
+from service.settings import Settings
+from storage.local_disk.provider import LocalStorageProvider
+from storage.provider_cache import ProviderCache
+from storage.tenants import Tenants
+from streams.dlq.guard import DeadLetterGuard, DeadLetterLimit
+from streams.retry.policy import RetryPolicy, parse_limits
+from streams.rows.queries import RowStates
+from streams.thumbnails.cleanup import CleanupService
+from streams.thumbnails.service import ThumbnailService
+from streams.thumbnails.staleness import UploadOrder
+from streams.tracing import NO_TRACING, Tracing
+from streams.worker.clock_skew import ClockSkew
+from streams.worker.faust.app import WorkerOptions
+from streams.worker.handler import EventHandler
+from streams.worker.role import Worker
+from streams.worker.watchdog import FindTopics
+
+
+@dataclass(frozen=True)
+class WorkerParts:
+    """What the worker role runs on; whoever builds it starts and stops the slots."""
+
+    worker: Worker
+    slots: DecodeSlots
+    local_storage: LocalStorageProvider
+    providers: ProviderCache
+    tenants: Tenants
+    engine: sa.Engine
+    guard: DeadLetterGuard
+
+
+def build_retry_policy(settings: Settings) -> RetryPolicy:
+    """When failed events are tried again."""
+    chosen = settings.retry
+    return RetryPolicy(
+        chosen.retry_delays_s,
+        chosen.retry_budget_s,
+        limits=parse_limits(chosen.retry_limits),
+        jitter=chosen.retry_jitter,
+    )
+
+
+def build_guard(settings: Settings) -> DeadLetterGuard:
+    """What stops the worker in a flood of dead letters."""
+    chosen = settings.dead_letters
+    return DeadLetterGuard(
+        DeadLetterLimit(chosen.dlq_max_ratio, chosen.dlq_max_consecutive, chosen.dlq_window_s, chosen.dlq_min_events)
+    )
+
+
+def build_worker(
+    settings: Settings, metrics: Metrics, find_topics: FindTopics, tracing: Tracing = NO_TRACING
+) -> WorkerParts:
+    """The worker role, which watches its topics by `find_topics`. Call it inside the thread and loop that will run it."""
+    engine = build_engine(settings)
+    providers = build_providers(settings, metrics)
+    tenants = build_tenants(settings, engine, providers)
+    slots = build_slots(settings.decode, lambda cause: metrics.slot_restarts_total.labels(cause).inc())
+    # Storage calls block: each event in work may have one, and cleanups one more.
+    executor = ContextThreads(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
+    rows, guard = RowStates(engine), build_guard(settings)
+    handler = EventHandler(
+        ThumbnailService(
+            tenants,
+            slots,
+            build_spec(settings.decode),
+            executor,
+            metrics,
+            # Half a session: the broker counts from the last heartbeat, which may be a while ago.
+            lease_s=settings.kafka.kafka_session_timeout_s / 2,
+        ),
+        CleanupService(tenants, rows, executor, metrics),
+        build_retry_policy(settings),
+        metrics,
+        order=UploadOrder(rows, executor),
+        guard=guard,
+        group=settings.worker.worker_group,
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+        skew=ClockSkew(settings.worker.event_max_clock_skew_s),
+    )
+    options = WorkerOptions(
+        bootstrap_servers=settings.kafka.kafka_bootstrap_servers,
+        group=settings.worker.worker_group,
+        concurrency=settings.worker.worker_concurrency,
+        topic_prefix=settings.kafka.kafka_topic_prefix,
+        session_timeout_s=settings.kafka.kafka_session_timeout_s,
+        heartbeat_s=min(3.0, settings.kafka.kafka_session_timeout_s / 3),
+        rebalance_timeout_s=settings.worker.event_bound_s,
+        shutdown_timeout_s=settings.worker.shutdown_timeout_s,
+        credentials=faust_credentials(settings.kafka),
+    )
+    worker = Worker(options, handler, find_topics, tracing)
+    metrics.slots.labels("busy").set_function(lambda: slots.busy)
+    metrics.slots.labels("idle").set_function(lambda: slots.idle)
+    metrics.events_in_flight.set_function(lambda: worker.in_flight)
+    metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
+    return WorkerParts(worker, slots, build_local_storage(settings), providers, tenants, engine, guard)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A fresh event loop, set as the current one: Faust resolves its loop while the app is built."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop

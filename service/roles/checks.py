@@ -1,0 +1,85 @@
+"""Proves each dependency by using it, and says in one sentence what is wrong and how to mend it."""
+
+import errno
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from schemas.database_faults import explain_database_fault
+from schemas.errors import ThumbnailError
+from schemas.tables import videos
+from service.kafka.connection import KafkaUnreachableError
+from service.kafka.security import KafkaFilesError
+from service.kafka.topic_warnings import warnings_about
+from service.kafka.topics import list_topics
+from service.settings import HttpSettings, KafkaSettings, redact_url
+from storage.base import StorageProvider
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One dependency: None as `problem` means that it works. `warnings` are sentences that keep nothing from working."""
+
+    name: str
+    problem: str | None
+    warnings: tuple[str, ...] = ()
+
+
+def check_kafka(settings: KafkaSettings) -> CheckResult:
+    """A broker answers, and every topic is there with the partitions and settings that it must have.
+
+    Settings that it should have are warnings, for topics that an earlier release made have none of them.
+    """
+    name = f"Kafka at {settings.kafka_bootstrap_servers}"
+    try:
+        states = list_topics(settings)
+    except (KafkaUnreachableError, KafkaFilesError) as exc:
+        return CheckResult(name, str(exc))
+    problems = [f"{state.name}: {problem}" for state in states for problem in state.problems]
+    warnings = warnings_about(states, settings.kafka_bootstrap_servers)
+    return CheckResult(name, f"{'; '.join(problems)}." if problems else None, warnings)
+
+
+def check_database(engine: sa.Engine) -> CheckResult:
+    """The database answers, and has our columns."""
+    name = f"Database at {redact_url(engine.url.render_as_string())}"
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.select(videos.c.thumbnail_status).limit(1))
+    except SQLAlchemyError as exc:
+        return CheckResult(name, explain_database_fault(exc))
+    return CheckResult(name, None)
+
+
+def check_http_port(settings: HttpSettings) -> CheckResult:
+    """HTTP_PORT is free on this host."""
+    name = f"HTTP_PORT {settings.http_port}"
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    try:
+        with socket.create_server((settings.http_host, settings.http_port), family=family):
+            return CheckResult(name, None)
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:
+            return CheckResult(name, f"{exc.strerror}. Check HTTP_HOST={settings.http_host} and HTTP_PORT.")
+        return CheckResult(
+            name,
+            "It is taken by another process: set another HTTP_PORT for each role on this host, or 0 for a free one.",
+        )
+
+
+def check_storage(provider: StorageProvider) -> CheckResult:
+    """A probe can be written, read and deleted."""
+    name = f"Storage {provider.name}"
+    try:
+        provider.check()
+    except ThumbnailError as exc:
+        return CheckResult(name, f"{exc.message} Check LOCAL_STORAGE_ROOT and its rights.")
+    return CheckResult(name, None)
+
+
+def run_checks(checks: Iterable[Callable[[], CheckResult]]) -> list[CheckResult]:
+    """Every check, in order, also when an earlier one failed."""
+    return [check() for check in checks]

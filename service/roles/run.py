@@ -1,0 +1,159 @@
+"""Runs persist or retry as a process: prove its dependencies, serve health, work until SIGTERM, exit code 0 or 1.
+
+The worker, in `worker_role.py`, begins and serves in the same way.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Final, Protocol
+
+import structlog
+
+from schemas.metrics import Metrics, Role
+from schemas.topics import ALL_TOPICS, prefixed
+from service.kafka.connection import TopicFinder
+from service.kafka.topic_watch import TopicWatch
+from service.observability.logs import configure_logs
+from service.observability.role_metrics import RoleMetrics
+from service.observability.traces import start_traces
+from service.roles import build as bootstrap
+from service.roles.checks import CheckResult, check_database, check_http_port, check_kafka, run_checks
+from service.roles.health.dependencies import Dependency, Probe
+from service.roles.health.liveness import Signs
+from service.roles.health.probes import (
+    database_dependency,
+    database_probe,
+    kafka_dependency,
+    told_by,
+)
+from service.roles.health.role import RoleHealth
+from service.roles.health.signs import progress, unprocessed
+from service.roles.http import HttpServer
+from service.settings import Settings
+from streams.kafka.faults import explain_fault
+from streams.stopping import end_after, end_at_once
+
+log = structlog.get_logger(__name__)
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+
+
+class LoopRole(Protocol):
+    """A role with a polling loop of its own."""
+
+    last_progress_at: float
+
+    def run(self) -> None:
+        """Work until stop()."""
+
+    def stop(self) -> None:
+        """Ask run() to end."""
+
+
+def run_persist_role(settings: Settings) -> int:
+    """The persist role; exit code 1 when a dependency fails at start or a record cannot be sent."""
+    metrics = begin(settings, "persist")
+    lag = RoleMetrics(metrics, "persist")
+    engine = bootstrap.build_engine(settings)
+    kafka, http = settings.kafka, settings.http
+    if not proven([lambda: check_http_port(http), lambda: check_kafka(kafka), lambda: check_database(engine)]):
+        return EXIT_FAILED
+    group = bootstrap.persist_group(settings)
+    with start_traces(settings.traces, "persist", group) as tracing:
+        role = bootstrap.build_persist(settings, metrics, engine, tracing)
+        lag.observe_lag(kafka, group, lambda: role.owned)
+        database = database_probe(engine, lambda: role.database_problem)
+        return _run_loop(settings, metrics, role, lag, ((database_dependency(), database),))
+
+
+def run_retry_role(settings: Settings) -> int:
+    """The retry role; exit code 1 when Kafka fails at start or a record cannot be handed on."""
+    metrics = begin(settings, "retry")
+    lag = RoleMetrics(metrics, "retry")
+    if not proven([lambda: check_http_port(settings.http), lambda: check_kafka(settings.kafka)]):
+        return EXIT_FAILED
+    group = bootstrap.retry_group(settings)
+    with start_traces(settings.traces, "retry", group) as tracing:
+        role = bootstrap.build_retry(settings, metrics, tracing)
+        lag.observe_retries(settings.kafka, group, lambda: role.owned)
+        return _run_loop(settings, metrics, role, lag)
+
+
+def begin(settings: Settings, role: Role) -> Metrics:
+    """The role's logs and metrics, from now on."""
+    configure_logs(settings.log.log_format, settings.log.log_level, role=role)
+    log.info("role_starts", pid=os.getpid(), settings=settings.redacted())
+    return Metrics(role=role)
+
+
+def proven(checks: list[Callable[[], CheckResult]]) -> bool:
+    """Whether all hold; those that do not are told on stderr and in the log."""
+    failed = [result for result in run_checks(checks) if result.problem is not None]
+    for result in failed:
+        log.error("dependency_failed", dependency=result.name, problem=result.problem)
+        sys.stderr.write(f"{result.name}: {result.problem}\n")
+    return not failed
+
+
+def serve(settings: Settings, metrics: Metrics, health: RoleHealth) -> HttpServer:
+    """Health and metrics by HTTP until they are stopped: the role is ready."""
+    http = settings.http
+    server = HttpServer(http.http_host, http.http_port, metrics.registry, live=health.live, ready=health.ready)
+    health.start(metrics)
+    server.start()
+    log.info("role_ready", http_port=server.port)
+    return server
+
+
+def _run_loop(
+    settings: Settings,
+    metrics: Metrics,
+    role: LoopRole,
+    lag: RoleMetrics,
+    probes: Sequence[tuple[Dependency, Probe]] = (),
+) -> int:
+    last_resorts: list[threading.Timer] = []
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if last_resorts:
+            end_at_once("it was told to stop for the second time")
+        last_resorts.append(end_after(settings.worker.shutdown_timeout_s))
+        role.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+    def signs() -> Signs:
+        return Signs(
+            time.monotonic() - role.last_progress_at, unprocessed=unprocessed(metrics), progress=progress(metrics)
+        )
+
+    kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
+    health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes)
+    lag.start()
+    server = serve(settings, metrics, health)
+    watch = TopicWatch(_topic_names(settings), told_by(TopicFinder(settings.kafka).find, kafka), role.stop)
+    watch.start()
+    try:
+        role.run()
+    except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends with code 1 and its supervisor restarts it
+        log.critical("role_failed", reason=explain_fault(exc))
+        end_after(settings.worker.shutdown_timeout_s)  # librdkafka's threads may hang with their broker
+        return EXIT_FAILED
+    finally:
+        watch.stop()
+        health.stop()
+        lag.stop()
+        server.stop()
+        log.info("role_stopped")
+    return EXIT_OK if watch.problem is None else EXIT_FAILED
+
+
+def _topic_names(settings: Settings) -> frozenset[str]:
+    return frozenset(prefixed(topic, settings.kafka.kafka_topic_prefix) for topic in ALL_TOPICS)
