@@ -47,10 +47,10 @@ coverage: install ## Run all tests with branch coverage, which takes longer
 	@$(BIN)/coverage report --skip-covered | tail -n 40
 
 chaos: install ## Break everything by a plan and look for what was lost: make chaos SEED=1 UPLOADS=2000
-	$(BIN)/python -m tests.system.chaos --seed $(SEED) --uploads $(UPLOADS) --report chaos-$(SEED).md --json chaos-$(SEED).json
+	$(BIN)/python -m tests.campaign.chaos --seed $(SEED) --uploads $(UPLOADS) --report chaos-$(SEED).md --json chaos-$(SEED).json
 
 drill: install ## Break one thing after the other and see what the person on call is told: docs/drill.md, in ten minutes
-	$(BIN)/python -m tests.system.operator_drill --report docs/drill.md --pictures docs/images
+	$(BIN)/python -m tests.campaign.drill --report docs/drill.md --pictures docs/images
 
 contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
 	$(BIN)/python -m tests.contact_sheet contact-sheet.png
@@ -67,7 +67,7 @@ check: install ## Lint, types, imports, compose file, lock files, generated docu
 	$(BIN)/python -m service.docs.pages --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
 	@$(MAKE) --no-print-directory schemas-check
-	$(BIN)/python -m tests.services.lock_files
+	$(BIN)/python -m tests.servers.lock_files
 	@test "$$(wc -l < README.md)" -le 120
 
 schemas: install ## Export JSON Schemas and the AsyncAPI document to schemas/exported

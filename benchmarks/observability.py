@@ -42,7 +42,7 @@ from streams.worker.faust.app import WorkerOptions
 from streams.worker.handler import EventHandler
 from streams.worker.role import Worker
 from tests.doubles.pipeline import SOURCE_KEY, OneTenant, an_upload
-from tests.services.collector import a_collector
+from tests.servers.collector import a_collector
 from tests.system.platform import a_photo
 
 IN_FLIGHT: Final = 8

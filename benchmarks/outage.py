@@ -21,8 +21,8 @@ from rich.table import Table
 
 from service.local_kafka.apache import ApacheKafka
 from service.local_s3 import LocalMinio
-from tests.services.postgres import choose_postgres, drop_database, new_database
-from tests.services.toxiproxy import Proxy, Timeout, Toxiproxy
+from tests.servers.postgres import choose_postgres, drop_database, new_database
+from tests.servers.toxiproxy import Proxy, Timeout, Toxiproxy
 from tests.system.stack import Stack
 from tests.system.tenants import Tenant, add_rows, add_tenant, problems_of, upload_for
 from tests.system.test_tenants import an_encrypted_stack, local_tenant, minio_tenant, ready_events

@@ -42,7 +42,7 @@ from service.settings import KafkaSettings
 from streams.kafka.records import InboundRecord
 from streams.persist import role as persistence
 from tests.doubles.results import a_media, ready
-from tests.services.postgres import SystemPostgres, new_database, system_binaries
+from tests.servers.postgres import SystemPostgres, new_database, system_binaries
 
 ROWS: Final = 20_000
 READY_TOPIC: Final = "thumbnail.ready"

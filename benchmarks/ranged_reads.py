@@ -29,7 +29,7 @@ from service.local_s3 import LocalMinio
 from storage.credentials import MinioCredentials, parse_credentials
 from storage.outbound import EndpointPolicy
 from storage.s3.provider import MinioStorageProvider
-from tests.services.toxiproxy import Latency, Toxiproxy
+from tests.servers.toxiproxy import Latency, Toxiproxy
 
 LATENCIES_MS = (0, 20, 100)
 LIMITS = {"H.264 1080p, 60 MB": (2_000_000, 12), "H.264 1080p, 1 GB": (8_000_000, 16)}

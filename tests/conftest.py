@@ -15,16 +15,16 @@ from service.local_kafka.base import NoKafkaError
 from service.local_s3 import LocalMinio, NoS3Error, S3Server
 from service.local_s3.certificates import Certificates, make_certificates
 from service.settings import KafkaSettings
-from tests.services import kafka as kafka_service
-from tests.services import pgbouncer as pgbouncer_service
-from tests.services import postgres as postgres_service
-from tests.services import s3 as s3_service
-from tests.services import toxiproxy as toxiproxy_service
-from tests.services.go_tools import time_to_build
-from tests.services.pgbouncer import NoPgBouncerError, PgBouncer
-from tests.services.postgres import NoPostgresError, SystemPostgres
-from tests.services.secure_kafka import SecureKafka
-from tests.services.toxiproxy import NoToxiproxyError, Toxiproxy
+from tests.servers import kafka as kafka_service
+from tests.servers import pgbouncer as pgbouncer_service
+from tests.servers import postgres as postgres_service
+from tests.servers import s3 as s3_service
+from tests.servers import toxiproxy as toxiproxy_service
+from tests.servers.go_tools import time_to_build
+from tests.servers.pgbouncer import NoPgBouncerError, PgBouncer
+from tests.servers.postgres import NoPostgresError, SystemPostgres
+from tests.servers.secure_kafka import SecureKafka
+from tests.servers.toxiproxy import NoToxiproxyError, Toxiproxy
 from tests.sharing import Sharing
 
 _TESTS = Path(__file__).parent

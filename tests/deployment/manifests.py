@@ -9,7 +9,7 @@ from typing import Any, Final
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.services.kustomize import KUSTOMIZE
+from tests.servers.kustomize import KUSTOMIZE
 
 Manifest = dict[str, Any]
 

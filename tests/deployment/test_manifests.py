@@ -21,8 +21,8 @@ from tests.deployment.manifests import (
     schema_problems,
 )
 from tests.deployment.pod_policy import CONTAINER_RULES, GRACE_MARGIN_S, POD_RULES, broken_rules
-from tests.services.go_tools import time_to_build
-from tests.services.kustomize import KUSTOMIZE
+from tests.servers.go_tools import time_to_build
+from tests.servers.kustomize import KUSTOMIZE
 
 FOLDERS = ("base", "overlays/example")
 EXAMPLE = "overlays/example"

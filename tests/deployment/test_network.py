@@ -8,8 +8,8 @@ from service.local_s3.go_tools import NoToolError
 from tests.conftest import missing
 from tests.deployment.manifests import Manifest, manifests, named, of_kind
 from tests.deployment.network import is_shut, ports_in, ports_out
-from tests.services.go_tools import time_to_build
-from tests.services.kustomize import KUSTOMIZE
+from tests.servers.go_tools import time_to_build
+from tests.servers.kustomize import KUSTOMIZE
 
 DNS, KAFKA, DATABASE, STORAGE, METRICS = 53, 9092, 5432, 443, 8080
 OUT = {

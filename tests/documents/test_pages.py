@@ -17,7 +17,7 @@ import yaml
 
 from tests.documents.commands import command_lines, problem_of
 from tests.documents.pages import ROOT, Block, all_pages, anchors, blocks, broken_links
-from tests.services.licences import PAGE, licence_of, locked, page
+from tests.servers.licences import PAGE, licence_of, locked, page
 from tests.system.platform import a_photo
 
 MAP = ROOT / "THUMBNAIL_SYSTEM_DOCUMENTATION.md"
@@ -129,6 +129,6 @@ def test_packages_of_other_systems_are_left_out_and_none_comes_twice() -> None:
 
 
 def test_a_package_that_says_nothing_of_its_licence_stops_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.services.licences._SAID_LOOSELY", {})
+    monkeypatch.setattr("tests.servers.licences._SAID_LOOSELY", {})
     with pytest.raises(ValueError, match="confluent-kafka says nothing"):
         licence_of("confluent-kafka")

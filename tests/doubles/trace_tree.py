@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.services.collector import CollectedSpan
+from tests.servers.collector import CollectedSpan
 
 SHOWN = {
     "thumbnail.attempt": "attempt",

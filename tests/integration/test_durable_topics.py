@@ -22,8 +22,8 @@ from service.local_kafka import NoKafkaError
 from service.roles.checks import check_kafka
 from service.settings import KafkaSettings
 from tests.conftest import missing
-from tests.services.kafka_cluster import Cluster, three_brokers
-from tests.services.secure_kafka import LIMITED, SecureKafka
+from tests.servers.kafka_cluster import Cluster, three_brokers
+from tests.servers.secure_kafka import LIMITED, SecureKafka
 from tests.system.stack import run_cli_here, settings_for
 from tests.system.test_broker_faults import forbidden
 

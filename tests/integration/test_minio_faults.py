@@ -20,7 +20,7 @@ from storage.credentials import MinioCredentials, parse_credentials
 from storage.outbound import EndpointPolicy, HttpLimits
 from storage.s3.provider import MinioStorageProvider
 from tests.contracts.objects import put, read_all
-from tests.services.toxiproxy import Bandwidth, Latency, LimitData, Proxy, ResetPeer, SlowClose, Timeout, Toxiproxy
+from tests.servers.toxiproxy import Bandwidth, Latency, LimitData, Proxy, ResetPeer, SlowClose, Timeout, Toxiproxy
 from tests.system.tenants import BucketStore
 
 LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)

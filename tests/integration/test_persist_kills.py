@@ -23,7 +23,7 @@ from streams.rows.upsert import Result
 from tests.doubles.dying_persist import GROUP, STEPS, a_role
 from tests.doubles.results import a_database, a_media, failed, ready
 from tests.integration.test_roles_on_kafka import Reader, a_result, running, wait_until
-from tests.services.postgres import drop_database, new_database
+from tests.servers.postgres import drop_database, new_database
 
 GONE = 999
 FRESH, TWICE, GIVEN_UP, FOREIGN = 40, 41, 42, 43

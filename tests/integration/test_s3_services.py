@@ -18,8 +18,8 @@ from service.local_s3 import LocalMinio, NoS3Error, S3Server
 from service.local_s3.certificates import make_certificates
 from service.local_s3.go_tools import GoTool, NoToolError
 from service.local_s3.server import read_only
-from tests.services.s3 import choose_s3
-from tests.services.toxiproxy import Bandwidth, Latency, LimitData, Proxy, ResetPeer, SlowClose, Timeout, Toxiproxy
+from tests.servers.s3 import choose_s3
+from tests.servers.toxiproxy import Bandwidth, Latency, LimitData, Proxy, ResetPeer, SlowClose, Timeout, Toxiproxy
 
 BODY = bytes(range(256)) * 1024
 SHA256 = base64.b64encode(hashlib.sha256(BODY).digest()).decode()

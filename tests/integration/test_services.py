@@ -20,7 +20,7 @@ from service.local_kafka.apache import ApacheKafka
 from service.local_kafka.base import is_running, owned_folder
 from service.settings import KafkaSettings
 from streams.kafka.client import read_records
-from tests.services.postgres import SystemPostgres, drop_database, new_database
+from tests.servers.postgres import SystemPostgres, drop_database, new_database
 
 OWNER = """
 import os, sys, time

@@ -10,10 +10,10 @@ from typing import Final
 
 from service.local_kafka.base import NoKafkaError, owned_folder
 from service.local_s3 import NoS3Error
-from tests.services.postgres import NoPostgresError
-from tests.services.toxiproxy import NoToxiproxyError
-from tests.system.chaos.cluster import NoClusterError
-from tests.system.chaos.plants import PlantError
+from tests.campaign.chaos.cluster import NoClusterError
+from tests.campaign.chaos.plants import PlantError
+from tests.servers.postgres import NoPostgresError
+from tests.servers.toxiproxy import NoToxiproxyError
 
 EXIT_FOUND: Final = 1
 EXIT_NOT_RUN: Final = 2

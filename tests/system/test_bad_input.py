@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from confluent_kafka import Consumer, Producer
 from PIL import Image
 
-from tests.services import postgres as postgres_service
+from tests.servers import postgres as postgres_service
 from tests.system.platform import Upload, a_clip, a_photo
 from tests.system.stack import Stack, a_stack, run_cli
 from tests.system.test_broker_faults import set_topic

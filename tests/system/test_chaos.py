@@ -11,8 +11,8 @@ import pytest
 from service.local_kafka import apache
 from service.local_s3.minio import MINIO
 from tests.conftest import missing
-from tests.services.postgres import system_binaries
-from tests.services.toxiproxy import TOXIPROXY
+from tests.servers.postgres import system_binaries
+from tests.servers.toxiproxy import TOXIPROXY
 
 KINDS = "kill-worker,kill-persist,term-retry,kill-slot,s3-reset,cut-database"
 
@@ -24,7 +24,7 @@ def test_a_small_campaign_loses_nothing(tmp_path: Path) -> None:
             "No fault campaign: it needs Apache Kafka's jars, PostgreSQL, MinIO and Toxiproxy of this machine's own."
         )
     figures, text = tmp_path / "figures.json", tmp_path / "report.md"
-    command = [sys.executable, "-m", "tests.system.chaos", "--seed", "5", "--uploads", "60", "--faults", "6"]
+    command = [sys.executable, "-m", "tests.campaign.chaos", "--seed", "5", "--uploads", "60", "--faults", "6"]
     command += ["--small", "--kinds", KINDS, "--minutes", "2", "--json", str(figures), "--report", str(text)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from tests.conftest import missing
-from tests.services import postgres as postgres_service
-from tests.services.prometheus import PROMETHEUS_FOLDER, Prometheus
+from tests.servers import postgres as postgres_service
+from tests.servers.prometheus import PROMETHEUS_FOLDER, Prometheus
 from tests.system.stack import Stack, a_stack
 from tests.system.test_health import get, port_of
 

@@ -18,8 +18,8 @@ import pytest
 
 from service.local_kafka.tansu import TansuKafka, tansu_binary
 from tests.conftest import missing
-from tests.services import postgres as postgres_service
-from tests.services.postgres import SystemPostgres
+from tests.servers import postgres as postgres_service
+from tests.servers.postgres import SystemPostgres
 from tests.system.stack import Stack, a_stack, run_cli
 from tests.system.supervisor import Role, children_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.local_s3.certificates import Authority
-from tests.services.secure_kafka import PASSWORD, USER, SecureKafka
+from tests.servers.secure_kafka import PASSWORD, USER, SecureKafka
 from tests.system.stack import a_stack, run_cli, settings_for
 
 COMMANDS = (("check",), ("topics", "create"), ("topics", "list"), ("worker",), ("persist",), ("retry",))

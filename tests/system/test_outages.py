@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import postgres as postgres_service
+from tests.servers import postgres as postgres_service
 from tests.system.stack import Broker, Database, a_stack
 from tests.system.supervisor import no_decoder_is_orphaned
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing
-from tests.services import postgres as postgres_service
+from tests.servers import postgres as postgres_service
 from tests.system.platform import a_photo
 from tests.system.stack import a_stack_run_by, settings_for
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from tests.services import postgres as postgres_service
+from tests.servers import postgres as postgres_service
 from tests.system.platform import Upload
 from tests.system.stack import Stack, a_stack, run_cli
 from tests.system.test_broker_faults import set_topic

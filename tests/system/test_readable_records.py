@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Producer
 
-from tests.services import postgres as postgres_service
+from tests.servers import postgres as postgres_service
 from tests.system.stack import Stack, a_stack
 
 TOPICS = [

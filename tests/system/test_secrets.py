@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from service.local_s3 import S3Server
 from service.local_yandex import YandexDouble
 from service.local_yandex.faults import page, status
-from tests.services.toxiproxy import Toxiproxy
+from tests.servers.toxiproxy import Toxiproxy
 from tests.system.stack import Stack, run_cli
 from tests.system.supervisor import children_of
 from tests.system.tenants import DiskStore, FolderStore, Tenant, add_rows, add_tenant, upload_for

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from service.local_s3 import S3Server
 from service.local_yandex import YandexDouble
-from tests.services.toxiproxy import Toxiproxy
+from tests.servers.toxiproxy import Toxiproxy
 from tests.system.stack import Stack, a_stack, run_cli
 from tests.system.tenants import (
     BucketStore,

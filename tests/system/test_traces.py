@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.trace_tree import tree, unconnected
-from tests.services.collector import CollectedSpan, Collector, a_collector
+from tests.servers.collector import CollectedSpan, Collector, a_collector
 from tests.system.platform import Upload
 from tests.system.stack import Stack, a_stack, run_cli
 

@@ -1,6 +1,6 @@
 """The lock files' check finds what it is there to find."""
 
-from tests.services.lock_files import main, problems
+from tests.servers.lock_files import main, problems
 
 LOCK = """# a comment
 attrs==26.1.0 \\

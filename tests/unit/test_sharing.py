@@ -10,7 +10,7 @@ from tests.sharing import put_next_first, scope_of
 @pytest.mark.parametrize(
     ("test", "scope"),
     [
-        ("tests/unit/web/test_wall.py::test_it[a::b-tests/c]", "tests/unit/web/test_wall.py"),
+        ("tests/unit/service/web/test_wall.py::test_it[a::b-tests/c]", "tests/unit/service/web/test_wall.py"),
         ("tests/system/test_health.py::test_a_role", "tests/system/test_health.py"),
         ("tests/system/test_stops.py::test_it[1]", "tests/system/test_stops.py::test_it[1]"),
     ],

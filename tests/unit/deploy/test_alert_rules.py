@@ -13,7 +13,7 @@ from typer.main import get_command
 from deploy.grafana.dashboard import DASHBOARD, main
 from service.cli.main import all_commands
 from tests.conftest import missing
-from tests.services.prometheus import PROMETHEUS_FOLDER, find_promtool
+from tests.servers.prometheus import PROMETHEUS_FOLDER, find_promtool
 
 RULES = sorted((PROMETHEUS_FOLDER / "rules").glob("*.yml"))
 CASES = sorted((PROMETHEUS_FOLDER / "tests").glob("*.yml"))

@@ -27,8 +27,8 @@ from tests.doubles.giants import (
     webp_of,
 )
 from tests.doubles.sources import BytesSource
-from tests.unit.processors.test_decode_slots import with_slots
-from tests.unit.processors.test_pictures import assert_upright, code_of, encoded, make
+from tests.unit.processors.sandbox.test_pool import with_slots
+from tests.unit.processors.still.test_pictures import assert_upright, code_of, encoded, make
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -16,9 +16,9 @@ from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from tests.doubles.clips import clip
 from tests.doubles.corpus_shapes import THEORA, song_with_cover
 from tests.doubles.sources import BytesSource, open_files
-from tests.unit.processors.test_cage import FRAMES, PICTURES, VIDEOS
-from tests.unit.processors.test_decode_slots import jobs_of, make, with_slots
-from tests.unit.processors.test_pictures import encoded
+from tests.unit.processors.sandbox.test_cage import FRAMES, PICTURES, VIDEOS
+from tests.unit.processors.sandbox.test_pool import jobs_of, make, with_slots
+from tests.unit.processors.still.test_pictures import encoded
 
 MUTATIONS = int(os.environ.get("MUTATIONS", "600"))
 SEED = int(os.environ.get("MUTATIONS_SEED", "20"))

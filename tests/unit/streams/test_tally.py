@@ -13,8 +13,8 @@ from storage.breaker import ConnectionPausedError
 from streams.tally import Seen, Tally, TallyBook, TaskType
 from streams.worker.ack_gate import AckGate
 from tests.doubles.pipeline import NOW, a_flow, an_upload
-from tests.unit.streams.test_ack_gate import Event, an_event
-from tests.unit.streams.test_event_handler import a_handler, a_record, a_retry
+from tests.unit.streams.worker.test_ack_gate import Event, an_event
+from tests.unit.streams.worker.test_handler import a_handler, a_record, a_retry
 
 SUCCESS = {"type": "video", "status": "success"}
 GENERATE = {"task_type": "generate"}

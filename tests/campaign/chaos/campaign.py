@@ -1,0 +1,163 @@
+"""One campaign from its first upload to its verdict."""
+
+import collections
+import heapq
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from confluent_kafka import KafkaException
+
+from tests.campaign.chaos.cluster import Cluster
+from tests.campaign.chaos.evidence import collect, read_lags
+from tests.campaign.chaos.faults import INJECTORS, NobodyHitError
+from tests.campaign.chaos.oracle import Finding, Verdict, judge
+from tests.campaign.chaos.plan import Fault, Plan
+from tests.campaign.chaos.publisher import Publisher, add_rows
+
+DRAIN_TIMEOUT_S: Final = 150.0
+PUBLISHER_TIMEOUT_S: Final = 35.0
+TICK_S: Final = 0.05
+_QUIET_READS: Final = 3
+"""So many readings in a row must find nothing to do and nothing new, before the topics count as drained."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A fault that was made: when it began and ended, in seconds from the campaign's begin, and whom it hit."""
+
+    fault: Fault
+    began_s: float
+    ended_s: float
+    note: str
+    hit: bool = True
+
+
+@dataclass
+class Result:
+    """All that a report tells."""
+
+    plan: Plan
+    verdict: Verdict = field(default_factory=Verdict)
+    done: list[Done] = field(default_factory=list)
+    published: int = 0
+    faults_s: float = 0.0
+    drain_s: float | None = None
+    total_s: float = 0.0
+    starts: dict[str, int] = field(default_factory=dict)
+    exits: dict[str, int] = field(default_factory=dict)
+    left_out: str | None = None
+
+
+class Campaign:
+    """Publishes, breaks, mends and waits; the main thread's own, because services are started on it."""
+
+    def __init__(self, cluster: Cluster, plan: Plan, tell: Callable[[str], None], *, deadline: float) -> None:
+        self._cluster: Final = cluster
+        self._tell: Final = tell
+        self._deadline: Final = deadline
+        self._began_at = time.monotonic()
+        self._undos: Final[list[tuple[float, int, Done, Callable[[], object]]]] = []
+        self.result: Final = Result(plan, left_out=cluster.no_disk)
+
+    def run(self) -> Result:
+        """Ends by the deadline (of time.monotonic), give or take the drain."""
+        result, plan = self.result, self.result.plan
+        add_rows(self._cluster, plan.uploads)
+        publisher = Publisher(self._cluster, plan.uploads, plan.lasts_s)
+        self._began_at = time.monotonic()
+        publisher.start()
+        try:
+            is_whole = self._break_things(publisher)
+        finally:
+            publisher.end()
+            publisher.join(PUBLISHER_TIMEOUT_S)  # it must have let go of the storage before that is removed
+        problems = [] if is_whole else [Finding("campaign", "the time was up before the plan was")]
+        self._mend_all()
+        result.faults_s = self._now_s()
+        result.published = len(publisher.published)
+        if publisher.problem is not None:
+            problems.append(Finding("campaign", f"the platform gave up: {publisher.problem}"))
+        result.drain_s = self._drain()
+        if result.drain_s is None:
+            problems.append(Finding("not drained", f"there was work left after {DRAIN_TIMEOUT_S:.0f} s"))
+        problems += self._stop_roles()
+        self._tell("Reading what is there.")
+        result.verdict = judge(publisher.published, collect(self._cluster.places))
+        problems += [Finding("leftover", process) for process in self._cluster.survivors()]
+        result.verdict.findings += problems
+        result.total_s = self._now_s()
+        return result
+
+    def _now_s(self) -> float:
+        return round(time.monotonic() - self._began_at, 2)
+
+    def _break_things(self, publisher: Publisher) -> bool:
+        """Make and undo every fault at its time, until all is published, too: whether there was time for it."""
+        waiting = collections.deque(self.result.plan.faults)
+        while waiting or self._undos or publisher.is_alive():
+            if time.monotonic() > self._deadline:
+                return False
+            self._cluster.supervise()
+            if self._undos and self._undos[0][0] <= self._now_s():
+                self._undo()
+            elif waiting and waiting[0].at_s <= self._now_s():
+                self._make(waiting.popleft())
+            else:
+                time.sleep(TICK_S)
+        return True
+
+    def _make(self, fault: Fault) -> None:
+        began_s = self._now_s()
+        try:
+            injection = INJECTORS[fault.kind](self._cluster, fault)
+        except NobodyHitError as exc:
+            self._note(Done(fault, began_s, self._now_s(), str(exc), hit=False))
+            return
+        done = Done(fault, began_s, began_s, injection.note)
+        heapq.heappush(self._undos, (began_s + fault.hold_s, fault.number, done, injection.undo))
+        if not fault.hold_s:
+            self._undo()
+
+    def _undo(self) -> None:
+        _, _, done, undo = heapq.heappop(self._undos)
+        undo()
+        self._note(Done(done.fault, done.began_s, self._now_s(), done.note))
+
+    def _mend_all(self) -> None:
+        while self._undos:
+            self._undo()
+
+    def _note(self, done: Done) -> None:
+        self.result.done.append(done)
+        count = f"{done.fault.number}/{len(self.result.plan.faults)}"
+        self._tell(f"{done.began_s:6.1f} s  {count:>7}  {done.fault.kind:<17} {done.note}")
+
+    def _drain(self) -> float | None:
+        """Wait until no group has anything to do: how long that took, or None when it did not come to that."""
+        self._tell("Waiting until all work is done.")
+        began, quiet, before = time.monotonic(), 0, -1
+        while time.monotonic() - began < DRAIN_TIMEOUT_S:
+            self._cluster.supervise()
+            try:
+                lags, total = read_lags(self._cluster.places.bootstrap_servers)
+            except KafkaException:
+                quiet = 0
+                continue
+            is_done = all(lag <= 0 for lag in lags.values())  # one below 0 is a finding, but nothing to wait for
+            quiet = quiet + 1 if is_done and total == before else 0
+            before = total
+            if quiet == _QUIET_READS:
+                return round(time.monotonic() - began, 1)
+            time.sleep(0.5)
+        return None
+
+    def _stop_roles(self) -> list[Finding]:
+        cluster = self._cluster
+        for role in [*cluster.supervisor.roles, *cluster.retired]:
+            self.result.starts[role.name] = self.result.starts.get(role.name, 0) + role.starts
+            for code in role.exit_codes:
+                name = f"{role.name} {code}"
+                self.result.exits[name] = self.result.exits.get(name, 0) + 1
+        return [Finding("bad exit", f"{name} ended with {code}") for name, code in cluster.stop_roles().items()]
