@@ -306,7 +306,10 @@ def test_a_waiting_child_that_is_killed_costs_no_job() -> None:
 
 
 def test_a_decoder_that_does_not_leave_after_its_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    lingering = "import os, time; from processors.sandbox import child as job_child; leave = os._exit; job_child.os._exit = lambda _: time.sleep(60); "
+    lingering = (
+        "import os, time; from processors.sandbox import child; leave = os._exit;"
+        " child.os._exit = lambda _: time.sleep(60); "
+    )
     changed = slot_process._START.replace("from processors.sandbox.slot", lingering + "from processors.sandbox.slot")
     monkeypatch.setattr(slot_process, "_START", changed)
 
