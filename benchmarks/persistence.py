@@ -39,6 +39,7 @@ from service.kafka.topics import create_topics
 from service.local_kafka.apache import ApacheKafka
 from service.observability.logs import configure_logs
 from service.settings import KafkaSettings
+from streams.kafka.ports import KafkaClients
 from streams.kafka.records import InboundRecord
 from streams.persist import role as persistence
 from tests.doubles.results import a_media, ready
@@ -95,10 +96,10 @@ def consume_ours(task: Task, out: "SimpleQueue[Slice]") -> None:
 
     setattr(persistence, name, timed_read)
     metrics = Metrics()
-    options = persistence.PersistOptions(
-        consumer_config(task.kafka, f"{task.prefix}persist"), producer_config(task.kafka), "persist", task.prefix
-    )
-    role = persistence.PersistRole(options, create_engine_for(task.database_url), metrics)
+    consumer = Consumer(consumer_config(task.kafka, f"{task.prefix}persist"))
+    clients = KafkaClients(consumer, Producer(producer_config(task.kafka)))
+    options = persistence.PersistOptions("persist", task.prefix)
+    role = persistence.PersistRole(clients, options, create_engine_for(task.database_url), metrics)
 
     def stop_when_done() -> None:
         done, failed = (metrics.task_execution_total.labels("persist", status) for status in ("success", "failed"))

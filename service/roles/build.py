@@ -6,13 +6,16 @@ command loads no libraries of another's: persist and retry need neither Faust no
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
+from confluent_kafka import Consumer, Producer
 
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka.clients import consumer_config, producer_config, waiting_consumer_config
 from service.settings import Settings
+from streams.kafka.ports import KafkaClients
 from streams.persist.role import PersistOptions, PersistRole
 from streams.retry.policy import parse_limits
 from streams.retry.role import RetryOptions, RetryRole
@@ -44,17 +47,19 @@ def retry_group(settings: Settings) -> str:
     return f"{settings.worker.worker_group}-retry"
 
 
+def build_clients(settings: Settings, consumer: dict[str, Any]) -> KafkaClients:
+    """A consumer with these settings, and a producer."""
+    return KafkaClients(Consumer(consumer), Producer(producer_config(settings.kafka)))
+
+
 def build_persist(
     settings: Settings, metrics: Metrics, engine: sa.Engine, tracing: Tracing = NO_TRACING
 ) -> PersistRole:
     """The persist role."""
-    options = PersistOptions(
-        consumer=consumer_config(settings.kafka, persist_group(settings)),
-        producer=producer_config(settings.kafka),
-        group=persist_group(settings),
-        topic_prefix=settings.kafka.kafka_topic_prefix,
-    )
-    return PersistRole(options, engine, metrics, tracing=tracing)
+    group = persist_group(settings)
+    clients = build_clients(settings, consumer_config(settings.kafka, group))
+    options = PersistOptions(group, settings.kafka.kafka_topic_prefix)
+    return PersistRole(clients, options, engine, metrics, tracing=tracing)
 
 
 def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING) -> RetryRole:
@@ -62,11 +67,10 @@ def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRAC
     chosen = settings.retry
     budgets_s = [limit.budget_s for limit in parse_limits(chosen.retry_limits).values() if limit.budget_s is not None]
     options = RetryOptions(
-        consumer=waiting_consumer_config(settings.kafka, retry_group(settings)),
-        producer=producer_config(settings.kafka),
         topic_prefix=settings.kafka.kafka_topic_prefix,
         delays_s=chosen.retry_delays_s,
         jitter=chosen.retry_jitter,
         budget_s=max([chosen.retry_budget_s, *budgets_s]),
     )
-    return RetryRole(options, metrics, tracing=tracing)
+    clients = build_clients(settings, waiting_consumer_config(settings.kafka, retry_group(settings)))
+    return RetryRole(clients, options, metrics, tracing=tracing)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
+from streams.kafka.ports import DeliveryCallback, KafkaConsumer, KafkaProducer
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import NO_TRACING, Tracing, sending
 
@@ -36,7 +37,7 @@ _LOST_MEMBERSHIP: Final = frozenset(
 )
 
 
-def read_records(consumer: Consumer, limit: int, timeout_s: float) -> list[InboundRecord]:
+def read_records(consumer: KafkaConsumer, limit: int, timeout_s: float) -> list[InboundRecord]:
     """Up to `limit` records; fewer when `timeout_s` is over first.
 
     A broker out of reach is logged and waited for. Raises KafkaException for what does not pass by itself.
@@ -67,13 +68,13 @@ def inbound(message: Message) -> InboundRecord:
     )
 
 
-def send_and_wait(producer: Producer, records: list[OutboundRecord], tracing: Tracing = NO_TRACING) -> None:
+def send_and_wait(producer: KafkaProducer, records: list[OutboundRecord], tracing: Tracing = NO_TRACING) -> None:
     """Send, and return when all replicas have every record. Raises KafkaException when one was not acknowledged."""
     with sending(tracing, records) as traced:
         _send_all(producer, traced)
 
 
-def _send_all(producer: Producer, records: list[OutboundRecord]) -> None:
+def _send_all(producer: KafkaProducer, records: list[OutboundRecord]) -> None:
     failures: list[KafkaError] = []
 
     def acknowledged(error: KafkaError | None, _message: Message) -> None:
@@ -89,9 +90,7 @@ def _send_all(producer: Producer, records: list[OutboundRecord]) -> None:
         raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))  # noqa: SLF001
 
 
-def _produce(
-    producer: Producer, record: OutboundRecord, acknowledged: Callable[[KafkaError | None, Message], None]
-) -> None:
+def _produce(producer: KafkaProducer, record: OutboundRecord, acknowledged: DeliveryCallback) -> None:
     """Put the record into the producer's queue, waiting for room there."""
     headers = cast(Any, list(record.headers))
     give_up_at = time.monotonic() + SEND_TIMEOUT_S
@@ -122,7 +121,7 @@ def places_of(partitions: Iterable[TopicPartition]) -> frozenset[Place]:
     return frozenset((partition.topic, partition.partition) for partition in partitions)
 
 
-def commit_offsets(consumer: Consumer, offsets: dict[Place, int]) -> bool:
+def commit_offsets(consumer: KafkaConsumer, offsets: dict[Place, int]) -> bool:
     """Commit, wait for it, and say whether the group took it.
 
     A rebalance may have taken partitions away: then their next owner repeats the records.
@@ -141,10 +140,19 @@ def commit_offsets(consumer: Consumer, offsets: dict[Place, int]) -> bool:
     return True
 
 
-def poll_quietly(consumer: Consumer, seconds: float) -> None:
+def start_partitions(consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
+    """Read `partitions` from their committed offsets, as the callback `on_assign`.
+
+    librdkafka 2.16 remembers the pause of a partition that went to another member: it would come back paused.
+    """
+    consumer.assign(partitions)
+    consumer.resume(partitions)
+
+
+def poll_quietly(consumer: KafkaConsumer, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
     """Keep the group membership alive for a while, with every partition paused."""
-    until = time.monotonic() + seconds
-    while (left_s := until - time.monotonic()) > 0:
+    until = monotonic() + seconds
+    while (left_s := until - monotonic()) > 0:
         consumer.pause(consumer.assignment())
         for record in read_records(consumer, 1, min(left_s, 0.5)):
             # Fetched before the pause took hold: it must come again.

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 import structlog
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.cloudevents import read_event
 from schemas.errors import PermanentError, Stage
@@ -26,6 +26,7 @@ from streams.kafka.client import (
     read_records,
     send_and_wait,
 )
+from streams.kafka.ports import KafkaClients, KafkaConsumer
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.persist.batch import BatchWriter, DatabaseDownError, Item, Written
 from streams.persist.counts import Refused, ResultCounts
@@ -46,10 +47,8 @@ BACKOFFS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 @dataclass(frozen=True)
 class PersistOptions:
-    """librdkafka's settings, the group's name for dead letters, and the topics' prefix."""
+    """The group's name for dead letters, and the topics' prefix."""
 
-    consumer: dict[str, Any]
-    producer: dict[str, Any]
     group: str
     topic_prefix: str = ""
 
@@ -84,6 +83,7 @@ class PersistRole:
 
     def __init__(
         self,
+        clients: KafkaClients,
         options: PersistOptions,
         engine: sa.Engine,
         metrics: Metrics,
@@ -96,8 +96,9 @@ class PersistRole:
         self._dlq_topic: Final = prefixed(THUMBNAIL_READY_DLQ, options.topic_prefix)
         self._cleanup_topic: Final = prefixed(THUMBNAIL_CLEANUP, options.topic_prefix)
         self._group: Final = options.group
-        self._consumer: Final = Consumer(options.consumer)
-        self._producer: Final = Producer(options.producer)
+        self._consumer: Final = clients.consumer
+        self._producer: Final = clients.producer
+        self._monotonic: Final = clients.monotonic
         self._engine: Final = engine
         self._writer: Final = BatchWriter(engine, now)
         self._thread: Final = ThreadPoolExecutor(1, thread_name_prefix="rows")
@@ -167,7 +168,7 @@ class PersistRole:
                 tries += 1
                 self.database_problem = str(exc)
                 log.warning("database_down", reason=str(exc), retry_in_s=pause_s, waiting_results=len(batch.items))
-                poll_quietly(self._consumer, pause_s)
+                poll_quietly(self._consumer, pause_s, self._monotonic)
                 self.last_progress_at = time.monotonic()  # waiting is progress: a restart would not help
                 batch.writing = self._thread.submit(self._writer.write, batch.items)
                 continue
@@ -177,7 +178,7 @@ class PersistRole:
                 self._consumer.resume(self._consumer.assignment())
             return written
 
-    def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, _consumer: KafkaConsumer, _partitions: list[TopicPartition]) -> None:
         """Commit what is written before others take the partitions; called while records are read.
 
         With the database down the batch stays pending, and is written and committed later: whoever has its partitions

@@ -5,15 +5,24 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from schemas import headers as h
 from schemas.metrics import Metrics
 from schemas.topics import THUMBNAIL_RETRIES, prefixed
-from streams.kafka.client import Place, commit_offsets, next_offsets, places_of, read_records, send_and_wait
+from streams.kafka.client import (
+    Place,
+    commit_offsets,
+    next_offsets,
+    places_of,
+    read_records,
+    send_and_wait,
+    start_partitions,
+)
+from streams.kafka.ports import KafkaClients, KafkaConsumer
 from streams.kafka.records import InboundRecord, place_of
 from streams.retry.hops import HopRules
 from streams.tally import Seen, TaskType, exemplar_of
@@ -27,13 +36,11 @@ BATCH: Final = 200
 
 @dataclass(frozen=True)
 class RetryOptions:
-    """How the role consumes and produces: librdkafka's settings; and the worker's settings that bound each wait.
+    """The topics' prefix, and the worker's settings that bound each wait.
 
     These are the delay of each retry topic in seconds, the largest part of it that is added by chance, and the time budget.
     """
 
-    consumer: dict[str, Any]
-    producer: dict[str, Any]
     topic_prefix: str = ""
     delays_s: tuple[float, ...] = (60.0, 120.0, 240.0)
     jitter: float = 0.1
@@ -59,6 +66,7 @@ class RetryRole:
 
     def __init__(
         self,
+        clients: KafkaClients,
         options: RetryOptions,
         metrics: Metrics,
         *,
@@ -67,8 +75,8 @@ class RetryRole:
     ) -> None:
         self._topics: Final = [prefixed(topic, options.topic_prefix) for topic in THUMBNAIL_RETRIES]
         self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topic_prefix)
-        self._consumer: Final = Consumer(options.consumer)
-        self._producer: Final = Producer(options.producer)
+        self._consumer: Final = clients.consumer
+        self._producer: Final = clients.producer
         self._metrics: Final = metrics
         self._tracing: Final = tracing
         self._now: Final = now
@@ -90,7 +98,7 @@ class RetryRole:
 
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, handed on or committed."""
-        self._consumer.subscribe(self._topics, on_assign=self._start, on_revoke=self._forget, on_lost=self._forget)
+        self._consumer.subscribe(self._topics, on_assign=start_partitions, on_revoke=self._forget, on_lost=self._forget)
         try:
             while not self._stopping:
                 self._read()
@@ -113,12 +121,7 @@ class RetryRole:
         if first:
             self._hold(read_records(self._consumer, BATCH - 1, 0.0))
 
-    def _start(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """A partition that comes back may still be paused from before; its committed offset is the place to go on."""
-        consumer.assign(partitions)
-        consumer.resume(partitions)
-
-    def _forget(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _forget(self, _consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
         for place in ((partition.topic, partition.partition) for partition in partitions):
             self._held.pop(place, None)
             self._paused.pop(place, None)

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka.clients import consumer_config, producer_config
 from service.settings import KafkaSettings
+from streams.kafka.ports import KafkaClients
 from streams.kafka.records import InboundRecord
 from streams.persist import batch as batch_writer
 from streams.persist import role as persistence
@@ -68,10 +69,9 @@ def gather(count: int) -> None:
 
 def a_role(settings: KafkaSettings, url: str) -> PersistRole:
     prefix = settings.kafka_topic_prefix
-    options = PersistOptions(
-        consumer_config(settings, f"{prefix}{GROUP}"), producer_config(settings), GROUP, topic_prefix=prefix
-    )
-    return PersistRole(options, create_engine_for(url), Metrics())
+    consumer = Consumer(consumer_config(settings, f"{prefix}{GROUP}"))
+    clients = KafkaClients(consumer, Producer(producer_config(settings)))
+    return PersistRole(clients, PersistOptions(GROUP, prefix), create_engine_for(url), Metrics())
 
 
 def main(step: str, records: str, servers: str, prefix: str, url: str) -> None:

@@ -15,6 +15,7 @@ from service.kafka.topics import create_topics
 from service.local_kafka.apache import ApacheKafka
 from service.settings import KafkaSettings
 from streams.kafka.client import send_and_wait
+from streams.kafka.ports import KafkaClients
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.retry import role as retry
 from streams.retry.role import RetryOptions, RetryRole
@@ -42,8 +43,8 @@ def settings(kafka: str, topic_prefix: str) -> KafkaSettings:
 def a_role(settings: KafkaSettings, delays_s: tuple[float, ...] = (600, 1200, 2400)) -> RetryRole:
     """By default one whose tiers are longer than any test: a wait is bounded by them."""
     consumer = waiting_consumer_config(settings, group_of(settings))
-    options = RetryOptions(consumer, producer_config(settings), settings.kafka_topic_prefix, delays_s)
-    return RetryRole(options, Metrics())
+    clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
+    return RetryRole(clients, RetryOptions(settings.kafka_topic_prefix, delays_s), Metrics())
 
 
 def group_of(settings: KafkaSettings) -> str:

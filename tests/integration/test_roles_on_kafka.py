@@ -24,6 +24,7 @@ from service.kafka.clients import consumer_config, producer_config
 from service.kafka.topics import create_topics
 from service.settings import KafkaSettings
 from streams.kafka.client import read_records, send_and_wait
+from streams.kafka.ports import KafkaClients
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.persist.role import PersistOptions, PersistRole
 from streams.retry.role import RetryOptions, RetryRole
@@ -103,8 +104,8 @@ def a_result(settings: KafkaSettings, result: Result) -> OutboundRecord:
 
 def a_persist_role(settings: KafkaSettings, engine: sa.Engine, group: str = "persist") -> PersistRole:
     consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}{group}")
-    options = PersistOptions(consumer, producer_config(settings), group, settings.kafka_topic_prefix)
-    return PersistRole(options, engine, Metrics())
+    clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
+    return PersistRole(clients, PersistOptions(group, settings.kafka_topic_prefix), engine, Metrics())
 
 
 def statuses(engine: sa.Engine) -> dict[int, str]:
@@ -225,7 +226,8 @@ def a_retry(settings: KafkaSettings, tier: int, number: int, due_in_s: float) ->
 
 def a_retry_role(settings: KafkaSettings) -> RetryRole:
     consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}retry")
-    return RetryRole(RetryOptions(consumer, producer_config(settings), settings.kafka_topic_prefix), Metrics())
+    clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
+    return RetryRole(clients, RetryOptions(settings.kafka_topic_prefix), Metrics())
 
 
 def test_retries_come_back_when_they_are_due_never_early_and_unchanged(settings: KafkaSettings) -> None:
@@ -258,9 +260,10 @@ def test_a_wait_longer_than_the_last_tiers_is_made_of_several_and_uses_up_no_att
     back, waits = Reader(settings, "thumbnail.due"), Reader(settings, "thumbnail.retry.2")
     producer = Producer(producer_config(settings))
     consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}retry")
-    options = RetryOptions(consumer, producer_config(settings), settings.kafka_topic_prefix, delays_s=(0.5, 1.0))
+    clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
+    options = RetryOptions(settings.kafka_topic_prefix, delays_s=(0.5, 1.0))
     send_and_wait(producer, [a_retry(settings, 1, 1, due_in_s=0)])
-    with running(RetryRole(options, Metrics())):
+    with running(RetryRole(clients, options, Metrics())):
         wait_until(lambda: back.has(1))  # the role is at work
         waiting = a_retry(settings, 1, 7, due_in_s=0.2)
         not_before = datetime.now(UTC) + timedelta(seconds=2.5)

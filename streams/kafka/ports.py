@@ -1,0 +1,104 @@
+"""The parts of confluent-kafka's consumer and producer that this package uses, so that a double can stand in for them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from confluent_kafka import KafkaError, Message, TopicPartition
+
+RebalanceCallback = Callable[[Any, list[TopicPartition]], None]
+"""Takes the consumer and the partitions."""
+DeliveryCallback = Callable[[KafkaError | None, Message], None]
+"""Takes None, or the reason why the record was not acknowledged."""
+
+
+class KafkaConsumer(Protocol):
+    """A consumer as `confluent_kafka.Consumer`; `tests/contracts/test_kafka_contract.py` holds its promises."""
+
+    def subscribe(
+        self,
+        topics: list[str],
+        on_assign: RebalanceCallback = ...,
+        on_revoke: RebalanceCallback = ...,
+        on_lost: RebalanceCallback = ...,
+    ) -> None:
+        """Join the group; the callbacks are called inside `consume`, `poll` and `close`."""
+
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
+        """Return `num_messages` records and errors, or fewer once `timeout` is over."""
+
+    def poll(self, timeout: float = -1) -> Message | None:
+        """Return the next record or error, or None once `timeout` is over."""
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        """Read exactly these partitions, each from its offset, or from the group's committed one."""
+
+    def unassign(self) -> None:
+        """Read no partition."""
+
+    def assignment(self) -> list[TopicPartition]:
+        """Return the partitions that are read, paused ones included."""
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        """Return no records of these until `resume`, also when they leave and come back meanwhile."""
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        """Go on after the last record that was returned."""
+
+    def seek(self, partition: TopicPartition) -> None:
+        """Go on from the offset in `partition`, which must be assigned."""
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: Literal[False]) -> list[TopicPartition]:
+        """Commit and wait for it. Raises KafkaException when the group refuses."""
+
+    def committed(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
+        """Return the group's offsets; a negative one where it has none."""
+
+    def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
+        """Return the first offset at or after each moment, in milliseconds; -2 and -1 ask for start and end."""
+
+    def get_watermark_offsets(
+        self, partition: TopicPartition, timeout: float = -1, cached: bool = False
+    ) -> tuple[int, int]:
+        """Return the first offset and the end, as the isolation level shows it."""
+
+    def close(self) -> None:
+        """Call `on_revoke` for what is assigned, then leave the group."""
+
+
+class KafkaProducer(Protocol):
+    """A producer as `confluent_kafka.Producer`."""
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None = None,
+        key: bytes | None = None,
+        *,
+        partition: int = -1,
+        on_delivery: DeliveryCallback | None = None,
+        timestamp: int = 0,
+        headers: Any = None,
+    ) -> None:
+        """Queue a record. Raises BufferError when the queue is full, KafkaException when the record cannot be sent."""
+
+    def poll(self, timeout: float = -1) -> int:
+        """Call what is due of the delivery callbacks."""
+
+    def flush(self, timeout: float = -1) -> int:
+        """Wait until every queued record is acknowledged or refused; return how many are neither in time."""
+
+
+@dataclass(frozen=True)
+class KafkaClients:
+    """A role's consumer and producer, made in the composition root, for one run of one role.
+
+    The role's `run()` closes the consumer as its last act: that leaves the group, and calls `on_revoke` for the last
+    time. Nobody closes the producer: it holds nothing once `send_and_wait` has returned.
+    """
+
+    consumer: KafkaConsumer
+    producer: KafkaProducer
+    monotonic: Callable[[], float] = time.monotonic
+    """The clock by which the consumer's waits are measured, in seconds."""
