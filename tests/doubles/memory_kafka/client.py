@@ -17,8 +17,9 @@ class ScriptedClient:
         self._actions: defaultdict[str, deque[Callable[[], None]]] = defaultdict(deque)
         self._faults: defaultdict[str, deque[KafkaError | Exception]] = defaultdict(deque)
 
-    def before(self, call: str, action: Callable[[], None]) -> None:
-        """Do `action` once, just before the next such call takes effect. Several actions take a call each."""
+    def before(self, call: str, action: Callable[[], None], *, skip: int = 0) -> None:
+        """Do `action` once, just before the next such call takes effect, or a later one. Actions take a call each."""
+        self._actions[call].extend([_do_nothing] * skip)
         self._actions[call].append(action)
 
     def fail(self, call: str, error: KafkaError | Exception) -> None:
@@ -48,6 +49,10 @@ class ScriptedClient:
             raise KafkaException(fault)
         if fault is not None:
             raise fault
+
+
+def _do_nothing() -> None:
+    """For a call that is skipped."""
 
 
 def kill(*clients: ScriptedClient) -> None:

@@ -1,0 +1,263 @@
+"""The retry loop on the in-memory Kafka: never early, never lost, whatever happens between two of its side effects."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from schemas import headers as h
+from streams.kafka.client import Place
+from streams.retry.role import BATCH
+from tests.doubles.memory_loops import DUE, TIERS, Guest, RetryLoop, lost_membership
+
+TIER: Place = (TIERS[0], 0)
+NEIGHBOUR: Place = (TIERS[0], 1)
+
+
+@pytest.fixture
+def loop() -> RetryLoop:
+    return RetryLoop()
+
+
+def handed_on_total(loop: RetryLoop) -> float:
+    return float(loop.metrics.task_execution_total.labels("retry", "success")._value.get())
+
+
+def test_a_record_is_handed_on_at_its_due_time_and_then_committed(loop: RetryLoop) -> None:
+    loop.put(b"a", due_in_s=60)
+    loop.run(50)
+    assert (loop.handed_on, loop.broker.journal) == ([], [])
+    loop.restart()
+    loop.run(20)
+    assert loop.seconds() == {b"a": 60.0}
+    assert loop.broker.journal == [f"sent {DUE}", f"committed {TIER[0]}[0]@1"]
+    assert handed_on_total(loop) == 1
+
+
+def test_key_value_and_headers_are_handed_on_unchanged_nulls_included(loop: RetryLoop) -> None:
+    due = (h.RETRY_DUE_AT, h.header_text(h.format_time(loop.clock.now())))
+    loop.broker.put(TIER, None, headers=[("a", None), due, ("a", b"")])
+    loop.broker.put(TIER, b"", key=b"", headers=[(h.RETRY_DUE_AT, b"soon")])  # no readable time: it may go at once
+    loop.run(1)
+    found = [(record.key, record.value, record.headers) for record in loop.handed_on]
+    assert found == [(None, None, (("a", None), ("a", b""))), (b"", b"", ())]
+
+
+def test_a_record_that_is_not_due_holds_back_those_behind_it_and_hastens_none(loop: RetryLoop) -> None:
+    for value, due_in_s in ((b"now", 0), (b"first", 30), (b"behind", 10), (b"last", 40)):
+        loop.put(value, due_in_s)
+    loop.run(100)
+    assert loop.seconds() == {b"now": 0.0, b"first": 30.0, b"behind": 30.0, b"last": 40.0}
+    assert loop.committed(*TIER) == 4
+
+
+def test_a_partition_that_waits_holds_back_no_other(loop: RetryLoop) -> None:
+    loop.put(b"waits", 60)
+    loop.clock.after(5, lambda: loop.put(b"neighbour", 2, NEIGHBOUR))
+    loop.clock.after(6, lambda: loop.put(b"other tier", 0, (TIERS[2], 0)))
+    loop.run(20)
+    assert loop.seconds() == {b"other tier": pytest.approx(6, abs=0.01), b"neighbour": pytest.approx(7, abs=0.01)}
+    assert loop.committed(*TIER) is None
+
+
+def test_after_a_wait_the_partition_goes_on_from_the_record_after_the_held_ones(loop: RetryLoop) -> None:
+    """More than a batch, and more that comes while the partition is paused: each once, and in order."""
+    count = BATCH + 50
+    loop.put(b"0", 30)
+    for number in range(1, count):
+        loop.put(b"%d" % number, 0)
+    loop.clock.after(10, lambda: loop.put(b"%d" % count, 5))
+    loop.run(60)
+    assert loop.values(DUE) == [b"%d" % number for number in range(count + 1)]
+    assert loop.committed(*TIER) == count + 1
+    assert handed_on_total(loop) == count + 1
+
+
+def test_a_partition_may_wait_again_and_again(loop: RetryLoop) -> None:
+    for number in range(5):
+        loop.clock.after(number * 7, partial(loop.put, b"%d" % number, 10))
+    loop.run(60)
+    assert loop.seconds() == {b"%d" % number: pytest.approx(number * 7 + 10, abs=0.01) for number in range(5)}
+
+
+def test_held_records_of_a_partition_that_goes_away_are_left_to_its_next_owner(loop: RetryLoop) -> None:
+    loop.put(b"stays", 30, TIER)
+    loop.put(b"goes", 30, NEIGHBOUR)
+    guest = Guest(loop, TIERS)
+    loop.clock.after(10, guest.join)
+    loop.run(60)
+    assert guest.found == [(NEIGHBOUR, 0)]
+    assert loop.seconds() == {b"stays": 30.0}
+    assert (loop.committed(*TIER), loop.committed(*NEIGHBOUR)) == (1, None)
+
+
+@pytest.mark.parametrize("leaves_at_s", [20, 50], ids=["before it is due", "after it is due"])
+def test_a_paused_partition_that_goes_away_and_comes_back_is_read_again(loop: RetryLoop, leaves_at_s: float) -> None:
+    """librdkafka remembers the pause; what was held of it was forgotten, and the role must resume it."""
+    loop.put(b"stays", 30, TIER)
+    loop.put(b"comes back", 30, NEIGHBOUR)
+    guest = Guest(loop, TIERS)
+    loop.clock.after(10, guest.join)
+    loop.clock.after(leaves_at_s, guest.leave)
+    loop.run(100)
+    assert loop.seconds() == {b"stays": 30.0, b"comes back": pytest.approx(max(30, leaves_at_s), abs=0.3)}
+    assert len(loop.handed_on) == 2
+    assert loop.committed(*NEIGHBOUR) == 1
+
+
+def test_a_partition_that_goes_away_with_nothing_held_comes_back_where_it_was_committed(loop: RetryLoop) -> None:
+    loop.put(b"0", 0, NEIGHBOUR)
+    guest = Guest(loop, TIERS)
+    loop.clock.after(5, guest.join)
+    loop.clock.after(10, guest.leave)
+    loop.clock.after(15, lambda: loop.put(b"1", 0, NEIGHBOUR))
+    loop.run(20)
+    assert loop.values(DUE) == [b"0", b"1"]
+
+
+def test_a_rebalance_in_the_middle_of_a_read_repeats_and_loses_nothing(loop: RetryLoop) -> None:
+    """The role has read a first record, and asks for the rest of the batch."""
+    for number in range(3):
+        loop.put(b"%d" % number, 0)
+    guest = Guest(loop, [TIERS[1]])
+    loop.consumer.before("consume", guest.join, skip=1)
+    loop.run(10)
+    assert loop.values(DUE) == [b"0", b"1", b"2"]
+    assert loop.committed(*TIER) == 3
+
+
+@pytest.mark.parametrize("code", lost_membership())
+def test_a_commit_that_the_group_refuses_counts_nothing_and_the_role_goes_on(loop: RetryLoop, code: int) -> None:
+    loop.put(b"0", 0)
+    loop.consumer.fail("commit", KafkaError(code))
+    loop.clock.after(5, lambda: loop.put(b"1", 0))
+    loop.run(10)
+    assert loop.values(DUE) == [b"0", b"1"]
+    assert loop.committed(*TIER) == 2
+    assert handed_on_total(loop) == 1
+
+
+def test_a_process_that_slept_for_too_long_hands_on_again_what_it_could_not_commit(loop: RetryLoop) -> None:
+    """As a machine that is suspended: the group has evicted the member, and gives it its partitions again."""
+    loop.put(b"0", 0)
+    loop.put(b"waits", 1000)
+    loop.consumer.before("commit", lambda: loop.clock.wait(400))
+    loop.run(1100)
+    assert loop.values(DUE) == [b"0", b"0", b"waits"]
+    assert loop.seconds()[b"waits"] == 1000
+    assert loop.committed(*TIER) == 2
+
+
+def test_another_failure_of_a_commit_ends_the_role(loop: RetryLoop) -> None:
+    loop.put(b"0", 0)
+    loop.consumer.fail("commit", KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+    with pytest.raises(KafkaException):
+        loop.run(10)
+    assert loop.committed(*TIER) is None
+
+
+def refuse_delivery(loop: RetryLoop) -> None:
+    loop.producer.fail("deliver", KafkaError(KafkaError.NOT_ENOUGH_REPLICAS))
+
+
+def refuse_record(loop: RetryLoop) -> None:
+    loop.producer.fail("produce", KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+
+
+def never_answer(loop: RetryLoop) -> None:
+    loop.producer.is_cut_off = True
+
+
+@pytest.mark.parametrize("fail", [refuse_delivery, refuse_record, never_answer])
+def test_when_one_record_cannot_be_sent_nothing_is_committed_and_the_next_process_sends_all(
+    loop: RetryLoop, fail: Callable[[RetryLoop], None]
+) -> None:
+    loop.put(b"0", 0)
+    loop.put(b"1", 0)
+    fail(loop)
+    with pytest.raises(KafkaException):
+        loop.run(100)
+    assert loop.committed(*TIER) is None
+    loop.restart()
+    loop.run(10)
+    assert {b"0", b"1"} == set(loop.values(DUE))
+    assert loop.committed(*TIER) == 2
+
+
+def test_a_full_queue_is_waited_for(loop: RetryLoop) -> None:
+    for number in range(3):
+        loop.put(b"%d" % number, 0)
+    loop.producer.fail("produce", BufferError("Local: Queue full"))
+    loop.run(10)
+    assert loop.values(DUE) == [b"0", b"1", b"2"]
+
+
+@pytest.mark.parametrize("code", [KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT])
+def test_a_broker_out_of_reach_is_waited_for_and_another_error_ends_the_role(loop: RetryLoop, code: int) -> None:
+    loop.put(b"0", 0)
+    loop.consumer.fail("consume", KafkaError(code))
+    loop.run(10)
+    assert loop.values(DUE) == [b"0"]
+    loop.restart()
+    loop.consumer.fail("consume", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    with pytest.raises(KafkaException):
+        loop.run(10)
+
+
+KILLS: list[tuple[str, Callable[[RetryLoop], None], int]] = [
+    ("before the first record is sent", lambda loop: loop.producer.before("flush", loop.die), 0),
+    ("between two records", lambda loop: loop.producer.before("deliver", loop.die, skip=1), 1),
+    ("between sending and committing", lambda loop: loop.consumer.before("commit", loop.die), 2),
+    ("after the commit", lambda loop: loop.consumer.before("consume", loop.die, skip=2), 0),
+]
+
+
+@pytest.mark.parametrize(("arm", "repeated"), [step[1:] for step in KILLS], ids=[step[0] for step in KILLS])
+def test_a_kill_between_two_side_effects_loses_nothing_and_repeats_only_what_was_sent(
+    loop: RetryLoop, arm: Callable[[RetryLoop], None], repeated: int
+) -> None:
+    loop.put(b"0", 0)
+    loop.put(b"1", 0)
+    loop.put(b"waits", 30)
+    arm(loop)
+    loop.run_until_killed()
+    loop.restart()
+    loop.run(60)
+    found = loop.values(DUE)
+    assert sorted(set(found), key=str) == [b"0", b"1", b"waits"]
+    assert len(found) == 3 + repeated
+    assert loop.seconds()[b"waits"] == 30
+    assert loop.committed(*TIER) == 3
+
+
+def test_a_kill_while_records_wait_leaves_them_where_they_are(loop: RetryLoop) -> None:
+    loop.put(b"waits", 30)
+    loop.clock.after(10, loop.die)
+    loop.run_until_killed()
+    assert loop.handed_on == []
+    loop.restart()
+    loop.run(60)
+    assert loop.seconds() == {b"waits": 30.0}
+
+
+@pytest.mark.parametrize("due_in_s", [None, 3600], ids=["nothing is there", "a partition waits"])
+def test_a_stop_ends_each_wait_within_a_poll_and_leaves_the_group(loop: RetryLoop, due_in_s: float | None) -> None:
+    if due_in_s is not None:
+        loop.put(b"waits", due_in_s)
+    loop.run(5)
+    assert loop.clock.monotonic() <= 5.25
+    assert loop.broker.group(loop.group).members == []
+    assert (loop.handed_on, loop.broker.journal) == ([], [])
+
+
+def test_a_stop_while_a_record_is_sent_waits_for_it_and_commits(loop: RetryLoop) -> None:
+    def answer() -> None:
+        loop.producer.is_cut_off = False
+
+    loop.put(b"0", 0)
+    loop.producer.is_cut_off = True
+    loop.clock.after(10, answer)
+    loop.run(5)
+    assert loop.values(DUE) == [b"0"]
+    assert loop.committed(*TIER) == 1
