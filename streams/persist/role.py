@@ -25,6 +25,7 @@ from streams.kafka.client import (
     poll_quietly,
     read_records,
     send_and_wait,
+    start_partitions,
 )
 from streams.kafka.ports import KafkaClients, KafkaConsumer
 from streams.kafka.records import InboundRecord, OutboundRecord
@@ -120,7 +121,8 @@ class PersistRole:
 
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed."""
-        self._consumer.subscribe([self._ready_topic, self._failed_topic], on_revoke=self._on_revoke)
+        topics = [self._ready_topic, self._failed_topic]
+        self._consumer.subscribe(topics, on_assign=start_partitions, on_revoke=self._on_revoke)
         try:
             with PacedCollector() as collector:
                 while not self._stopping:
