@@ -153,9 +153,11 @@ class PersistRole:
         if following is not None:
             following.begun = time.perf_counter()
             following.writing = self._thread.submit(self._writer.write, following.items)
-        self._pending = following
+        # Nobody commits `following` before the earlier batch is settled: close() calls _on_revoke when settling fails.
+        self._pending = None
         if batch is not None and written is not None:
             self._settle(batch, written)
+        self._pending = following
 
     def _wait_patiently(self, batch: _Batch) -> Written | None:
         """The rows' outcomes, waiting for the database as long as it takes; None when stop() came first."""
