@@ -15,6 +15,11 @@ READY = "thumbnail.ready"
 FAILED = "thumbnail.failed"
 
 
+@pytest.fixture
+def loop(persist_loop: PersistLoop) -> PersistLoop:
+    return persist_loop
+
+
 def good(*media_ids: int) -> list[ThumbnailReady]:
     return [ready(1, a_media(media_id)) for media_id in media_ids]
 
@@ -169,6 +174,20 @@ def test_a_rebalance_while_results_wait_for_the_database_commits_nothing_before_
     assert guest.found == [((READY, 1), 0)]
     assert loop.rows.statuses() == {40: "ready", 41: "ready"}
     assert (loop.committed(READY, 0), loop.committed(READY, 1)) == (1, 1)
+
+
+def test_records_of_a_partition_that_comes_during_a_database_outage_are_written_after_it(loop: PersistLoop) -> None:
+    """A record that comes with its partition, before the pause takes hold, is put back."""
+    guest = Guest(loop, [READY, FAILED])
+    guest.join()  # as the first member it gets the first partition
+    loop.clock.after(5, lambda: take_the_database_away(loop, 60))
+    loop.clock.after(6, lambda: loop.put(*good(40), partition=1))
+    loop.clock.after(7, lambda: loop.put(*good(41, 42), partition=0))
+    loop.clock.after(20, guest.leave)
+    loop.run(100)
+    assert guest.found == [((READY, 0), 0), ((READY, 0), 1)]
+    assert loop.rows.statuses() == {40: "ready", 41: "ready", 42: "ready"}
+    assert (loop.committed(READY, 0), loop.committed(READY, 1)) == (2, 1)
 
 
 def test_a_rebalance_while_rows_are_written_waits_for_them_and_hands_over_a_committed_batch(loop: PersistLoop) -> None:

@@ -16,8 +16,8 @@ NEIGHBOUR: Place = (TIERS[0], 1)
 
 
 @pytest.fixture
-def loop() -> RetryLoop:
-    return RetryLoop()
+def loop(retry_loop: RetryLoop) -> RetryLoop:
+    return retry_loop
 
 
 def handed_on_total(loop: RetryLoop) -> float:

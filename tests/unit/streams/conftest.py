@@ -1,4 +1,4 @@
-"""Each test has a copy of one database file."""
+"""The two loops on the in-memory Kafka; each test of the persist loop has a copy of one database file."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.memory_loops import PersistLoop, make_rows_file
+from tests.doubles.memory_loops import PersistLoop, RetryLoop, make_rows_file
 
 
 @pytest.fixture(scope="session")
@@ -17,9 +17,14 @@ def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def loop(rows_file: Path, tmp_path: Path) -> Iterator[PersistLoop]:
+def persist_loop(rows_file: Path, tmp_path: Path) -> Iterator[PersistLoop]:
     path = tmp_path / "rows.db"
     shutil.copy(rows_file, path)
     made = PersistLoop(f"sqlite:///{path}")
     yield made
     made.rows.close()
+
+
+@pytest.fixture
+def retry_loop() -> RetryLoop:
+    return RetryLoop()
