@@ -1,11 +1,12 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage chaos drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
+.PHONY: help install demo fmt test test-quick coverage chaos drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FILES ?=
 T ?= tests
+QUICK ?= tests/unit tests/contracts
 # On two cores: two for the tests that start whole installations, which mostly wait, and one for the quick ones (tests/sharing.py).
 PROCESSES ?= 3
 SEED ?= 1
@@ -37,6 +38,13 @@ test: install ## Run all tests: make test T=tests/unit
 	$(BIN)/python -m $(ALONE) $(T) || $(NONE_IS_WELL)
 	$(BIN)/python -m $(TIMED) $(T) || $(NONE_IS_WELL)
 	$(BIN)/python -m $(OTHERS) $(T)
+
+test-quick: install ## Run the unit tests and contracts, without Java, in under two minutes
+	$(BIN)/python -m pytest -q -m "not slow and not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder $(QUICK)
+
+fmt: install ## Format the code, and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 coverage: install ## Run all tests with branch coverage, which takes longer
 	$(BIN)/coverage erase
