@@ -1,7 +1,8 @@
-"""One fixture a storage provider: name it in PROVIDERS, and the whole contract is asked of it."""
+"""One fixture a storage provider: name it in PROVIDERS, and the whole contract is asked of it; and the Kafka clusters."""
 
 import ipaddress
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from storage.memory import MemoryStorageProvider
 from storage.outbound import EndpointPolicy, guarded_session
 from storage.s3.provider import MinioStorageProvider
 from storage.yandex.provider import YandexDiskProvider, YandexDiskSettings
+from tests.contracts.kafka_clusters import Cluster, MemoryCluster, RealCluster
 from tests.doubles.documented_provider import documented_provider
 from tests.doubles.old_file_system import open_without_nameless_files
 
@@ -112,3 +114,18 @@ def provider(request: pytest.FixtureRequest) -> Iterator[StorageProvider]:
     made: StorageProvider = request.getfixturevalue(request.param)
     yield made
     made.close()
+
+
+@pytest.fixture(params=["memory", "kafka"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    if request.param == "memory":
+        yield MemoryCluster()
+        return
+    real = RealCluster(request.getfixturevalue("kafka"))
+    yield real
+    real.close()
+
+
+@pytest.fixture
+def group() -> str:
+    return uuid.uuid4().hex

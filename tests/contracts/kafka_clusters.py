@@ -82,7 +82,11 @@ class RealCluster:
         return name
 
     def consumer(self, group: str, **config: Any) -> KafkaConsumer:
-        changes = {"max.poll.interval.ms": int(MAX_POLL_INTERVAL_S * 1000), "heartbeat.interval.ms": 500}
+        changes = {
+            "max.poll.interval.ms": int(MAX_POLL_INTERVAL_S * 1000),
+            "heartbeat.interval.ms": 100,
+            "fetch.wait.max.ms": 20,
+        }
         return Consumer(consumer_config(self._settings, group) | changes | config)
 
     def producer(self, *, queue_size: int = 1000) -> KafkaProducer:
