@@ -84,7 +84,7 @@ class KafkaProducer(Protocol):
         """Queue a record. Raises BufferError when the queue is full, KafkaException when the record cannot be sent."""
 
     def poll(self, timeout: float = -1) -> int:
-        """Call what is due of the delivery callbacks."""
+        """Call the delivery callbacks that are due; return their number."""
 
     def flush(self, timeout: float = -1) -> int:
         """Wait until every queued record is acknowledged or refused; return how many are neither in time."""
