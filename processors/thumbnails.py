@@ -13,6 +13,7 @@ from processors.heic import can_read_heic
 from processors.picture_claims import check_claims
 from processors.pyav_claims import refuse_first_packets
 from processors.pyav_container import open_container
+from processors.readers import DamagedMediaError
 from processors.render import render
 from processors.sniff import HEAD_BYTES, is_heic, sniff_kind
 from processors.source_file import SourceFile
@@ -99,7 +100,7 @@ def _take_frame(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> TakenPict
 
 def _refuse_giants(file: SourceFile, spec: ThumbnailSpec) -> None:
     """Raises PermanentError media.too_many_pixels where that, and no damage, is why there was no frame."""
-    with suppress(FFmpegError), open_container(file, in_a_hurry=True) as container:
+    with suppress(FFmpegError, DamagedMediaError), open_container(file, in_a_hurry=True) as container:
         refuse_first_packets(container, spec.max_pixels)
 
 

@@ -18,6 +18,7 @@ from processors.frame_score import Judgement, judge
 from processors.orientation import clockwise
 from processors.pyav_container import duration_s, is_described, open_container, picture_stream, start_ticks
 from processors.pyav_frames import FrameFinder
+from processors.readers import DamagedMediaError
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
@@ -57,7 +58,7 @@ def _with_care(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
         with open_container(file, in_a_hurry=False) as container:
             return _take_from(container, file, spec, is_seekable=False)
     except FFmpegError as exc:
-        raise PermanentError(ErrorCode.MEDIA_CORRUPT, f"The video cannot be decoded: {exc.strerror}.") from exc
+        raise DamagedMediaError(f"The video cannot be decoded: {exc.strerror}.") from exc
 
 
 def _take_from(
@@ -110,14 +111,14 @@ def _choose(
         return found, Frame(finder.time_s(found), "pyav-chosen")
     choice = choose(length_s, spec.strategy, lambda time_s: _look_at(finder, time_s), budget)
     if choice is None:
-        raise PermanentError(ErrorCode.MEDIA_CORRUPT, "No frame of the video can be decoded.")
+        raise DamagedMediaError("No frame of the video can be decoded.")
     taken = Frame(finder.time_s(choice.frame), f"pyav-{spec.strategy}", choice.score, choice.candidates)
     return choice.frame, taken
 
 
 def _must_be_there(frame: VideoFrame | None) -> VideoFrame:
     if frame is None:
-        raise PermanentError(ErrorCode.MEDIA_CORRUPT, "No frame of the video can be decoded.")
+        raise DamagedMediaError("No frame of the video can be decoded.")
     return frame
 
 
