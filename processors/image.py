@@ -1,6 +1,7 @@
 """One upright sRGB picture out of a photograph, by Pillow."""
 
 import warnings
+from dataclasses import replace
 from typing import IO, cast
 
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -9,6 +10,7 @@ from processors.animation import show_frame
 from processors.colour import to_srgb
 from processors.deep_still import take_deep
 from processors.geometry import needed_size
+from processors.jpeg_end import complete, has_end
 from processors.orientation import EXIF_TURNS, Turn, clockwise, swaps_sides
 from processors.picture_claims import check_pixels
 from processors.picture_colours import PictureColours, colours_of
@@ -17,7 +19,7 @@ from processors.picture_modes import plain_mode
 from processors.readers import DamagedMediaError, reading
 from processors.scaling import ROUGH_GAP, scale
 from processors.sniff import HEAD_BYTES, sniff_kind
-from processors.source_file import SourceFile
+from processors.source_file import BytesInMemory, SourceFile
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
@@ -26,8 +28,18 @@ _ORIENTATION_TAG = 0x0112
 
 
 def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
-    """The photograph, reduced and upright. Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels."""
-    return _take(file, spec)
+    """The photograph, reduced and upright. Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels.
+
+    Of a JPEG without an end, what there is; `degraded` where more than the end marker is missing.
+    """
+    try:
+        return _take(file, spec)
+    except DamagedMediaError:
+        completed = complete(file)
+        if completed is None:
+            raise
+    taken = _take(SourceFile(BytesInMemory(completed.content)), spec)
+    return replace(taken, degraded=not completed.is_whole)
 
 
 def _take(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
@@ -104,6 +116,10 @@ def _stored(
             opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
     file.expect_whole()
     shown, frame = show_frame(opened, spec, file)
+    if opened.format in ("JPEG", "MPO") and not has_end(file, file.tell()):
+        raise DamagedMediaError(
+            "The picture is cut off: its end is missing."
+        )  # zeros in its place would be taken for pixels
     with reading("picture"):  # it converts by what the file says of its pixels: a palette, a transparent colour
         return plain_mode(shown), frame
 

@@ -11,8 +11,9 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from PIL import Image
 
+from processors.jpeg_end import has_end
 from processors.readers import DamagedMediaError, reading
-from processors.source_file import SourceFile
+from processors.source_file import BytesInMemory, SourceFile
 from processors.webp_scaled import decode_scaled
 
 Pixels = NDArray[np.uint8]
@@ -21,7 +22,6 @@ Pixels = NDArray[np.uint8]
 _SPARE: Final = 5 / 4
 """More than the target, so that the better filter of the last step has something to do."""
 _MIN_FACTOR: Final = 2
-_END_OF_JPEG: Final = b"\xff\xd9"
 _END_OF_PNG: Final = b"IEND"
 _TAIL_BYTES: Final = 65536
 """How far from the end of the file the picture may end: some programs append their own data."""
@@ -67,7 +67,7 @@ def exif_of(opened: Image.Image, file: SourceFile) -> Image.Exif:
 
 def _from_jpeg(data: bytes, factor: int) -> Pixels | None:
     """By libjpeg's own scaling, which transforms only what it needs."""
-    if _END_OF_JPEG not in data[-_TAIL_BYTES:]:
+    if not has_end(SourceFile(BytesInMemory(data)), len(data)):
         return None  # cut off: OpenCV would fill up with grey, and say nothing
     way = next(way for most, way in _REDUCED.items() if most <= factor)
     try:
