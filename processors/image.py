@@ -18,7 +18,7 @@ from processors.picture_decode import decode_reduced, exif_of
 from processors.picture_modes import plain_mode
 from processors.readers import DamagedMediaError, reading
 from processors.scaling import ROUGH_GAP, scale
-from processors.sniff import HEAD_BYTES, sniff_kind
+from processors.sniff import HEAD_BYTES, sniff_kind, unread_kind
 from processors.source_file import BytesInMemory, SourceFile
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
@@ -57,7 +57,6 @@ def _open(file: SourceFile) -> Image.Image:
         opened = Image.open(cast(IO[bytes], file))
     except UnidentifiedImageError as exc:
         raise _unidentified(file) from exc
-
     if isinstance(opened, ImageFile.StubImageFile):  # Pillow knows the kind, and no decoder for it
         opened.close()
         raise _unidentified(file)
@@ -69,7 +68,12 @@ def _unidentified(file: SourceFile) -> PermanentError:
     head = file.read(HEAD_BYTES)
     if sniff_kind(head) == "image":
         return DamagedMediaError("The picture's beginning is damaged.")
-    message = "The picture's format is not one that can be read."
+    kind = unread_kind(head)
+    message = (
+        "The picture's format is not one that can be read."
+        if kind is None
+        else f"The file is {kind}, which is not read."
+    )
     return PermanentError(ErrorCode.MEDIA_UNSUPPORTED, message)
 
 

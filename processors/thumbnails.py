@@ -15,7 +15,7 @@ from processors.pyav_claims import refuse_first_packets
 from processors.pyav_container import open_container
 from processors.readers import DamagedMediaError
 from processors.render import render
-from processors.sniff import HEAD_BYTES, is_heic, sniff_kind
+from processors.sniff import HEAD_BYTES, is_heic, sniff_kind, unread_kind
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
 from processors.thumbhash import thumbhash
@@ -73,9 +73,24 @@ def _take(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Taken
         return photographs.take_picture(file, spec)
     if kind is None and declared == "image":
         return photographs.take_picture(file, spec)
-    if kind is None and _looks_like_text(head):
-        raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The file is text, not a video or a picture.")
+    if kind is None:
+        return _take_unknown(file, head, spec)
     return _take_frame(file, head, spec)
+
+
+def _take_unknown(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> TakenPicture:
+    """A video whose container only FFmpeg knows; nothing else, whatever the upload says that it is."""
+    unread = unread_kind(head)
+    if unread is not None:
+        raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, f"The file is {unread}, which is not read.")
+    if _looks_like_text(head):
+        raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The file is text, not a video or a picture.")
+    try:
+        return _take_frame(file, head, spec)
+    except DamagedMediaError as error:
+        raise DamagedMediaError(
+            "The file begins like no video or picture that can be read: it is damaged, or of another kind."
+        ) from error
 
 
 def _take_frame(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> TakenPicture:

@@ -4,6 +4,7 @@ OpenCV hands out eight bits of RGB by the marked matrix (unmarked: BT.601), and 
 HDR, alpha, mirrored or interlaced frames, which only PyAV's way shows as they are meant.
 """
 
+import os
 from fractions import Fraction
 from typing import Any, Final, cast
 
@@ -16,6 +17,7 @@ from processors.clean_aperture import Crop, find_crop
 from processors.frame_choice import SearchBudget, choose, clamp_time_s
 from processors.frame_score import JUDGED_SIDE, Judgement, Luma, judge
 from processors.geometry import fit, needed_size, square_size
+from processors.limits import OPENCV_FORMATS
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
@@ -24,6 +26,9 @@ from schemas.errors import ErrorCode, PermanentError
 
 Picture = NDArray[np.uint8]
 """Height x width x 3 (RGB)."""
+
+os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{OPENCV_FORMATS}"
+"""OpenCV reads it at every opening; there is no other way to hand an option to its FFmpeg."""
 
 _TURNS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
