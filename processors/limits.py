@@ -59,8 +59,22 @@ MAX_PACKETS_TO_KEYFRAME: Final = 1000
 MAX_GIF_WALK_BYTES: Final = 64 * MIB
 """How far the frames of a GIF are counted; one that is longer has large frames, and only its first ones are decoded."""
 
-FFMPEG_FORMATS: Final = "mov,matroska,avi,gif,apng,mpegts,mpegvideo,flv,asf,ogg,mpeg,mjpeg,mxf,ivf,dv,mp3,flac,wav,aac"
-"""What FFmpeg may open: no playlists, no concatenations, no session descriptions, which would open other sources."""
+FFMPEG_FORMATS: Final = "mov,matroska,avi,mpegts,mpegvideo,flv,asf,ogg,mpeg,mxf,ivf,dv,mp3,flac,wav,aac"
+"""What FFmpeg may open: no playlists, no concatenations, no session descriptions, which would open other sources; and no
+pictures, which are Pillow's to read, or are not read: as videos they would lose their transparency and their shape."""
+
+OPENCV_FORMATS: Final = (
+    f"{FFMPEG_FORMATS},"
+    # Streams without a container, and with a plain one.
+    "h261,h263,h264,hevc,vvc,evc,m4v,vc1,vc1test,obu,av1,avs,avs2,avs3,cavsvideo,dirac,dnxhd,apv,mpegtsraw,smjpeg,"
+    # Television, recorders, editors.
+    "nut,yuv4mpegpipe,rm,wtv,gxf,lxf,ty,pva,pmp,nuv,nsv,live_flv,kux,dhav,mpjpeg,cine,r3d,simbiosis_imx,filmstrip,ifv,lvf,"
+    "luodat,moflex,mods,msnwctcp,mtv,mgsts,vividas,vivo,viv,xmv,iv8,ivr,ipu,asf_o,"
+    # Animations, and films of old games.
+    "swf,flic,film_cpk,roq,3dostr,4xm,anm,argo_brp,bethsoftvid,bfi,bink,bmv,c93,cdxl,dfa,dsicin,dxa,ea,gdv,hnm,idcin,ipmovie,jv,"
+    "mlv,mm,mv,mvi,paf,psxstr,rl2,rpl,sga,siff,smk,smush,thp,tiertexseq,tmv,usm,vmd,wc3movie,wsvqa,yop"
+)
+"""What the FFmpeg in OpenCV may open: besides, every film that it knows."""
 
 
 def bytes_budget(size_bytes: int, most_bytes: int = MAX_BYTES_READ) -> int:

@@ -1,12 +1,24 @@
 """What a file is, by its first bytes: names and declared types of uploads are often wrong."""
 
+import re
 from typing import Final
 
 from processors.types import Kind
 
 HEAD_BYTES: Final = 64
 
-_IMAGE_HEADS: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_IMAGE_HEADS: Final = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"),
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF and BigTIFF
+    *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),  # JPEG 2000, in its container and bare
+    *(b"qoif", b"DDS ", b"icns", b"\x59\xa6\x6a\x95"),  # QOI, DirectDraw, Apple's icons, Sun raster
+)
+_SHORT_IMAGE_HEADS: Final = (
+    re.compile(rb"P[1-6][ \t\r\n]+[0-9#]"),  # PBM, PGM, PPM
+    re.compile(rb"\x01\xda[\0\x01][\x01\x02]"),  # SGI
+    re.compile(rb"\n[\0\x02-\x05]\x01[\x01\x02\x04\x08]"),  # PCX
+    re.compile(rb"\0\0\x01\0[^\0]\0...[\0\xff]", re.DOTALL),  # Windows icons, up to 255 in a file
+)
 _AVIF_BRANDS: Final = (b"avif", b"avis")
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _EITHER_BRANDS: Final = (b"mif1", b"msf1")
@@ -21,12 +33,67 @@ _CONTAINER_HEADS: Final = (
     b"\0\0\x01\xb3",
     b"ID3",
     b"fLaC",
+    b"YUV4MPEG2 ",
+)
+_UNREAD_HEADS: Final[dict[bytes, str]] = {
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\xff\xd8\xff\xf7": "JPEG-LS",
+    b"II\xbc": "JPEG XR",
+    b"8BPS": "a Photoshop document",
+    b"gimp xcf ": "a GIMP document",
+    b"\x76\x2f\x31\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
+    b"#?RGBE": "Radiance HDR",
+    b"SIMPLE  =": "FITS",
+    b"SDPX": "DPX",
+    b"XPDS": "DPX",
+    b"\x80\x2a\x5f\xd7": "Cineon",
+    b"BPG\xfb": "BPG",
+    b"FLIF": "FLIF",
+    b"\xabKTX ": "a KTX texture",
+    b"BLP1": "a BLP texture",
+    b"BLP2": "a BLP texture",
+    b"farbfeld": "farbfeld",
+    b"\xb1\x68\xde\x3a": "DCX",
+    b"PF\n": "a PFM picture",
+    b"P7\n": "a PAM picture",
+    b"\xd7\xcd\xc6\x9a": "a Windows metafile",
+    b"FUJIFILMCCD-RAW": "a raw camera file",
+    b"IIU\0": "a raw camera file",
+    b"IIRO": "a raw camera file",
+    b"IIRS": "a raw camera file",
+    b"MMOR": "a raw camera file",
+    b"FOVb": "a raw camera file",
+    b"\0MRM": "a raw camera file",
+    b"AT&TFORM": "DjVu",
+    b"%PDF-": "a PDF document",
+    b"%!PS": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "PostScript",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b\x08": "compressed with gzip",
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+}
+"""Of what no reader here is for, or none reads as it is meant."""
+_CURSOR_HEAD: Final = re.compile(rb"\0\0\x02\0[^\0]\0...[\0\xff]", re.DOTALL)
+"""Targa pictures may begin with the same four bytes."""
+_UNREAD_AT: Final[tuple[tuple[int, bytes, str], ...]] = (
+    (4, b"ftypcrx ", "a raw camera file"),
+    (6, b"HEAPCCDR", "a raw camera file"),
+    *((8, kind, "an IFF picture") for kind in (b"ILBM", b"PBM ", b"DEEP", b"RGB8", b"RGBN", b"ACBM")),
 )
 
 
 def sniff_kind(head: bytes) -> Kind | None:
-    """`image` or `video` (any container, audio ones too), or None for what is neither to all appearances."""
-    if head.startswith(_IMAGE_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+    """`image` or `video` (any container, audio ones too), or None for what is neither, or cannot be read, to all appearances."""
+    if unread_kind(head) is not None:
+        return None
+    if (
+        head.startswith(_IMAGE_HEADS)
+        or any(pattern.match(head) for pattern in _SHORT_IMAGE_HEADS)
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    ):
         return "image"
     if head[4:8] == b"ftyp":
         return "image" if head[8:12] in _IMAGE_BRANDS else "video"
@@ -35,8 +102,24 @@ def sniff_kind(head: bytes) -> Kind | None:
     if head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"WAVE"):
         return "video"
     is_transport_stream = head[:1] == b"\x47" or head[4:5] == b"\x47"
-    is_mpeg_audio = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
-    return "video" if is_transport_stream or is_mpeg_audio else None
+    return "video" if is_transport_stream or _is_mpeg_audio(head) else None
+
+
+def _is_mpeg_audio(head: bytes) -> bool:
+    """A frame of MPEG audio has a layer; AAC has none. The segments of a JPEG begin nearly alike."""
+    if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return False
+    return head[1] & 0x06 != 0 or head[1] & 0xF0 == 0xF0
+
+
+def unread_kind(head: bytes) -> str | None:
+    """What the file is called, where it is one of the known kinds that are not read."""
+    if _CURSOR_HEAD.match(head):
+        return "a Windows cursor"
+    for at, magic, name in _UNREAD_AT:
+        if head.startswith(magic, at) and (at != 8 or head.startswith(b"FORM")):
+            return name
+    return next((name for magic, name in _UNREAD_HEADS.items() if head.startswith(magic)), None)
 
 
 def is_heic(head: bytes) -> bool:

@@ -16,7 +16,19 @@ from processors.limits import (
     bytes_budget,
 )
 from processors.types import Source
-from schemas.errors import ErrorCode, PermanentError
+from schemas.errors import ErrorCode, PermanentError, TransientError
+
+
+class BytesInMemory:
+    """A source that is read already."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content: Final = content
+        self.size: Final = len(content)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """As processors.types.Source asks."""
+        return self._content[offset : offset + length]
 
 
 class SourceFile(io.BufferedIOBase):
@@ -117,7 +129,10 @@ class SourceFile(io.BufferedIOBase):
         self.read_s += time.perf_counter() - started
         self.bytes_read += len(data)
         if len(data) != length:
-            raise EOFError(f"the source ended at byte {offset + len(data)} of {self.size}")
+            # No class that a library raises for a damaged file: the file may be whole, and another attempt may read it.
+            raise TransientError(
+                ErrorCode.SOURCE_UNREADABLE, f"The source ended at byte {offset + len(data)} of {self.size}."
+            )
         return data
 
 

@@ -9,7 +9,8 @@ from av.error import FFmpegError
 
 from processors.output.render import render
 from processors.output.thumbhash import thumbhash
-from processors.sniff import HEAD_BYTES, is_heic, sniff_kind
+from processors.readers import DamagedMediaError
+from processors.sniff import HEAD_BYTES, is_heic, sniff_kind, unread_kind
 from processors.source_file import SourceFile
 from processors.still import pillow as photographs
 from processors.still.claims import check_claims
@@ -73,9 +74,24 @@ def _take(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Taken
         return photographs.take_picture(file, spec)
     if kind is None and declared == "image":
         return photographs.take_picture(file, spec)
-    if kind is None and _looks_like_text(head):
-        raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The file is text, not a video or a picture.")
+    if kind is None:
+        return _take_unknown(file, head, spec)
     return _take_frame(file, head, spec)
+
+
+def _take_unknown(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> TakenPicture:
+    """A video whose container only FFmpeg knows; nothing else, whatever the upload says that it is."""
+    unread = unread_kind(head)
+    if unread is not None:
+        raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, f"The file is {unread}, which is not read.")
+    if _looks_like_text(head):
+        raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The file is text, not a video or a picture.")
+    try:
+        return _take_frame(file, head, spec)
+    except DamagedMediaError as error:
+        raise DamagedMediaError(
+            "The file begins like no video or picture that can be read: it is damaged, or of another kind."
+        ) from error
 
 
 def _take_frame(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> TakenPicture:
@@ -100,7 +116,7 @@ def _take_frame(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> TakenPict
 
 def _refuse_giants(file: SourceFile, spec: ThumbnailSpec) -> None:
     """Raises PermanentError media.too_many_pixels where that, and no damage, is why there was no frame."""
-    with suppress(FFmpegError), open_container(file, in_a_hurry=True) as container:
+    with suppress(FFmpegError, DamagedMediaError), open_container(file, in_a_hurry=True) as container:
         refuse_first_packets(container, spec.max_pixels)
 
 

@@ -66,8 +66,6 @@ def _serve(job_fd: int, connection: BinaryIO) -> int:
     except MemoryError:
         message = "Decoding needs more memory than is allowed."
         frame_kind, payload = FAILED, _failure(ErrorCode.MEDIA_TOO_MANY_PIXELS, message)
-    except EOFError as exc:
-        frame_kind, payload = FAILED, _failure(ErrorCode.SOURCE_UNREADABLE, str(exc))
     except Exception as exc:  # noqa: BLE001 - a mistake of ours: the worker calls it a crash, and can say what it was
         frame_kind, payload = FAILED, _failure(ErrorCode.MEDIA_CRASHED_DECODER, f"{type(exc).__name__}: {exc}")
     _send(job_fd, FRAME.pack(frame_kind, len(payload), 0) + payload)

@@ -72,6 +72,7 @@ def warm_up() -> None:
     import numpy as np
     from PIL import Image
 
+    from processors.source_file import BytesInMemory
     from processors.thumbnails import create_thumbnails
     from processors.types import ThumbnailSpec
 
@@ -81,7 +82,7 @@ def warm_up() -> None:
     for picture_format in ("JPEG", "PNG", "WEBP"):
         out = io.BytesIO()
         Image.fromarray(pixels).save(out, picture_format)
-        create_thumbnails(_Bytes(out.getvalue()), ThumbnailSpec())
+        create_thumbnails(BytesInMemory(out.getvalue()), ThumbnailSpec())
     clip = io.BytesIO()
     with av.open(clip, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(5), options={"preset": "ultrafast", "threads": "1"})
@@ -89,19 +90,7 @@ def warm_up() -> None:
         for _ in range(2):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         container.mux(stream.encode())
-    create_thumbnails(_Bytes(clip.getvalue()), ThumbnailSpec())
-
-
-class _Bytes:
-    """A source in memory."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content: Final = content
-        self.size: Final = len(content)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """As processors.types.Source asks."""
-        return self._content[offset : offset + length]
+    create_thumbnails(BytesInMemory(clip.getvalue()), ThumbnailSpec())
 
 
 @dataclass

@@ -11,6 +11,7 @@ from PIL import Image
 from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD
 from processors.output.geometry import fit
 from processors.output.scaling import scale
+from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 from processors.types import Frame, ThumbnailSpec
 from processors.video.choice import SearchBudget, choose_among
@@ -21,18 +22,23 @@ _ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 
 
 def is_animated(opened: Image.Image) -> bool:
-    """Whether there are frames to choose from. Raises what Pillow raises for damaged files."""
-    return opened.format in _ANIMATED_FORMATS and getattr(opened, "is_animated", False)
+    """Whether there are frames to choose from; not where damage begins behind the first one."""
+    try:
+        with reading("picture"):
+            return opened.format in _ANIMATED_FORMATS and getattr(opened, "is_animated", False)
+    except DamagedMediaError:
+        return False
 
 
 def show_frame(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> tuple[Image.Image, Frame]:
     """The frame that is shown, decoded and composed with those before it, and how it was found; a still as it is.
 
     Frames are decoded from the first one on, for each builds on the one before, and only as many as the search may
-    cost. Damage behind a frame that was found does not matter. Raises what Pillow raises for damaged files.
+    cost. Damage behind a frame that was found does not matter. Raises DamagedMediaError where there is no frame.
     """
     if not is_animated(opened):
-        opened.load()
+        with reading("picture"):
+            opened.load()
         return opened, Frame(None, "image")
     frames = islice(_frames(opened), MAX_FRAMES_FORWARD)
     if spec.frame_time_s is not None:
@@ -41,7 +47,7 @@ def show_frame(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> tu
     judged = ((frame, _judge(frame[1], spec)) for frame in frames)
     choice = choose_among(judged, spec.strategy, SearchBudget(lambda: file.bytes_read))
     if choice is None:
-        raise EOFError("no frame of the animation can be decoded")
+        raise DamagedMediaError("No frame of the animation can be decoded.")
     time_s, picture = choice.frame
     return picture, Frame(time_s, f"image-{spec.strategy}", choice.score, choice.candidates)
 
@@ -52,9 +58,10 @@ def _frames(opened: Image.Image) -> Iterator[tuple[float, Image.Image]]:
     time_s, number = 0.0, first
     while True:
         try:
-            opened.seek(number)
-            picture = opened.copy()
-        except (EOFError, OSError, SyntaxError, ValueError):
+            with reading("picture"):
+                opened.seek(number)
+                picture = opened.copy()
+        except DamagedMediaError:  # the end, too
             if number == first:
                 raise
             return

@@ -1,6 +1,5 @@
 """What the numbers of a photograph's pixels mean: by its ICC profile, its PNG chunks, its AVIF boxes or its EXIF."""
 
-import struct
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -9,6 +8,7 @@ from PIL import Image
 
 from processors.colour.linear_light import ADOBE_RGB, BT709, BT2020, DISPLAY_P3, Chromaticities, Matrix, to_bt709
 from processors.iso_boxes import boxes_in, descend, top_box
+from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 
 Curve = Literal["srgb", "pq", "hlg"] | float
@@ -76,10 +76,11 @@ def _by_gamma(opened: Image.Image) -> PictureColours:
 def _is_adobe_rgb(exif: Image.Exif) -> bool:
     """As cameras say it (DCF 2.0): space 2 of old, or an index "R03" beside "uncalibrated"."""
     try:
-        if exif.get_ifd(_EXIF_IFD).get(_COLOUR_SPACE) == _ADOBE_SPACE:
-            return True
-        index = exif.get_ifd(_INTEROP_IFD).get(_INTEROP_INDEX)
-    except (ValueError, TypeError, LookupError, SyntaxError, OSError, struct.error):
+        with reading("picture"):
+            if exif.get_ifd(_EXIF_IFD).get(_COLOUR_SPACE) == _ADOBE_SPACE:
+                return True
+            index = exif.get_ifd(_INTEROP_IFD).get(_INTEROP_INDEX)
+    except DamagedMediaError:
         return False  # damaged EXIF; the picture itself may be whole
     return index in ("R03", "R03\0", b"R03", b"R03\0")
 

@@ -11,7 +11,9 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.source_file import SourceFile
+from processors.readers import DamagedMediaError, reading
+from processors.source_file import BytesInMemory, SourceFile
+from processors.still.jpeg_end import has_end
 from processors.still.webp_scaled import decode_scaled
 
 Pixels = NDArray[np.uint8]
@@ -20,7 +22,6 @@ Pixels = NDArray[np.uint8]
 _SPARE: Final = 5 / 4
 """More than the target, so that the better filter of the last step has something to do."""
 _MIN_FACTOR: Final = 2
-_END_OF_JPEG: Final = b"\xff\xd9"
 _END_OF_PNG: Final = b"IEND"
 _TAIL_BYTES: Final = 65536
 """How far from the end of the file the picture may end: some programs append their own data."""
@@ -35,8 +36,7 @@ def decode_reduced(opened: Image.Image, file: SourceFile, target: tuple[int, int
     None for all else: small pictures, other modes, several frames, and whatever is damaged, so that Pillow judges it.
     """
     factor = int(min(opened.width / target[0], opened.height / target[1]) / _SPARE)
-    is_plain = opened.mode == "RGB" and "transparency" not in opened.info and getattr(opened, "n_frames", 1) == 1
-    if factor < _MIN_FACTOR or not is_plain or opened.format not in ("JPEG", "PNG", "WEBP"):
+    if factor < _MIN_FACTOR or opened.format not in ("JPEG", "PNG", "WEBP") or not _is_plain(opened):
         return None
     file.seek(0)
     file.expect_whole()
@@ -50,6 +50,12 @@ def decode_reduced(opened: Image.Image, file: SourceFile, target: tuple[int, int
     return None if pixels is None else Image.fromarray(pixels)
 
 
+@reading("picture")
+def _is_plain(opened: Image.Image) -> bool:
+    return opened.mode == "RGB" and "transparency" not in opened.info and getattr(opened, "n_frames", 1) == 1
+
+
+@reading("picture")
 def exif_of(opened: Image.Image, file: SourceFile) -> Image.Exif:
     """The picture's tags, without decoding it: Pillow decodes a whole PNG to see whether there are any behind its pixels."""
     if opened.format != "PNG" or "exif" in opened.info or "Raw profile type exif" in opened.info:
@@ -61,10 +67,13 @@ def exif_of(opened: Image.Image, file: SourceFile) -> Image.Exif:
 
 def _from_jpeg(data: bytes, factor: int) -> Pixels | None:
     """By libjpeg's own scaling, which transforms only what it needs."""
-    if _END_OF_JPEG not in data[-_TAIL_BYTES:]:
+    if not has_end(SourceFile(BytesInMemory(data)), len(data)):
         return None  # cut off: OpenCV would fill up with grey, and say nothing
     way = next(way for most, way in _REDUCED.items() if most <= factor)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), way | cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), way | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
     return None if pixels is None else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
@@ -75,8 +84,9 @@ def _from_png(data: bytes, size: tuple[int, int], factor: int) -> Pixels | None:
     context = VideoCodecContext.create("png", "r")
     context.thread_count = 1  # threads would not be caged
     try:
-        frames: list[VideoFrame] = context.decode(av.Packet(data)) or context.decode(None)
-    except FFmpegError:
+        with reading("picture"):
+            frames: list[VideoFrame] = context.decode(av.Packet(data)) or context.decode(None)
+    except (FFmpegError, DamagedMediaError):
         return None
     if not frames or frames[0].format.name != "rgb24" or (frames[0].width, frames[0].height) != size:
         return None

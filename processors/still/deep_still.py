@@ -8,6 +8,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorTrc
 from PIL import Image
 
+from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 from processors.video.container import has_decoder, open_container
 from processors.video.pixels import scaled_srgb
@@ -29,7 +30,7 @@ def take_deep(
                 return None
             frame.color_trc = _TRANSFERS[transfer]
             return scaled_srgb(frame, "av1", size)
-    except FFmpegError:
+    except (FFmpegError, DamagedMediaError):
         return None
 
 
@@ -40,7 +41,6 @@ def _first_frame(container: InputContainer, stored: tuple[int, int]) -> VideoFra
     context = stream.codec_context
     context.thread_count = 1  # slots are the parallelism; threads would not be caged
     context.options = {"max_pixels": str(stored[0] * stored[1])}  # what was checked before
-    for packet in container.demux(stream):
-        for frame in packet.decode():
-            return frame if (frame.width, frame.height) == stored else None
-    return None
+    with reading("picture"):
+        frame = next((frame for packet in container.demux(stream) for frame in packet.decode()), None)
+    return frame if frame is not None and (frame.width, frame.height) == stored else None

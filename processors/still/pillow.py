@@ -1,22 +1,25 @@
 """One upright sRGB picture out of a photograph, by Pillow."""
 
 import warnings
+from dataclasses import replace
 from typing import IO, cast
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from processors.colour.convert import to_srgb
 from processors.output.geometry import needed_size
 from processors.output.scaling import ROUGH_GAP, scale
-from processors.sniff import HEAD_BYTES, sniff_kind
-from processors.source_file import SourceFile
+from processors.readers import DamagedMediaError, reading
+from processors.sniff import HEAD_BYTES, sniff_kind, unread_kind
+from processors.source_file import BytesInMemory, SourceFile
 from processors.still.animation import show_frame
 from processors.still.claims import check_pixels
 from processors.still.colours import PictureColours, colours_of
 from processors.still.decode import decode_reduced, exif_of
 from processors.still.deep_still import take_deep
+from processors.still.jpeg_end import complete, has_end
 from processors.still.modes import plain_mode
-from processors.still.orientation import EXIF_TURNS, clockwise, swaps_sides
+from processors.still.orientation import EXIF_TURNS, Turn, clockwise, swaps_sides
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
@@ -25,39 +28,62 @@ _ORIENTATION_TAG = 0x0112
 
 
 def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
-    """The photograph, reduced and upright. Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels."""
+    """The photograph, reduced and upright. Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels.
+
+    Of a JPEG without an end, what there is; `degraded` where more than the end marker is missing.
+    """
+    try:
+        return _take(file, spec)
+    except DamagedMediaError:
+        completed = complete(file)
+        if completed is None:
+            raise
+    taken = _take(SourceFile(BytesInMemory(completed.content)), spec)
+    return replace(taken, degraded=not completed.is_whole)
+
+
+def _take(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
     file.seek(0)
     Image.MAX_IMAGE_PIXELS = None  # our own limit stands below, and is an error rather than a warning
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about odd metadata, which is dropped anyway
+        with _open(file) as opened:
+            return _take_from(opened, spec, file)
+
+
+@reading("picture")
+def _open(file: SourceFile) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd metadata, which is dropped anyway
-            with Image.open(cast(IO[bytes], file)) as opened:
-                return _take_from(opened, spec, file)
+        opened = Image.open(cast(IO[bytes], file))
     except UnidentifiedImageError as exc:
-        file.seek(0)
-        if sniff_kind(file.read(HEAD_BYTES)) == "image":
-            raise PermanentError(ErrorCode.MEDIA_CORRUPT, "The picture's beginning is damaged.") from exc
-        raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The picture's format is not one that can be read.") from exc
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        TypeError,
-        EOFError,
-        IndexError,
-        OverflowError,
-        RuntimeError,
-        Image.DecompressionBombError,
-    ) as exc:
-        # Pillow's decoders raise all of these for damaged files.
-        raise PermanentError(ErrorCode.MEDIA_CORRUPT, f"The picture cannot be decoded: {str(exc)[:200]}.") from exc
+        raise _unidentified(file) from exc
+    if isinstance(opened, ImageFile.StubImageFile):  # Pillow knows the kind, and no decoder for it
+        opened.close()
+        raise _unidentified(file)
+    return opened
+
+
+def _unidentified(file: SourceFile) -> PermanentError:
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if sniff_kind(head) == "image":
+        return DamagedMediaError("The picture's beginning is damaged.")
+    kind = unread_kind(head)
+    message = (
+        "The picture's format is not one that can be read."
+        if kind is None
+        else f"The file is {kind}, which is not read."
+    )
+    return PermanentError(ErrorCode.MEDIA_UNSUPPORTED, message)
 
 
 def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> TakenPicture:
     width, height = opened.size
+    if width < 1 or height < 1:
+        raise DamagedMediaError("The picture has no pixels.")
     check_pixels(width, height, spec)
     exif = exif_of(opened, file)
-    turn = EXIF_TURNS.get(exif.get(_ORIENTATION_TAG, 1))
+    turn = _turn(exif)
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow turns TIFF itself, and tells the turned size
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(left_to_turn))
     colours = colours_of(opened, exif, file)
@@ -90,10 +116,23 @@ def _stored(
     if opened.format == "JPEG":
         # The decoder itself halves the size as often as it may, which is most of the speed; a little more than the
         # target leaves work for the better filter of the last step.
-        opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
+        with reading("picture"):
+            opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
     file.expect_whole()
     shown, frame = show_frame(opened, spec, file)
-    return plain_mode(shown), frame
+    if opened.format in ("JPEG", "MPO") and not has_end(file, file.tell()):
+        raise DamagedMediaError(
+            "The picture is cut off: its end is missing."
+        )  # zeros in its place would be taken for pixels
+    with reading("picture"):  # it converts by what the file says of its pixels: a palette, a transparent colour
+        return plain_mode(shown), frame
+
+
+@reading("picture")
+def _turn(exif: Image.Exif) -> Turn:
+    """Of the tag, which Pillow reads only now."""
+    orientation = exif.get(_ORIENTATION_TAG)
+    return EXIF_TURNS.get(orientation) if isinstance(orientation, int) else None
 
 
 def _deep(opened: Image.Image, colours: PictureColours, size: tuple[int, int], file: SourceFile) -> Image.Image | None:

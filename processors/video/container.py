@@ -14,6 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from processors.limits import FFMPEG_FORMATS
+from processors.readers import reading
 from processors.source_file import SourceFile
 from processors.video.pyav_claims import heard, refuse_claims
 from schemas.errors import ErrorCode, PermanentError
@@ -41,7 +42,8 @@ def open_container(file: SourceFile, *, in_a_hurry: bool) -> Iterator[InputConta
     options = _HURRY if in_a_hurry else _CARE
     with heard() as said:
         try:
-            container = av.open(file, "r", options=options, metadata_errors="replace", io_open=_refuse_to_open)
+            with reading("video"):
+                container = av.open(file, "r", options=options, metadata_errors="replace", io_open=_refuse_to_open)
         except FFmpegError:
             refuse_claims(said)
             raise
@@ -54,6 +56,7 @@ def _refuse_to_open(url: str, _flags: int, _options: dict[str, str]) -> NoReturn
     raise PermissionError(f"only the source itself may be opened, not {url[:80]!r}")
 
 
+@reading("video")
 def is_described(container: InputContainer) -> bool:
     """Whether the headers alone said what the video streams are."""
     streams = container.streams.video
@@ -66,6 +69,7 @@ def has_decoder(stream: VideoStream) -> bool:
     return context is not None
 
 
+@reading("video")
 def picture_stream(container: InputContainer) -> tuple[VideoStream, bool]:
     """The largest video stream, else an embedded cover (True). Raises PermanentError media.no_picture or media.unsupported."""
     films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
@@ -79,6 +83,7 @@ def picture_stream(container: InputContainer) -> tuple[VideoStream, bool]:
     raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "There is no decoder for the file's video stream.")
 
 
+@reading("video")
 def start_ticks(container: InputContainer, stream: VideoStream) -> int:
     """The first picture's time in the stream's time base; the first packet tells where the headers do not.
 
@@ -91,6 +96,7 @@ def start_ticks(container: InputContainer, stream: VideoStream) -> int:
     return stream.start_time or 0
 
 
+@reading("video")
 def duration_s(container: InputContainer, stream: VideoStream, start: int) -> float | None:
     """Seconds, as the headers say; None when they do not. `start` is start_ticks()."""
     base = stream.time_base or Fraction(1, av.time_base)

@@ -9,6 +9,7 @@ from av.video.reformatter import ColorPrimaries, ColorTrc
 from numpy.typing import NDArray
 
 from processors.colour.linear_light import BT2020, DISPLAY_P3, Matrix, to_bt709
+from processors.readers import reading
 
 # FFmpeg's AVColorSpace; swscale takes every unmarked picture for BT.601, and refuses what it does not know.
 _RGB, _BT709, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL, _BT2020_CL = 0, 1, 4, 5, 6, 7, 9, 10
@@ -33,6 +34,7 @@ class FrameColours:
     gamut: Matrix | None
 
 
+@reading("video")
 def colours_of(frame: VideoFrame) -> FrameColours:
     """As the frame is marked; HDR without a gamut is BT.2020."""
     transfer: Literal["sdr", "pq", "hlg"] = "sdr"
@@ -46,6 +48,7 @@ def colours_of(frame: VideoFrame) -> FrameColours:
     return FrameColours(transfer, _TO_BT709.get(primaries))
 
 
+@reading("video")
 def mark_matrix(frame: VideoFrame, codec: str) -> None:
     """Set the frame's matrix to one that swscale knows: the marked one, else the usual one for its colours, codec and size."""
     if frame.format.is_rgb or frame.format.has_palette:
@@ -56,6 +59,7 @@ def mark_matrix(frame: VideoFrame, codec: str) -> None:
         frame.colorspace = _usual_matrix(frame, codec)
 
 
+@reading("video")
 def grey_of(frame: VideoFrame, width: int | None = None, height: int | None = None) -> NDArray[np.uint8]:
     """The frame's luma in eight bits, scaled; in the frame's own range."""
     # Luma needs no matrix, but swscale refuses frames that are marked with one that it does not know.

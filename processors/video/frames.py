@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD, MAX_PACKETS_TO_KEYFRAME, MAX_PIXELS_FORWARD
+from processors.readers import DamagedMediaError, reading
 
 NEAR_S: Final = 2.0
 """A keyframe this close to the wanted moment is as good as the moment itself."""
@@ -121,8 +122,9 @@ class FrameFinder:
 
     def _has_later_keyframe(self, time_s: float) -> bool:
         """Whether the container's index has a keyframe soon after `time_s`: a seek beyond the last one may read to the end."""
-        entries = self._stream.index_entries
-        found = entries.search_timestamp(self._ticks(time_s), backward=False)
+        with reading("video"):
+            entries = self._stream.index_entries
+            found = entries.search_timestamp(self._ticks(time_s), backward=False)
         if found < 0 or not self._duration_s:
             return False
         later_s = self._ticks_to_s(entries[found].timestamp)
@@ -149,7 +151,7 @@ class FrameFinder:
         context = self._decoder
         frames: list[VideoFrame] = []
         try:
-            with suppress(FFmpegError, EOFError):
+            with suppress(FFmpegError, DamagedMediaError), reading("video"):
                 frames = context.decode(packet) or context.decode(None)
         finally:
             context.flush_buffers()
@@ -159,12 +161,12 @@ class FrameFinder:
         """The second field of an interlaced frame may be a packet of its own."""
         if not frame.interlaced_frame or packet.pts is None:
             return frame
-        with suppress(FFmpegError):
+        with suppress(FFmpegError), reading("video"):
             self._container.seek(packet.pts, stream=self._stream, backward=True)
         return next(self._decode(), None) or frame
 
     def _seek(self, time_s: float, *, backward: bool) -> None:
-        with suppress(FFmpegError):  # not seekable, as raw streams are: decode from where we are
+        with suppress(FFmpegError), reading("video"):  # not seekable, as raw streams are: decode from where we are
             self._container.seek(self._ticks(time_s), stream=self._stream, backward=backward)
 
     def _ticks_to_s(self, ticks: int | None) -> float:
@@ -179,8 +181,9 @@ class FrameFinder:
         is_any_sound = False
         for packet in self._packets():
             try:
-                frames = self._decoder.decode(packet)
-            except (FFmpegError, EOFError):
+                with reading("video"):
+                    frames = self._decoder.decode(packet)
+            except (FFmpegError, DamagedMediaError):
                 continue  # a damaged packet; a later one may be whole
             for frame in frames:
                 if frame.is_corrupt:
@@ -192,5 +195,5 @@ class FrameFinder:
             yield spoilt
 
     def _packets(self) -> "Iterator[Packet[VideoStream]]":
-        with suppress(FFmpegError):
+        with suppress(FFmpegError), reading("video"):
             yield from self._container.demux(self._stream)

@@ -6,6 +6,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from processors.readers import reading
 from processors.video.frame_colours import grey_of
 
 _TOOTH: Final = 12
@@ -22,8 +23,10 @@ def without_comb(frame: VideoFrame) -> VideoFrame:
     """
     if not frame.interlaced_frame or frame.height < 4 or not _has_comb(frame):
         return frame
-    field = VideoFrame(frame.width, frame.height // 2, frame.format.name)
-    for ours, theirs in zip(field.planes, frame.planes, strict=True):
+    with reading("video"):
+        field = VideoFrame(frame.width, frame.height // 2, frame.format.name)
+        planes = list(zip(field.planes, frame.planes, strict=True))
+    for ours, theirs in planes:
         lines, source = _lines(ours), _lines(theirs)[::2]
         count = min(len(lines), len(source))
         width = min(lines.shape[1], source.shape[1])

@@ -4,6 +4,7 @@ OpenCV hands out eight bits of RGB by the marked matrix (unmarked: BT.601), and 
 HDR, alpha, mirrored or interlaced frames, which only PyAV's way shows as they are meant.
 """
 
+import os
 from fractions import Fraction
 from typing import Any, Final, cast
 
@@ -12,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from processors.limits import OPENCV_FORMATS
 from processors.output.geometry import fit, needed_size, square_size
+from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 from processors.taken import TakenPicture
 from processors.types import Frame, SourceFacts, ThumbnailSpec
@@ -24,6 +27,9 @@ from schemas.errors import ErrorCode, PermanentError
 Picture = NDArray[np.uint8]
 """Height x width x 3 (RGB)."""
 
+os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{OPENCV_FORMATS}"
+"""OpenCV reads it at every opening; there is no other way to hand an option to its FFmpeg."""
+
 _TURNS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
@@ -31,23 +37,25 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
     """The chosen frame. Raises PermanentError media.corrupt or media.too_many_pixels."""
     file.seek(0)
     # OpenCV keeps a borrowed reference to `file`: the caller's variable outlives the capture.
-    capture = cv2.VideoCapture(cast(Any, file), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    with reading("video"):
+        capture = cv2.VideoCapture(cast(Any, file), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
         if not capture.isOpened():
-            raise PermanentError(ErrorCode.MEDIA_CORRUPT, "OpenCV cannot open the video.")
+            raise DamagedMediaError("OpenCV cannot open the video.")
         return _take_from(capture, file, spec)
     finally:
         capture.release()
 
 
 def _take_from(capture: cv2.VideoCapture, file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
-    width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    width, height = _whole(capture, cv2.CAP_PROP_FRAME_WIDTH), _whole(capture, cv2.CAP_PROP_FRAME_HEIGHT)
     if width * height > spec.max_pixels:
         raise PermanentError(ErrorCode.MEDIA_TOO_MANY_PIXELS, f"The video has {width}x{height} pixels a frame.")
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # turned here, after scaling, which is cheaper
+    with reading("video"):
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # turned here, after scaling, which is cheaper
     duration_s = _duration_s(capture)
     found, frame = _choose(capture, duration_s, spec, SearchBudget(lambda: file.bytes_read))
-    rotation = int(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
+    rotation = _whole(capture, cv2.CAP_PROP_ORIENTATION_META) % 360
     facts = SourceFacts(
         kind="video",
         width=found.shape[1],
@@ -81,10 +89,9 @@ def _choose(
         if choice is not None:
             time_s, picture = choice.frame
             return picture, Frame(round(time_s, 3), f"opencv-{spec.strategy}", choice.score, choice.candidates)
-    capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-    picture = _read(capture)
+    picture = _read_first(capture)
     if picture is None:
-        raise PermanentError(ErrorCode.MEDIA_CORRUPT, "No frame of the video can be decoded.")
+        raise DamagedMediaError("No frame of the video can be decoded.")
     return picture, Frame(0.0, "opencv-first")
 
 
@@ -98,28 +105,43 @@ def _luma(picture: Picture) -> Luma:
     return cast(Luma, cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY))
 
 
+@reading("video")
 def _read_at(capture: cv2.VideoCapture, time_s: float) -> Picture | None:
     capture.set(cv2.CAP_PROP_POS_MSEC, time_s * 1000)
     return _read(capture)
 
 
+@reading("video")
 def _read(capture: cv2.VideoCapture) -> Picture | None:
     found, picture = capture.read()
     return cast(Picture, picture[:, :, ::-1]) if found else None  # BGR to RGB
 
 
+@reading("video")
+def _read_first(capture: cv2.VideoCapture) -> Picture | None:
+    capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+    return _read(capture)
+
+
+@reading("video")
+def _whole(capture: cv2.VideoCapture, what: int) -> int:
+    """One of its numbers; OpenCV hands out floats, which may be none."""
+    return int(capture.get(what))
+
+
+@reading("video")
 def _duration_s(capture: cv2.VideoCapture) -> float | None:
     frames, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     return frames / rate if frames > 0 and rate > 0 else None
 
 
 def _codec(capture: cv2.VideoCapture) -> str:
-    number = int(capture.get(cv2.CAP_PROP_FOURCC))
+    number = _whole(capture, cv2.CAP_PROP_FOURCC)
     return "".join(chr(number >> shift & 0xFF) for shift in (0, 8, 16, 24)).strip("\0 ") or "unknown"
 
 
 def _sample_aspect(capture: cv2.VideoCapture) -> Fraction | None:
-    over, under = int(capture.get(cv2.CAP_PROP_SAR_NUM)), int(capture.get(cv2.CAP_PROP_SAR_DEN))
+    over, under = _whole(capture, cv2.CAP_PROP_SAR_NUM), _whole(capture, cv2.CAP_PROP_SAR_DEN)
     return Fraction(over, under) if over > 0 and under > 0 else None
 
 

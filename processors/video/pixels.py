@@ -13,6 +13,7 @@ from PIL import Image
 from processors.colour.linear_light import NO_CHANGE, SRGB_LIGHT, into_gamut, to_codes
 from processors.colour.tone_map import luma_as_sdr, tone_map
 from processors.output.geometry import fit, needed_size, square_size
+from processors.readers import reading
 from processors.still.orientation import Turn, swaps_sides, turn_of_angle, turn_of_matrix
 from processors.types import RenditionSpec
 from processors.video.clean_aperture import Crop
@@ -73,6 +74,7 @@ def judged_luma(frame: VideoFrame) -> Luma:
     return luma_as_sdr(transfer, is_full_range=frame.color_range == _FULL_RANGE)[luma]
 
 
+@reading("video")
 def _turn(frame: VideoFrame) -> Turn:
     try:
         matrix = cast(Any, frame.side_data).get("DISPLAYMATRIX")  # PyAV's types have it as a dictionary of one key
@@ -128,5 +130,6 @@ def _srgb(frame: VideoFrame, width: int, height: int, *, with_alpha: bool = Fals
     return np.dstack([converted, (deep[..., 3] >> 8).astype(np.uint8)]) if with_alpha else converted
 
 
+@reading("video")
 def _reformat(frame: VideoFrame, width: int, height: int, pixels: str, interpolation: Interpolation) -> Any:
     return frame.reformat(width, height, pixels, interpolation=interpolation, threads=1).to_ndarray()

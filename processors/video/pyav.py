@@ -11,6 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from processors.readers import DamagedMediaError
 from processors.source_file import SourceFile
 from processors.still.orientation import clockwise
 from processors.taken import TakenPicture
@@ -57,7 +58,7 @@ def _with_care(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
         with open_container(file, in_a_hurry=False) as container:
             return _take_from(container, file, spec, is_seekable=False)
     except FFmpegError as exc:
-        raise PermanentError(ErrorCode.MEDIA_CORRUPT, f"The video cannot be decoded: {exc.strerror}.") from exc
+        raise DamagedMediaError(f"The video cannot be decoded: {exc.strerror}.") from exc
 
 
 def _take_from(
@@ -110,14 +111,14 @@ def _choose(
         return found, Frame(finder.time_s(found), "pyav-chosen")
     choice = choose(length_s, spec.strategy, lambda time_s: _look_at(finder, time_s), budget)
     if choice is None:
-        raise PermanentError(ErrorCode.MEDIA_CORRUPT, "No frame of the video can be decoded.")
+        raise DamagedMediaError("No frame of the video can be decoded.")
     taken = Frame(finder.time_s(choice.frame), f"pyav-{spec.strategy}", choice.score, choice.candidates)
     return choice.frame, taken
 
 
 def _must_be_there(frame: VideoFrame | None) -> VideoFrame:
     if frame is None:
-        raise PermanentError(ErrorCode.MEDIA_CORRUPT, "No frame of the video can be decoded.")
+        raise DamagedMediaError("No frame of the video can be decoded.")
     return frame
 
 

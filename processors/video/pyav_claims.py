@@ -10,6 +10,7 @@ from av import logging as messages
 from av.container import InputContainer
 from av.error import FFmpegError
 
+from processors.readers import DamagedMediaError, reading
 from schemas.errors import ErrorCode, PermanentError
 
 _CLAIM: Final = re.compile(r"(?:Picture|Frame) size (\d{1,10})x(\d{1,10}) (?:is invalid|exceeds)")
@@ -50,8 +51,8 @@ def refuse_first_packets(container: InputContainer, max_pixels: int) -> None:
             if context is not None:
                 stream.codec_context.thread_count = 1
                 stream.codec_context.options = {"max_pixels": str(max_pixels)}
-        with suppress(FFmpegError):
+        with suppress(FFmpegError), reading("video"):
             for packet in islice(container.demux(*container.streams.video), _PACKETS):
-                with suppress(FFmpegError, EOFError):
+                with suppress(FFmpegError, DamagedMediaError), reading("video"):
                     packet.decode()
                 refuse_claims(said)

@@ -14,6 +14,7 @@ from PIL import Image
 from processors.sandbox.pool import DecodeSlots
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from tests.doubles.clips import clip
+from tests.doubles.corpus_kinds import OPAQUE, WITH_ALPHA
 from tests.doubles.corpus_shapes import THEORA, song_with_cover
 from tests.doubles.sources import BytesSource, open_files
 from tests.unit.processors.sandbox.test_cage import FRAMES, PICTURES, VIDEOS
@@ -49,6 +50,8 @@ def sound_files() -> dict[str, bytes]:
         pictures
         | videos
         | {f"moving {name}": found for name, found in moving.items()}
+        | {f"opaque {name}": content() for name, content in OPAQUE.items()}
+        | {f"cut out {name}": content() for name, content in WITH_ALPHA.items()}
         | {"fragments": fragments}
         | others
     )

@@ -1,0 +1,85 @@
+"""Pictures of the rarer kinds, which FFmpeg would open as videos of one frame; and the beginnings of those that are not read."""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from PIL import Image
+
+from service.demo.media import scene
+
+WIDTH, HEIGHT = 320, 240
+
+
+def saved(picture: Image.Image, picture_format: str, **options: Any) -> bytes:
+    """The picture as a file."""
+    out = io.BytesIO()
+    picture.save(out, picture_format, **options)
+    return out.getvalue()
+
+
+def photograph() -> Image.Image:
+    """The demo's scene."""
+    return Image.fromarray(scene(WIDTH, HEIGHT, 0.5))
+
+
+def cut_out() -> Image.Image:
+    """The scene, of which only the right half is there."""
+    picture = photograph().convert("RGBA")
+    picture.paste((0, 0, 0, 0), (0, 0, WIDTH // 2, HEIGHT))
+    return picture
+
+
+def pcx_with_odd_dots() -> bytes:
+    """A PCX whose dots are said to be twelve times as high as wide, as old programs left that field."""
+    content = bytearray(saved(photograph(), "PCX"))
+    struct.pack_into("<HH", content, 12, 600, 50)
+    return bytes(content)
+
+
+def sun_raster() -> bytes:
+    """Plain RGB of the Sun workstations; Pillow does not write it."""
+    pixels = photograph().tobytes()
+    return struct.pack(">8I", 0x59A66A95, WIDTH, HEIGHT, 24, len(pixels), 3, 0, 0) + pixels
+
+
+OPAQUE: Final[dict[str, Callable[[], bytes]]] = {
+    "qoi": lambda: saved(photograph(), "QOI"),
+    "sgi": lambda: saved(photograph(), "SGI"),
+    "pcx": pcx_with_odd_dots,
+    "dds": lambda: saved(photograph(), "DDS"),
+    "jpeg 2000": lambda: saved(photograph(), "JPEG2000"),
+    "bare jpeg 2000": lambda: saved(photograph(), "JPEG2000", no_jp2=True),
+    "ppm": lambda: saved(photograph(), "PPM"),
+    "sun raster": sun_raster,
+    "bigtiff": lambda: saved(photograph(), "TIFF", big_tiff=True),
+}
+"""By name: files of the scene."""
+
+WITH_ALPHA: Final[dict[str, Callable[[], bytes]]] = {
+    "qoi": lambda: saved(cut_out(), "QOI"),
+    "sgi": lambda: saved(cut_out(), "SGI"),
+    "dds": lambda: saved(cut_out(), "DDS"),
+    "jpeg 2000": lambda: saved(cut_out(), "JPEG2000"),
+    "windows icon": lambda: saved(cut_out(), "ICO", sizes=[(16, 16), (128, 96)]),
+    "apple's icon": lambda: saved(cut_out().resize((256, 256)), "ICNS"),
+}
+"""By name: files of the scene's right half."""
+
+UNREAD: Final[dict[str, tuple[bytes, str]]] = {
+    "jpeg xl": (b"\xff\x0a\xfa\x1f\x41\x91\x08\x06", "JPEG XL"),
+    "jpeg xl in boxes": (b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl ", "JPEG XL"),
+    "jpeg-ls": (b"\xff\xd8\xff\xf7\0\x0b\x08", "JPEG-LS"),
+    "photoshop": (b"8BPS\0\x01\0\0\0\0\0\0\0\x03", "a Photoshop document"),
+    "openexr": (b"\x76\x2f\x31\x01\x02\0\0\0channels\0", "OpenEXR"),
+    "canon": (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "a raw camera file"),
+    "panasonic": (b"IIU\0\x18\0\0\0\x88\xe7\x74\xd8", "a raw camera file"),
+    "sigma": (b"FOVb\0\0\x02\0", "a raw camera file"),
+    "radiance": (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n", "Radiance HDR"),
+    "amiga": (b"FORM\0\0\x10\0ILBMBMHD", "an IFF picture"),
+    "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document"),
+    "zip": (b"PK\x03\x04\x14\0\0\0\x08\0", "a ZIP archive"),
+    "gzip": (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "compressed with gzip"),
+}
+"""By name: how such a file begins, and what the error calls it."""
