@@ -1,5 +1,6 @@
 """Makes our topics, and compares those of a cluster with the list."""
 
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,11 +17,11 @@ from service.kafka.connection import KafkaUnreachableError, connect
 from service.settings import KafkaSettings
 
 ADMIN_TIMEOUT_S: Final = 15.0
+LISTED_WITHIN_S: Final = 10.0
 # librdkafka's public constants begin with an underscore.
 _NO_ANSWER: Final = frozenset(
     {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION}  # noqa: SLF001
 )
-
 
 _AT_MOST: Final = frozenset({"segment.ms"})
 """Settings of which less is as good; of the other numbers more is."""
@@ -73,7 +74,26 @@ def create_topics(settings: KafkaSettings) -> tuple[str, ...]:
         except KafkaException as exc:
             if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was faster
                 raise KafkaUnreachableError(f"A topic could not be made: {_sentence(exc, settings)}") from exc
-    return tuple(state.name for state in missing)
+    names = tuple(state.name for state in missing)
+    _wait_until_listed(admin, names)
+    return names
+
+
+def _wait_until_listed(admin: AdminClient, names: tuple[str, ...]) -> None:
+    """Return when the broker lists the topics with a leader for each partition, or after LISTED_WITHIN_S.
+
+    The controller acknowledges a new topic before the other brokers know it: a check straight afterwards would not find it.
+    """
+    give_up_at = time.monotonic() + LISTED_WITHIN_S
+    while time.monotonic() < give_up_at:
+        listed = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
+        if all(name in listed and _has_leaders(listed[name]) for name in names):
+            return
+        time.sleep(0.05)
+
+
+def _has_leaders(topic: TopicMetadata) -> bool:
+    return topic.error is None and all(partition.leader >= 0 for partition in topic.partitions.values())
 
 
 def delete_topics(settings: KafkaSettings) -> None:
