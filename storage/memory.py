@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject, span
+from storage.host_files import whole_or_absent
 from storage.keys import check_key, is_inside
-from storage.local_disk.host_files import whole_or_absent
 
 _CAN_FAIL: Final = frozenset(
     {"upload_file", "download_file", "open_source", "read_at", "file_exists", "delete_file", "list_files"}

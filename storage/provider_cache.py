@@ -10,8 +10,7 @@ from typing import Final
 
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from storage.base import StorageProvider
-from storage.breaker import BreakerPolicy, BreakerState, CircuitBreaker
-from storage.breaker_provider import BreakerProvider
+from storage.breaker import BreakerPolicy, BreakerProvider, BreakerState, CircuitBreaker
 from storage.connections import StorageConnection
 
 _WAIT_S: Final = 30.0

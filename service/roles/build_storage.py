@@ -12,8 +12,9 @@ from storage.connections import LocalStorageSettings
 from storage.credentials import CredentialsCipher
 from storage.factory import ProviderSettings, get_provider, provider_label
 from storage.local_disk.provider import LocalStorageProvider
-from storage.outbound import EndpointPolicy, HttpLimits
+from storage.outbound import EndpointPolicy
 from storage.provider_cache import ProviderCache
+from storage.provider_settings import HttpLimits
 from storage.tenants import Tenants
 from streams.rows.companies import SqlCompanyDirectory
 
@@ -41,7 +42,7 @@ def provider_settings(settings: Settings) -> ProviderSettings:
         cipher=CredentialsCipher.of(chosen.storage_credentials_key),
         policy=EndpointPolicy(chosen.storage_allowed_networks, chosen.storage_allow_http),
         limits=HttpLimits(chosen.storage_pool_size, chosen.storage_connect_timeout_s, chosen.storage_read_timeout_s),
-        yandex_api_url=chosen.yandex_disk_api_url,
+        options=(chosen,),
     )
 
 

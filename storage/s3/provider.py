@@ -2,9 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -12,18 +11,18 @@ from botocore.exceptions import ClientError
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
-from storage.credentials import MinioCredentials
+from storage.credentials import parse_credentials
 from storage.keys import check_key, is_key, join_key
-from storage.local_disk.host_files import whole_or_absent
-from storage.outbound import EndpointPolicy, HttpLimits
+from storage.outbound import EndpointPolicy
+from storage.provider_settings import HttpLimits, ProviderSettings
 from storage.s3.client import make_client
+from storage.s3.credentials import MinioCredentials
 from storage.s3.errors import translated, unavailable
 from storage.s3.reader import MinioReader, body_of, etag_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectOutputTypeDef
 
-_COPY_BYTES: Final = 4 * 1024**2
 _PUT_TRIES: Final = 3
 
 
@@ -80,12 +79,6 @@ class MinioStorageProvider(StorageProvider):
             return True
         with MinioReader(self._client, self._bucket, object_key, object_key) as found:
             return found.size == len(content) and found.read_at(0, found.size) == content
-
-    def download_file(self, key: str, path: Path) -> None:
-        """Ranges of one version, to a temporary name beside `path`."""
-        with self.open_source(key) as source, whole_or_absent(path) as file:
-            for offset in range(0, source.size, _COPY_BYTES):
-                file.write(source.read_at(offset, _COPY_BYTES))
 
     def open_source(self, key: str) -> SourceReader:
         """One request, which brings the object's beginning, too."""
@@ -159,3 +152,9 @@ def _encryption(credentials: MinioCredentials) -> dict[str, Any]:
 
 def _is_empty(exc: BaseException | None) -> bool:
     return isinstance(exc, ClientError) and exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 416
+
+
+def build(credentials: Mapping[str, Any], base_path: str, settings: ProviderSettings) -> StorageProvider:
+    """Return the provider of one connection. Raises PermanentError for credentials or an endpoint that cannot work."""
+    found = parse_credentials(MinioCredentials, credentials)
+    return MinioStorageProvider(found, base_path=base_path, policy=settings.policy, limits=settings.limits)
