@@ -11,6 +11,7 @@ from storage.connections import LocalStorageSettings
 from storage.credentials import CredentialsCipher, Model
 from storage.outbound import EndpointPolicy
 
+
 @dataclass(frozen=True)
 class HttpLimits:
     """Limits of one connection's HTTP client. The read timeout is between two bytes; ExchangeWatch bounds the whole."""
