@@ -1,4 +1,4 @@
-"""The storage contract: what every provider promises, whichever store is behind it."""
+"""Define the storage contract that every provider keeps."""
 
 import secrets
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from schemas.errors import ErrorCode, TransientError
 from storage.host_files import whole_or_absent
 
 COPY_BYTES = 4 * 1024**2
-"""Of one read of a copy to a file."""
+"""Size of one read while an object is copied to a file."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,20 @@ class SourceReader(AbstractContextManager["SourceReader"]):
     @property
     @abstractmethod
     def size(self) -> int:
-        """Length of the object in bytes, as it was when it was opened."""
+        """Length of the object in bytes, at the time it was opened."""
 
     @property
     @abstractmethod
     def version(self) -> str:
-        """Identifies the content: an ETag, or modification time and size."""
+        """Return what identifies the content: an ETag, or modification time and size."""
 
     @abstractmethod
     def read_at(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on: fewer only at the object's end, never more.
 
-        When the object was replaced or deleted since it was opened, either the opened version is still given, or
-        TransientError source.unreadable (replaced) or ObjectNotFoundError (deleted) is raised; never a mixture of two
-        versions. Raises TransientError storage.* when the store fails, ValueError for what is below zero.
+        If the object was replaced or deleted after it was opened, the reader returns the opened version, or raises
+        TransientError source.unreadable (replaced) or ObjectNotFoundError (deleted). It never mixes two versions.
+        Raises TransientError storage.* when the store fails, ValueError for negative arguments.
         """
 
     @abstractmethod
@@ -82,7 +82,7 @@ class StorageProvider(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """The provider's name in events, metrics and the `provider` column of connections."""
+        """Return the provider's name in events, metrics and the `provider` column of connections."""
 
     @abstractmethod
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
@@ -118,7 +118,7 @@ class StorageProvider(ABC):
     def list_files(self, prefix: str) -> Iterator[str]:
         """Return the keys under `prefix`, in order. `prefix` is a whole folder: 'acme' lists 'acme/x', never 'acme-2/x'.
 
-        Unfinished uploads are not listed, nor is what has no allowed key. A prefix without objects gives nothing.
+        Unfinished uploads and objects without an allowed key are not listed. A prefix without objects gives nothing.
         """
 
     @abstractmethod
@@ -126,7 +126,7 @@ class StorageProvider(ABC):
         """Return the URL that the platform shows for `key`: stable, never an expiring link. The object need not exist."""
 
     def check(self) -> None:
-        """Prove that the store works by writing, reading and deleting a probe. Raises what those raise."""
+        """Write, read and delete a probe object to prove that the store works. Raises what these calls raise."""
         key, content = f"health-probe/{secrets.token_hex(8)}", secrets.token_bytes(64)
         self.upload_file(key, content, content_type="application/octet-stream")
         try:

@@ -13,7 +13,7 @@ from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
 
 _FAILURES: Final = frozenset({ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_RATE_LIMITED})
-"""What says that the whole connection is in trouble; any other error proves that the store answers."""
+"""Errors that count against the whole connection; any other error proves that the store answers."""
 
 
 class BreakerState(StrEnum):
@@ -25,17 +25,17 @@ class BreakerState(StrEnum):
 
 
 class ConnectionPausedError(TransientError):
-    """The connection is given a rest: the event waits in a retry topic, and no attempt is used up."""
+    """The circuit breaker is open: the event waits in a retry topic and uses up no attempt."""
 
     def __init__(self, name: str, retry_after_s: float, provider: str = "unknown") -> None:
         self.provider: Final = provider
-        message = f"{name} failed repeatedly and is given a rest."
+        message = f"{name} failed repeatedly and is paused."
         super().__init__(ErrorCode.STORAGE_PAUSED, message, retry_after_s=retry_after_s)
 
 
 @dataclass(frozen=True)
 class BreakerPolicy:
-    """How many failures in a row open the breaker, for how long, and after which time an unanswered call counts as one."""
+    """Failures in a row that open the breaker, how long it stays open, and when an unanswered call counts as a failure."""
 
     failures: int = 5
     open_s: float = 30.0
@@ -69,7 +69,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """As it is now."""
+        """Return the present state."""
         with self._lock:
             if self._open_until is None:
                 return BreakerState.CLOSED
@@ -78,7 +78,7 @@ class CircuitBreaker:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """One call of the store. Raises ConnectionPausedError instead of making it, or instead of its own failure.
+        """Call the store. Raises ConnectionPausedError instead of calling it, or instead of its failure.
 
         The latter when the breaker is open by then: an event that has found out about an outage is not worse off than
         one that waits for its end.
@@ -122,7 +122,7 @@ class CircuitBreaker:
             now = self._clock()
             _, era = self._begun.pop(token)
             if self._open_until is None:
-                # What began before the last probe closed it tells of an outage that is over.
+                # A call that began before the last probe closed the breaker reports an outage that is over.
                 self._failures += era == self._era
                 if self._failures >= self._policy.failures:
                     self._open(now, asked_s)
@@ -143,7 +143,7 @@ class CircuitBreaker:
                 self._failures = 0
 
     def _left(self, token: object) -> None:
-        """The call ended without a word about the store; a probe leaves its place to the next."""
+        """End a call that says nothing about the store; the next call may be the probe."""
         with self._lock:
             del self._begun[token]
             if self._probe is token:
@@ -160,7 +160,7 @@ class CircuitBreaker:
 
 
 class BreakerProvider(StorageProvider):
-    """The provider's own contract; while the breaker is open each method raises ConnectionPausedError at once."""
+    """A provider whose methods raise ConnectionPausedError at once while the breaker is open."""
 
     def __init__(self, provider: StorageProvider, breaker: CircuitBreaker) -> None:
         self._provider: Final = provider
@@ -168,7 +168,7 @@ class BreakerProvider(StorageProvider):
 
     @property
     def name(self) -> str:
-        """The provider's."""
+        """Return the provider's name."""
         return self._provider.name
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:

@@ -1,4 +1,4 @@
-"""What every provider's builder gets: the operator's decisions for the storage of all tenants."""
+"""The settings that every provider's builder gets."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -7,7 +7,7 @@ from typing import Final
 from schemas.errors import ErrorCode, PermanentError, TransientError
 
 MAX_SKIPPED_BYTES: Final = 64 * 1024**2
-"""The furthest offset that is reached by reading along, where a server ignores Range."""
+"""The furthest offset that is read up to where a server ignores Range."""
 _SKIP_BYTES: Final = 1 << 20
 
 

@@ -28,14 +28,14 @@ def build_local_storage(settings: Settings) -> LocalStorageProvider:
 
 
 def local_settings(settings: Settings) -> LocalStorageSettings:
-    """Where local storage is, and under which URL."""
+    """Return where local storage is, and under which URL."""
     return LocalStorageSettings(
         root=settings.storage.local_storage_root.absolute(), base_url=settings.storage.local_storage_url
     )
 
 
 def provider_settings(settings: Settings) -> ProviderSettings:
-    """What the operator decides for all tenants' storage. Raises CredentialsKeyError for a key that is none."""
+    """Return what the operator decides for all tenants' storage. Raises CredentialsKeyError for a key that is none."""
     chosen = settings.connections
     return ProviderSettings(
         local=local_settings(settings),
@@ -47,7 +47,7 @@ def provider_settings(settings: Settings) -> ProviderSettings:
 
 
 def build_providers(settings: Settings, metrics: Metrics) -> ProviderCache:
-    """The providers of all storage connections; each connects at its first use."""
+    """Return the providers of all storage connections; each connects at its first use."""
     of_all = provider_settings(settings)
     cache = ProviderCache(
         lambda connection: get_provider(connection, settings=of_all),

@@ -65,7 +65,7 @@ class LocalStorageProvider(StorageProvider):
                 if has_name:
                     os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
-                with suppress(OSError):  # the first error tells more, and the sweep comes by again
+                with suppress(OSError):  # the first error says more, and the sweep runs again
                     os.unlink(partial, dir_fd=folder)
                 raise
             os.fsync(folder)
@@ -116,7 +116,7 @@ class LocalStorageProvider(StorageProvider):
         yield from keys
 
     def get_file_url(self, key: str) -> str:
-        """The base URL, then the key with everything quoted that a URL reserves."""
+        """Return the base URL, then the key with everything quoted that a URL reserves."""
         return f"{self._base_url}/{quote(join_key(self._base_path, check_key(key)))}"
 
     def sweep_unfinished(self, *, older_than_s: float) -> int:
@@ -134,7 +134,7 @@ class LocalStorageProvider(StorageProvider):
 
     @contextmanager
     def _folder_of(self, key: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
-        """The open folder that holds `key`, and the file's name in it."""
+        """Open the folder that holds `key`; yield it and the file's name in it."""
         *parents, name = check_key(key).split("/")
         if create:
             self._root.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ class MinioCredentials(Credentials):
 
     @property
     def endpoint_url(self) -> str | None:
-        """The endpoint with its scheme."""
+        """Return the endpoint with its scheme."""
         if not self.endpoint or "://" in self.endpoint:
             return self.endpoint or None
         return f"{'https' if self.secure else 'http'}://{self.endpoint}"

@@ -1,4 +1,4 @@
-"""What an S3 answers, or fails to answer, in the words of our own errors."""
+"""Translates what an S3 server answers, or fails to answer, to our own errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +60,7 @@ def translated(key: str) -> Iterator[None]:
 
 
 def unavailable(message: str) -> TransientError:
-    """The store did not do what an S3 does; it may later."""
+    """Return the error for a store that did not do what an S3 server does; it may later."""
     return TransientError(ErrorCode.STORAGE_UNAVAILABLE, message)
 
 

@@ -50,7 +50,7 @@ class MinioStorageProvider(StorageProvider):
         return "minio"
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
-        """One put, with the SHA-256 that the server compares; confirmed by the first proof that the server gives.
+        """Store the object with one PUT. The server compares the SHA-256, and its first proof confirms it.
 
         That is its own SHA-256, or an ETag that is the content's MD5, or the object read back.
         """
@@ -59,7 +59,7 @@ class MinioStorageProvider(StorageProvider):
         with translated(key):
             answer = self._put(Key=object_key, Body=content, ContentType=content_type, ChecksumSHA256=checksum)
         if answer.get("ChecksumSHA256") != checksum and not self._is_there(object_key, content, answer.get("ETag", "")):
-            with suppress(ThumbnailError):  # the error below tells more
+            with suppress(ThumbnailError):  # the error below says more
                 self.delete_file(key)
             raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The S3 storage did not keep what was sent as {key!r}.")
         return StoredObject(key, len(content), digest.hexdigest(), etag_of(answer))
@@ -81,11 +81,11 @@ class MinioStorageProvider(StorageProvider):
             return found.size == len(content) and found.read_at(0, found.size) == content
 
     def open_source(self, key: str) -> SourceReader:
-        """One request, which brings the object's beginning, too."""
+        """Open the object with one request, which also brings its beginning."""
         return MinioReader(self._client, self._bucket, self._object_key(key), key)
 
     def file_exists(self, key: str) -> bool:
-        """By asking for the first byte: a HEAD cannot tell a missing bucket from a missing object."""
+        """Ask for the first byte: a HEAD does not distinguish a missing bucket from a missing object."""
         object_key = self._object_key(key)
         try:
             with translated(key):

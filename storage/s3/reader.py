@@ -45,7 +45,7 @@ class MinioReader(SourceReader):
             return size, etag_of(answer), ranged.read_exactly(min(size, FIRST_READ_BYTES))
 
     def _open_empty(self) -> tuple[int, str, bytes]:
-        """An empty object has no first byte, so the range is refused."""
+        """Open an empty object: it has no first byte, so the server refused the range."""
         found = self._client.head_object(Bucket=self._bucket, Key=self._object_key)
         if found["ContentLength"]:
             raise TransientError(ErrorCode.SOURCE_UNREADABLE, f"The object {self._key!r} changes while it is opened.")
@@ -85,7 +85,7 @@ class MinioReader(SourceReader):
 
 
 def etag_of(answer: Any) -> str:
-    """The answer's ETag without its quotes. Raises TransientError for an answer without one: S3 always has it."""
+    """Return the answer's ETag without its quotes. Raises TransientError for an answer without one: S3 always has it."""
     etag = str(answer.get("ETag", "")).strip('"')
     if not etag:
         raise unavailable("The S3 storage's endpoint answered with something that is not S3.")
@@ -94,7 +94,7 @@ def etag_of(answer: Any) -> str:
 
 @contextmanager
 def body_of(answer: "GetObjectOutputTypeDef") -> Iterator[Any]:
-    """The answer's body. Its connection is used again when it was read to its end, and closed when it was not."""
+    """Yield the answer's body. Its connection is used again if the body was read to its end, else closed."""
     body: Any = answer["Body"]
     try:
         yield body

@@ -11,7 +11,7 @@ from storage.outbound import retry_after_s
 from storage.yandex.settings import YANDEX_API_URL, YandexDiskSettings
 
 WAITING: Final[dict[str, Any]] = {"wait": True, "poll_interval": 0.25, "poll_timeout": 30.0}
-"""For moves and removals, which Yandex Disk may turn into operations; seconds."""
+"""Arguments of moves and removals, which Yandex Disk may turn into operations; in seconds."""
 
 
 def make_client(settings: YandexDiskSettings, transport: "GuardedYandexSession") -> yadisk.Client:

@@ -35,7 +35,7 @@ class YandexDiskProvider(StorageProvider):
         session: requests.Session,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """All traffic goes by `session`, which judges addresses: see storage.outbound. It is closed with the provider."""
+        """All traffic goes by `session`, which checks addresses: see storage.outbound. It is closed with the provider."""
         self._settings: Final = settings
         self._base_path: Final = check_key(base_path) if base_path else ""
         self._session: Final = session
@@ -56,7 +56,7 @@ class YandexDiskProvider(StorageProvider):
             return self._uploads.upload(path, key, content)
 
     def open_source(self, key: str) -> SourceReader:
-        """One request; it brings a download link, too."""
+        """Open the object with one request, which also brings a download link."""
         path = self._path(key)
         return YandexReader(
             self._session,

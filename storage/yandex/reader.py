@@ -73,7 +73,7 @@ class YandexReader(SourceReader):
         """Nothing is held: connections belong to the provider's session."""
 
     def _fetch(self, offset: int, length: int) -> tuple[bytes, bool]:
-        """The bytes, and whether the answer itself proves that they are of our version."""
+        """Return the bytes, and whether the answer itself proves that they are of our version."""
         headers = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
         for attempt in range(_LINK_TRIES):
             link = self._current_link(renew=attempt > 0)

@@ -1,4 +1,4 @@
-"""What the operator and one connection decide about Yandex Disk."""
+"""Settings of Yandex Disk: the operator's for all connections, and those of one connection."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""How an object gets onto a Yandex Disk: folders made at need, a hidden name, and a move when its content is confirmed."""
+"""Uploads to a Yandex Disk: make the folders, put under a hidden name, confirm the content, move into place."""
 
 import hashlib
 import io

@@ -60,7 +60,7 @@ class OneTenant(Tenants):
             return None
         return TenantStorage(self.local, tenant.prefix, None, tenant.wanted_provider, reason)
 
-    def places(self, company_id: int) -> tuple[TenantStorage, ...]:
+    def storages_of(self, company_id: int) -> tuple[TenantStorage, ...]:
         own = self.open(company_id)
         return own, TenantStorage(self.local, own.prefix, None, "minio", "fallback")
 
