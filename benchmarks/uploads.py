@@ -23,8 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from service.local_s3 import LocalMinio, S3Server
-from storage.credentials import MinioCredentials, parse_credentials
+from storage.credentials import parse_credentials
 from storage.outbound import EndpointPolicy
+from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
 
 SIZE_BYTES = 20_000

@@ -8,6 +8,8 @@ DAY_MS: Final = 24 * HOUR_MS
 CARRIER_BYTES: Final = 16 * 1024**2
 """Record limit of the topics that carry records of others: an upstream topic may allow more than Kafka's default."""
 
+RETRY_DELAYS_S: Final = (60.0, 120.0, 240.0)
+"""Seconds that a record waits in each retry topic, unless RETRY_DELAYS_S is set: one retry topic for each."""
 SEGMENT_MS: Final = DAY_MS
 """When the broker closes a segment of any of our topics. It deletes whole segments, as their newest record is old enough: with
 Kafka's own 7 days a record of a topic that is kept for 7 days could live for 14. It compacts closed segments alone, too. A day
@@ -74,7 +76,7 @@ THUMBNAIL_RETRIES: Final = tuple(
         f"Records that failed and wait for the delay {tier} of RETRY_DELAYS_S. That records wait here is no lag.",
         max_message_bytes=CARRIER_BYTES,
     )
-    for tier in (1, 2, 3)
+    for tier in range(1, len(RETRY_DELAYS_S) + 1)
 )
 THUMBNAIL_READY: Final = Topic(
     "thumbnail.ready",

@@ -1,4 +1,4 @@
-"""The storage contract: what every provider promises, whichever store is behind it."""
+"""Define the storage contract that every provider keeps."""
 
 import secrets
 from abc import ABC, abstractmethod
@@ -10,6 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from schemas.errors import ErrorCode, TransientError
+from storage.host_files import whole_or_absent
+
+COPY_BYTES = 4 * 1024**2
+"""Size of one read while an object is copied to a file."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +32,25 @@ class SourceReader(AbstractContextManager["SourceReader"]):
     @property
     @abstractmethod
     def size(self) -> int:
-        """Length of the object in bytes, as it was when it was opened."""
+        """Length of the object in bytes, at the time it was opened."""
 
     @property
     @abstractmethod
     def version(self) -> str:
-        """Identifies the content: an ETag, or modification time and size."""
+        """Return what identifies the content: an ETag, or modification time and size."""
 
     @abstractmethod
     def read_at(self, offset: int, length: int) -> bytes:
-        """The bytes from `offset` on: `length` of them, fewer only at the object's end, never more.
+        """Return `length` bytes from `offset` on: fewer only at the object's end, never more.
 
-        When the object was replaced or deleted since it was opened, either the opened version is still given, or
-        TransientError source.unreadable (replaced) or ObjectNotFoundError (deleted) is raised; never a mixture of two
-        versions. Raises TransientError storage.* when the store fails, ValueError for what is below zero.
+        If the object was replaced or deleted after it was opened, the reader returns the opened version, or raises
+        TransientError source.unreadable (replaced) or ObjectNotFoundError (deleted). It never mixes two versions.
+        Raises TransientError storage.* when the store fails, ValueError for negative arguments.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what the reader holds. Closing twice is harmless."""
+        """Release what the reader holds. A second call does nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -58,14 +62,14 @@ class SourceReader(AbstractContextManager["SourceReader"]):
 
 
 def span(offset: int, length: int, size: int) -> int:
-    """How many bytes of an object of `size` bytes such a read gives. Raises ValueError for what is below zero."""
+    """Return how many bytes a read gives of an object of `size` bytes. Raises ValueError for what is below zero."""
     if offset < 0 or length < 0:
         raise ValueError(f"A read of {length} bytes at {offset} is outside of any object.")
     return max(0, min(length, size - offset))
 
 
 class StorageProvider(ABC):
-    """One place that keeps objects under keys: UTF-8 paths with '/' between their parts, relative to its base path.
+    """A store of objects under keys: UTF-8 paths with '/' between their parts, relative to its base path.
 
     Methods block, and may be called from several threads at once. Errors of every method:
     PermanentError storage.bad_key for a key that is not a plain relative path (see `storage.keys`);
@@ -78,7 +82,7 @@ class StorageProvider(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """The provider's name in events and metrics: local_disk, minio, yandex_disk or memory."""
+        """Return the provider's name in events, metrics and the `provider` column of connections."""
 
     @abstractmethod
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
@@ -89,12 +93,14 @@ class StorageProvider(ABC):
         else. A store that is a file system refuses, with storage.bad_key, a key that is below another object's.
         """
 
-    @abstractmethod
     def download_file(self, key: str, path: Path) -> None:
         """Copy the object to the local file `path`, which is whole or, after an error, as it was before.
 
         Raises TransientError storage.full or storage.unavailable, or PermanentError storage.denied, for `path` too.
         """
+        with self.open_source(key) as source, whole_or_absent(path) as file:
+            for offset in range(0, source.size, COPY_BYTES):
+                file.write(source.read_at(offset, COPY_BYTES))
 
     @abstractmethod
     def open_source(self, key: str) -> SourceReader:
@@ -102,7 +108,7 @@ class StorageProvider(ABC):
 
     @abstractmethod
     def file_exists(self, key: str) -> bool:
-        """Whether an object has this key; a folder is no object."""
+        """Return True if an object has this key; a folder is no object."""
 
     @abstractmethod
     def delete_file(self, key: str) -> None:
@@ -110,17 +116,17 @@ class StorageProvider(ABC):
 
     @abstractmethod
     def list_files(self, prefix: str) -> Iterator[str]:
-        """The keys under `prefix`, in order. `prefix` is a whole folder: 'acme' lists 'acme/x', never 'acme-2/x'.
+        """Return the keys under `prefix`, in order. `prefix` is a whole folder: 'acme' lists 'acme/x', never 'acme-2/x'.
 
-        Unfinished uploads are not listed, nor is what has no allowed key. A prefix without objects gives nothing.
+        Unfinished uploads and objects without an allowed key are not listed. A prefix without objects gives nothing.
         """
 
     @abstractmethod
     def get_file_url(self, key: str) -> str:
-        """The URL that the platform shows for `key`: stable, never an expiring link. The object need not exist."""
+        """Return the URL that the platform shows for `key`: stable, never an expiring link. The object need not exist."""
 
     def check(self) -> None:
-        """Prove that the store works by writing, reading and deleting a probe. Raises what those raise."""
+        """Write, read and delete a probe object to prove that the store works. Raises what these calls raise."""
         key, content = f"health-probe/{secrets.token_hex(8)}", secrets.token_bytes(64)
         self.upload_file(key, content, content_type="application/octet-stream")
         try:
@@ -129,8 +135,8 @@ class StorageProvider(ABC):
         finally:
             self.delete_file(key)
         if found != content:
-            message = f"The storage {self.name} gave back other bytes than were written."
+            message = f"The storage {self.name} returned other bytes than were written."
             raise TransientError(ErrorCode.STORAGE_UNAVAILABLE, message)
 
     def close(self) -> None:
-        """Give back connections. The provider is not used afterwards."""
+        """Close connections. The provider is not used afterwards."""

@@ -1,17 +1,19 @@
-"""A circuit breaker for one storage connection: repeated failures open it, and one probe closes it again."""
+"""A circuit breaker for one storage connection, and a provider behind it: failures open it, one probe closes it."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from threading import Lock
 from typing import Final
 
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
+from storage.base import SourceReader, StorageProvider, StoredObject
 
 _FAILURES: Final = frozenset({ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_RATE_LIMITED})
-"""What says that the whole connection is in trouble; any other error proves that the store answers."""
+"""Errors that count against the whole connection; any other error proves that the store answers."""
 
 
 class BreakerState(StrEnum):
@@ -23,17 +25,17 @@ class BreakerState(StrEnum):
 
 
 class ConnectionPausedError(TransientError):
-    """The connection is given a rest: the event waits in a retry topic, and no attempt is used up."""
+    """The circuit breaker is open: the event waits in a retry topic and uses up no attempt."""
 
     def __init__(self, name: str, retry_after_s: float, provider: str = "unknown") -> None:
         self.provider: Final = provider
-        message = f"{name} failed repeatedly and is given a rest."
+        message = f"{name} failed repeatedly and is paused."
         super().__init__(ErrorCode.STORAGE_PAUSED, message, retry_after_s=retry_after_s)
 
 
 @dataclass(frozen=True)
 class BreakerPolicy:
-    """How many failures in a row open the breaker, for how long, and after which time an unanswered call counts as one."""
+    """Failures in a row that open the breaker, how long it stays open, and when an unanswered call counts as a failure."""
 
     failures: int = 5
     open_s: float = 30.0
@@ -67,7 +69,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """As it is now."""
+        """Return the present state."""
         with self._lock:
             if self._open_until is None:
                 return BreakerState.CLOSED
@@ -76,7 +78,7 @@ class CircuitBreaker:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """One call of the store. Raises ConnectionPausedError instead of making it, or instead of its own failure.
+        """Call the store. Raises ConnectionPausedError instead of calling it, or instead of its failure.
 
         The latter when the breaker is open by then: an event that has found out about an outage is not worse off than
         one that waits for its end.
@@ -120,7 +122,7 @@ class CircuitBreaker:
             now = self._clock()
             _, era = self._begun.pop(token)
             if self._open_until is None:
-                # What began before the last probe closed it tells of an outage that is over.
+                # A call that began before the last probe closed the breaker reports an outage that is over.
                 self._failures += era == self._era
                 if self._failures >= self._policy.failures:
                     self._open(now, asked_s)
@@ -141,7 +143,7 @@ class CircuitBreaker:
                 self._failures = 0
 
     def _left(self, token: object) -> None:
-        """The call ended without a word about the store; a probe leaves its place to the next."""
+        """End a call that says nothing about the store; the next call may be the probe."""
         with self._lock:
             del self._begun[token]
             if self._probe is token:
@@ -155,3 +157,77 @@ class CircuitBreaker:
         left_s = (self._open_until or now) - now
         # Nobody knows how long a probe takes that is under way.
         return ConnectionPausedError(self._name, left_s if left_s > 0 else self._policy.open_s, self._provider)
+
+
+class BreakerProvider(StorageProvider):
+    """A provider whose methods raise ConnectionPausedError at once while the breaker is open."""
+
+    def __init__(self, provider: StorageProvider, breaker: CircuitBreaker) -> None:
+        self._provider: Final = provider
+        self._breaker: Final = breaker
+
+    @property
+    def name(self) -> str:
+        """Return the provider's name."""
+        return self._provider.name
+
+    def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
+        """As in the contract."""
+        with self._breaker.call():
+            return self._provider.upload_file(key, content, content_type=content_type)
+
+    def download_file(self, key: str, path: Path) -> None:
+        """As in the contract."""
+        with self._breaker.call():
+            self._provider.download_file(key, path)
+
+    def open_source(self, key: str) -> SourceReader:
+        """As in the contract; its reads are behind the breaker, too."""
+        with self._breaker.call():
+            return _BreakerReader(self._provider.open_source(key), self._breaker)
+
+    def file_exists(self, key: str) -> bool:
+        """As in the contract."""
+        with self._breaker.call():
+            return self._provider.file_exists(key)
+
+    def delete_file(self, key: str) -> None:
+        """As in the contract."""
+        with self._breaker.call():
+            self._provider.delete_file(key)
+
+    def list_files(self, prefix: str) -> Iterator[str]:
+        """As in the contract, all at once: the time that the caller takes between two keys is not the store's."""
+        with self._breaker.call():
+            found = list(self._provider.list_files(prefix))
+        return iter(found)
+
+    def get_file_url(self, key: str) -> str:
+        """As in the contract."""
+        with self._breaker.call():
+            return self._provider.get_file_url(key)
+
+    def close(self) -> None:
+        """Close the provider."""
+        self._provider.close()
+
+
+class _BreakerReader(SourceReader):
+    def __init__(self, reader: SourceReader, breaker: CircuitBreaker) -> None:
+        self._reader: Final = reader
+        self._breaker: Final = breaker
+
+    @property
+    def size(self) -> int:
+        return self._reader.size
+
+    @property
+    def version(self) -> str:
+        return self._reader.version
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        with self._breaker.call():
+            return self._reader.read_at(offset, length)
+
+    def close(self) -> None:
+        self._reader.close()

@@ -8,7 +8,7 @@ from schemas.errors import ErrorCode, PermanentError
 
 
 class ProviderConfigurationError(PermanentError):
-    """The connection's row cannot work as it is: the caller falls back, and a person mends the row."""
+    """The connection's row is invalid: the caller falls back, and a person fixes the row."""
 
     def __init__(self, message: str) -> None:
         super().__init__(ErrorCode.STORAGE_DENIED, message)
@@ -27,14 +27,14 @@ class StorageConnection:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with whatever a provider is built from, so that an edited row gets a new one. Tells no secret."""
+        """Return a fingerprint of what a provider is built from, so that an edited row gets a new one. It reveals no secret."""
         state = f"{self.provider}\0{self.credentials}\0{self.base_path}"
         return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)
 class LocalStorageSettings:
-    """Where this host keeps objects, and under which URL they are served."""
+    """The folder where this host keeps objects, and the URL under which they are served."""
 
     root: Path
     base_url: str

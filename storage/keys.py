@@ -1,4 +1,4 @@
-"""Which keys are allowed, and how thumbnails are named."""
+"""Checks keys, and makes the keys of thumbnails."""
 
 import re
 import secrets
@@ -10,9 +10,9 @@ from schemas.errors import ErrorCode, PermanentError
 MAX_KEY_BYTES: Final = 1024
 """S3's limit, the smallest of the stores that we know."""
 MAX_PART_BYTES: Final = 255
-"""Of one part between slashes: what a file system takes."""
+"""The limit of one part between slashes: that of file systems."""
 
-# Also when encoded again and again: somebody behind us may decode more than once.
+# Also when encoded several times: a server behind us may decode more than once.
 _ENCODED: Final = re.compile(r"%(25)*(2e|2f|5c|00)", re.IGNORECASE)
 _LOOK_ALIKES: Final = frozenset("\u2044\u2215\u2216\u29f5\u29f8\u29f9")
 """Slashes and backslashes that Unicode's compatibility form (NFKC) leaves as they are."""
@@ -35,7 +35,7 @@ def check_key(key: str) -> str:
 
 
 def is_key(key: str) -> bool:
-    """Whether `check_key` lets `key` pass."""
+    """Return whether `check_key` lets `key` pass."""
     return _problem(key) is None
 
 
@@ -72,7 +72,7 @@ def _is_control(char: str) -> bool:
 
 
 def _keeps_its_parts(key: str) -> bool:
-    """Whether a reader who folds look-alikes (NFKC), and sees no invisible characters, still finds the same parts."""
+    """Return whether a reader who folds look-alikes (NFKC), and sees no invisible characters, still finds the same parts."""
     folded = unicodedata.normalize("NFKC", "".join(char for char in key if unicodedata.category(char) != "Cf"))
     return (
         folded.count("/") == key.count("/")
@@ -83,7 +83,7 @@ def _keeps_its_parts(key: str) -> bool:
 
 
 def partial_name(name: str, token: str | None = None) -> str:
-    """A hidden name for the unfinished upload of `name`, beside it and no longer than a file system takes.
+    """Return a hidden name for the unfinished upload of `name`, beside it and no longer than a file system takes.
 
     A new one, or always the same for a `token` of 16 hexadecimal digits.
     """
@@ -93,12 +93,12 @@ def partial_name(name: str, token: str | None = None) -> str:
 
 
 def is_partial(name: str) -> bool:
-    """Whether a name is one of `partial_name`. No key has such a part, so nobody's object is taken for a leftover."""
+    """Return whether a name is one of `partial_name`. No key has such a part, so nobody's object is taken for a leftover."""
     return _PARTIAL.fullmatch(name) is not None
 
 
 def is_inside(key: str, prefix: str) -> bool:
-    """Whether `key` is below the folder `prefix`; whole parts count, so 'acme-2/x' is not inside 'acme'."""
+    """Return whether `key` is below the folder `prefix`; whole parts count, so 'acme-2/x' is not inside 'acme'."""
     return key.startswith(f"{prefix}/")
 
 
@@ -108,10 +108,10 @@ def join_key(base: str, key: str) -> str:
 
 
 def thumbnails_prefix(storage_path: str, kind: str, media_id: int) -> str:
-    """The folder of all versions of one media's thumbnails."""
+    """Return the folder of all versions of one media's thumbnails."""
     return f"{storage_path}/thumbnails/{kind}/{media_id}"
 
 
 def thumbnail_key(prefix: str, version: str, rendition: str, extension: str) -> str:
-    """The key of one rendition of one upload, below the media's `thumbnails_prefix`."""
+    """Return the key of one rendition of one upload, below the media's `thumbnails_prefix`."""
     return f"{prefix}/{version}/{rendition}.{extension}"

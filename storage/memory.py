@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject, span
+from storage.host_files import whole_or_absent
 from storage.keys import check_key, is_inside
-from storage.local_disk.host_files import whole_or_absent
 
 _CAN_FAIL: Final = frozenset(
     {"upload_file", "download_file", "open_source", "read_at", "file_exists", "delete_file", "list_files"}
@@ -19,7 +19,7 @@ _CAN_FAIL: Final = frozenset(
 
 
 class MemoryStorageProvider(StorageProvider):
-    """Keeps the whole contract, and fails when told to. `objects` maps each key to its content."""
+    """An in-memory provider that keeps the whole contract and fails on demand. `objects` maps each key to its content."""
 
     def __init__(self, base_url: str = "memory://objects") -> None:
         self.objects: Final[dict[str, bytes]] = {}
@@ -74,7 +74,7 @@ class MemoryStorageProvider(StorageProvider):
         return _MemoryReader(self, key)
 
     def get(self, key: str) -> bytes:
-        """The whole object. Raises ObjectNotFoundError."""
+        """Return the whole object. Raises ObjectNotFoundError."""
         check_key(key)
         with self._lock:
             content = self.objects.get(key)

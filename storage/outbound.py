@@ -1,13 +1,19 @@
-"""Where storage may connect to: tenants supply endpoints, so each address is judged at the moment of connecting."""
+"""Where storage may connect to, and for how long: tenants supply endpoints, so each address is checked when connecting."""
 
 import ipaddress
+import math
 import socket
 import ssl
+import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -17,16 +23,19 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 from urllib3.util.ssl_ import create_urllib3_context
 
 from schemas.errors import ErrorCode, PermanentError
-from storage.exchange_watch import WATCH
 
+MAX_EXCHANGE_S: Final = 60.0
+"""The longest time of one request with its whole answer. Idle connections that are this old are ended too, and made again at need."""
+MAX_RETRY_AFTER_S: Final = 3600.0
+"""The longest wait that a store may ask for: it must not park a tenant's events for days."""
 MAX_ADDRESSES: Final = 3
-"""Of one host, that are tried one after another: each may cost a whole connect timeout."""
+"""The most addresses of one host that are tried, one after another: each may cost a whole connect timeout."""
 _HOLD_IPV4: Final = tuple(map(IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
 """Forms of IPv6 addresses that end with the IPv4 address that they lead to: NAT64, compatible, translated."""
 _NOT_PUBLIC: Final = tuple(
     map(ipaddress.ip_network, ("64:ff9b:1::/48", "fec0::/10", "5f00::/16", "192.88.99.0/24", "168.63.129.16/32"))
 )
-"""What Python takes for global, but leads to somewhere near: local NAT64, site-local, relays, a cloud's own host."""
+"""Networks that Python calls global but that are near: local NAT64, site-local, relays, a cloud's own host."""
 
 
 class EndpointRefusedError(PermanentError):
@@ -37,15 +46,6 @@ class EndpointRefusedError(PermanentError):
 
 
 @dataclass(frozen=True)
-class HttpLimits:
-    """Of one connection's HTTP client. The read timeout is between two bytes; storage.exchange_watch bounds the whole."""
-
-    max_connections: int = 10
-    connect_timeout_s: float = 3.0
-    read_timeout_s: float = 10.0
-
-
-@dataclass(frozen=True)
 class EndpointPolicy:
     """Public addresses by https only, but for what the operator allows: then also these networks, and plain http."""
 
@@ -53,7 +53,7 @@ class EndpointPolicy:
     allow_http: bool = False
 
     def check_url(self, url: str) -> str:
-        """`url`, when its form is allowed; its host is judged by address when it is connected to.
+        """Return `url` if its form is allowed; its host is checked by address at each connection.
 
         Raises EndpointRefusedError.
         """
@@ -68,12 +68,12 @@ class EndpointPolicy:
             )
         if not host or parts.username is not None or "?" in url or "#" in url:
             raise EndpointRefusedError("The endpoint must be a URL with a host, without a user, query or fragment.")
-        with suppress(ValueError):  # a name: what it stands for is asked at each connection
+        with suppress(ValueError):  # a name: it is resolved and checked at each connection
             self.check_address(host, host)
         return url
 
     def check_address(self, address: str, host: str) -> None:
-        """Raise EndpointRefusedError when storage may not connect to `address`, ValueError when it is none."""
+        """Raise EndpointRefusedError if storage may not connect to `address`, ValueError if it is no address."""
         found = _meant(ipaddress.ip_address(address.partition("%")[0]))
         if any(found in network for network in self.allowed_networks):
             return
@@ -84,7 +84,7 @@ class EndpointPolicy:
 
 
 def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address that an IPv6 address of a translation scheme leads to, else the address itself."""
+    """Return the IPv4 address that an IPv6 address of a translation scheme leads to, else the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if any(address in network for network in _HOLD_IPV4) and int(address) > 1:  # ::1 is itself
@@ -92,12 +92,52 @@ def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return address.ipv4_mapped or address.sixtofour or address
 
 
+class ExchangeWatch:
+    """Ends exchanges that trickle: a server that sends a byte now and then passes every timeout between two bytes.
+
+    One thread, started with the first exchange, shuts the sockets of those that last too long.
+    """
+
+    def __init__(self, max_s: float = MAX_EXCHANGE_S, scan_s: float = 1.0) -> None:
+        self._max_s: Final = max_s
+        self._scan_s: Final = scan_s
+        # Sockets, not connections: a connection drops its socket when an answer is the last one on it.
+        self._started: Final[WeakKeyDictionary[socket.socket, float]] = WeakKeyDictionary()
+        self._lock: Final = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, connected: socket.socket) -> None:
+        """Start the time of an exchange on this socket; the next one on it starts the time again."""
+        with self._lock:
+            self._started[connected] = time.monotonic()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="exchange-watch", daemon=True)
+                self._thread.start()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(self._scan_s)
+            before = time.monotonic() - self._max_s
+            with self._lock:
+                late = [connected for connected, started in self._started.items() if started < before]
+                for connected in late:
+                    del self._started[connected]
+            for connected in late:
+                with suppress(OSError):  # it has ended by itself
+                    # The plain socket's method: SSLSocket's own would remove state that the reading thread uses.
+                    socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+
+WATCH: Final = ExchangeWatch()
+"""One for the process; its thread wakes once a second."""
+
+
 def guarded_pools(
     policy: EndpointPolicy,
     http: type[HTTPConnectionPool] = HTTPConnectionPool,
     https: type[HTTPConnectionPool] = HTTPSConnectionPool,
 ) -> dict[str, type[HTTPConnectionPool]]:
-    """Pool classes by scheme, for `pool_classes_by_scheme` of a urllib3 PoolManager, that keep to `policy`."""
+    """Return pool classes by scheme, for `pool_classes_by_scheme` of a urllib3 PoolManager, that keep to `policy`."""
     return {
         scheme: type("GuardedPool", (pool,), {"ConnectionCls": _guarded(pool.ConnectionCls, policy)})
         for scheme, pool in (("http", http), ("https", https))
@@ -105,10 +145,10 @@ def guarded_pools(
 
 
 def _guarded(base: Any, policy: EndpointPolicy) -> type[HTTPConnection | HTTPSConnection]:
-    """A connection that resolves its host itself, and connects to an address that it has judged.
+    """Return a connection class that resolves its host itself and connects to an address that it has checked.
 
     Nothing is resolved again in between, so a name cannot change its meaning (DNS rebinding), and a redirect is
-    connected to by such a connection, too. An exchange that lasts too long is ended: see storage.exchange_watch.
+    connected to by such a connection, too. An exchange that lasts too long is ended: see ExchangeWatch.
     """
 
     class Guarded(base):  # type: ignore[misc]  # the base is chosen when running
@@ -152,7 +192,7 @@ def _allowed_addresses(connection: HTTPConnection, name: str, policy: EndpointPo
 
 
 def tls_context(ca_pem: str | None) -> ssl.SSLContext:
-    """A verifying context that trusts the usual authorities, and `ca_pem` beside them.
+    """Return a verifying context that trusts the usual authorities, and `ca_pem` beside them.
 
     Raises PermanentError storage.denied for what is no certificate.
     """
@@ -173,7 +213,7 @@ class _GuardedAdapter(HTTPAdapter):
         super().__init__(pool_connections=4, pool_maxsize=max_connections, pool_block=True)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002, RUF100 - requests' own signature
-        """As requests', with our TLS context and our connections."""
+        """Do as requests does, with our TLS context and our connections."""
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **kwargs)
         self.poolmanager.pool_classes_by_scheme = guarded_pools(self._policy)
 
@@ -181,7 +221,7 @@ class _GuardedAdapter(HTTPAdapter):
 def guarded_session(
     policy: EndpointPolicy, *, ca_pem: str | None = None, max_connections: int = 10
 ) -> requests.Session:
-    """A requests session for several threads that keeps to `policy` at every hop, and uses no proxy and no .netrc.
+    """Return a requests session for several threads that keeps to `policy` at every hop, and uses no proxy and no .netrc.
 
     What is refused raises EndpointRefusedError, or requests' InvalidSchema for a redirect to a forbidden scheme.
     """
@@ -194,3 +234,17 @@ def guarded_session(
     if policy.allow_http:
         session.mount("http://", adapter)
     return session
+
+
+def retry_after_s(value: str | None) -> float | None:
+    """Return the seconds that a Retry-After header asks for, as a number or as a date; None for anything else."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return min(max(0.0, seconds), MAX_RETRY_AFTER_S) if math.isfinite(seconds) else None

@@ -10,12 +10,11 @@ from typing import Final
 
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from storage.base import StorageProvider
-from storage.breaker import BreakerPolicy, BreakerState, CircuitBreaker
-from storage.breaker_provider import BreakerProvider
+from storage.breaker import BreakerPolicy, BreakerProvider, BreakerState, CircuitBreaker
 from storage.connections import StorageConnection
 
 _WAIT_S: Final = 30.0
-"""For a place among the open providers: longer than most events use theirs."""
+"""The longest wait for one of the `max_open` providers: most events use theirs for less."""
 _MAX_BREAKERS: Final = 4096
 
 
@@ -64,7 +63,7 @@ class ProviderCache:
         on_breaker_open: Callable[[str], None] = lambda _provider: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`build` does not connect. `on_breaker_open` is told the provider's name."""
+        """`build` does not connect. `on_breaker_open` is called with the provider's name."""
         self._build: Final = build
         self._max_open: Final = max_open
         self._breaker_policy: Final = breaker_policy
@@ -77,7 +76,7 @@ class ProviderCache:
         self._breakers: Final[OrderedDict[int, tuple[str, str, CircuitBreaker]]] = OrderedDict()
 
     def lease(self, connection: StorageConnection) -> Lease:
-        """The connection's provider, behind its breaker. An edited row gets a new one; who has the old one keeps it.
+        """Return the connection's provider, behind its breaker. An edited row gets a new one; who has the old one keeps it.
 
         Blocks while `max_open` others are all in use. Raises ProviderConfigurationError, or TransientError
         storage.unavailable after half a minute of waiting.
@@ -93,14 +92,14 @@ class ProviderCache:
         return Lease(entry.provider, _once(lambda: self._release(entry)))
 
     def health(self) -> list[ConnectionHealth]:
-        """Every connection that was used of late."""
+        """Return the health of every connection that was used recently."""
         with self._changed:
             found = [(number, provider, breaker) for number, (_, provider, breaker) in self._breakers.items()]
         return [ConnectionHealth(number, provider, breaker.state) for number, provider, breaker in found]
 
     @property
     def open_count(self) -> int:
-        """How many providers are open."""
+        """Return how many providers are open."""
         with self._changed:
             return len(self._current) + len(self._retired)
 
@@ -167,7 +166,7 @@ class ProviderCache:
             entry.close()
 
     def _breaker_of(self, connection: StorageConnection) -> CircuitBreaker:
-        """The connection's own; a row that was edited begins anew, for the edit may have mended it."""
+        """Return the breaker of the connection. An edited row gets a new one, because the edit may have fixed it."""
         found = self._breakers.pop(connection.id, None)
         if found is None or found[0] != connection.fingerprint:
             name, provider = f"Storage connection {connection.id}", connection.provider
@@ -186,7 +185,7 @@ class ProviderCache:
 
 
 def _once(release: Callable[[], None]) -> Callable[[], None]:
-    """A second release would take the provider from under another user."""
+    """Return `release` so that only its first call counts: a second one would close the provider under another user."""
     left = [release]
 
     def call() -> None:

@@ -1,4 +1,4 @@
-"""Which storage a company has, and the wall around its part of it."""
+"""Opens the storage of a company, and confines it to the company's prefix."""
 
 import time
 from collections import OrderedDict
@@ -38,10 +38,10 @@ class Company:
 
 
 class CompanyDirectory(Protocol):
-    """Where companies are looked up."""
+    """Looks up companies."""
 
     def find_company(self, company_id: int) -> Company | None:
-        """The company, or None. Blocks; raises TransientError database.unavailable."""
+        """Return the company, or None. Blocks; raises TransientError database.unavailable."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TenantStorage:
         self.close()
 
     def close(self) -> None:
-        """Give the provider back. Call it once."""
+        """Release the provider. Call it once."""
         self.release()
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
@@ -128,7 +128,7 @@ class Tenants:
         self._lock: Final = Lock()
 
     def open(self, company_id: int) -> TenantStorage:
-        """The company's storage, or local storage with the reason why.
+        """Return the company's storage, or local storage with the reason why.
 
         Raises TransientError tenant.unknown (a row may lag behind its first upload), PermanentError tenant.inactive,
         and what the directory raises; with the fallback turned off also PermanentError storage.denied.
@@ -155,7 +155,7 @@ class Tenants:
         return TenantStorage(lease.provider, prefix, connection.id, connection.provider, release=lease.release)
 
     def companies_of(self, connection_id: int) -> list[int]:
-        """Ids of the companies that use this connection, of those that were asked for of late."""
+        """Return the ids of the companies that use this connection, of those that were opened recently."""
         with self._lock:
             known = [(company_id, company.connection) for company_id, (_, company) in self._cache.items()]
         return sorted(
@@ -163,13 +163,13 @@ class Tenants:
         )
 
     def fallback_for(self, tenant: TenantStorage, reason: str) -> TenantStorage | None:
-        """Local storage under the company's prefix, for when `tenant` has failed; None where there is no other place."""
+        """Return local storage under the company's prefix, for when `tenant` has failed; None if there is no other storage."""
         if self._fallback == "never" or tenant.provider.name == "local_disk":
             return None
         return self._on_local(tenant.prefix, tenant.wanted_provider, reason)
 
-    def places(self, company_id: int) -> tuple[TenantStorage, ...]:
-        """Every place where the company's thumbnails may be: its own storage, and local storage after fallbacks."""
+    def storages_of(self, company_id: int) -> tuple[TenantStorage, ...]:
+        """Return every storage that may hold the company's thumbnails: its own, and local storage after fallbacks."""
         own = self.open(company_id)
         if own.fallback_reason is not None:
             return (own,)

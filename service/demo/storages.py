@@ -18,6 +18,7 @@ from storage.connections import LocalStorageSettings
 from storage.credentials import CredentialsCipher
 from storage.factory import ProviderSettings
 from storage.outbound import EndpointPolicy
+from storage.yandex.settings import YANDEX_API_URL, YandexDiskOptions
 
 ProviderName = Literal["local", "minio", "yandex"]
 PROVIDERS: Final[tuple[ProviderName, ...]] = ("local", "minio", "yandex")
@@ -85,13 +86,17 @@ class DemoStorages:
         return ", ".join(dict.fromkeys(names[company.provider] for company in self.companies))
 
     @property
+    def _yandex_api_url(self) -> str:
+        return self._yandex.url if self._yandex else YANDEX_API_URL
+
+    @property
     def settings(self) -> ProviderSettings:
         """As the roles have them from `environment`."""
         return ProviderSettings(
             LocalStorageSettings(self._root, self._root.as_uri()),
             cipher=CredentialsCipher([SecretStr(self._key)]),
             policy=EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True),
-            yandex_api_url=self._yandex.url if self._yandex else "https://cloud-api.yandex.net",
+            options=(YandexDiskOptions(yandex_disk_api_url=self._yandex_api_url),),
         )
 
     @property
@@ -103,7 +108,7 @@ class DemoStorages:
             "STORAGE_CREDENTIALS_KEY": self._key,
             "STORAGE_ALLOWED_NETWORKS": "127.0.0.0/8",
             "STORAGE_ALLOW_HTTP": "true",
-            "YANDEX_DISK_API_URL": self.settings.yandex_api_url,
+            "YANDEX_DISK_API_URL": self._yandex_api_url,
         }
 
     def fill_database(self, connection: sa.Connection) -> None:

@@ -3,10 +3,10 @@
 import logging
 from typing import Any, Final
 
+from schemas.topics import CARRIER_BYTES
 from service.kafka.security import librdkafka_security
 from service.settings import KafkaSettings
 
-MAX_MESSAGE_BYTES: Final = 16 * 1024**2
 _LOGGER: Final = logging.getLogger("librdkafka")
 """It would write to standard error in a form of its own otherwise."""
 
@@ -24,7 +24,7 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
         "linger.ms": 5,
-        "message.max.bytes": MAX_MESSAGE_BYTES,
+        "message.max.bytes": CARRIER_BYTES,
         "delivery.timeout.ms": 40_000,
     }
 
@@ -40,7 +40,7 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
         "session.timeout.ms": session_timeout_ms,
         "heartbeat.interval.ms": min(3000, session_timeout_ms // 3),
         "max.poll.interval.ms": max(300_000, session_timeout_ms),
-        "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+        "fetch.message.max.bytes": CARRIER_BYTES,
     }
 
 

@@ -12,8 +12,9 @@ from storage.connections import LocalStorageSettings
 from storage.credentials import CredentialsCipher
 from storage.factory import ProviderSettings, get_provider, provider_label
 from storage.local_disk.provider import LocalStorageProvider
-from storage.outbound import EndpointPolicy, HttpLimits
+from storage.outbound import EndpointPolicy
 from storage.provider_cache import ProviderCache
+from storage.provider_settings import HttpLimits
 from storage.tenants import Tenants
 from streams.rows.companies import SqlCompanyDirectory
 
@@ -27,26 +28,26 @@ def build_local_storage(settings: Settings) -> LocalStorageProvider:
 
 
 def local_settings(settings: Settings) -> LocalStorageSettings:
-    """Where local storage is, and under which URL."""
+    """Return where local storage is, and under which URL."""
     return LocalStorageSettings(
         root=settings.storage.local_storage_root.absolute(), base_url=settings.storage.local_storage_url
     )
 
 
 def provider_settings(settings: Settings) -> ProviderSettings:
-    """What the operator decides for all tenants' storage. Raises CredentialsKeyError for a key that is none."""
+    """Return what the operator decides for all tenants' storage. Raises CredentialsKeyError for a key that is none."""
     chosen = settings.connections
     return ProviderSettings(
         local=local_settings(settings),
         cipher=CredentialsCipher.of(chosen.storage_credentials_key),
         policy=EndpointPolicy(chosen.storage_allowed_networks, chosen.storage_allow_http),
         limits=HttpLimits(chosen.storage_pool_size, chosen.storage_connect_timeout_s, chosen.storage_read_timeout_s),
-        yandex_api_url=chosen.yandex_disk_api_url,
+        options=(chosen,),
     )
 
 
 def build_providers(settings: Settings, metrics: Metrics) -> ProviderCache:
-    """The providers of all storage connections; each connects at its first use."""
+    """Return the providers of all storage connections; each connects at its first use."""
     of_all = provider_settings(settings)
     cache = ProviderCache(
         lambda connection: get_provider(connection, settings=of_all),

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from schemas.topics import THUMBNAIL_RETRIES
+from schemas.topics import RETRY_DELAYS_S, THUMBNAIL_RETRIES
 from service.settings.component import Component
 from streams.retry.policy import parse_limits
 
@@ -39,7 +39,7 @@ class RetrySettings(Component):
     """When failed events are tried again."""
 
     retry_delays_s: Annotated[tuple[float, ...], NoDecode] = Field(
-        (60.0, 120.0, 240.0), description="Seconds to wait before each retry, one a retry topic: 60,120,240."
+        RETRY_DELAYS_S, description="Seconds to wait before each retry, one a retry topic: 60,120,240."
     )
     retry_budget_s: float = Field(
         86_400.0,

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from service.settings.component import Component
+from storage.yandex.settings import YandexDiskOptions
 
 _QUERY_PASSWORD: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 _NO_PORT: Final = re.compile(r"^([^:/?\[]+):(?!\d+(?:[/?]|$))[^/?]*")
@@ -30,8 +31,8 @@ class StorageSettings(Component):
     )
 
 
-class ConnectionSettings(Component):
-    """Tenants' own storage connections: S3/MinIO and Yandex Disk."""
+class ConnectionSettings(YandexDiskOptions, Component):
+    """Tenants' own storage connections. The base classes hold the settings of single providers."""
 
     storage_credentials_key: SecretStr | None = Field(
         None,
@@ -52,7 +53,6 @@ class ConnectionSettings(Component):
     storage_breaker_open_s: float = Field(
         30.0, gt=0, description="How long it rests before one call tries it again, in seconds."
     )
-    yandex_disk_api_url: str = Field("https://cloud-api.yandex.net", description="The Yandex Disk REST API.")
 
     @field_validator("storage_allowed_networks", mode="before")
     @classmethod

@@ -10,8 +10,8 @@ from typing import Final
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
 from storage.base import SourceReader, StoredObject, span
+from storage.host_files import failure
 from storage.keys import is_partial
-from storage.local_disk.host_files import failure
 
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: a FIFO must not hang
@@ -70,7 +70,7 @@ def give_name(fd: int, folder: int, name: str, partial: str) -> None:
 
 
 def translate(exc: OSError, key: str) -> ThumbnailError:
-    """The error of our tree for a system error."""
+    """Return the error of our tree for a system error."""
     if exc.errno == errno.ENOENT:
         return ObjectNotFoundError(key)
     if exc.errno in _NOT_PLAIN:
@@ -82,7 +82,7 @@ def translate(exc: OSError, key: str) -> ThumbnailError:
 
 
 def open_folder(part: str, above: int, *, absent_if_file: bool) -> int:
-    """The folder `part` of the open folder `above`. A link is refused; a file there means that nothing can be below."""
+    """Return the folder `part` of the open folder `above`. A link is refused; a file there means that nothing can be below."""
     try:
         return os.open(part, FOLDER_FLAGS, dir_fd=above)
     except NotADirectoryError as exc:
@@ -118,12 +118,12 @@ class LocalReader(SourceReader):
         return self._version
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """The version as it was opened, also when the key has a new object now; a change in place is noticed."""
+        """Return the version as it was opened, also when the key has a new object now; a change in place is noticed."""
         wanted, data = span(offset, length, self._size), b""
         try:
             while wanted > len(data) and (more := os.pread(self._fd, wanted - len(data), offset + len(data))):
                 data += more  # one read gives all of it, but for more than 2 GB
-            # Also tells when another thread closed this reader, and its descriptor is another file's by now.
+            # Also detects that another thread closed this reader and that its descriptor now belongs to another file.
             changed = version(os.fstat(self._fd)) != self._version
         except OSError as exc:
             raise translate(exc, self._key) from exc
@@ -146,7 +146,7 @@ def version(info: os.stat_result) -> str:
 
 
 def walk(folder: int, path: str) -> Iterator[str]:
-    """The paths of all objects below an open folder; links are not followed."""
+    """Return the paths of all objects below an open folder; links are not followed."""
     with os.scandir(folder) as found:
         entries = list(found)  # closed before going deeper: one descriptor a level, not two
     for entry in entries:

@@ -3,10 +3,10 @@
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, TransientError
@@ -22,10 +22,9 @@ from storage.local_disk.files import (
     walk,
     write,
 )
-from storage.local_disk.host_files import whole_or_absent
+from storage.provider_settings import ProviderSettings
 
 _MKDIR_TRIES: Final = 20
-_COPY_BYTES: Final = 1 << 20
 
 
 class LocalStorageProvider(StorageProvider):
@@ -66,17 +65,11 @@ class LocalStorageProvider(StorageProvider):
                 if has_name:
                     os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
-                with suppress(OSError):  # the first error tells more, and the sweep comes by again
+                with suppress(OSError):  # the first error says more, and the sweep runs again
                     os.unlink(partial, dir_fd=folder)
                 raise
             os.fsync(folder)
             return confirmed
-
-    def download_file(self, key: str, path: Path) -> None:
-        """Copy to a temporary name beside `path`, then rename."""
-        with self.open_source(key) as source, whole_or_absent(path) as file:
-            for offset in range(0, source.size, _COPY_BYTES):
-                file.write(source.read_at(offset, _COPY_BYTES))
 
     def open_source(self, key: str) -> SourceReader:
         """Hold the file open: a rename over it does not reach this reader, a change in place is noticed."""
@@ -123,7 +116,7 @@ class LocalStorageProvider(StorageProvider):
         yield from keys
 
     def get_file_url(self, key: str) -> str:
-        """The base URL, then the key with everything quoted that a URL reserves."""
+        """Return the base URL, then the key with everything quoted that a URL reserves."""
         return f"{self._base_url}/{quote(join_key(self._base_path, check_key(key)))}"
 
     def sweep_unfinished(self, *, older_than_s: float) -> int:
@@ -141,7 +134,7 @@ class LocalStorageProvider(StorageProvider):
 
     @contextmanager
     def _folder_of(self, key: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
-        """The open folder that holds `key`, and the file's name in it."""
+        """Open the folder that holds `key`; yield it and the file's name in it."""
         *parents, name = check_key(key).split("/")
         if create:
             self._root.mkdir(parents=True, exist_ok=True)
@@ -187,3 +180,8 @@ class LocalStorageProvider(StorageProvider):
             yield
         except OSError as exc:
             raise translate(exc, key) from exc
+
+
+def build(_credentials: Mapping[str, Any], base_path: str, settings: ProviderSettings) -> StorageProvider:
+    """Return the provider of one connection: a tenant chooses a folder below the host's root, never a host's path."""
+    return LocalStorageProvider(settings.local.root, settings.local.base_url, base_path)

@@ -9,8 +9,9 @@ from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 
-from storage.credentials import MinioCredentials
-from storage.outbound import EndpointPolicy, HttpLimits, guarded_pools, tls_context
+from storage.outbound import EndpointPolicy, guarded_pools, tls_context
+from storage.provider_settings import HttpLimits
+from storage.s3.credentials import MinioCredentials
 from storage.s3.errors import translated, unavailable
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class _GuardedSession(URLLib3Session):
 
 
 def make_client(credentials: MinioCredentials, policy: EndpointPolicy, limits: HttpLimits) -> "S3Client":
-    """A client for one connection; it connects at its first use.
+    """Return a client for one connection; it connects at its first use.
 
     Raises PermanentError storage.denied for an endpoint that the policy refuses, and for what no client can be made of.
     """
@@ -84,7 +85,7 @@ def make_client(credentials: MinioCredentials, policy: EndpointPolicy, limits: H
 def _follow_no_region(context: dict[str, Any], **_: Any) -> None:
     """Keep botocore from looking for a bucket's region: it asks again without end where the answer is always a redirect.
 
-    A wrong region is a mistake in the connection's row, which is told.
+    A wrong region is a mistake in the connection's row and is reported.
     """
     context.setdefault("s3_redirect", {})["redirected"] = True
 

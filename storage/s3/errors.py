@@ -1,4 +1,4 @@
-"""What an S3 answers, or fails to answer, in the words of our own errors."""
+"""Translates what an S3 server answers, or fails to answer, to our own errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,8 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
-from storage.retry_after import seconds_of
+from storage.outbound import retry_after_s
+from storage.ranges import replaced
 
 _ABSENT: Final = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
 _BAD_KEY: Final = frozenset(
@@ -59,7 +60,7 @@ def translated(key: str) -> Iterator[None]:
 
 
 def unavailable(message: str) -> TransientError:
-    """The store did not do what an S3 does; it may later."""
+    """Return the error for a store that did not do what an S3 server does; it may later."""
     return TransientError(ErrorCode.STORAGE_UNAVAILABLE, message)
 
 
@@ -72,14 +73,14 @@ def _answered(exc: boto.ClientError, key: str) -> ThumbnailError:
     if code in _ABSENT:
         return ObjectNotFoundError(key)
     if status in (412, 416):  # the ETag that was asked for is gone, or the object has become shorter
-        return TransientError(ErrorCode.SOURCE_UNREADABLE, f"The object {key!r} was replaced while it was being read.")
+        return replaced(key)
     if code in _BAD_KEY:
         return PermanentError(ErrorCode.STORAGE_BAD_KEY, f"The S3 storage cannot have the key {key[:80]!r}: {reason}.")
     if code == "RequestTimeTooSkewed":
         return unavailable("The S3 storage's clock and this host's differ too much; set this host's clock.")
     if code in _UNVERIFIED:
         return TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The S3 storage got other bytes than were sent: {code}.")
-    wait_s = seconds_of(meta.get("HTTPHeaders", {}).get("retry-after"))
+    wait_s = retry_after_s(meta.get("HTTPHeaders", {}).get("retry-after"))
     if code in _LIMITED or status == 429:
         return TransientError(ErrorCode.STORAGE_RATE_LIMITED, "The S3 storage limits requests.", retry_after_s=wait_s)
     if code in _FULL or status == 507:

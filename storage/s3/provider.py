@@ -2,9 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -12,18 +11,18 @@ from botocore.exceptions import ClientError
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
-from storage.credentials import MinioCredentials
+from storage.credentials import parse_credentials
 from storage.keys import check_key, is_key, join_key
-from storage.local_disk.host_files import whole_or_absent
-from storage.outbound import EndpointPolicy, HttpLimits
+from storage.outbound import EndpointPolicy
+from storage.provider_settings import HttpLimits, ProviderSettings
 from storage.s3.client import make_client
+from storage.s3.credentials import MinioCredentials
 from storage.s3.errors import translated, unavailable
 from storage.s3.reader import MinioReader, body_of, etag_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectOutputTypeDef
 
-_COPY_BYTES: Final = 4 * 1024**2
 _PUT_TRIES: Final = 3
 
 
@@ -51,7 +50,7 @@ class MinioStorageProvider(StorageProvider):
         return "minio"
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
-        """One put, with the SHA-256 that the server compares; confirmed by the first proof that the server gives.
+        """Store the object with one PUT. The server compares the SHA-256, and its first proof confirms it.
 
         That is its own SHA-256, or an ETag that is the content's MD5, or the object read back.
         """
@@ -60,7 +59,7 @@ class MinioStorageProvider(StorageProvider):
         with translated(key):
             answer = self._put(Key=object_key, Body=content, ContentType=content_type, ChecksumSHA256=checksum)
         if answer.get("ChecksumSHA256") != checksum and not self._is_there(object_key, content, answer.get("ETag", "")):
-            with suppress(ThumbnailError):  # the error below tells more
+            with suppress(ThumbnailError):  # the error below says more
                 self.delete_file(key)
             raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The S3 storage did not keep what was sent as {key!r}.")
         return StoredObject(key, len(content), digest.hexdigest(), etag_of(answer))
@@ -81,18 +80,12 @@ class MinioStorageProvider(StorageProvider):
         with MinioReader(self._client, self._bucket, object_key, object_key) as found:
             return found.size == len(content) and found.read_at(0, found.size) == content
 
-    def download_file(self, key: str, path: Path) -> None:
-        """Ranges of one version, to a temporary name beside `path`."""
-        with self.open_source(key) as source, whole_or_absent(path) as file:
-            for offset in range(0, source.size, _COPY_BYTES):
-                file.write(source.read_at(offset, _COPY_BYTES))
-
     def open_source(self, key: str) -> SourceReader:
-        """One request, which brings the object's beginning, too."""
+        """Open the object with one request, which also brings its beginning."""
         return MinioReader(self._client, self._bucket, self._object_key(key), key)
 
     def file_exists(self, key: str) -> bool:
-        """By asking for the first byte: a HEAD cannot tell a missing bucket from a missing object."""
+        """Ask for the first byte: a HEAD does not distinguish a missing bucket from a missing object."""
         object_key = self._object_key(key)
         try:
             with translated(key):
@@ -159,3 +152,9 @@ def _encryption(credentials: MinioCredentials) -> dict[str, Any]:
 
 def _is_empty(exc: BaseException | None) -> bool:
     return isinstance(exc, ClientError) and exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 416
+
+
+def build(credentials: Mapping[str, Any], base_path: str, settings: ProviderSettings) -> StorageProvider:
+    """Return the provider of one connection. Raises PermanentError for credentials or an endpoint that cannot work."""
+    found = parse_credentials(MinioCredentials, credentials)
+    return MinioStorageProvider(found, base_path=base_path, policy=settings.policy, limits=settings.limits)

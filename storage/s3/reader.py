@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from schemas.errors import ErrorCode, PermanentError, TransientError
+from schemas.errors import ErrorCode, TransientError
 from storage.base import SourceReader, span
+from storage.ranges import RangedAnswer, replaced
 from storage.s3.errors import translated, unavailable
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 FIRST_READ_BYTES: Final = 256 * 1024
 """Read while opening: every decoder begins at the beginning, so this saves a request."""
-MAX_SKIPPED_BYTES: Final = 64 * 1024**2
-"""How far into an object a server that ignores Range is read along, to come to what is asked for."""
-_SKIP_BYTES: Final = 1 << 20
 
 
 class MinioReader(SourceReader):
@@ -43,11 +41,11 @@ class MinioReader(SourceReader):
                 raise
             return self._open_empty()
         with body_of(answer) as body:
-            size = _total(answer)
-            return size, etag_of(answer), _read(body, min(size, FIRST_READ_BYTES))
+            ranged, size = _ranged(answer, body)
+            return size, etag_of(answer), ranged.read_exactly(min(size, FIRST_READ_BYTES))
 
     def _open_empty(self) -> tuple[int, str, bytes]:
-        """An empty object has no first byte, so the range is refused."""
+        """Open an empty object: it has no first byte, so the server refused the range."""
         found = self._client.head_object(Bucket=self._bucket, Key=self._object_key)
         if found["ContentLength"]:
             raise TransientError(ErrorCode.SOURCE_UNREADABLE, f"The object {self._key!r} changes while it is opened.")
@@ -76,26 +74,10 @@ class MinioReader(SourceReader):
                 IfMatch=f'"{self._version}"',
             )
             with body_of(answer) as body:
-                if etag_of(answer) != self._version or _total(answer) != self._size:
-                    raise TransientError(
-                        ErrorCode.SOURCE_UNREADABLE, f"The object {self._key!r} was replaced while it was being read."
-                    )
-                self._skip_to(offset, length, answer, body)
-                return _read(body, length)
-
-    def _skip_to(self, offset: int, length: int, answer: "GetObjectOutputTypeDef", body: Any) -> None:
-        """Bring the body to `offset`, where the server gives the whole object whatever range is asked for."""
-        found = answer.get("ContentRange")
-        if found:
-            if found != f"bytes {offset}-{offset + length - 1}/{self._size}":
-                raise unavailable("The S3 storage answered with another range than was asked for.")
-            return
-        if offset > MAX_SKIPPED_BYTES:
-            raise PermanentError(
-                ErrorCode.SOURCE_UNREADABLE, "The S3 storage ignores ranges, and the object is too long to read whole."
-            )
-        for start in range(0, offset, _SKIP_BYTES):
-            _read(body, min(_SKIP_BYTES, offset - start))
+                ranged, size = _ranged(answer, body)
+                if etag_of(answer) != self._version or size != self._size:
+                    raise replaced(self._key)
+                return ranged.read_range(offset, length, size)
 
     def close(self) -> None:
         """Let go of the object's beginning; connections belong to the client."""
@@ -103,7 +85,7 @@ class MinioReader(SourceReader):
 
 
 def etag_of(answer: Any) -> str:
-    """The answer's ETag without its quotes. Raises TransientError for an answer without one: S3 always has it."""
+    """Return the answer's ETag without its quotes. Raises TransientError for an answer without one: S3 always has it."""
     etag = str(answer.get("ETag", "")).strip('"')
     if not etag:
         raise unavailable("The S3 storage's endpoint answered with something that is not S3.")
@@ -112,7 +94,7 @@ def etag_of(answer: Any) -> str:
 
 @contextmanager
 def body_of(answer: "GetObjectOutputTypeDef") -> Iterator[Any]:
-    """The answer's body. Its connection is used again when it was read to its end, and closed when it was not."""
+    """Yield the answer's body. Its connection is used again if the body was read to its end, else closed."""
     body: Any = answer["Body"]
     try:
         yield body
@@ -122,18 +104,9 @@ def body_of(answer: "GetObjectOutputTypeDef") -> Iterator[Any]:
         body._raw_stream.release_conn()  # noqa: SLF001 - botocore has no public way
 
 
-def _total(answer: "GetObjectOutputTypeDef") -> int:
-    total = answer.get("ContentRange", "").rpartition("/")[2]
-    if total.isdecimal():
-        return int(total)
-    length: int | None = answer.get("ContentLength")
-    if length is not None and not total:
-        return length  # the whole object: Range was ignored
-    raise unavailable("The S3 storage does not say how long the object is.")
-
-
-def _read(body: Any, length: int) -> bytes:
-    data: bytes = body.read(length) if length else b""
-    if len(data) != length:
-        raise unavailable(f"The S3 storage's answer ended after {len(data)} of {length} bytes.")
-    return data
+def _ranged(answer: "GetObjectOutputTypeDef", body: Any) -> tuple[RangedAnswer, int]:
+    """Return the answer as a ranged one, and the object's size. Raises TransientError where it does not say that."""
+    found = RangedAnswer("The S3 storage", answer.get("ContentRange") or None, answer.get("ContentLength"), body.read)
+    if found.total is None:
+        raise unavailable("The S3 storage does not say how long the object is.")
+    return found, found.total

@@ -1,4 +1,4 @@
-"""What Yandex Disk answers, or fails to answer, in the words of our own errors."""
+"""Translates what Yandex Disk answers, or fails to answer, to our own errors."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ LIMITED_WAIT_S: Final = 5.0
 
 
 def no_hint() -> float | None:
-    """For calls whose answer cannot say when to come back."""
+    """Return None: the answer of these calls cannot say when to retry."""
     return None
 
 

@@ -12,7 +12,7 @@ from confluent_kafka import TopicPartition
 
 from schemas import headers as h
 from schemas.metrics import Metrics
-from schemas.topics import THUMBNAIL_RETRIES, prefixed
+from schemas.topics import RETRY_DELAYS_S, THUMBNAIL_RETRIES, prefixed
 from streams.kafka.client import (
     Place,
     commit_offsets,
@@ -42,7 +42,7 @@ class RetryOptions:
     """
 
     topic_prefix: str = ""
-    delays_s: tuple[float, ...] = (60.0, 120.0, 240.0)
+    delays_s: tuple[float, ...] = RETRY_DELAYS_S
     jitter: float = 0.1
     budget_s: float = 86_400.0
 

@@ -40,7 +40,7 @@ class CleanupService:
         shown = self._rows.shown(request.media)
         kept = shown.versions if shown is not None else frozenset[str]()
         deleted = 0
-        for tenant in self._tenants.places(request.company_id):
+        for tenant in self._tenants.storages_of(request.company_id):
             with tenant:
                 deleted += self._clean_place(tenant, request, kept)
         self._metrics.cleaned_objects_total.labels(request.reason).inc(deleted)

@@ -12,13 +12,15 @@ from service.local_s3 import S3Server
 from service.local_yandex import YandexDouble
 from storage.base import StorageProvider
 from storage.connections import LocalStorageSettings, StorageConnection
-from storage.credentials import MinioCredentials, parse_credentials
+from storage.credentials import parse_credentials
 from storage.factory import ProviderSettings, get_provider
 from storage.local_disk.provider import LocalStorageProvider
 from storage.memory import MemoryStorageProvider
 from storage.outbound import EndpointPolicy, guarded_session
+from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
-from storage.yandex.provider import YandexDiskProvider, YandexDiskSettings
+from storage.yandex.provider import YandexDiskProvider
+from storage.yandex.settings import YandexDiskSettings
 from tests.contracts.kafka_clusters import Cluster, MemoryCluster, RealCluster
 from tests.doubles.documented_provider import documented_provider
 from tests.doubles.old_file_system import open_without_nameless_files

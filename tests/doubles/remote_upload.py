@@ -5,10 +5,12 @@ import json
 import sys
 
 from storage.base import StorageProvider
-from storage.credentials import MinioCredentials, parse_credentials
+from storage.credentials import parse_credentials
 from storage.outbound import EndpointPolicy, guarded_session
+from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
-from storage.yandex.provider import YandexDiskProvider, YandexDiskSettings
+from storage.yandex.provider import YandexDiskProvider
+from storage.yandex.settings import YandexDiskSettings
 
 KEY = "acme/thumbnails/video/1/v/medium.webp"
 OLD = b"old" * 100_000

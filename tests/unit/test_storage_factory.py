@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
+from service.settings import ConnectionSettings
 from storage.connections import LocalStorageSettings, ProviderConfigurationError, StorageConnection
 from storage.factory import ProviderSettings, get_provider, provider_label
 from storage.tenants import Company, FallbackPolicy, Tenants
+from storage.yandex.settings import YandexDiskOptions
 from tests.doubles.documented_provider import documented_provider
 
 TYPE = "image/webp"
@@ -61,7 +63,7 @@ def test_no_connection_is_local_storage(tmp_path: Path) -> None:
 
 
 def test_an_unknown_provider_is_named_with_those_that_are_known(tmp_path: Path) -> None:
-    with pytest.raises(ProviderConfigurationError, match="'gopher'; known are local_disk"):
+    with pytest.raises(ProviderConfigurationError, match=r"'gopher'; known are local_disk"):
         get_provider(
             a_connection(provider="gopher"), settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://x"))
         )
@@ -73,6 +75,22 @@ def test_a_base_path_that_leaves_the_root_is_a_broken_configuration(tmp_path: Pa
         get_provider(
             a_connection(base_path=base_path), settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://x"))
         )
+
+
+def test_the_operators_settings_of_a_provider_reach_it(tmp_path: Path) -> None:
+    settings = ProviderSettings(
+        LocalStorageSettings(tmp_path, "http://x"), options=(YandexDiskOptions(yandex_disk_api_url="ftp://elsewhere"),)
+    )
+    connection = a_connection(provider="yandex_disk", credentials='{"token": "t"}')
+    with pytest.raises(ProviderConfigurationError, match="must begin with https"):
+        get_provider(connection, settings=settings)
+    get_provider(connection, settings=ProviderSettings(settings.local)).close()
+
+
+def test_an_environment_variable_is_a_providers_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YANDEX_DISK_API_URL", "https://elsewhere.example")
+    settings = ProviderSettings(LocalStorageSettings(tmp_path, "http://x"), options=(ConnectionSettings(),))
+    assert settings.options_of(YandexDiskOptions).yandex_disk_api_url == "https://elsewhere.example"
 
 
 def test_credentials_are_not_in_the_repr() -> None:
@@ -189,10 +207,10 @@ def test_no_provider_takes_a_base_path_that_leads_out(tmp_path: Path, name: str,
 
 def test_an_installed_package_brings_a_provider(tmp_path: Path) -> None:
     settings = ProviderSettings(LocalStorageSettings(tmp_path, "http://x"))
-    with pytest.raises(ProviderConfigurationError, match="known are local_disk, minio, yandex_disk"):
+    with pytest.raises(ProviderConfigurationError, match=r"'sqlite'; known are local_disk, "):
         get_provider(a_connection(provider="sqlite"), settings=settings)
     with documented_provider(tmp_path / "package"):
         assert provider_label("sqlite") == "sqlite"
-        get_provider(a_connection(provider="sqlite"), settings=settings).check()
-        with pytest.raises(ProviderConfigurationError, match="known are local_disk, minio, sqlite, yandex_disk"):
+        get_provider(a_connection(provider="sqlite", credentials="{}"), settings=settings).check()
+        with pytest.raises(ProviderConfigurationError, match=r"'gopher'; known are .*, sqlite,"):
             get_provider(a_connection(provider="gopher"), settings=settings)

@@ -1,14 +1,12 @@
 """The Faust app of the worker: the settings that lost no event in the chaos trials."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import faust
 
+from schemas.topics import CARRIER_BYTES
 from streams.worker.faust.assignor import TellingAssignor
-
-MAX_REQUEST_BYTES: Final = 16 * 1024**2
-"""A dead letter holds the original bytes, whatever size the upstream topic allowed."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def build_app(options: WorkerOptions) -> faust.App:
         broker_request_timeout=max(90.0, options.session_timeout_s),
         producer_acks=-1,
         producer_request_timeout=30.0,
-        producer_max_request_size=MAX_REQUEST_BYTES,
+        producer_max_request_size=CARRIER_BYTES,  # a dead letter holds the original bytes, of any allowed size
         key_serializer="raw",
         value_serializer="raw",
     )

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
-from storage.breaker import BreakerPolicy, BreakerState, CircuitBreaker, ConnectionPausedError
-from storage.breaker_provider import BreakerProvider
+from storage.breaker import BreakerPolicy, BreakerProvider, BreakerState, CircuitBreaker, ConnectionPausedError
 from storage.memory import MemoryStorageProvider
 from tests.contracts.objects import put
 

@@ -19,11 +19,11 @@ from storage.connections import LocalStorageSettings, ProviderConfigurationError
 from storage.credentials import (
     CredentialsCipher,
     CredentialsKeyError,
-    MinioCredentials,
     is_encrypted,
     parse_credentials,
 )
 from storage.factory import ProviderSettings, get_provider
+from storage.s3.credentials import MinioCredentials
 
 SECRET = "s3cr3t-k3y-of-a-t3nant"  # noqa: S105 - it is looked for in what is told
 KEY, OTHER_KEY = (SecretStr(Fernet.generate_key().decode()) for _ in range(2))

@@ -11,8 +11,9 @@ import pytest
 import requests
 
 from schemas.errors import ErrorCode
-from storage.credentials import MinioCredentials, parse_credentials
+from storage.credentials import parse_credentials
 from storage.outbound import EndpointPolicy, EndpointRefusedError, guarded_session
+from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
 
 PUBLIC_ONLY = EndpointPolicy(allow_http=True)

@@ -141,10 +141,10 @@ def test_when_the_tenants_own_storage_fails_local_storage_takes_over_under_the_s
 
 
 def test_a_company_has_its_own_place_and_the_one_for_fallbacks(tmp_path: Path) -> None:
-    own, local = tenants_of(Directory(a_connection(base_path="shared")), tmp_path).places(1)
+    own, local = tenants_of(Directory(a_connection(base_path="shared")), tmp_path).storages_of(1)
     assert own.get_file_url("c-1/a") == "http://files.example/shared/c-1/a"
     assert local.get_file_url("c-1/a") == "http://files.example/c-1/a"
-    assert len(tenants_of(Directory(), tmp_path).places(1)) == 1
+    assert len(tenants_of(Directory(), tmp_path).storages_of(1)) == 1
 
 
 def test_a_connection_is_known_by_the_companies_that_use_it(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ import pytest
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
 from storage import outbound
-from storage.credentials import MinioCredentials, parse_credentials
-from storage.exchange_watch import ExchangeWatch
-from storage.outbound import EndpointPolicy, HttpLimits
+from storage.credentials import parse_credentials
+from storage.outbound import EndpointPolicy, ExchangeWatch
+from storage.provider_settings import HttpLimits
+from storage.ranges import MAX_SKIPPED_BYTES
+from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
-from storage.s3.reader import FIRST_READ_BYTES, MAX_SKIPPED_BYTES
+from storage.s3.reader import FIRST_READ_BYTES
 from tests.doubles.scripted_s3 import ETAG, Asked, Reply, ScriptedS3, error
 
 SECRET = "s3cr3t-of-a-t3nant"  # noqa: S105 - it is looked for in what is told

@@ -25,7 +25,8 @@ from service.local_yandex.faults import (
 )
 from service.local_yandex.routes import DOWNLOAD_LINK_S
 from storage.outbound import EndpointPolicy, guarded_session
-from storage.yandex.provider import YandexDiskProvider, YandexDiskSettings
+from storage.yandex.provider import YandexDiskProvider
+from storage.yandex.settings import YandexDiskSettings
 from tests.contracts.objects import put, read_all
 
 TOKEN = "s3cr3t-t0ken"  # noqa: S105 - it is looked for in what is told

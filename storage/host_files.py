@@ -1,4 +1,4 @@
-"""What both storage and copies of its objects need of this host's files: names of failures, and whole files only."""
+"""Files of this host, for local storage and for copies of objects: errors translated, and whole files only."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ _DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def failure(exc: OSError, what: str) -> ThumbnailError:
-    """The error of our tree for a system error of `what`, which begins the sentence."""
+    """Return the error of our tree for a system error of `what`, which begins the sentence."""
     reason = os.strerror(exc.errno) if exc.errno else str(exc)
     if exc.errno in _FULL:
         return TransientError(ErrorCode.STORAGE_FULL, f"{what} is full: {reason}.")

@@ -1,0 +1,31 @@
+"""The credentials of an S3 connection."""
+
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+
+from storage.credentials import Credentials, Secret
+
+
+class MinioCredentials(Credentials):
+    """A bucket of any S3 server, and the keys to it. Without an endpoint it is Amazon's own."""
+
+    endpoint: str | None = Field(None, validation_alias=AliasChoices("endpoint", "endpoint_url"))
+    bucket: str = Field(validation_alias=AliasChoices("bucket", "bucket_name"), pattern=r"^[A-Za-z0-9._-]{3,63}$")
+    access_key: Secret = Field(validation_alias=AliasChoices("access_key", "access_key_id"))
+    secret_key: Secret = Field(validation_alias=AliasChoices("secret_key", "secret_access_key"))
+    session_token: Secret | None = None
+    region: str = Field("us-east-1", pattern=r"^[A-Za-z0-9-]{1,64}$")
+    secure: bool = Field(True, description="Whether an endpoint without a scheme means https.")
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    ca_pem: str | None = None
+    sse: Literal["AES256", "aws:kms"] | None = None
+    sse_kms_key_id: str | None = None
+    public_base_url: str | None = None
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """Return the endpoint with its scheme."""
+        if not self.endpoint or "://" in self.endpoint:
+            return self.endpoint or None
+        return f"{'https' if self.secure else 'http'}://{self.endpoint}"
