@@ -1,18 +1,42 @@
 """The values that go into and come out of thumbnail making."""
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from enum import StrEnum
+from typing import Any, Final, Literal, Protocol, Self
 
 from processors.limits import MAX_BYTES_READ, MAX_FRAMES, MAX_PIXELS, MAX_READS, MAX_RENDITION_BYTES, MAX_SOURCE_BYTES
 
-PictureFormat = Literal["webp", "jpeg", "avif"]
 RenditionMode = Literal["fit", "fill"]
 AlphaMode = Literal["keep", "flatten"]
-EXTENSIONS: dict[PictureFormat, str] = {"webp": "webp", "jpeg": "jpg", "avif": "avif"}
-"""Of a file's name, without the dot."""
 FrameDecoder = Literal["auto", "pyav", "opencv"]
 FrameStrategy = Literal["smart", "fixed"]
 Kind = Literal["video", "image"]
+
+
+class PictureFormat(StrEnum):
+    """A format of renditions, with all that depends on it: a new format is one member. Its name is Pillow's name."""
+
+    # Method 2 takes two thirds of the default's time, for 4 % more bytes.
+    WEBP = "webp", "webp", "image/webp", True, {"method": 2}
+    JPEG = "jpeg", "jpg", "image/jpeg", False, {"optimize": True, "progressive": True}
+    AVIF = "avif", "avif", "image/avif", True, {"speed": 8}
+
+    extension: str
+    """Of a file's name, without the dot."""
+    media_type: str
+    keeps_alpha: bool
+    encoder_options: dict[str, Any]
+    """For Pillow's encoder, beside the quality."""
+
+    def __new__(
+        cls, name: str, extension: str, media_type: str, keeps_alpha: bool, encoder_options: dict[str, Any]
+    ) -> Self:
+        """Make the member, whose value is `name`."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.extension, member.media_type = extension, media_type
+        member.keeps_alpha, member.encoder_options = keeps_alpha, encoder_options
+        return member
 
 
 class Source(Protocol):
@@ -55,7 +79,7 @@ class ThumbnailSpec:
     """
 
     renditions: tuple[RenditionSpec, ...] = STANDARD_RENDITIONS
-    format: PictureFormat = "webp"
+    format: PictureFormat = PictureFormat.WEBP
     quality: int = 80
     max_rendition_bytes: int = MAX_RENDITION_BYTES
     background: str = "ffffff"

@@ -7,7 +7,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from processors.limits import MAX_RESULT_BYTES
-from processors.types import Frame, Kind, Rendition, RenditionSpec, SourceFacts, ThumbnailSet, ThumbnailSpec
+from processors.types import (
+    Frame,
+    Kind,
+    PictureFormat,
+    Rendition,
+    RenditionSpec,
+    SourceFacts,
+    ThumbnailSet,
+    ThumbnailSpec,
+)
 
 FRAME: Final = struct.Struct("<cxxxIQ")
 """Kind, length of what follows (or of what is asked for), offset."""
@@ -52,7 +61,8 @@ class Job:
         fields: dict[str, Any] = json.loads(data)
         spec = fields["spec"]
         renditions = tuple(RenditionSpec(**item) for item in spec.pop("renditions"))
-        return cls(fields["size"], ThumbnailSpec(renditions=renditions, **spec), fields["kind"])
+        picture_format = PictureFormat[spec.pop("format").upper()]
+        return cls(fields["size"], ThumbnailSpec(renditions=renditions, format=picture_format, **spec), fields["kind"])
 
 
 def pack_result(result: ThumbnailSet) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from rich.progress import Progress
 
 from processors.sandbox.pool import DecodeSlots
-from processors.types import EXTENSIONS, ThumbnailSet, ThumbnailSpec
+from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from service.roles.decoding import build_slots, build_spec
 from service.settings import DecodeSettings
@@ -93,7 +93,7 @@ async def _make_one(
 def _write(made: ThumbnailSet, stem: str, out: Path) -> list[Path]:
     paths = []
     for rendition in made.renditions:
-        path = out / f"{stem}-{rendition.name}.{EXTENSIONS[rendition.format]}"
+        path = out / f"{stem}-{rendition.name}.{rendition.format.extension}"
         _replace(path, rendition.content)
         paths.append(path)
     return paths

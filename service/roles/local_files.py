@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 from urllib.parse import unquote
 
+from processors.types import PictureFormat
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError
 from storage.base import SourceReader
 from storage.connections import LocalStorageSettings
@@ -18,8 +19,8 @@ from storage.local_disk.provider import LocalStorageProvider
 
 CHUNK_BYTES: Final = 1 << 20
 _TYPES: Final = mimetypes.MimeTypes()  # Python's own list: a host's list may lack WebP and AVIF, or say otherwise
-_TYPES.add_type("image/webp", ".webp")
-_TYPES.add_type("image/avif", ".avif")
+for _format in PictureFormat:
+    _TYPES.add_type(_format.media_type, f".{_format.extension}")
 _SHOWN: Final = ("image", "video", "audio")
 _OTHER: Final = "application/octet-stream"
 

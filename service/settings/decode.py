@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from processors import limits
 from processors.output.renditions import parse_renditions
+from processors.types import AlphaMode, FrameDecoder, FrameStrategy, PictureFormat
 from service.settings.component import Component
 
 
@@ -46,20 +47,22 @@ class DecodeSettings(Component):
     decode_heic: Literal["auto", "off"] = Field(
         "auto", description="Whether HEIC pictures are read: auto where the extra `heic` is installed."
     )
-    frame_decoder: Literal["auto", "pyav", "opencv"] = Field("auto", description="What takes frames out of videos.")
-    frame_strategy: Literal["smart", "fixed"] = Field("smart", description="How the moment of a video is chosen.")
+    frame_decoder: FrameDecoder = Field("auto", description="What takes frames out of videos.")
+    frame_strategy: FrameStrategy = Field("smart", description="How the moment of a video is chosen.")
     thumbnail_renditions: str = Field(
         "small:150x112:fit,medium:320x240:fit,large:640x480:fit",
         description="The pictures that are made of each source: name:WIDTHxHEIGHT:fit or fill, at most 16.",
     )
-    thumbnail_format: Literal["webp", "jpeg", "avif"] = Field("webp", description="Format of the thumbnails.")
+    thumbnail_format: PictureFormat = Field(
+        PictureFormat.WEBP, description=f"Format of the thumbnails: {', '.join(PictureFormat)}."
+    )
     thumbnail_quality: int = Field(80, ge=1, le=100, description="Quality of the thumbnails' encoding.")
     thumbnail_max_bytes: int = Field(
         limits.MAX_RENDITION_BYTES,
         ge=1024,
         description="A larger thumbnail is made with less quality, then with fewer pixels, in bytes.",
     )
-    thumbnail_alpha: Literal["keep", "flatten"] = Field(
+    thumbnail_alpha: AlphaMode = Field(
         "keep", description="Whether transparency is kept, or laid on the background; JPEG never keeps it."
     )
     thumbnail_background: str = Field(

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from processors.types import EXTENSIONS, Rendition
+from processors.types import Rendition
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from schemas.events import MediaUploaded, RenditionInfo
 from schemas.metrics import Metrics
@@ -18,8 +18,6 @@ from storage.tenants import Tenants, TenantStorage
 from streams.thumbnails.patience import Patience
 
 log = structlog.get_logger(__name__)
-
-CONTENT_TYPES: Final = {"webp": "image/webp", "jpeg": "image/jpeg", "avif": "image/avif"}
 
 T = TypeVar("T")
 
@@ -92,7 +90,7 @@ class RenditionStore:
         infos: list[RenditionInfo] = []
         try:
             for rendition in renditions:
-                key = thumbnail_key(media_folder, upload.version, rendition.name, EXTENSIONS[rendition.format])
+                key = thumbnail_key(media_folder, upload.version, rendition.name, rendition.format.extension)
                 if key not in there_before:
                     written.append(key)
                 infos.append(await self._put(tenant, key, rendition))
@@ -103,10 +101,11 @@ class RenditionStore:
 
     async def _put(self, tenant: TenantStorage, key: str, rendition: Rendition) -> RenditionInfo:
         provider, content = tenant.provider.name, rendition.content
-        content_type = CONTENT_TYPES[rendition.format]
         try:
             with self._metrics.upload_duration_seconds.labels(provider).time():
-                stored = await self._patiently(lambda: tenant.upload_file(key, content, content_type=content_type))
+                stored = await self._patiently(
+                    lambda: tenant.upload_file(key, content, content_type=rendition.format.media_type)
+                )
             sha256 = hashlib.sha256(content).hexdigest()
             if (stored.size_bytes, stored.sha256) != (len(content), sha256):
                 raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The store confirmed other content for {key!r}.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from processors.types import Frame, Kind, Rendition, Source, SourceFacts, ThumbnailSet, ThumbnailSpec
+from processors.types import Frame, Kind, PictureFormat, Rendition, Source, SourceFacts, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ThumbnailError
 from schemas.events import Media, MediaKind, MediaUploaded
 from schemas.metrics import Metrics
@@ -79,7 +79,8 @@ class FakeMaker:
             raise self.error
         return ThumbnailSet(
             renditions=tuple(
-                Rendition(r.name, r.width, r.height, "webp", f"{r.name} picture".encode()) for r in spec.renditions
+                Rendition(r.name, r.width, r.height, PictureFormat.WEBP, f"{r.name} picture".encode())
+                for r in spec.renditions
             ),
             frame=Frame(1.5, "pyav-smart", 0.9, 2),
             source=SourceFacts("video", 1280, 720, 15.0, "h264", "mov", 0),

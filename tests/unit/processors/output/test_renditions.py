@@ -19,7 +19,7 @@ from tests.doubles.clips import clip
 from tests.doubles.sources import colour_at, is_near, pixels_of
 from tests.unit.processors.still.test_pictures import UNTURN, encoded, make
 
-FORMATS: list[PictureFormat] = ["webp", "jpeg", "avif"]
+FORMATS = list(PictureFormat)
 
 
 def test_a_list_of_renditions_is_read_from_text() -> None:
@@ -163,7 +163,7 @@ def on(rendition: Rendition, background: tuple[int, int, int]) -> Any:
     return np.asarray(flat.convert("RGB")).astype(int)
 
 
-@pytest.mark.parametrize("picture_format", ["webp", "avif"])
+@pytest.mark.parametrize("picture_format", [known for known in PictureFormat if known.keeps_alpha])
 @pytest.mark.parametrize("mode", ["fit", "fill"])
 def test_hidden_colours_do_not_run_into_edges(picture_format: PictureFormat, mode: str) -> None:
     spec = parse_renditions(f"medium:80x80:{mode}")
@@ -212,8 +212,10 @@ def test_sixteen_large_renditions_are_no_more_than_a_worker_takes() -> None:
     from processors.sandbox.wire import pack_result, unpack_result
     from processors.types import ThumbnailSpec
 
-    spec = ThumbnailSpec(tuple(RenditionSpec(f"r{n}", 400, 400) for n in range(16)), format="jpeg", quality=100)
-    made = make(noise(400), renditions=spec.renditions, format="jpeg", quality=100)
+    spec = ThumbnailSpec(
+        tuple(RenditionSpec(f"r{n}", 400, 400) for n in range(16)), format=PictureFormat.JPEG, quality=100
+    )
+    made = make(noise(400), renditions=spec.renditions, format=PictureFormat.JPEG, quality=100)
     packed = pack_result(made)
     assert len(packed) <= MAX_RESULT_BYTES
     assert unpack_result(packed, spec, made.bytes_read) == made

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 from processors.source_file import SourceFile
 from processors.still.pillow import take_picture
 from processors.thumbnails import create_thumbnails
-from processors.types import RenditionSpec, ThumbnailSpec
+from processors.types import PictureFormat, RenditionSpec, ThumbnailSpec
 from service.demo.media import CORNERS, scene
 from tests.doubles import coded_clips as coded
 from tests.doubles import profiles
@@ -391,7 +391,7 @@ def test_nothing_but_pixels_is_handed_on(picture_format: str) -> None:
     image = taken(content)
     assert image.info == {}
     assert not image.getexif()
-    for wanted in ("jpeg", "webp", "avif"):
+    for wanted in PictureFormat:
         made = create_thumbnails(BytesSource(content), ThumbnailSpec(format=wanted))
         for rendition in made.renditions:
             assert b"SECRET" not in rendition.content

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from processors.thumbnails import create_thumbnails
-from processors.types import FrameDecoder, RenditionSpec, ThumbnailSpec
+from processors.types import FrameDecoder, PictureFormat, RenditionSpec, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 from service.demo.media import CORNERS, scene, turn_by_matrix, write_video
 from tests.doubles.clips import clip
@@ -177,7 +177,7 @@ def test_alpha_is_kept_by_webp_and_white_for_jpeg() -> None:
     image.paste((200, 30, 30, 255), (100, 100, 300, 300))
     content = encoded(image)
     webp = pixels_of(make(content).renditions[1], "RGBA")
-    jpeg = pixels_of(make(content, format="jpeg").renditions[1])
+    jpeg = pixels_of(make(content, format=PictureFormat.JPEG).renditions[1])
 
     assert (webp[5, 5, 3], webp[120, 120, 3]) == (0, 255)
     assert is_near(colour_at(jpeg, 0.02, 0.02), (255, 255, 255), 5)
@@ -205,15 +205,15 @@ def test_every_kind_of_pixels_is_read(mode: str) -> None:
     assert all(abs(value - 128) < 20 for value in shown) or mode == "1"
 
 
-@pytest.mark.parametrize("picture_format", ["webp", "jpeg", "avif"])
-def test_each_format_is_written_without_metadata(picture_format: str) -> None:
+@pytest.mark.parametrize("picture_format", PictureFormat)
+def test_each_format_is_written_without_metadata(picture_format: PictureFormat) -> None:
     exif = Image.Exif()
     exif[0x010E] = "secret place"
     content = encoded(Image.fromarray(scene(800, 600, 0.2)), "JPEG", exif=exif)
     for rendition in make(content, format=picture_format).renditions:
         assert b"secret" not in rendition.content
         with Image.open(io.BytesIO(rendition.content)) as picture:
-            assert picture.format == picture_format.upper()
+            assert (picture.format, picture.get_format_mimetype()) == (picture_format.name, picture_format.media_type)
             assert len(picture.getexif()) == 0
 
 
