@@ -15,12 +15,10 @@ from processors.source_file import SourceFile
 from processors.still import pillow as photographs
 from processors.still.claims import check_claims
 from processors.still.heic import can_read_heic
-from processors.taken import TakenPicture
-from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
+from processors.types import Kind, Source, TakenPicture, ThumbnailSet, ThumbnailSpec
 from processors.video import opencv as video_opencv
 from processors.video import pyav as video_pyav
-from processors.video.container import open_container
-from processors.video.pyav_claims import refuse_first_packets
+from processors.video.container import open_container, refuse_first_packets
 from schemas.errors import ErrorCode, PermanentError
 
 _ASF: Final = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"

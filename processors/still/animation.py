@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 
 from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD
-from processors.output.geometry import fit
-from processors.output.scaling import scale
+from processors.output.geometry import fit, scale
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 from processors.types import Frame, ThumbnailSpec

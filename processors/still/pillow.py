@@ -7,21 +7,18 @@ from typing import IO, cast
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from processors.colour.convert import to_srgb
-from processors.output.geometry import needed_size
-from processors.output.scaling import ROUGH_GAP, scale
+from processors.output.geometry import ROUGH_GAP, needed_size, scale
 from processors.readers import DamagedMediaError, reading
 from processors.sniff import HEAD_BYTES, sniff_kind, unread_kind
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still.animation import show_frame
 from processors.still.claims import check_pixels
 from processors.still.colours import PictureColours, colours_of
-from processors.still.decode import decode_reduced, exif_of
+from processors.still.decode import decode_reduced, exif_of, plain_mode
 from processors.still.deep_still import take_deep
 from processors.still.jpeg_end import complete, has_end
-from processors.still.modes import plain_mode
 from processors.still.orientation import EXIF_TURNS, Turn, clockwise, swaps_sides
-from processors.taken import TakenPicture
-from processors.types import Frame, SourceFacts, ThumbnailSpec
+from processors.types import Frame, SourceFacts, TakenPicture, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
 _ORIENTATION_TAG = 0x0112

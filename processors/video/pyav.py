@@ -14,8 +14,7 @@ from av.video.stream import VideoStream
 from processors.readers import DamagedMediaError
 from processors.source_file import SourceFile
 from processors.still.orientation import clockwise
-from processors.taken import TakenPicture
-from processors.types import Frame, SourceFacts, ThumbnailSpec
+from processors.types import Frame, SourceFacts, TakenPicture, ThumbnailSpec
 from processors.video.choice import SearchBudget, choose, clamp_time_s
 from processors.video.clean_aperture import find_crop
 from processors.video.container import duration_s, is_described, open_container, picture_stream, start_ticks
