@@ -69,9 +69,9 @@ def _take(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Taken
                 "HEIC pictures are read only where the extra is installed: pip install 'thumbnail-pipeline[heic]'.",
             )
         check_claims(file, spec)
-        return photographs.take_picture(file, spec)
+        return photographs.take_picture(file, spec, video_pyav.take_deep)
     if kind is None and declared == "image":
-        return photographs.take_picture(file, spec)
+        return photographs.take_picture(file, spec, video_pyav.take_deep)
     if kind is None:
         return _take_unknown(file, head, spec)
     return _take_frame(file, head, spec)

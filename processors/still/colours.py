@@ -1,18 +1,15 @@
 """What the numbers of a photograph's pixels mean: by its ICC profile, its PNG chunks, its AVIF boxes or its EXIF."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from processors.colour.linear_light import ADOBE_RGB, BT709, BT2020, DISPLAY_P3, Chromaticities, Matrix, to_bt709
+from processors.colour.convert import Curve, PictureColours
+from processors.colour.linear_light import ADOBE_RGB, BT709, BT2020, DISPLAY_P3, Chromaticities, to_bt709
 from processors.iso_boxes import boxes_in, descend, top_box
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
-
-Curve = Literal["srgb", "pq", "hlg"] | float
-"""How light became numbers; a number is a plain exponent, as 2.2."""
 
 _MAX_PROFILE_BYTES: Final = 4 * 1024**2
 _MAX_CHUNKS: Final = 100
@@ -23,15 +20,6 @@ _ADOBE_GAMMA: Final = 563 / 256
 # ITU-T H.273, as in PNG's cICP and AVIF's nclx.
 _GAMUTS: Final[dict[int, Chromaticities]] = {9: BT2020, 11: DISPLAY_P3, 12: DISPLAY_P3}
 _CURVES: Final[dict[int, Curve]] = {4: 2.2, 5: 2.8, 8: 1.0, 16: "pq", 18: "hlg"}
-
-
-@dataclass(frozen=True)
-class PictureColours:
-    """How to get sRGB: by `profile` where there is one, else by `curve` and `gamut` (None: sRGB's)."""
-
-    profile: bytes | None = None
-    curve: Curve = "srgb"
-    gamut: Matrix | None = None
 
 
 _SRGB: Final = PictureColours()

@@ -21,12 +21,12 @@ from processors.colour.linear_light import (
     to_codes,
 )
 from processors.colour.tone_map import luma_as_sdr, tone_map
+from processors.orientation import Turn, swaps_sides, turn_of_angle, turn_of_matrix
 from processors.output.geometry import fit, needed_size, square_size
 from processors.readers import reading
-from processors.still.orientation import Turn, swaps_sides, turn_of_angle, turn_of_matrix
+from processors.selection.score import JUDGED_SIDE, Luma
 from processors.types import RenditionSpec
 from processors.video.clean_aperture import Crop
-from processors.video.score import JUDGED_SIDE, Luma
 
 _FULL_RANGE: Final = 2
 _MAX_ALPHA_PIXELS: Final = 16_000_000
