@@ -7,12 +7,13 @@ from PIL import Image
 
 from processors.colour.convert import Curve, PictureColours
 from processors.colour.linear_light import ADOBE_RGB, BT709, BT2020, DISPLAY_P3, Chromaticities, to_bt709
-from processors.iso_boxes import boxes_in, descend, top_box
+from processors.iso_boxes import walk_boxes
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 
 _MAX_PROFILE_BYTES: Final = 4 * 1024**2
 _MAX_CHUNKS: Final = 100
+_LOOKED_INTO: Final = frozenset({b"meta", b"iprp", b"ipco"})
 _EXIF_IFD, _INTEROP_IFD, _COLOUR_SPACE, _INTEROP_INDEX = 0x8769, 0xA005, 0xA001, 1
 _ADOBE_SPACE: Final = 2
 _ADOBE_GAMMA: Final = 563 / 256
@@ -95,11 +96,7 @@ def _of_png(file: SourceFile) -> tuple[int, int] | None:
 
 
 def _of_iso(file: SourceFile) -> tuple[int, int] | None:
-    meta = top_box(file, b"meta")
-    properties = descend(file, meta, b"iprp", b"ipco") if meta is not None else None
-    if properties is None:
-        return None
-    for box in boxes_in(file, properties.start, properties.end):
+    for box in walk_boxes(file, _LOOKED_INTO):
         content = box.read(file, 8) if box.kind == b"colr" else b""
         if len(content) == 8 and content[:4] == b"nclx":
             return int.from_bytes(content[4:6]), int.from_bytes(content[6:8])
