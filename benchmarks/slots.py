@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.clips import h264_camera, h264_drawn, h264_test_card, inputs_folder, other_videos, photographs
 from processors.sandbox.pool import DecodeSlots
 from processors.sandbox.process import _ENVIRONMENT
-from processors.sandbox.slot import warm_up
+from processors.sandbox.warm_up import warm_up
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSpec
 from service.cli.make import FileSource

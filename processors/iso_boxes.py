@@ -1,6 +1,7 @@
 """Boxes of ISO media files (MP4, QuickTime, AVIF, HEIC), for the few facts that decoders keep to themselves.
 
-Everything in them may be forged: sizes are bounded by their surroundings, numbers of boxes by MAX_BOXES.
+Everything in them may be forged. The walk is flat: the children of a box are the boxes that come next, whatever size the
+box itself claims, so that no parent can hide a child that a decoder would find.
 """
 
 from collections.abc import Iterator
@@ -9,54 +10,49 @@ from typing import Final
 
 from processors.source_file import SourceFile
 
-MAX_BOXES: Final = 200
-"""In one parent; more are not looked at."""
+MAX_BOXES: Final = 4096
+"""In one walk; more are not looked at. The headers of no picture and of no video have so many."""
+_META_BYTES: Final = 4
+"""Version and flags, which a `meta` box has before its children."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box's type, and where its content lies in the file."""
+    """A box's type, and where its content lies in the file, as it says itself."""
 
     kind: bytes
     start: int
     end: int
 
     def read(self, file: SourceFile, limit: int) -> bytes:
-        """The content, at most `limit` bytes of it."""
+        """Return the content, at most `limit` bytes of it."""
         file.seek(self.start)
         return file.read(min(limit, self.end - self.start))
 
 
-def boxes_in(file: SourceFile, start: int, end: int) -> Iterator[Box]:
-    """The boxes between two places of the file, in order; what does not fit ends them."""
+def walk_boxes(
+    file: SourceFile, inside: frozenset[bytes] = frozenset(), start: int = 0, end: int | None = None
+) -> Iterator[Box]:
+    """Yield the boxes between two places of the file (its end, without `end`), in the order in which they lie.
+
+    After a box of a kind in `inside` come its children; all other boxes are passed by. A box that cannot be one ends the
+    walk, and a box that claims to reach beyond `end` ends there.
+    """
+    end = file.size if end is None else min(end, file.size)
     for _ in range(MAX_BOXES):
         file.seek(start)
         head = file.read(min(16, max(0, end - start)))
-        if len(head) < 8:
-            return
         size, kind = int.from_bytes(head[:4]), head[4:8]
-        content = start + 8
-        if size == 1 and len(head) == 16:
-            size, content = int.from_bytes(head[8:16]), start + 16
-        stop = end if size == 0 else start + size
-        if not content <= stop <= end:
+        header = 16 if size == 1 else 8
+        if len(head) < header:
             return
-        yield Box(kind, content, stop)
-        start = stop
-
-
-def descend(file: SourceFile, parent: Box, *path: bytes) -> Box | None:
-    """The first box of each kind on the way down."""
-    found: Box | None = parent
-    for kind in path:
-        if found is None:
-            return None
-        # 'meta' has four bytes of version and flags before its children, and 'stsd' four more for their number.
-        skipped = {b"meta": 4, b"stsd": 8}.get(found.kind, 0)
-        found = next((box for box in boxes_in(file, found.start + skipped, found.end) if box.kind == kind), None)
-    return found
-
-
-def top_box(file: SourceFile, kind: bytes) -> Box | None:
-    """The first box of this kind that no other holds."""
-    return next((box for box in boxes_in(file, 0, file.size) if box.kind == kind), None)
+        if size == 1:
+            size = int.from_bytes(head[8:16])
+        size = size or end - start  # 0: up to the end
+        if size < header:
+            return
+        yield Box(kind, start + header, min(start + size, end))
+        if kind in inside:
+            start += header + (_META_BYTES if kind == b"meta" else 0)
+        else:
+            start += size

@@ -15,12 +15,10 @@ from processors.source_file import SourceFile
 from processors.still import pillow as photographs
 from processors.still.claims import check_claims
 from processors.still.heic import can_read_heic
-from processors.taken import TakenPicture
-from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
+from processors.types import Kind, Source, TakenPicture, ThumbnailSet, ThumbnailSpec
 from processors.video import opencv as video_opencv
 from processors.video import pyav as video_pyav
-from processors.video.container import open_container
-from processors.video.pyav_claims import refuse_first_packets
+from processors.video.container import open_container, refuse_first_packets
 from schemas.errors import ErrorCode, PermanentError
 
 _ASF: Final = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
@@ -71,9 +69,9 @@ def _take(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Taken
                 "HEIC pictures are read only where the extra is installed: pip install 'thumbnail-pipeline[heic]'.",
             )
         check_claims(file, spec)
-        return photographs.take_picture(file, spec)
+        return photographs.take_picture(file, spec, video_pyav.take_deep)
     if kind is None and declared == "image":
-        return photographs.take_picture(file, spec)
+        return photographs.take_picture(file, spec, video_pyav.take_deep)
     if kind is None:
         return _take_unknown(file, head, spec)
     return _take_frame(file, head, spec)

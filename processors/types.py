@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
 from processors.limits import MAX_BYTES_READ, MAX_FRAMES, MAX_PIXELS, MAX_READS, MAX_RENDITION_BYTES, MAX_SOURCE_BYTES
+
+if TYPE_CHECKING:  # the roles that decode nothing use these types too, and must not load Pillow
+    from PIL import Image
 
 RenditionMode = Literal["fit", "fill"]
 AlphaMode = Literal["keep", "flatten"]
@@ -126,6 +129,16 @@ class SourceFacts:
     codec: str
     format: str
     rotation: int
+
+
+@dataclass(frozen=True)
+class TakenPicture:
+    """An upright picture with square pixels, in mode RGB or RGBA, scaled down to what the largest rendition needs."""
+
+    image: "Image.Image"
+    frame: Frame
+    facts: SourceFacts
+    degraded: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from tests.doubles.corpus_colour import colour_corpus
 from tests.doubles.corpus_shapes import SHAPES
 from tests.doubles.giants import PICTURES, VIDEOS, gif_of
 from tests.doubles.sources import BytesSource
+from tests.unit.processors.selection.test_choice import CLIPS
 from tests.unit.processors.still.test_pictures import encoded
-from tests.unit.processors.video.test_choice import CLIPS
 
 COLUMNS: Final = 7
 CELL: Final = (196, 176)

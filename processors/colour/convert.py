@@ -1,17 +1,29 @@
 """Colours as a browser expects them: sRGB, eight bits."""
 
 import io
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
-from processors.colour.linear_light import NO_CHANGE, SRGB_LIGHT, into_gamut, to_codes
+from processors.colour.linear_light import NO_CHANGE, SRGB_LIGHT, Matrix, into_gamut, to_codes
 from processors.colour.tone_map import tone_map
-from processors.still.colours import PictureColours
+
+Curve = Literal["srgb", "pq", "hlg"] | float
+"""How light became numbers; a number is a plain exponent, as 2.2."""
 
 _SRGB: Final = ImageCms.createProfile("sRGB")
 _LAB: Final = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+
+
+@dataclass(frozen=True)
+class PictureColours:
+    """How to get sRGB: by `profile` where there is one, else by `curve` and `gamut` (None: sRGB's)."""
+
+    profile: bytes | None = None
+    curve: Curve = "srgb"
+    gamut: Matrix | None = None
 
 
 def to_srgb(image: Image.Image, colours: PictureColours) -> Image.Image:

@@ -7,9 +7,8 @@ from typing import Final
 from PIL import AvifImagePlugin, Image
 
 from processors.limits import MAX_RESULT_BYTES
-from processors.output.geometry import fill, fit
+from processors.output.geometry import fill, fit, scale
 from processors.output.renditions import main_index
-from processors.output.scaling import scale
 from processors.types import PictureFormat, Rendition, RenditionSpec, ThumbnailSpec
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # slots are the parallelism; threads would not be caged

@@ -1,6 +1,5 @@
 """A decode slot: a warm process that never sees media itself, and forks one limited child for each job, ahead of it."""
 
-import io
 import os
 import select
 import signal
@@ -9,12 +8,11 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Final
 
 from processors.sandbox import confinement, escape_probe
 from processors.sandbox.child import Lock, be_child
-from processors.sandbox.fresh_heap import fill_holes
+from processors.sandbox.warm_up import fill_holes, warm_up
 from processors.sandbox.wire import BROKEN, END, HELLO, ORDER, PREPARE, START, VERDICT
 from processors.still.heic import register_heic
 
@@ -63,34 +61,6 @@ def _prove_cage(*, allow_threads: bool) -> tuple[int, list[str], bool]:
     status = os.waitpid(child_pid, 0)[1]
     is_locked = os.waitstatus_to_exitcode(status) != escape_probe.EXIT_NOT_LOCKED
     return landlock, [*open_doors, *escape_probe.describe(status)], is_locked
-
-
-def warm_up() -> None:
-    """Import the decoders and use them once: their tables then exist in every child from its start."""
-    import av
-    import cv2
-    import numpy as np
-    from PIL import Image
-
-    from processors.source_file import BytesInMemory
-    from processors.thumbnails import create_thumbnails
-    from processors.types import ThumbnailSpec
-
-    cv2.setNumThreads(1)
-    Image.init()  # loads the plugins
-    pixels = np.tile(np.arange(128, dtype=np.uint8)[None, :, None], (96, 1, 3))
-    for picture_format in ("JPEG", "PNG", "WEBP"):
-        out = io.BytesIO()
-        Image.fromarray(pixels).save(out, picture_format)
-        create_thumbnails(BytesInMemory(out.getvalue()), ThumbnailSpec())
-    clip = io.BytesIO()
-    with av.open(clip, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(5), options={"preset": "ultrafast", "threads": "1"})
-        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
-        for _ in range(2):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
-        container.mux(stream.encode())
-    create_thumbnails(BytesInMemory(clip.getvalue()), ThumbnailSpec())
 
 
 @dataclass

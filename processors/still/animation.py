@@ -9,13 +9,12 @@ import numpy as np
 from PIL import Image
 
 from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD
-from processors.output.geometry import fit
-from processors.output.scaling import scale
+from processors.output.geometry import fit, scale
 from processors.readers import DamagedMediaError, reading
+from processors.selection.choice import SearchBudget, choose_among
+from processors.selection.score import JUDGED_SIDE, Judgement, Luma, judge
 from processors.source_file import SourceFile
 from processors.types import Frame, ThumbnailSpec
-from processors.video.choice import SearchBudget, choose_among
-from processors.video.score import JUDGED_SIDE, Judgement, Luma, judge
 
 _ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 """The several pictures of other formats are pages, or the same scene in other sizes: the first one is meant."""

@@ -7,17 +7,16 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
+from processors.iso_boxes import walk_boxes
 from processors.limits import MAX_GIF_WALK_BYTES
 from processors.source_file import SourceFile
 from processors.types import ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
-_MAX_BOXES: Final = 4096
-"""Of an ISO file, chunks of a PNG before its pixels: no picture has so many."""
+_MAX_CHUNKS: Final = 4096
+"""Of a PNG before its pixels, of a WebP beside its frames: no picture has so many."""
 _GIF_BUFFER_BYTES: Final = 256 * 1024
-_PARENTS: Final = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"moov": 0, b"trak": 0}
-"""Boxes that are looked into, and what stands in them before their first child."""
-_MAX_SIZE_BOX_BYTES: Final = 256
+_LOOKED_INTO: Final = frozenset({b"meta", b"iprp", b"ipco", b"moov", b"trak"})
 
 
 def check_claims(file: SourceFile, spec: ThumbnailSpec) -> None:
@@ -121,7 +120,7 @@ class _GifWalk:
 def _apng_frames(file: SourceFile) -> int:
     """As the chunk acTL says, which stands before the pixels; 1 without it."""
     at = 8
-    for _ in range(_MAX_BOXES):
+    for _ in range(_MAX_CHUNKS):
         file.seek(at)
         chunk = file.read(12)
         if len(chunk) < 12 or chunk[4:8] == b"IDAT":
@@ -154,7 +153,7 @@ def _count_webp_frames(file: SourceFile, limit: int) -> int:
     file.seek(0)
     file.expect_whole()  # the decoder reads all of it afterwards
     at, count = 12, 0
-    for _ in range(limit + _MAX_BOXES):
+    for _ in range(limit + _MAX_CHUNKS):
         file.seek(at)
         chunk = file.read(8)
         if len(chunk) < 8 or count > limit:
@@ -167,29 +166,14 @@ def _count_webp_frames(file: SourceFile, limit: int) -> int:
 
 def _iso_sizes(file: SourceFile) -> Iterator[tuple[int, int]]:
     """Every size that an AVIF or HEIC file claims: of its pictures and their parts (ispe), and of its films (tkhd)."""
-    at, end = 0, file.size
-    for _ in range(_MAX_BOXES):
-        if at + 8 > end:
-            return
-        file.seek(at)
-        head = file.read(16)
-        if len(head) < 16:
-            return
-        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-        header = 8
-        if length == 1:
-            length, header = int.from_bytes(head[8:], "big"), 16
-        if length != 0 and length < header:
-            return
-        if kind in _PARENTS:
-            at += header + _PARENTS[kind]  # its children are the next boxes
-            continue
-        if kind in (b"ispe", b"tkhd") and 12 <= length - header <= _MAX_SIZE_BOX_BYTES:
-            file.seek(at + header)
-            body = file.read(length - header)
-            if kind == b"ispe" and len(body) >= 12:
+    for box in walk_boxes(file, _LOOKED_INTO):
+        if box.kind == b"ispe":
+            body = box.read(file, 12)
+            if len(body) == 12:
                 yield struct.unpack_from(">II", body, 4)
-            elif len(body) >= 12:
-                width, height = struct.unpack(">II", body[-8:])
+        elif box.kind == b"tkhd":
+            body = box.read(file, 96)
+            at = 88 if body[:1] == b"\1" else 76  # the second version's times have eight bytes each
+            if len(body) >= at + 8:
+                width, height = struct.unpack_from(">II", body, at)
                 yield width >> 16, height >> 16
-        at = at + length if length else end

@@ -1,21 +1,19 @@
 """What the numbers of a photograph's pixels mean: by its ICC profile, its PNG chunks, its AVIF boxes or its EXIF."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from processors.colour.linear_light import ADOBE_RGB, BT709, BT2020, DISPLAY_P3, Chromaticities, Matrix, to_bt709
-from processors.iso_boxes import boxes_in, descend, top_box
+from processors.colour.convert import Curve, PictureColours
+from processors.colour.linear_light import ADOBE_RGB, BT709, BT2020, DISPLAY_P3, Chromaticities, to_bt709
+from processors.iso_boxes import walk_boxes
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 
-Curve = Literal["srgb", "pq", "hlg"] | float
-"""How light became numbers; a number is a plain exponent, as 2.2."""
-
 _MAX_PROFILE_BYTES: Final = 4 * 1024**2
 _MAX_CHUNKS: Final = 100
+_LOOKED_INTO: Final = frozenset({b"meta", b"iprp", b"ipco"})
 _EXIF_IFD, _INTEROP_IFD, _COLOUR_SPACE, _INTEROP_INDEX = 0x8769, 0xA005, 0xA001, 1
 _ADOBE_SPACE: Final = 2
 _ADOBE_GAMMA: Final = 563 / 256
@@ -23,15 +21,6 @@ _ADOBE_GAMMA: Final = 563 / 256
 # ITU-T H.273, as in PNG's cICP and AVIF's nclx.
 _GAMUTS: Final[dict[int, Chromaticities]] = {9: BT2020, 11: DISPLAY_P3, 12: DISPLAY_P3}
 _CURVES: Final[dict[int, Curve]] = {4: 2.2, 5: 2.8, 8: 1.0, 16: "pq", 18: "hlg"}
-
-
-@dataclass(frozen=True)
-class PictureColours:
-    """How to get sRGB: by `profile` where there is one, else by `curve` and `gamut` (None: sRGB's)."""
-
-    profile: bytes | None = None
-    curve: Curve = "srgb"
-    gamut: Matrix | None = None
 
 
 _SRGB: Final = PictureColours()
@@ -107,11 +96,7 @@ def _of_png(file: SourceFile) -> tuple[int, int] | None:
 
 
 def _of_iso(file: SourceFile) -> tuple[int, int] | None:
-    meta = top_box(file, b"meta")
-    properties = descend(file, meta, b"iprp", b"ipco") if meta is not None else None
-    if properties is None:
-        return None
-    for box in boxes_in(file, properties.start, properties.end):
+    for box in walk_boxes(file, _LOOKED_INTO):
         content = box.read(file, 8) if box.kind == b"colr" else b""
         if len(content) == 8 and content[:4] == b"nclx":
             return int.from_bytes(content[4:6]), int.from_bytes(content[6:8])

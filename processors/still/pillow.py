@@ -1,54 +1,55 @@
 """One upright sRGB picture out of a photograph, by Pillow."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
-from typing import IO, cast
+from typing import IO, Literal, cast
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from processors.colour.convert import to_srgb
-from processors.output.geometry import needed_size
-from processors.output.scaling import ROUGH_GAP, scale
+from processors.orientation import EXIF_TURNS, Turn, clockwise, swaps_sides
+from processors.output.geometry import ROUGH_GAP, needed_size, scale
 from processors.readers import DamagedMediaError, reading
 from processors.sniff import HEAD_BYTES, sniff_kind, unread_kind
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still.animation import show_frame
 from processors.still.claims import check_pixels
-from processors.still.colours import PictureColours, colours_of
-from processors.still.decode import decode_reduced, exif_of
-from processors.still.deep_still import take_deep
+from processors.still.colours import colours_of
+from processors.still.decode import decode_reduced, exif_of, plain_mode
 from processors.still.jpeg_end import complete, has_end
-from processors.still.modes import plain_mode
-from processors.still.orientation import EXIF_TURNS, Turn, clockwise, swaps_sides
-from processors.taken import TakenPicture
-from processors.types import Frame, SourceFacts, ThumbnailSpec
+from processors.types import Frame, SourceFacts, TakenPicture, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
 _ORIENTATION_TAG = 0x0112
 
+DeepDecoder = Callable[[SourceFile, Literal["pq", "hlg"], tuple[int, int], tuple[int, int]], Image.Image | None]
+"""Decodes an HDR photograph in all its bits: file, curve, its size as stored, wanted size. None where it cannot."""
 
-def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
+
+def take_picture(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) -> TakenPicture:
     """The photograph, reduced and upright. Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels.
 
-    Of a JPEG without an end, what there is; `degraded` where more than the end marker is missing.
+    Of a JPEG without an end, what there is; `degraded` where more than the end marker is missing. `take_deep` is asked for HDR
+    photographs first.
     """
     try:
-        return _take(file, spec)
+        return _take(file, spec, take_deep)
     except DamagedMediaError:
         completed = complete(file)
         if completed is None:
             raise
-    taken = _take(SourceFile(BytesInMemory(completed.content)), spec)
+    taken = _take(SourceFile(BytesInMemory(completed.content)), spec, take_deep)
     return replace(taken, degraded=not completed.is_whole)
 
 
-def _take(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
+def _take(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) -> TakenPicture:
     file.seek(0)
     Image.MAX_IMAGE_PIXELS = None  # our own limit stands below, and is an error rather than a warning
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata, which is dropped anyway
         with _open(file) as opened:
-            return _take_from(opened, spec, file)
+            return _take_from(opened, spec, file, take_deep)
 
 
 @reading("picture")
@@ -77,7 +78,7 @@ def _unidentified(file: SourceFile) -> PermanentError:
     return PermanentError(ErrorCode.MEDIA_UNSUPPORTED, message)
 
 
-def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> TakenPicture:
+def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, take_deep: DeepDecoder) -> TakenPicture:
     width, height = opened.size
     if width < 1 or height < 1:
         raise DamagedMediaError("The picture has no pixels.")
@@ -87,7 +88,9 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> Ta
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow turns TIFF itself, and tells the turned size
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(left_to_turn))
     colours = colours_of(opened, exif, file)
-    image, frame = _deep(opened, colours, target, file), Frame(None, "image")
+    image, frame = None, Frame(None, "image")
+    if opened.format == "AVIF" and opened.mode == "RGB" and colours.curve in ("pq", "hlg"):  # whose bits count
+        image = take_deep(file, colours.curve, opened.size, target)
     if image is None:
         stored, frame = _stored(opened, target, spec, file)
         # Reduce first: colours are then converted on few pixels.
@@ -133,10 +136,3 @@ def _turn(exif: Image.Exif) -> Turn:
     """Of the tag, which Pillow reads only now."""
     orientation = exif.get(_ORIENTATION_TAG)
     return EXIF_TURNS.get(orientation) if isinstance(orientation, int) else None
-
-
-def _deep(opened: Image.Image, colours: PictureColours, size: tuple[int, int], file: SourceFile) -> Image.Image | None:
-    """An HDR picture whose bits count; None for all others."""
-    if opened.format != "AVIF" or opened.mode != "RGB" or colours.curve not in ("pq", "hlg"):
-        return None
-    return take_deep(file, colours.curve, opened.size, size)

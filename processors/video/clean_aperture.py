@@ -7,13 +7,15 @@ which PyAV does not hand out, so they are read here.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Final
 
-from processors.iso_boxes import Box, boxes_in, descend, top_box
+from processors.iso_boxes import Box, walk_boxes
 from processors.source_file import SourceFile
 
 _SMALLEST_SHARE: Final = 8
 """A crop that leaves less than an eighth of a side is a mistake, or somebody's joke."""
+_LOOKED_INTO: Final = frozenset({b"trak", b"mdia", b"minf", b"stbl"})
 _VISUAL_ENTRY_BYTES: Final = 78
 _MAX_ELEMENTS: Final = 500
 _SEGMENT, _TRACKS, _TRACK, _TYPE, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0x83, 0xE0
@@ -56,30 +58,33 @@ def find_crop(file: SourceFile, film: int, width: int, height: int) -> Crop | No
 
 
 def _of_mp4(file: SourceFile, film: int, width: int, height: int) -> Crop | None:
-    movie = top_box(file, b"moov")
-    if movie is None:
-        return None
-    films = 0
-    for track in boxes_in(file, movie.start, movie.end):
-        handler = descend(file, track, b"mdia", b"hdlr") if track.kind == b"trak" else None
-        if handler is None or handler.read(file, 12)[8:12] != b"vide":
-            continue
-        if films == film:
-            return _of_entry(file, descend(file, track, b"mdia", b"minf", b"stbl", b"stsd"), width, height)
-        films += 1
-    return None
-
-
-def _of_entry(file: SourceFile, descriptions: Box | None, width: int, height: int) -> Crop | None:
+    movie = next((box for box in walk_boxes(file) if box.kind == b"moov"), None)
+    descriptions = None if movie is None else next(islice(_descriptions_of_films(file, movie), film, None), None)
     if descriptions is None:
         return None
-    entry = next(boxes_in(file, descriptions.start + 8, descriptions.end), None)
+    entry = next(walk_boxes(file, start=descriptions.start + 8, end=descriptions.end), None)
     if entry is None:
         return None
-    for box in boxes_in(file, entry.start + _VISUAL_ENTRY_BYTES, entry.end):
-        if box.kind == b"clap":
-            return _of_clap(box.read(file, 32), width, height)
-    return None
+    parts = walk_boxes(file, start=entry.start + _VISUAL_ENTRY_BYTES, end=entry.end)
+    aperture = next((box for box in parts if box.kind == b"clap"), None)
+    return None if aperture is None else _of_clap(aperture.read(file, 32), width, height)
+
+
+def _descriptions_of_films(file: SourceFile, movie: Box) -> Iterator[Box | None]:
+    """The sample descriptions (stsd) of each video track, in order; read no further than the track that is asked for."""
+    is_film, descriptions = False, None
+    for box in walk_boxes(file, _LOOKED_INTO, movie.start, movie.end):
+        if box.kind == b"trak":
+            if is_film:
+                yield None  # the track before has none
+            is_film, descriptions = False, None
+        elif box.kind == b"hdlr":  # QuickTime has another one, of the data, in the same track
+            is_film = is_film or box.read(file, 12)[8:12] == b"vide"
+        elif box.kind == b"stsd":
+            descriptions = box
+        if is_film and descriptions is not None:
+            yield descriptions
+            is_film, descriptions = False, None
 
 
 def _of_clap(content: bytes, width: int, height: int) -> Crop | None:

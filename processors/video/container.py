@@ -1,22 +1,27 @@
-"""Containers opened by FFmpeg, in a hurry or with care, and never anything but the source itself."""
+"""Containers opened by FFmpeg, in a hurry or with care, and never anything but the source itself.
 
+Where a video claims a size that FFmpeg refuses, FFmpeg forgets it, and only its messages tell.
+"""
+
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from itertools import islice
 from typing import Final, NoReturn
 
 import av
 import av.subtitles.codeccontext
 import av.subtitles.stream  # both are imported late by PyAV otherwise, which a locked process cannot do
+from av import logging as messages
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from processors.limits import FFMPEG_FORMATS
-from processors.readers import reading
+from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
-from processors.video.pyav_claims import heard, refuse_claims
 from schemas.errors import ErrorCode, PermanentError
 
 _CARE: Final = {"format_whitelist": FFMPEG_FORMATS}
@@ -30,6 +35,12 @@ _HURRY: Final = {
     # VP9's decoder skips nothing, and costs two frames: nothing is decoded before a frame is wanted.
     "codec_whitelist": "none",
 }
+_CLAIM: Final = re.compile(r"(?:Picture|Frame) size (\d{1,10})x(\d{1,10}) (?:is invalid|exceeds)")
+_PACKETS: Final = 10
+"""Each has its size again in most codecs; the first one that is decoded at all says it."""
+
+Messages = list[tuple[int, str, str]]
+"""Level, part of FFmpeg, and text."""
 
 
 @contextmanager
@@ -106,3 +117,40 @@ def duration_s(container: InputContainer, stream: VideoStream, start: int) -> fl
     if "matroska" in container.format.name and 0 < start_s < length_s:
         length_s -= start_s
     return length_s or None
+
+
+@contextmanager
+def heard() -> Iterator[Messages]:
+    """What FFmpeg says of errors within. It is silent otherwise, for hostile files make it say much."""
+    messages.set_level(messages.ERROR)
+    messages.set_skip_repeated(False)  # what is skipped would be said later, of another file
+    try:
+        with messages.Capture() as said:
+            yield said
+    finally:
+        messages.set_level(None)
+
+
+def refuse_claims(said: Messages) -> None:
+    """Raises PermanentError media.too_many_pixels when one of the messages is about a size that is too large."""
+    for _, _, text in said:
+        claim = _CLAIM.match(text)
+        if claim:
+            raise PermanentError(
+                ErrorCode.MEDIA_TOO_MANY_PIXELS, f"The video claims {claim[1]}x{claim[2]} pixels a frame."
+            )
+
+
+def refuse_first_packets(container: InputContainer, max_pixels: int) -> None:
+    """As refuse_claims(), of the beginning of every video stream: for files in which no frame could be decoded."""
+    with heard() as said:
+        for stream in container.streams.video:
+            context: object = stream.codec_context
+            if context is not None:
+                stream.codec_context.thread_count = 1
+                stream.codec_context.options = {"max_pixels": str(max_pixels)}
+        with suppress(FFmpegError), reading("video"):
+            for packet in islice(container.demux(*container.streams.video), _PACKETS):
+                with suppress(FFmpegError, DamagedMediaError), reading("video"):
+                    packet.decode()
+                refuse_claims(said)

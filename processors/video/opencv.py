@@ -16,12 +16,11 @@ from PIL import Image
 from processors.limits import OPENCV_FORMATS
 from processors.output.geometry import fit, needed_size, square_size
 from processors.readers import DamagedMediaError, reading
+from processors.selection.choice import SearchBudget, choose, clamp_time_s
+from processors.selection.score import JUDGED_SIDE, Judgement, Luma, judge
 from processors.source_file import SourceFile
-from processors.taken import TakenPicture
-from processors.types import Frame, SourceFacts, ThumbnailSpec
-from processors.video.choice import SearchBudget, choose, clamp_time_s
+from processors.types import Frame, SourceFacts, TakenPicture, ThumbnailSpec
 from processors.video.clean_aperture import Crop, find_crop
-from processors.video.score import JUDGED_SIDE, Judgement, Luma, judge
 from schemas.errors import ErrorCode, PermanentError
 
 Picture = NDArray[np.uint8]

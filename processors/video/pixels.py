@@ -2,24 +2,31 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
+from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.colour.linear_light import NO_CHANGE, SRGB_LIGHT, into_gamut, to_codes
+from processors.colour.linear_light import (
+    BT2020,
+    DISPLAY_P3,
+    NO_CHANGE,
+    SRGB_LIGHT,
+    Matrix,
+    into_gamut,
+    to_bt709,
+    to_codes,
+)
 from processors.colour.tone_map import luma_as_sdr, tone_map
+from processors.orientation import Turn, swaps_sides, turn_of_angle, turn_of_matrix
 from processors.output.geometry import fit, needed_size, square_size
 from processors.readers import reading
-from processors.still.orientation import Turn, swaps_sides, turn_of_angle, turn_of_matrix
+from processors.selection.score import JUDGED_SIDE, Luma
 from processors.types import RenditionSpec
 from processors.video.clean_aperture import Crop
-from processors.video.frame_colours import colours_of, grey_of, mark_matrix
-from processors.video.interlaced import without_comb
-from processors.video.score import JUDGED_SIDE, Luma
 
 _FULL_RANGE: Final = 2
 _MAX_ALPHA_PIXELS: Final = 16_000_000
@@ -27,9 +34,35 @@ _MAX_ALPHA_PIXELS_OF_LIGHT: Final = 2_000_000
 """Frames with alpha are mixed at full size, which takes nine bytes a pixel, and up to a hundred where their colours are
 turned into light; larger ones are thinned out first."""
 
-
 _UNMIXED: Final = Interpolation.POINT | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 """Single pixels: swscale otherwise shares the colours of two neighbours, of RGB as well."""
+
+# FFmpeg's AVColorSpace; swscale takes every unmarked picture for BT.601, and refuses what it does not know.
+_RGB, _BT709, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL, _BT2020_CL = 0, 1, 4, 5, 6, 7, 9, 10
+_SWSCALE_KNOWS: Final = frozenset({_BT709, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL})
+_SD_WIDTH, _SD_HEIGHT = 1024, 576
+_OLD_CODECS: Final = frozenset({"vp8", "libvpx", "theora", "mjpeg", "h263", "flv1"})
+"""They know no other matrix than BT.601's, whatever the size."""
+
+_TO_BT709: Final[dict[int, Matrix]] = {
+    ColorPrimaries.BT2020: to_bt709(BT2020),
+    ColorPrimaries.SMPTE431: to_bt709(DISPLAY_P3),  # cinema's white is meant to look white on a screen
+    ColorPrimaries.SMPTE432: to_bt709(DISPLAY_P3),
+}
+"""The gamuts that differ visibly from sRGB's; those of BT.601 do not."""
+
+_TOOTH: Final = 12
+"""Codes: a line that differs by more from both its neighbours, and in the same direction, is a comb's tooth."""
+_COMBED_SHARE: Final = 0.004
+"""Of the pixels; still scenes, and films that are only flagged as interlaced, stay far below it."""
+
+
+@dataclass(frozen=True)
+class FrameColours:
+    """How to get sRGB out of a frame's RGB: `gamut` is None where it is sRGB's already."""
+
+    transfer: Literal["sdr", "pq", "hlg"]
+    gamut: Matrix | None
 
 
 @dataclass(frozen=True)
@@ -133,3 +166,77 @@ def _srgb(frame: VideoFrame, width: int, height: int, *, with_alpha: bool = Fals
 @reading("video")
 def _reformat(frame: VideoFrame, width: int, height: int, pixels: str, interpolation: Interpolation) -> Any:
     return frame.reformat(width, height, pixels, interpolation=interpolation, threads=1).to_ndarray()
+
+
+@reading("video")
+def colours_of(frame: VideoFrame) -> FrameColours:
+    """As the frame is marked; HDR without a gamut is BT.2020."""
+    transfer: Literal["sdr", "pq", "hlg"] = "sdr"
+    if frame.color_trc == ColorTrc.SMPTE2084:
+        transfer = "pq"
+    elif frame.color_trc == ColorTrc.ARIB_STD_B67:
+        transfer = "hlg"
+    primaries = frame.color_primaries
+    if transfer != "sdr" and primaries == ColorPrimaries.UNSPECIFIED:
+        primaries = ColorPrimaries.BT2020
+    return FrameColours(transfer, _TO_BT709.get(primaries))
+
+
+@reading("video")
+def mark_matrix(frame: VideoFrame, codec: str) -> None:
+    """Set the frame's matrix to one that swscale knows: the marked one, else the usual one for its colours, codec and size."""
+    if frame.format.is_rgb or frame.format.has_palette:
+        frame.colorspace = _RGB
+    elif frame.colorspace == _BT2020_CL:
+        frame.colorspace = _BT2020_NCL  # the nearest there is
+    elif frame.colorspace not in _SWSCALE_KNOWS:
+        frame.colorspace = _usual_matrix(frame, codec)
+
+
+@reading("video")
+def grey_of(frame: VideoFrame, width: int | None = None, height: int | None = None) -> NDArray[np.uint8]:
+    """The frame's luma in eight bits, scaled; in the frame's own range."""
+    # Luma needs no matrix, but swscale refuses frames that are marked with one that it does not know.
+    grey = frame.reformat(width, height, "gray", _BT709, _BT709, "AREA", threads=1)
+    return cast(NDArray[np.uint8], grey.to_ndarray())
+
+
+def _usual_matrix(frame: VideoFrame, codec: str) -> int:
+    if frame.color_primaries == ColorPrimaries.BT2020 or colours_of(frame).transfer != "sdr":
+        return _BT2020_NCL
+    is_small = frame.width <= _SD_WIDTH and frame.height <= _SD_HEIGHT
+    return _SMPTE170M if is_small or codec in _OLD_CODECS else _BT709
+
+
+def without_comb(frame: VideoFrame) -> VideoFrame:
+    """The frame, or one field of it where its two fields show different moments.
+
+    A field has half the lines, each twice as high, which thumbnails hardly need; mixed, the two moments would be seen as
+    ghosts even in small ones. Where nothing moved, the frame keeps its better resolution.
+    """
+    if not frame.interlaced_frame or frame.height < 4 or not _has_comb(frame):
+        return frame
+    with reading("video"):
+        field = VideoFrame(frame.width, frame.height // 2, frame.format.name)
+        planes = list(zip(field.planes, frame.planes, strict=True))
+    for ours, theirs in planes:
+        lines, source = _lines(ours), _lines(theirs)[::2]
+        count = min(len(lines), len(source))
+        width = min(lines.shape[1], source.shape[1])
+        lines[:count, :width] = source[:count, :width]
+        lines[count:] = lines[count - 1]  # an odd number of lines of colour
+    field.colorspace, field.color_range = frame.colorspace, frame.color_range
+    field.color_trc, field.color_primaries = frame.color_trc, frame.color_primaries
+    return field
+
+
+def _has_comb(frame: VideoFrame) -> bool:
+    lines = grey_of(frame)[:, ::4].astype(np.int16)  # every fourth column tells as much
+    above, below = lines[1:-1] - lines[:-2], lines[1:-1] - lines[2:]
+    teeth = ((above > _TOOTH) & (below > _TOOTH)) | ((above < -_TOOTH) & (below < -_TOOTH))
+    return float(teeth.mean()) > _COMBED_SHARE
+
+
+def _lines(plane: Any) -> NDArray[np.uint8]:
+    """The plane's lines, as many bytes each as they take in memory: a view, which writes through."""
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)

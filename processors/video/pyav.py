@@ -1,6 +1,6 @@
-"""Frames by PyAV: three ways to open a video, from the fastest to the most patient."""
+"""Frames by PyAV: three ways to open a video, from the fastest to the most patient; and HDR photographs in all their bits."""
 
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from av.codec import CodecContext
 from av.codec.context import Flags
@@ -9,23 +9,32 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorTrc
 from av.video.stream import VideoStream
+from PIL import Image
 
-from processors.readers import DamagedMediaError
+from processors.orientation import clockwise
+from processors.readers import DamagedMediaError, reading
+from processors.selection.choice import SearchBudget, choose, clamp_time_s
+from processors.selection.score import Judgement, judge
 from processors.source_file import SourceFile
-from processors.still.orientation import clockwise
-from processors.taken import TakenPicture
-from processors.types import Frame, SourceFacts, ThumbnailSpec
-from processors.video.choice import SearchBudget, choose, clamp_time_s
+from processors.types import Frame, SourceFacts, TakenPicture, ThumbnailSpec
 from processors.video.clean_aperture import find_crop
-from processors.video.container import duration_s, is_described, open_container, picture_stream, start_ticks
+from processors.video.container import (
+    duration_s,
+    has_decoder,
+    is_described,
+    open_container,
+    picture_stream,
+    start_ticks,
+)
 from processors.video.frames import FrameFinder
-from processors.video.pixels import FrameShape, judged_luma, upright_picture
-from processors.video.score import Judgement, judge
+from processors.video.pixels import FrameShape, judged_luma, scaled_srgb, upright_picture
 from schemas.errors import ErrorCode, PermanentError
 
 _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's own decoders leave the alpha of a WebM out."""
+_TRANSFERS: Final = {"pq": ColorTrc.SMPTE2084, "hlg": ColorTrc.ARIB_STD_B67}
 
 
 def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
@@ -143,3 +152,34 @@ def _shape(container: InputContainer, stream: VideoStream, file: SourceFile, fra
     films = [film for film in container.streams.video if not film.disposition & Disposition.attached_pic]
     crop = find_crop(file, films.index(stream), frame.width, frame.height) if stream in films else None
     return FrameShape(stream.codec_context.name, aspect, crop)
+
+
+def take_deep(
+    file: SourceFile, transfer: Literal["pq", "hlg"], stored: tuple[int, int], size: tuple[int, int]
+) -> Image.Image | None:
+    """The HDR photograph (AVIF) in sRGB of `size`, as it is stored (not turned): Pillow hands out eight bits, which leave
+    bands in a sky of PQ.
+
+    None where FFmpeg has no whole picture of `stored` pixels; it leaves the tiles of some pictures apart.
+    """
+    try:
+        with open_container(file, in_a_hurry=False) as container:
+            frame = _first_frame(container, stored)
+            if frame is None:
+                return None
+            frame.color_trc = _TRANSFERS[transfer]
+            return scaled_srgb(frame, "av1", size)
+    except (FFmpegError, DamagedMediaError):
+        return None
+
+
+def _first_frame(container: InputContainer, stored: tuple[int, int]) -> VideoFrame | None:
+    stream = next((video for video in container.streams.video if has_decoder(video)), None)
+    if stream is None or (stream.codec_context.width, stream.codec_context.height) != stored:
+        return None
+    context = stream.codec_context
+    context.thread_count = 1  # slots are the parallelism; threads would not be caged
+    context.options = {"max_pixels": str(stored[0] * stored[1])}  # what was checked before
+    with reading("picture"):
+        frame = next((frame for packet in container.demux(stream) for frame in packet.decode()), None)
+    return frame if frame is not None and (frame.width, frame.height) == stored else None

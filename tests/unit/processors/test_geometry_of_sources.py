@@ -12,7 +12,7 @@ from av.bitstream import BitStreamFilterContext
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.still.orientation import turn_of_angle, turn_of_matrix
+from processors.orientation import turn_of_angle, turn_of_matrix
 from processors.thumbnails import create_thumbnails
 from processors.types import FrameDecoder, RenditionSpec, ThumbnailSpec
 from service.demo.media import CORNERS, scene

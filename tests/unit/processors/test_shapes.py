@@ -7,8 +7,8 @@ from processors.types import ThumbnailSet, ThumbnailSpec
 from tests.doubles.clips import clip
 from tests.doubles.corpus_shapes import SHAPES, remuxed, scenes
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
+from tests.unit.processors.selection.test_choice import SHARP, plain, seconds, shows
 from tests.unit.processors.still.test_pictures import assert_upright
-from tests.unit.processors.video.test_choice import SHARP, plain, seconds, shows
 
 METHODS = {
     "a song's cover in m4a": "pyav-cover",

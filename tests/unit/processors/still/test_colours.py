@@ -15,6 +15,7 @@ from processors.source_file import SourceFile
 from processors.still.pillow import take_picture
 from processors.thumbnails import create_thumbnails
 from processors.types import PictureFormat, RenditionSpec, ThumbnailSpec
+from processors.video.pyav import take_deep
 from service.demo.media import CORNERS, scene
 from tests.doubles import coded_clips as coded
 from tests.doubles import profiles
@@ -38,7 +39,7 @@ def bands(colours: Sequence[Any] = BANDS, size: int = 240) -> NDArray[np.uint8]:
 
 def taken(content: bytes, box: int = 480) -> Image.Image:
     spec = ThumbnailSpec((RenditionSpec("only", box, box),))
-    return take_picture(SourceFile(BytesSource(content)), spec).image
+    return take_picture(SourceFile(BytesSource(content)), spec, take_deep).image
 
 
 def encoded(image: Image.Image, picture_format: str = "PNG", **options: Any) -> bytes:

@@ -14,7 +14,8 @@ from processors.still import decode as picture_decode
 from processors.still.decode import decode_reduced
 from processors.still.pillow import take_picture
 from processors.still.webp_scaled import decode_scaled
-from processors.types import ThumbnailSpec
+from processors.types import TakenPicture, ThumbnailSpec
+from processors.video.pyav import take_deep
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.sandbox.test_pool import make, with_slots
@@ -51,10 +52,14 @@ def reduced(data: bytes, target: tuple[int, int] = (640, 480)) -> Image.Image | 
         return decode_reduced(opened, file, target)
 
 
+def taken_from(data: bytes) -> TakenPicture:
+    return take_picture(SourceFile(BytesSource(data)), ThumbnailSpec(), take_deep)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_nothing_shows_that_is_not_in_the_picture(name: str) -> None:
     assert reduced(content(name)) is not None, "the fast way is taken"
-    taken = take_picture(SourceFile(BytesSource(content(name))), ThumbnailSpec()).image
+    taken = taken_from(content(name)).image
     assert taken.size == (640, 480)
     assert decibels(taken, rings().resize((640, 480), Image.Resampling.LANCZOS)) > 30
     averaged = cv2.resize(np.asarray(rings()), (640, 480), interpolation=cv2.INTER_AREA)
@@ -70,7 +75,7 @@ def test_the_orientation_is_kept(name: str, orientation: int) -> None:
     tags[0x0112] = orientation
     corner = Image.new("RGB", (1600, 1200), "white")
     corner.paste("red", (0, 0, 800, 600))  # the top left quarter, as stored
-    taken = take_picture(SourceFile(BytesSource(encoded(corner, name, exif=tags))), ThumbnailSpec()).image
+    taken = taken_from(encoded(corner, name, exif=tags)).image
     assert taken.size == ((640, 480) if orientation < 5 else (360, 480))
     columns, rows = (taken.width // 4, 3 * taken.width // 4), (taken.height // 4, 3 * taken.height // 4)
     red = [(x, y) for x in (0, 1) for y in (0, 1) if is_red(taken.getpixel((columns[x], rows[y])))]
@@ -90,7 +95,7 @@ def test_tags_behind_the_pixels_of_a_png_are_found() -> None:
     start = tagged.index(b"eXIf") - 4
     chunk = tagged[start : start + 12 + int.from_bytes(tagged[start : start + 4], "big")]
     moved = plain[:-12] + chunk + plain[-12:]
-    assert take_picture(SourceFile(BytesSource(moved)), ThumbnailSpec()).facts.rotation == 90
+    assert taken_from(moved).facts.rotation == 90
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -99,7 +104,7 @@ def test_a_file_that_is_cut_off_is_left_to_pillow_which_says_so(name: str) -> No
     if name != "WEBP":  # Pillow itself does not open half a WebP
         assert reduced(half) is None
     with pytest.raises(PermanentError) as caught:
-        take_picture(SourceFile(BytesSource(half)), ThumbnailSpec())
+        taken_from(half)
     assert caught.value.code is ErrorCode.MEDIA_CORRUPT
 
 
@@ -133,5 +138,5 @@ def test_the_fast_ways_work_in_the_cage(name: str) -> None:
 
 def test_without_its_library_a_webp_is_decoded_by_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_decode, "decode_scaled", lambda *_: None)
-    taken = take_picture(SourceFile(BytesSource(content("WEBP"))), ThumbnailSpec()).image
+    taken = taken_from(content("WEBP")).image
     assert decibels(taken, rings().resize((640, 480), Image.Resampling.LANCZOS)) > 30

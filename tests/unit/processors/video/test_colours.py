@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from processors.source_file import SourceFile
 from processors.thumbnails import create_thumbnails
 from processors.types import STANDARD_RENDITIONS, FrameDecoder, RenditionSpec, ThumbnailSpec
-from processors.video.frame_colours import mark_matrix
-from processors.video.pixels import FrameShape, judged_luma, upright_picture
+from processors.video.pixels import FrameShape, judged_luma, mark_matrix, upright_picture
 from processors.video.pyav import take_picture
 from tests.doubles import coded_clips as coded
 from tests.doubles.clips import clip

@@ -1,7 +1,9 @@
-"""Memory that a forked child takes in large fresh pages, instead of copying its parent's used ones page by page."""
+"""What a slot does before its first job, so that each of its children starts warm, and with a fresh heap."""
 
 import ctypes
+import io
 import sys
+from fractions import Fraction
 from typing import Final
 
 _HOLE_BYTES: Final = (1 << 20, 1 << 18, 1 << 16, 1 << 14)
@@ -15,6 +17,34 @@ class _MallInfo2(ctypes.Structure):
         *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")),
         *((name, ctypes.c_size_t) for name in ("uordblks", "fordblks", "keepcost")),
     )
+
+
+def warm_up() -> None:
+    """Import the decoders and use them once: their tables then exist in every child from its start."""
+    import av
+    import cv2
+    import numpy as np
+    from PIL import Image
+
+    from processors.source_file import BytesInMemory
+    from processors.thumbnails import create_thumbnails
+    from processors.types import ThumbnailSpec
+
+    cv2.setNumThreads(1)
+    Image.init()  # loads the plugins
+    pixels = np.tile(np.arange(128, dtype=np.uint8)[None, :, None], (96, 1, 3))
+    for picture_format in ("JPEG", "PNG", "WEBP"):
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, picture_format)
+        create_thumbnails(BytesInMemory(out.getvalue()), ThumbnailSpec())
+    clip = io.BytesIO()
+    with av.open(clip, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(5), options={"preset": "ultrafast", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())
+    create_thumbnails(BytesInMemory(clip.getvalue()), ThumbnailSpec())
 
 
 def fill_holes() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.limits import FAIR_SEARCH_BYTES, FAIR_SEARCH_S, SEARCH_BYTES, SEARCH_S
+from processors.selection.score import FAIR, GOOD, Judgement
 from processors.types import FrameStrategy
-from processors.video.score import FAIR, GOOD, Judgement
 
 EARLY_SHARE: Final = 0.1
 EARLIEST_LIMIT_S: Final = 10.0

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from processors.limits import FAIR_SEARCH_BYTES, FAIR_SEARCH_S, SEARCH_BYTES, SEARCH_S
+from processors.selection.choice import SearchBudget, candidate_times_s, choose
+from processors.selection.score import GOOD, Judgement, judge, score_luma
 from processors.thumbnails import create_thumbnails
 from processors.types import FrameDecoder, ThumbnailSet, ThumbnailSpec
 from processors.video import frames as pyav_frames
-from processors.video.choice import SearchBudget, candidate_times_s, choose
-from processors.video.score import GOOD, Judgement, judge, score_luma
 from tests.doubles.clips import RATE, clip
 from tests.doubles.sources import BytesSource, colour_at, pixels_of
 

@@ -9,7 +9,7 @@ from processors.sandbox.process import _ENVIRONMENT
 
 _HOLES = """
 import ctypes, sys
-from processors.sandbox.fresh_heap import _MallInfo2, fill_holes
+from processors.sandbox.warm_up import _MallInfo2, fill_holes
 
 libc = ctypes.CDLL(None)
 libc.mallinfo2.restype = _MallInfo2

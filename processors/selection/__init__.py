@@ -1,0 +1,1 @@
+"""Which frame of a video or an animation is shown."""
