@@ -19,9 +19,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from service.local_kafka.apache import ApacheKafka
-from service.local_s3 import LocalMinio
+from tests.servers.kafka.apache import ApacheKafka
 from tests.servers.postgres import choose_postgres, drop_database, new_database
+from tests.servers.s3.minio import LocalMinio
 from tests.servers.toxiproxy import Proxy, Timeout, Toxiproxy
 from tests.system.stack import Stack
 from tests.system.tenants import Tenant, add_rows, add_tenant, problems_of, upload_for

@@ -177,7 +177,9 @@ def demo(
     providers: Annotated[
         str,
         typer.Option(
-            "--providers", "--provider", help="Where the companies keep their files: local, minio, yandex, or all."
+            "--providers",
+            "--provider",
+            help="Where the companies keep their files: local; in a checkout minio, yandex or all, too.",
         ),
     ] = "local",
 ) -> None:

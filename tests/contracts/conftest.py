@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from service.local_s3 import S3Server
-from service.local_yandex import YandexDouble
 from storage.base import StorageProvider
 from storage.connections import LocalStorageSettings, StorageConnection
 from storage.credentials import MinioCredentials, parse_credentials
@@ -20,6 +18,8 @@ from storage.s3.provider import MinioStorageProvider
 from storage.yandex.provider import YandexDiskProvider, YandexDiskSettings
 from tests.doubles.documented_provider import documented_provider
 from tests.doubles.old_file_system import open_without_nameless_files
+from tests.servers.s3.server import S3Server
+from tests.servers.yandex.server import YandexDouble
 
 URL = "http://files.example/s"
 LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)

@@ -12,7 +12,6 @@ from schemas import headers as h
 from schemas.metrics import Metrics
 from service.kafka.clients import consumer_config, producer_config, waiting_consumer_config
 from service.kafka.topics import create_topics
-from service.local_kafka.apache import ApacheKafka
 from service.settings import KafkaSettings
 from streams.kafka.client import send_and_wait
 from streams.kafka.ports import KafkaClients
@@ -20,6 +19,7 @@ from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.retry import role as retry
 from streams.retry.role import RetryOptions, RetryRole
 from tests.integration.test_roles_on_kafka import Reader, running, wait_until
+from tests.servers.kafka.apache import ApacheKafka
 
 FAR_AWAY = datetime(9999, 12, 31, tzinfo=UTC)
 
