@@ -22,6 +22,7 @@ from service.demo.report import print_dead_letters, print_table, write_contact_s
 from service.demo.stack import DemoError, DemoStack
 from service.demo.storages import DemoCompany, UnknownProviderError, chosen_companies
 from service.demo.watch import Journey, watch
+from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from service.kafka.clients import producer_config
 from service.kafka.connection import KafkaUnreachableError
 from service.publish.uploads import PublishError, Uploader, publish_uploads
@@ -29,10 +30,6 @@ from storage.tenants import Tenants
 from streams.rows.companies import SqlCompanyDirectory
 
 DEFAULT_OUT: Final = Path("thumbnails-demo")
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_INTERRUPTED: Final = 130
 
 
 def run_demo(paths: list[Path], *, out: Path | None, open_browser: bool, providers: str = "local") -> int:
