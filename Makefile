@@ -16,7 +16,7 @@ ALONE := pytest -m alone
 TIMED := pytest -m "timed and not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder
 OTHERS := pytest -m "not timed and not alone" --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 NONE_IS_WELL := [ $$? = 5 ] # pytest's word for "none of that kind in there"
-# Empty is off. The tests start hundreds of processes, and each would compile all our files anew.
+# Empty is off. The tests start hundreds of processes, and each would compile all our files again.
 export PYTHONDONTWRITEBYTECODE :=
 
 help: ## Show what can be done here
@@ -39,7 +39,7 @@ test: install ## Run all tests: make test T=tests/unit
 	$(BIN)/python -m $(TIMED) $(T) || $(NONE_IS_WELL)
 	$(BIN)/python -m $(OTHERS) $(T)
 
-test-quick: install ## Run the unit tests and contracts, without Java, in under two minutes
+test-quick: install ## Run the unit tests and contracts: in under two minutes on two cores that are free
 	$(BIN)/python -m pytest -q -m "not slow and not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder $(QUICK)
 
 fmt: install ## Format the code, and fix what ruff can fix
@@ -54,10 +54,10 @@ coverage: install ## Run all tests with branch coverage, which takes longer
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered | tail -n 40
 
-chaos: install ## Break everything by a plan and look for what was lost: make chaos SEED=1 UPLOADS=2000
+chaos: install ## Break everything by a plan and report what was lost: make chaos SEED=1 UPLOADS=2000
 	$(BIN)/python -m tests.campaign.chaos --seed $(SEED) --uploads $(UPLOADS) --report chaos-$(SEED).md --json chaos-$(SEED).json
 
-drill: install ## Break one thing after the other and see what the person on call is told: docs/drill.md, in ten minutes
+drill: install ## Break one thing after the other and record what the person on call sees: docs/drill.md, in ten minutes
 	$(BIN)/python -m tests.campaign.drill --report docs/drill.md --pictures docs/images
 
 contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
@@ -66,12 +66,13 @@ contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, o
 screenshots: install ## The web page's pictures in docs/images, taken by its tests in Chromium
 	WEB_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/integration/web/test_looks.py
 
-check: install ## Lint, types, imports, compose file, lock files, generated documents and dashboard
+check: install ## Lint, types, imports, compose file, workflow, lock files, generated documents and dashboard
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(BIN)/python -m service.docs.pages --check
 	$(BIN)/python deploy/grafana/dashboard.py --check
 	@$(MAKE) --no-print-directory schemas-check
@@ -103,7 +104,7 @@ up: ## Start the whole stack in containers, and print where to look
 down: ## Stop the containers and keep their data
 	docker compose --profile web down
 
-lock: ## Make both lock files anew from pyproject.toml (needs uv)
+lock: ## Make both lock files again from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "uv makes the lock files: pip install uv"; exit 1; }
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra otel --extra web pyproject.toml -o requirements.lock
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock

@@ -24,11 +24,10 @@ from processors.sandbox.pool import DecodeSlots
 from schemas.cloudevents import write_event
 from schemas.events import MediaKind
 from schemas.metrics import Metrics
-from service.observability.logs import configure_logs
+from service.observability.logs import ContextThreads, configure_logs
 from service.observability.traces import Traces, start_traces
 from service.roles.build_worker import new_loop
 from service.roles.decoding import build_slots, build_spec
-from service.roles.threads import ContextThreads
 from service.settings import Settings, TraceSettings
 from streams.dlq.guard import DeadLetterGuard, DeadLetterLimit
 from streams.kafka.records import InboundRecord, OutboundRecord

@@ -36,13 +36,13 @@ from schemas.migrations import upgrade
 from schemas.tables import ar_contents, videos
 from service.kafka.clients import consumer_config, producer_config
 from service.kafka.topics import create_topics
-from service.local_kafka.apache import ApacheKafka
 from service.observability.logs import configure_logs
 from service.settings import KafkaSettings
 from streams.kafka.ports import KafkaClients
 from streams.kafka.records import InboundRecord
 from streams.persist import role as persistence
 from tests.doubles.results import a_media, ready
+from tests.servers.kafka.apache import ApacheKafka
 from tests.servers.postgres import SystemPostgres, new_database, system_binaries
 
 ROWS: Final = 20_000

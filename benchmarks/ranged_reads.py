@@ -25,11 +25,11 @@ from benchmarks.clips import write_clip, write_photograph
 from processors.sandbox.pool import DecodeSlots
 from processors.types import Kind, ThumbnailSpec
 from service.cli.make import FileSource
-from service.local_s3 import LocalMinio
 from storage.credentials import parse_credentials
 from storage.outbound import EndpointPolicy
 from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
+from tests.servers.s3.minio import LocalMinio
 from tests.servers.toxiproxy import Latency, Toxiproxy
 
 LATENCIES_MS = (0, 20, 100)

@@ -22,11 +22,12 @@ from botocore.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from service.local_s3 import LocalMinio, S3Server
 from storage.credentials import parse_credentials
 from storage.outbound import EndpointPolicy
 from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
+from tests.servers.s3.minio import LocalMinio
+from tests.servers.s3.server import S3Server
 
 SIZE_BYTES = 20_000
 BUCKET = "bench"

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.clips import h264_camera, photographs
 from benchmarks.slots import bare_processes, bare_slice, peak_mb
-from service.local_kafka.apache import ApacheKafka
+from tests.servers.kafka.apache import ApacheKafka
 from tests.system.platform import Upload
 from tests.system.stack import Stack, a_stack
 from tests.system.supervisor import children_of

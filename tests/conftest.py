@@ -9,21 +9,22 @@ from typing import Any, NoReturn
 import pytest
 from mypy_boto3_s3 import S3Client
 
+from service.demo.broker import NoKafkaError
 from service.kafka.topics import delete_topics
-from service.local_kafka.apache import ApacheKafka
-from service.local_kafka.base import NoKafkaError
-from service.local_s3 import LocalMinio, NoS3Error, S3Server
-from service.local_s3.certificates import Certificates, make_certificates
 from service.settings import KafkaSettings
-from tests.servers import kafka as kafka_service
 from tests.servers import pgbouncer as pgbouncer_service
 from tests.servers import postgres as postgres_service
-from tests.servers import s3 as s3_service
 from tests.servers import toxiproxy as toxiproxy_service
+from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.go_tools import time_to_build
+from tests.servers.kafka import choice as kafka_service
+from tests.servers.kafka.apache import ApacheKafka
+from tests.servers.kafka.secure import SecureKafka
 from tests.servers.pgbouncer import NoPgBouncerError, PgBouncer
 from tests.servers.postgres import NoPostgresError, SystemPostgres
-from tests.servers.secure_kafka import SecureKafka
+from tests.servers.s3 import choice as s3_service
+from tests.servers.s3.minio import LocalMinio
+from tests.servers.s3.server import NoS3Error, S3Server
 from tests.servers.toxiproxy import NoToxiproxyError, Toxiproxy
 from tests.sharing import Sharing
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import typer
 
 from service.cli import dlq_view as view
 from service.cli.dlq_options import AsJson, Limit, Topic, choosing_letters, position_of, positions_of
 from service.dead_letters import DeadLetterBox, Source
+from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, fail
 from service.observability.traces import start_traces
 from service.settings import Settings
 from streams.dlq.filter import DeadLetterFilter
@@ -24,9 +25,6 @@ from streams.dlq.replay import ReplayPace
 from streams.dlq.stats import group_by_code
 from streams.kafka.reader import Extent
 
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_INTERRUPTED: Final = 130
 DEFAULT_RATE_PER_S: Final = 100.0
 """Far above what one worker decodes, so that nobody waits for the replay; far below what would flood a broker."""
 
@@ -72,7 +70,7 @@ def show(
     with DeadLetterBox(Settings(), topic) as box:
         letter = box.one(partition, offset)
         if letter is None:
-            _fail(f"{box.topic} has no letter at {position}: `thumbnails dlq list` shows those that it has.")
+            fail(f"{box.topic} has no letter at {position}: `thumbnails dlq list` shows those that it has.")
         mark = box.ledger().of(letter.record)
     if as_json:
         view.write_json(view.shown_json(letter, mark))
@@ -171,7 +169,7 @@ def purge(
         if not as_json:
             _tell_purge(box.topic, found, exported)
         if not doomed:
-            _fail(f"{exported} does not hold the first letters of {box.topic}: nothing can be deleted.")
+            fail(f"{exported} does not hold the first letters of {box.topic}: nothing can be deleted.")
         if not yes:
             _confirm(box.topic)
         box.purge(doomed)
@@ -191,9 +189,9 @@ def _tell_purge(topic: str, found: dict[int, Purgeable], exported: Path) -> None
 
 def _confirm(topic: str) -> None:
     if not sys.stdin.isatty():
-        _fail("Nothing was deleted: add --yes, or run it on a terminal to confirm.", EXIT_USAGE)
+        fail("Nothing was deleted: add --yes, or run it on a terminal to confirm.", EXIT_USAGE)
     if typer.prompt("Type the topic's name to delete them") != topic:
-        _fail("That is another name: nothing was deleted.")
+        fail("That is another name: nothing was deleted.")
 
 
 @contextmanager
@@ -221,8 +219,3 @@ def _reading(extents: dict[int, Extent], *, shown: bool) -> Iterator[Callable[[]
 
 def _total(extents: dict[int, Extent]) -> int:
     return sum(extent.count for extent in extents.values())
-
-
-def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
-    view.stderr.print(sentence, markup=False, soft_wrap=True)
-    raise typer.Exit(code)

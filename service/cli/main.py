@@ -4,19 +4,20 @@ import json
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from service.cli.company import company_app
 from service.cli.credentials import credentials_app
+from service.cli.demo import demo, sample
 from service.cli.loading import loading
 from service.cli.publish import publish
 from service.cli.schemas import schemas_app
 from service.cli.serve_local import serve_local
 from service.cli.storage import storage_app
-from service.demo.sample_command import sample
+from service.exits import EXIT_FAILED, EXIT_USAGE, fail
 from service.roles.health.command import health
 from service.status.command import status
 from service.web.command import web
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 # Each command loads what it needs itself: Kafka's, the database's and the storages' libraries take more than a second,
 # which is longer than `make` needs for a dozen files.
-EXIT_FAILED = 1
-EXIT_USAGE = 2
 
 app = typer.Typer(
     name="thumbnails",
@@ -47,13 +46,13 @@ app.add_typer(credentials_app, name="credentials")
 app.command()(publish)
 app.command()(health)
 app.command()(status)
+app.command()(demo)
 app.command(hidden=True)(sample)
 app.add_typer(schemas_app, name="schemas")
 app.command("web")(web)
 app.command("serve-local")(serve_local)
 
 stdout = Console()
-stderr = Console(stderr=True)
 
 
 def main() -> None:
@@ -64,17 +63,17 @@ def main() -> None:
     except Exception as exc:
         # Looked up here, for an `except` of their names would load their modules when a command ends by SystemExit, too.
         if isinstance(exc, expected_errors()):
-            _fail(str(exc), code=getattr(exc, "exit_code", EXIT_FAILED))
+            fail(str(exc), code=getattr(exc, "exit_code", EXIT_FAILED))
         if isinstance(exc, _database_errors()):
             from schemas.database_faults import explain_database_fault
 
-            _fail(explain_database_fault(exc))
+            fail(explain_database_fault(exc))
         if not isinstance(exc, _validation_error()):
             raise
         problem = exc.errors(include_url=False)[0]
         name = ".".join(str(part) for part in problem["loc"]).upper()
         # What contradicts itself has no name of its own: the message names both.
-        _fail(f"{name}{': ' if name else ''}{problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
+        fail(f"{name}{': ' if name else ''}{problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
 
 
 def _names_without_dlq() -> set[str]:
@@ -130,13 +129,6 @@ def _validation_error() -> "type[ValidationError]":
     return ValidationError
 
 
-def _fail(sentence: str, code: int = EXIT_FAILED) -> NoReturn:
-    stderr.print(
-        f"[red]{sentence}[/red]" if stderr.is_terminal else sentence, markup=stderr.is_terminal, soft_wrap=True
-    )
-    raise SystemExit(code)
-
-
 @app.command()
 def worker() -> None:
     """Run the worker: uploads in, stored thumbnails out. Example: WORKER_CONCURRENCY=8 thumbnails worker."""
@@ -165,26 +157,6 @@ def retry() -> None:
         from service.settings import Settings
 
     raise typer.Exit(run_retry_role(Settings()))
-
-
-@app.command()
-def demo(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="Your own files; without any, the demo makes some.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder that keeps the contact sheet and the thumbnails.")] = None,
-    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Show the contact sheet.")] = True,
-    providers: Annotated[
-        str,
-        typer.Option(
-            "--providers", "--provider", help="Where the companies keep their files: local, minio, yandex, or all."
-        ),
-    ] = "local",
-) -> None:
-    """Watch files travel through the whole pipeline. Example: thumbnails demo holiday.mp4 photo.jpg --providers all."""
-    from service.demo.run import run_demo
-
-    raise typer.Exit(run_demo(paths or [], out=out, open_browser=open_browser, providers=providers))
 
 
 @app.command()

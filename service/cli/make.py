@@ -15,11 +15,9 @@ from rich.progress import Progress
 from processors.sandbox.pool import DecodeSlots
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
+from service.exits import EXIT_FAILED, EXIT_OK
 from service.roles.decoding import build_slots, build_spec
 from service.settings import DecodeSettings
-
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
 
 
 class FileSource:

@@ -3,19 +3,18 @@
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from service.cli.loading import loading
+from service.exits import EXIT_FAILED, EXIT_USAGE, fail
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from schemas.events import MediaUploaded
 
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
 _FOLLOW: Final = (
     "`thumbnails status` shows what waits or failed, `thumbnails web` each thumbnail as it comes;"
     " with --wait 60 this command waits for the outcome.\n"
@@ -32,7 +31,7 @@ def publish(
 ) -> None:
     """Upload files as a company would, or publish one event. Example: thumbnails publish clip.mp4 --wait 60."""
     if bool(files) == bool(event):
-        _end("Give either files or --event JSON.", EXIT_USAGE)
+        fail("Give either files or --event JSON.", EXIT_USAGE)
     with loading():
         from service.observability.traces import start_traces
         from service.publish.files import shown
@@ -63,7 +62,7 @@ def _read(event: str) -> bytes:
     try:
         return Path(event[1:]).read_bytes()
     except OSError as exc:
-        _end(f"{exc.filename}: {exc.strerror}.", EXIT_FAILED)
+        fail(f"{exc.filename}: {exc.strerror}.", EXIT_FAILED)
 
 
 def _print_outcomes(engine: "sa.Engine", uploads: "list[MediaUploaded]", wait_s: float) -> bool:
@@ -86,8 +85,3 @@ def _print(*fields: str) -> None:
     """One record is one line, however long, and it is out at once: the next step may fail."""
     sys.stdout.write("  ".join(fields) + "\n")
     sys.stdout.flush()
-
-
-def _end(sentence: str, code: int) -> NoReturn:
-    sys.stderr.write(f"{sentence}\n")
-    raise typer.Exit(code)

@@ -4,15 +4,13 @@ import errno
 import signal
 import sys
 from types import FrameType
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, NoReturn
 from urllib.parse import urlsplit
 
 import typer
 
 from service.cli.loading import loading
-
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
+from service.exits import EXIT_USAGE, fail
 
 
 def serve_local(
@@ -40,7 +38,7 @@ def serve_local(
             sys.stdout.flush()
             server.serve_forever()
     except OSError as exc:
-        _end(_refusal(exc, host, chosen), EXIT_FAILED)
+        fail(_refusal(exc, host, chosen))
     except KeyboardInterrupt:
         return
 
@@ -51,12 +49,12 @@ def _place_of(url: str, port: int | None) -> tuple[str, int]:
         parts = urlsplit(url)
         own = parts.port or (80 if parts.scheme == "http" else None)
     except ValueError:
-        _end(f"LOCAL_STORAGE_URL={url} is no URL: such as http://localhost:8000/storage.", EXIT_USAGE)
+        fail(f"LOCAL_STORAGE_URL={url} is no URL: such as http://localhost:8000/storage.", EXIT_USAGE)
     chosen = own if port is None else port
     if parts.scheme == "https" and port is None:
-        _end("LOCAL_STORAGE_URL begins with https://, which needs a proxy: give the --port that it asks.", EXIT_USAGE)
+        fail("LOCAL_STORAGE_URL begins with https://, which needs a proxy: give the --port that it asks.", EXIT_USAGE)
     if chosen is None or not parts.hostname:
-        _end(f"LOCAL_STORAGE_URL={url} is no URL: such as http://localhost:8000/storage.", EXIT_USAGE)
+        fail(f"LOCAL_STORAGE_URL={url} is no URL: such as http://localhost:8000/storage.", EXIT_USAGE)
     return parts.path, chosen
 
 
@@ -69,8 +67,3 @@ def _refusal(exc: OSError, host: str, port: int) -> str:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _end(sentence: str, code: int) -> NoReturn:
-    sys.stderr.write(f"{sentence}\n")
-    raise typer.Exit(code)

@@ -17,24 +17,19 @@ from rich.console import Console
 
 from schemas.errors import ThumbnailError
 from service.demo.media import DemoFile, make_demo_media
+from service.demo.processes import NoServerError, owned_folder
 from service.demo.report import print_dead_letters, print_table, write_contact_sheet
 from service.demo.stack import DemoError, DemoStack
 from service.demo.storages import DemoCompany, UnknownProviderError, chosen_companies
 from service.demo.watch import Journey, watch
+from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from service.kafka.clients import producer_config
 from service.kafka.connection import KafkaUnreachableError
-from service.local_kafka import NoKafkaError
-from service.local_kafka.base import owned_folder
-from service.local_s3 import NoS3Error
 from service.publish.uploads import PublishError, Uploader, publish_uploads
 from storage.tenants import Tenants
 from streams.rows.companies import SqlCompanyDirectory
 
 DEFAULT_OUT: Final = Path("thumbnails-demo")
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_INTERRUPTED: Final = 130
 
 
 def run_demo(paths: list[Path], *, out: Path | None, open_browser: bool, providers: str = "local") -> int:
@@ -52,7 +47,7 @@ def run_demo(paths: list[Path], *, out: Path | None, open_browser: bool, provide
     except UnknownProviderError as exc:
         sys.stderr.write(f"{exc}\n")
         return EXIT_USAGE
-    except (DemoError, NoKafkaError, NoS3Error, KafkaUnreachableError, PublishError, ThumbnailError, OSError) as exc:
+    except (DemoError, NoServerError, KafkaUnreachableError, PublishError, ThumbnailError, OSError) as exc:
         sys.stderr.write(f"{exc}\n")
         return EXIT_FAILED
 

@@ -15,11 +15,10 @@ import sqlalchemy as sa
 
 from schemas.database import create_engine_for, write_transaction
 from schemas.migrations import upgrade
+from service.demo.broker import ExternalKafka, LocalKafka, choose_for_demo
+from service.demo.processes import end_process, owned_folder, owned_process
 from service.demo.storages import DemoCompany, DemoStorages
 from service.kafka.topics import create_topics, delete_topics
-from service.local_kafka import LocalKafka, choose_for_demo
-from service.local_kafka.base import end_process, owned_folder, owned_process
-from service.local_kafka.choice import ExternalKafka
 from service.settings import KafkaSettings
 
 ROLES: Final = ("worker", "persist", "retry")

@@ -12,8 +12,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from schemas.tables import companies, storage_connections
-from service.local_s3 import LocalMinio
-from service.local_yandex import YandexDouble
+from service.demo.checkout import S3Access, require_servers
 from storage.connections import LocalStorageSettings
 from storage.credentials import CredentialsCipher
 from storage.factory import ProviderSettings
@@ -57,20 +56,17 @@ class DemoStorages:
         self._root: Final = root
         self._key: Final = Fernet.generate_key().decode()
         self._opened: Final = ExitStack()
-        self._minio: LocalMinio | None = None
-        self._yandex: YandexDouble | None = None
+        self._minio: S3Access | None = None
+        self._yandex_url: str | None = None
 
     def __enter__(self) -> Self:
         used = {company.provider for company in self.companies}
         with ExitStack() as opened:
             if "minio" in used:
-                self._minio = LocalMinio(tell=print)
-                opened.callback(self._minio.stop)
-                self._minio.start()
-                self._minio.server.make_bucket(_BUCKET)
-                self._minio.server.let_everybody_read(_BUCKET)
+                self._minio = opened.enter_context(require_servers("minio").minio(_BUCKET, print))
             if "yandex" in used:
-                self._yandex = opened.enter_context(YandexDouble([f"token-of-{c.slug}" for c in self.companies]))
+                tokens = [f"token-of-{company.slug}" for company in self.companies]
+                self._yandex_url = opened.enter_context(require_servers("yandex").yandex_disk(tokens))
             self._opened.push(opened.pop_all())
         return self
 
@@ -87,7 +83,7 @@ class DemoStorages:
 
     @property
     def _yandex_api_url(self) -> str:
-        return self._yandex.url if self._yandex else YANDEX_API_URL
+        return self._yandex_url or YANDEX_API_URL
 
     @property
     def settings(self) -> ProviderSettings:
@@ -122,9 +118,8 @@ class DemoStorages:
     def _connection(self, company: DemoCompany) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if company.provider == "minio" and self._minio is not None:
-            server = self._minio.server
-            found = {"endpoint": server.endpoint_url, "bucket": _BUCKET}
-            found |= {"access_key": server.access_key, "secret_key": server.secret_key}
+            found = {"endpoint": self._minio.endpoint_url, "bucket": _BUCKET}
+            found |= {"access_key": self._minio.access_key, "secret_key": self._minio.secret_key}
         elif company.provider == "yandex":
             found = {"token": f"token-of-{company.slug}"}
         if not found:

@@ -9,9 +9,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic_core import PydanticUndefined
 
 from schemas.errors import NEXT_ACTIONS, ErrorCode
+from schemas.log_events import GROUPS, LogEvent
 from schemas.metrics import Metrics
-from service.docs.log_page import logs
 from service.docs.topic_pages import topics_page
+from service.observability.log_limits import BURST, WINDOW_S
 from service.settings import Settings
 
 _FOLDER: Final = Path(__file__).parents[2] / "docs"
@@ -34,11 +35,27 @@ shows it in `thumbnail_dependency_up` and in its lag.
 unprocessed record of a partition only when that is a new one; a scrape asks nothing. About 1.5 ms of processor time each.
 
 """
+_ABOUT_LOGS: Final = f"""One line an event, to standard error: JSON unless it is a terminal (`LOG_FORMAT`), from `LOG_LEVEL` on.
+
+Every line has `event`, `level`, `logger`, `timestamp` and `role`; those about a record also `topic`, `partition`,
+`offset` and, where it has a `traceparent` or [traces](traces.md) are on, `trace_id`; those about an upload `company_id`,
+`media`, `attempt` and, when it failed, `error_code` ([errors.md](errors.md)).
+
+Repeats are held back where the last column says so: {BURST} lines in {WINDOW_S:g} s are shown for each value of the fields there.
+The first line after that time has `held_back`, the number of those that were not shown.
+"""
+_LIBRARIES_IN_LOGS: Final = """
+## Libraries
+
+Lines of Faust, aiokafka, librdkafka, boto3, urllib3, yadisk and others look the same, with their own text as `event` and
+their name as `logger`. They are shown from warnings on, whatever `LOG_LEVEL` says, and repeats of one text are held back
+in the same way. What follows the `?` of a URL is cut off: signatures stand there.
+"""
 _MADE: Final = "<!-- Made by `python -m service.docs.pages`: change the code, not this page. -->\n\n"
 
 
 def configuration() -> str:
-    """Every setting, from the classes that read them."""
+    """Return the page of settings, from the classes that read them."""
     lines = [
         "# Configuration\n",
         _MADE,
@@ -60,13 +77,8 @@ def _default(field: Any) -> str:
     return ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
 
 
-def topics() -> str:
-    """Every topic."""
-    return topics_page(_MADE)
-
-
 def errors() -> str:
-    """Every error code with its next action."""
+    """Return the page of error codes with their next actions."""
     lines = [
         "# Error codes\n",
         _MADE,
@@ -78,7 +90,7 @@ def errors() -> str:
 
 
 def metrics() -> str:
-    """Every metric with its labels, and the roles that export it."""
+    """Return the page of metrics with their labels and the roles that export them."""
     declared = Metrics()
     lines = [
         "# Metrics\n",
@@ -98,12 +110,27 @@ def metrics() -> str:
     return "".join(lines)
 
 
+def logs() -> str:
+    """Return the page of log events."""
+    lines = ["# Logs\n", _MADE, _ABOUT_LOGS]
+    for title, events in GROUPS.items():
+        lines += [f"\n## {title}\n", "\n| event | level | meaning | held back |\n|---|---|---|---|\n"]
+        lines += [f"| `{event.name}` | {event.level} | {event.meaning} | {_held_back(event)} |\n" for event in events]
+    return "".join([*lines, _LIBRARIES_IN_LOGS])
+
+
+def _held_back(event: LogEvent) -> str:
+    if event.limited_by is None:
+        return "-"
+    return "by " + ", ".join(f"`{name}`" for name in event.limited_by) if event.limited_by else "yes"
+
+
 DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "configuration.md": configuration,
-    "topics.md": topics,
+    "topics.md": lambda: topics_page(_MADE),
     "errors.md": errors,
     "metrics.md": metrics,
-    "logs.md": lambda: logs(_MADE),
+    "logs.md": logs,
 }
 
 

@@ -1,14 +1,20 @@
 """Structured logs: one line an event, JSON unless a person reads along, library logs in the same form."""
 
+import contextvars
 import logging
 import re
 import sys
-from typing import Final, Literal
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.observability.log_limits import LimitLibraries, LimitOurs, RepeatLimit, tell_held_back
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 _QUIET_LIBRARIES: Final = (
     *("faust", "mode", "aiokafka", "alembic", "sqlalchemy.engine", "asyncio"),
@@ -72,3 +78,12 @@ def hide_queries(_logger: WrappedLogger, _method: str, line: EventDict) -> Event
         if isinstance(text, str) and "?" in text:
             line[name] = _QUERY.sub("?…", text)
     return line
+
+
+class ContextThreads(ThreadPoolExecutor):
+    """A thread pool whose calls run in the context of their submitter, so that their log lines name the event."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Submit the call with a copy of the current context."""
+        run: Callable[..., Any] = contextvars.copy_context().run
+        return super().submit(run, fn, *args, **kwargs)

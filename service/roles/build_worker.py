@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from processors.sandbox.pool import DecodeSlots
 from schemas.metrics import Metrics
 from service.kafka.security import faust_credentials
+from service.observability.logs import ContextThreads
 from service.roles.build import build_engine
 from service.roles.build_storage import build_local_storage, build_providers, build_tenants
 from service.roles.decoding import build_slots, build_spec
-from service.roles.threads import ContextThreads
 from service.settings import Settings
 from storage.local_disk.provider import LocalStorageProvider
 from storage.provider_cache import ProviderCache

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 
 from schemas.metrics import Metrics, Role
 from schemas.topics import ALL_TOPICS, prefixed
+from service.exits import EXIT_FAILED, EXIT_OK
 from service.kafka.connection import TopicFinder
 from service.kafka.topic_watch import TopicWatch
 from service.observability.logs import configure_logs
@@ -39,9 +40,6 @@ from streams.kafka.faults import explain_fault
 from streams.stopping import end_after, end_at_once
 
 log = structlog.get_logger(__name__)
-
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
 
 
 class LoopRole(Protocol):

@@ -2,12 +2,13 @@
 
 import time
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from schemas.errors import ThumbnailError
 from service.dead_letters import recent_owners
+from service.exits import EXIT_FAILED
 from service.kafka.codecs import check_codecs
 from service.kafka.connection import TopicFinder
 from service.observability.role_metrics import RoleMetrics
@@ -26,10 +27,12 @@ from service.roles.health.probes import (
 )
 from service.roles.health.role import RoleHealth
 from service.roles.health.signs import progress, unprocessed
-from service.roles.health.storages import storage_details
-from service.roles.run import EXIT_FAILED, begin, proven, serve
+from service.roles.run import begin, proven, serve
 from service.settings import Settings
 from service.status.recent_results import recent_companies
+from storage.breaker import BreakerState
+from storage.provider_cache import ProviderCache
+from storage.tenants import Tenants
 from streams.dlq.guard import SEEN_FOR_S
 from streams.worker.role import run_worker
 
@@ -86,7 +89,7 @@ def run_worker_role(settings: Settings) -> int:
         (local_storage_dependency(), local_storage_probe(local_settings(settings).root)),
     )
     health = RoleHealth(
-        settings.worker.event_bound_s, signs, kafka, probes, partial(storage_details, parts.providers, parts.tenants)
+        settings.worker.event_bound_s, signs, kafka, probes, partial(_storage_details, parts.providers, parts.tenants)
     )
     server = serve(settings, metrics, health)
     try:
@@ -99,3 +102,22 @@ def run_worker_role(settings: Settings) -> int:
         parts.providers.close()
         traces.close()
         log.info("role_stopped")
+
+
+def _storage_details(providers: ProviderCache, tenants: Tenants) -> dict[str, Any]:
+    """Return the state of the tenants' storages. One that is down makes no worker unready: the other tenants need it."""
+    connections = providers.health()
+    resting = [found for found in connections if found.state is not BreakerState.CLOSED]
+    return {
+        "storage_connections": len(connections),
+        "resting_connections": {found.connection_id: found.state for found in resting},
+        "resting": [
+            {
+                "connection_id": found.connection_id,
+                "provider": found.provider,
+                "state": found.state,
+                "company_ids": tenants.companies_of(found.connection_id),
+            }
+            for found in resting
+        ],
+    }

@@ -12,10 +12,10 @@ from service.settings.roles import (
     LogSettings,
     RetrySettings,
     TraceSettings,
+    WebSettings,
     WorkerSettings,
 )
 from service.settings.storage import ConnectionSettings, DatabaseSettings, StorageSettings, redact_url
-from service.settings.web import WebSettings
 
 __all__ = [
     "ConnectionSettings",

@@ -1,8 +1,8 @@
-"""How the roles work: the worker, retries, dead letters, and what each shows of itself."""
+"""How the roles work: the worker, retries, dead letters, the web page, and what each shows of itself."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from schemas.topics import RETRY_DELAYS_S, THUMBNAIL_RETRIES
@@ -120,3 +120,23 @@ class TraceSettings(Component):
     traces: Literal["auto", "on", "off"] = Field(
         "auto", description="auto: where OTEL_EXPORTER_OTLP_ENDPOINT is set. Needs the extra `otel`: docs/traces.md."
     )
+
+
+class WebSettings(Component):
+    """The web page of `thumbnails web`."""
+
+    web_host: str = Field("127.0.0.1", description="Address to listen on; any but this machine's own needs WEB_TOKEN.")
+    web_port: int = Field(8090, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    web_token: SecretStr | None = Field(None, description="What a visitor must give, at least 16 characters.")
+    web_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names under which the page is reached, besides addresses: thumbs.example,thumbs."
+    )
+    web_image_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Storages whose pictures browsers may load, besides LOCAL_STORAGE_URL: https://s3.example,…"
+    )
+    web_tiles: int = Field(200, ge=10, le=1000, description="Uploads that the page remembers, the newest ones.")
+
+    @field_validator("web_allowed_hosts", "web_image_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

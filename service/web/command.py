@@ -1,11 +1,11 @@
 """`thumbnails web`: the command. The page's libraries are an extra, and are loaded only here."""
 
 import importlib.util
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-EXIT_USAGE = 2
+from service.exits import EXIT_USAGE, fail
 
 
 def web(
@@ -19,7 +19,7 @@ def web(
 ) -> None:
     """Show the newest thumbnails and failures on a web page. Example: thumbnails web --port 8090."""
     if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
-        _fail("The page needs the extra `web`: pip install 'thumbnail-pipeline[web]'.")
+        fail("The page needs the extra `web`: pip install 'thumbnail-pipeline[web]'.", EXIT_USAGE)
     from service.settings import Settings
     from service.web.serve import WebStartError, serve
 
@@ -33,9 +33,4 @@ def web(
             tell=lambda url: typer.echo(f"{url} shows the newest thumbnails. Ctrl-C ends it."),
         )
     except WebStartError as exc:
-        _fail(str(exc))
-
-
-def _fail(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(EXIT_USAGE)
+        fail(str(exc), EXIT_USAGE)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from service.local_s3 import S3Server
-from service.local_yandex import YandexDouble
 from storage.base import StorageProvider
 from storage.connections import LocalStorageSettings, StorageConnection
 from storage.credentials import parse_credentials
@@ -24,6 +22,8 @@ from storage.yandex.settings import YandexDiskSettings
 from tests.contracts.kafka_clusters import Cluster, MemoryCluster, RealCluster
 from tests.doubles.documented_provider import documented_provider
 from tests.doubles.old_file_system import open_without_nameless_files
+from tests.servers.s3.server import S3Server
+from tests.servers.yandex.server import YandexDouble
 
 URL = "http://files.example/s"
 LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import pytest
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError
-from service.local_s3 import S3Server
-from service.local_yandex import YandexDouble
 from storage.base import StorageProvider
 from storage.keys import is_key
 from storage.memory import MemoryStorageProvider
@@ -18,6 +16,8 @@ from storage.tenants import TenantStorage
 from tests.contracts.conftest import a_minio, a_yandex_disk
 from tests.contracts.objects import TYPE, put
 from tests.doubles.hostile_keys import hostile_keys
+from tests.servers.s3.server import S3Server
+from tests.servers.yandex.server import YandexDouble
 from tests.system.tenants import BucketStore
 
 KEYS = 10_000

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from schemas.topics import ALL_TOPICS
-from service.local_s3.go_tools import NoToolError
 from service.settings import Settings
 from tests.conftest import missing
 from tests.deployment.manifests import (
@@ -21,6 +20,7 @@ from tests.deployment.manifests import (
     schema_problems,
 )
 from tests.deployment.pod_policy import CONTAINER_RULES, GRACE_MARGIN_S, POD_RULES, broken_rules
+from tests.servers.go_tool import NoToolError
 from tests.servers.go_tools import time_to_build
 from tests.servers.kustomize import KUSTOMIZE
 

@@ -4,10 +4,10 @@ import ipaddress
 
 import pytest
 
-from service.local_s3.go_tools import NoToolError
 from tests.conftest import missing
 from tests.deployment.manifests import Manifest, manifests, named, of_kind
 from tests.deployment.network import is_shut, ports_in, ports_out
+from tests.servers.go_tool import NoToolError
 from tests.servers.go_tools import time_to_build
 from tests.servers.kustomize import KUSTOMIZE
 

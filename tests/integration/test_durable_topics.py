@@ -16,14 +16,14 @@ from typer.testing import CliRunner, Result
 
 from schemas.topics import ALL_TOPICS, DAY_MS, prefixed
 from service.cli.main import app
+from service.demo.broker import NoKafkaError
 from service.kafka.clients import client_config
 from service.kafka.topics import create_topics, list_topics
-from service.local_kafka import NoKafkaError
 from service.roles.checks import check_kafka
 from service.settings import KafkaSettings
 from tests.conftest import missing
-from tests.servers.kafka_cluster import Cluster, three_brokers
-from tests.servers.secure_kafka import LIMITED, SecureKafka
+from tests.servers.kafka.cluster import Cluster, three_brokers
+from tests.servers.kafka.secure import LIMITED, SecureKafka
 from tests.system.stack import run_cli_here, settings_for
 from tests.system.test_broker_faults import forbidden
 

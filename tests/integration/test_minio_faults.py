@@ -13,15 +13,15 @@ import pytest
 import requests
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
-from service.local_s3 import LocalMinio, S3Server
-from service.local_s3.certificates import make_certificates
-from service.local_s3.server import read_only
 from storage.credentials import parse_credentials
 from storage.outbound import EndpointPolicy
 from storage.provider_settings import HttpLimits
 from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
 from tests.contracts.objects import put, read_all
+from tests.servers.certificates import make_certificates
+from tests.servers.s3.minio import LocalMinio
+from tests.servers.s3.server import S3Server, read_only
 from tests.servers.toxiproxy import Bandwidth, Latency, LimitData, Proxy, ResetPeer, SlowClose, Timeout, Toxiproxy
 from tests.system.tenants import BucketStore
 

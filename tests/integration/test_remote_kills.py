@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.local_s3 import S3Server
-from service.local_yandex import YandexDouble
-from service.local_yandex.faults import Hold
 from tests.doubles.gate import Gate
 from tests.doubles.remote_upload import KEY, NEW, OLD, a_provider
+from tests.servers.s3.server import S3Server
+from tests.servers.yandex.faults import Hold
+from tests.servers.yandex.server import YandexDouble
 from tests.system.tenants import BucketStore
 
 WAIT_S = 30.0

@@ -1,25 +1,22 @@
 """The retry role in this process, on a real broker: due times under load, rebalances, restarts, kills, odd records."""
 
-import threading
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer
 
 from schemas import headers as h
 from schemas.metrics import Metrics
-from service.kafka.clients import consumer_config, producer_config, waiting_consumer_config
+from service.kafka.clients import producer_config, waiting_consumer_config
 from service.kafka.topics import create_topics
-from service.local_kafka.apache import ApacheKafka
 from service.settings import KafkaSettings
 from streams.kafka.client import send_and_wait
 from streams.kafka.ports import KafkaClients
 from streams.kafka.records import InboundRecord, OutboundRecord
-from streams.retry import role as retry
 from streams.retry.role import RetryOptions, RetryRole
 from tests.integration.test_roles_on_kafka import Reader, running, wait_until
+from tests.servers.kafka.apache import ApacheKafka
 
 FAR_AWAY = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -96,42 +93,6 @@ def test_under_load_no_record_is_early_and_each_comes_once(settings: KafkaSettin
     late = sorted(lateness_s(record) for record in back.records)
     assert late[0] >= 0
     assert late[-1] < 3
-
-
-def test_a_record_that_stands_before_others_holds_them_back_and_hastens_none(settings: KafkaSettings) -> None:
-    count = 300
-    order = [number * 7919 % count for number in range(count)]
-    records = [(1, number % 3, h.format_time(due).encode(), due) for number in order for due in [due_in(number / 100)]]
-    back = Reader(settings, "thumbnail.due")
-    put(settings, *records)
-    with running(a_role(settings)):
-        wait_until(lambda: back.has(count))
-    back.close()
-    assert min(lateness_s(record) for record in back.records) >= 0
-    assert sorted(record.value or b"" for record in back.records) == sorted(value for _, _, value, _ in records)
-
-
-def test_a_partition_that_waits_holds_back_no_other(settings: KafkaSettings) -> None:
-    back = Reader(settings, "thumbnail.due")
-    for number in (1, 2, 3):
-        never, behind = (number, 0, b"never", FAR_AWAY), (number, 0, b"behind", due_in(0))
-        put(settings, never, behind, (number, 1, b"now", due_in(0)))
-    with running(a_role(settings)):
-        wait_until(lambda: back.has(3))
-        put(settings, (1, 2, b"later", due_in(0.5)))
-        wait_until(lambda: back.has(4))
-    back.close()
-    assert [record.value for record in back.records] == [b"now", b"now", b"now", b"later"]
-
-
-def test_a_due_time_that_is_farther_away_than_the_tier_holds_its_partition_no_longer(settings: KafkaSettings) -> None:
-    """One that a worker with a clock a day ahead wrote; others stand behind it."""
-    back = Reader(settings, "thumbnail.due")
-    put(settings, (1, 0, b"a day ahead", due_in(86_400)), (1, 0, b"for ever", FAR_AWAY), (1, 0, b"behind", due_in(0)))
-    with running(a_role(settings, delays_s=(1.0,))):
-        wait_until(lambda: back.has(3))
-    back.close()
-    assert [record.value for record in back.records] == [b"a day ahead", b"for ever", b"behind"]
 
 
 def test_a_record_whose_times_cannot_be_read_holds_nothing_and_ends_no_role(settings: KafkaSettings) -> None:
@@ -211,52 +172,3 @@ def test_key_value_and_headers_come_back_byte_for_byte(settings: KafkaSettings) 
     back.close()
     found = {(record.key, record.value, record.headers) for record in back.records}
     assert found == {*ODD, (b"video:4", b"due when?", ())}
-
-
-def test_a_kill_between_sending_and_committing_repeats_and_loses_nothing(
-    settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class KilledError(Exception):
-        pass
-
-    landed: list[bool] = []
-
-    def die(_consumer: Consumer, _offsets: dict[tuple[str, int], int]) -> None:
-        wait_until(lambda: back.has(1))
-        landed.append(True)
-        raise KilledError
-
-    back = Reader(settings, "thumbnail.due")
-    put(settings, (1, 0, b"the one", due_in(0)))
-    monkeypatch.setattr(retry, "commit_offsets", die)
-    with pytest.raises(KilledError):
-        a_role(settings).run()
-    assert landed == [True]
-    monkeypatch.undo()
-    with running(a_role(settings)):
-        wait_until(lambda: back.has(2))
-        wait_until(lambda: committed(settings) == 1)
-    back.close()
-    assert [record.value for record in back.records] == [b"the one", b"the one"]
-
-
-def committed(settings: KafkaSettings) -> int:
-    consumer = Consumer(consumer_config(settings, group_of(settings)))
-    try:
-        found = consumer.committed([TopicPartition(tier(settings, 1), 0)], timeout=10)
-    finally:
-        consumer.close()
-    return int(found[0].offset)
-
-
-def test_a_stop_while_everything_waits_is_quick(settings: KafkaSettings) -> None:
-    put(settings, (1, 0, b"never", FAR_AWAY))
-    role = a_role(settings)
-    thread = threading.Thread(target=role.run)
-    thread.start()
-    wait_until(lambda: len(role._paused) == 1)
-    started = time.monotonic()
-    role.stop()
-    thread.join(10)
-    assert not thread.is_alive()
-    assert time.monotonic() - started < 3

@@ -5,8 +5,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import pytest
@@ -27,7 +25,6 @@ from streams.kafka.client import read_records, send_and_wait
 from streams.kafka.ports import KafkaClients
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.persist.role import PersistOptions, PersistRole
-from streams.retry.role import RetryOptions, RetryRole
 from streams.rows.upsert import Result
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_database, a_media, failed, ready
@@ -161,26 +158,6 @@ def test_an_upload_of_an_unknown_company_makes_no_second_dead_letter_and_touches
     engine.dispose()
 
 
-def test_a_repeated_batch_changes_nothing_and_asks_for_a_cleanup_again(
-    settings: KafkaSettings, postgres_url: str
-) -> None:
-    """As after a kill between the transaction and the commit of the offsets: another group reads all anew."""
-    engine = a_database(postgres_url)
-    records = [a_result(settings, ready(number, a_media(42))) for number in (1, 2)]
-    send_and_wait(Producer(producer_config(settings)), records)
-    cleanups = Reader(settings, "thumbnail.cleanup")
-    with running(a_persist_role(settings, engine)):
-        wait_until(lambda: cleanups.has(1))
-    with engine.connect() as connection:
-        before = connection.execute(sa.select(videos)).all()
-    with running(a_persist_role(settings, engine, "again")):
-        wait_until(lambda: cleanups.has(3))
-    with engine.connect() as connection:
-        assert connection.execute(sa.select(videos)).all() == before
-    cleanups.close()
-    engine.dispose()
-
-
 def test_roles_that_come_and_go_under_load_lose_nothing_and_repeat_next_to_nothing(
     settings: KafkaSettings, postgres_url: str
 ) -> None:
@@ -211,83 +188,3 @@ def count_records(settings: KafkaSettings, topic: str) -> int:
     count = sum(consumer.get_watermark_offsets(TopicPartition(name, number), timeout=10)[1] for number in partitions)
     consumer.close()
     return count
-
-
-def a_retry(settings: KafkaSettings, tier: int, number: int, due_in_s: float) -> OutboundRecord:
-    due_at = datetime.now(UTC) + timedelta(seconds=due_in_s)
-    headers = (
-        ("own", b"\xff raw"),
-        ("retry-attempt", b"1"),
-        ("retry-due-at", h.header_text(h.format_time(due_at))),
-        ("first-failed-at", h.header_text(h.format_time(datetime.now(UTC)))),
-    )
-    return OutboundRecord(f"{settings.kafka_topic_prefix}thumbnail.retry.{tier}", b"video:1", b"%d" % number, headers)
-
-
-def a_retry_role(settings: KafkaSettings) -> RetryRole:
-    consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}retry")
-    clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
-    return RetryRole(clients, RetryOptions(settings.kafka_topic_prefix), Metrics())
-
-
-def test_retries_come_back_when_they_are_due_never_early_and_unchanged(settings: KafkaSettings) -> None:
-    back, producer = Reader(settings, "thumbnail.due"), Producer(producer_config(settings))
-    send_and_wait(producer, [a_retry(settings, 1, 5, due_in_s=0), a_retry(settings, 2, 6, due_in_s=0)])
-    with running(a_retry_role(settings)):
-        wait_until(lambda: back.has(2))  # the role has its partitions: how long it takes to join is not looked at here
-        waiting = [a_retry(settings, 2, number, due_in_s=1.0 + number) for number in range(4)]
-        waiting.append(a_retry(settings, 1, 9, due_in_s=0.5))
-        send_and_wait(producer, waiting)
-        wait_until(lambda: back.has(7))
-    back.close()
-    back.records = back.records[2:]
-
-    by_value = {record.value: record for record in back.records}
-    in_order = [record.value for record in sorted(back.records, key=lambda r: r.timestamp_ms) if record.value != b"9"]
-    assert in_order == [b"0", b"1", b"2", b"3"]
-    for sent in waiting:
-        record = by_value[sent.value]
-        due_at = h.parse_time(h.get_header(sent.headers, "retry-due-at"))
-        assert due_at is not None
-        late_s = (record.timestamp - due_at).total_seconds()
-        assert late_s >= 0
-        assert late_s < 3
-        assert record.key == sent.key
-        assert record.headers == tuple(header for header in sent.headers if header[0] != "retry-due-at")
-
-
-def test_a_wait_longer_than_the_last_tiers_is_made_of_several_and_uses_up_no_attempt(settings: KafkaSettings) -> None:
-    back, waits = Reader(settings, "thumbnail.due"), Reader(settings, "thumbnail.retry.2")
-    producer = Producer(producer_config(settings))
-    consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}retry")
-    clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
-    options = RetryOptions(settings.kafka_topic_prefix, delays_s=(0.5, 1.0))
-    send_and_wait(producer, [a_retry(settings, 1, 1, due_in_s=0)])
-    with running(RetryRole(clients, options, Metrics())):
-        wait_until(lambda: back.has(1))  # the role is at work
-        waiting = a_retry(settings, 1, 7, due_in_s=0.2)
-        not_before = datetime.now(UTC) + timedelta(seconds=2.5)
-        headers = h.with_headers(waiting.headers, {h.RETRY_NOT_BEFORE: h.format_time(not_before)})
-        send_and_wait(producer, [replace(waiting, headers=headers)])
-        wait_until(lambda: back.has(2))
-        wait_until(lambda: waits.has(1))
-    back.close()
-    waits.close()
-
-    record = back.records[1]
-    assert record.timestamp - not_before > timedelta(milliseconds=-1)  # headers hold whole milliseconds
-    assert (record.key, record.value) == (waiting.key, waiting.value)
-    assert record.headers == tuple(header for header in waiting.headers if header[0] != "retry-due-at")
-
-
-def test_a_retry_role_that_is_stopped_while_waiting_loses_nothing(settings: KafkaSettings) -> None:
-    back = Reader(settings, "thumbnail.due")
-    send_and_wait(
-        Producer(producer_config(settings)), [a_retry(settings, 1, n, due_in_s=0.1 if n < 3 else 4.0) for n in range(6)]
-    )
-    with running(a_retry_role(settings)):
-        wait_until(lambda: back.has(3))
-    with running(a_retry_role(settings)):
-        wait_until(lambda: back.has(6))
-    back.close()
-    assert sorted(record.value or b"" for record in back.records) == [b"%d" % number for number in range(6)]

@@ -14,11 +14,11 @@ import requests
 from botocore.exceptions import ClientError, EndpointConnectionError, SSLError
 from mypy_boto3_s3 import S3Client
 
-from service.local_s3 import LocalMinio, NoS3Error, S3Server
-from service.local_s3.certificates import make_certificates
-from service.local_s3.go_tools import GoTool, NoToolError
-from service.local_s3.server import read_only
-from tests.servers.s3 import choose_s3
+from tests.servers.certificates import make_certificates
+from tests.servers.go_tool import GoTool, NoToolError
+from tests.servers.s3.choice import choose_s3
+from tests.servers.s3.minio import LocalMinio
+from tests.servers.s3.server import NoS3Error, S3Server, read_only
 from tests.servers.toxiproxy import Bandwidth, Latency, LimitData, Proxy, ResetPeer, SlowClose, Timeout, Toxiproxy
 
 BODY = bytes(range(256)) * 1024
@@ -43,8 +43,8 @@ def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a Go may be put on a machine without Docker, Go and programs that were built before."""
     for name in ("S3_ENDPOINT_URL", "REQUIRE_REAL_SERVICES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("service.local_kafka.docker.can_run", lambda: False)
-    monkeypatch.setattr("service.local_s3.go_tools._GO_OF_ITS_OWN_ARCHIVE", tmp_path / "none")
+    monkeypatch.setattr("tests.servers.kafka.docker.can_run", lambda: False)
+    monkeypatch.setattr("tests.servers.go_tool._GO_OF_ITS_OWN_ARCHIVE", tmp_path / "none")
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("XDG_CACHE_HOME", "GOBIN"):
         monkeypatch.setenv(name, str(tmp_path / name))

@@ -13,19 +13,19 @@ import sqlalchemy as sa
 from confluent_kafka import Consumer, Producer
 
 from schemas.topics import ALL_TOPICS
+from service.demo.broker import NoKafkaError
+from service.demo.processes import is_running, owned_folder
 from service.kafka.clients import consumer_config, producer_config
 from service.kafka.topics import create_topics, list_topics
-from service.local_kafka import NoKafkaError, choose_for_demo
-from service.local_kafka.apache import ApacheKafka
-from service.local_kafka.base import is_running, owned_folder
 from service.settings import KafkaSettings
 from streams.kafka.client import read_records
+from tests.servers.kafka.apache import ApacheKafka
 from tests.servers.postgres import SystemPostgres, drop_database, new_database
 
 OWNER = """
 import os, sys, time
 from pathlib import Path
-from service.local_kafka.base import owned_folder, owned_process
+from service.demo.processes import owned_folder, owned_process
 folder = owned_folder("thumbnails-test-")
 child = owned_process(["sleep", "100"], folder / "log", dict(os.environ))
 print(child.pid, folder, flush=True)
@@ -129,12 +129,3 @@ def test_a_broker_that_cannot_start_shows_the_end_of_its_log(own_kafka: ApacheKa
             own_kafka.start()
     assert "Address already in use" in str(caught.value)
     assert own_kafka.pid == 0
-
-
-def test_without_any_broker_the_demo_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("service.local_kafka.choice.tansu_binary", lambda: None)
-    monkeypatch.setattr("service.local_kafka.docker.can_run", lambda: False)
-    with pytest.raises(NoKafkaError, match="Java 17 and Maven, or Docker, or set KAFKA_BOOTSTRAP_SERVERS"):
-        choose_for_demo()

@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from service.local_s3.go_tools import NoToolError
-from service.local_s3.minio import MINIO
+from tests.servers.go_tool import NoToolError
 from tests.servers.kustomize import KUSTOMIZE
+from tests.servers.s3.minio import MINIO
 from tests.servers.toxiproxy import TOXIPROXY
 
 TOOLS: Final = (MINIO, TOXIPROXY, KUSTOMIZE)

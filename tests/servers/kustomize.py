@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from service.local_s3.go_tools import GoTool
+from tests.servers.go_tool import GoTool
 
 KUSTOMIZE: Final = GoTool("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "v5.7.1")

@@ -9,7 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from service.local_kafka.base import end_process, free_port, owned_folder, owned_process
+from service.demo.processes import end_process, free_port, owned_folder, owned_process
 from tests.servers.postgres import answers, unprivileged_user
 
 START_TIMEOUT_S: Final = 20.0

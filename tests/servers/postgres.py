@@ -12,8 +12,8 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from service.local_kafka import docker
-from service.local_kafka.base import end_process, free_port, owned_folder, owned_process
+from service.demo.processes import end_process, free_port, owned_folder, owned_process
+from tests.servers.kafka import docker
 
 START_TIMEOUT_S = 30.0
 

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import yaml
 
-from service.local_kafka.base import end_process, free_port, owned_process
+from service.demo.processes import end_process, free_port, owned_process
 
 PROMETHEUS_FOLDER: Final = Path(__file__).parents[2] / "deploy" / "prometheus"
 START_TIMEOUT_S: Final = 20.0

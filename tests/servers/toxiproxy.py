@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from service.local_kafka.base import end_process, free_port, owned_folder, owned_process
-from service.local_s3.go_tools import GoTool, NoToolError, find_go
+from service.demo.processes import end_process, free_port, owned_folder, owned_process
+from tests.servers.go_tool import GoTool, NoToolError, find_go
 
 TOXIPROXY: Final = GoTool("toxiproxy-server", "github.com/Shopify/toxiproxy/v2/cmd/server", "v2.5.0")
 START_TIMEOUT_S: Final = 20.0

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from service.local_kafka.base import NoKafkaError, owned_folder
-from service.local_s3 import NoS3Error
+from service.demo.broker import NoKafkaError
+from service.demo.processes import owned_folder
 from tests.campaign.chaos.cluster import NoClusterError
 from tests.campaign.chaos.plants import PlantError
 from tests.servers.postgres import NoPostgresError
+from tests.servers.s3.server import NoS3Error
 from tests.servers.toxiproxy import NoToxiproxyError
 
 EXIT_FOUND: Final = 1

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from PIL import Image
 
-from service.local_s3 import S3Server
-from service.local_yandex import YandexDouble
+from tests.servers.s3.server import S3Server
+from tests.servers.yandex.server import YandexDouble
 from tests.system.platform import Platform, Upload
 
 

@@ -14,8 +14,8 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from service.local_kafka.apache import ApacheKafka
-from tests.servers.secure_kafka import LIMITED, SecureKafka
+from tests.servers.kafka.apache import ApacheKafka
+from tests.servers.kafka.secure import LIMITED, SecureKafka
 from tests.system.stack import Stack, a_stack, run_cli, settings_for
 from tests.system.supervisor import Role, children_of
 from tests.system.test_stops import with_uploads_that_hang

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from service.local_kafka import apache
-from service.local_s3.minio import MINIO
 from tests.conftest import missing
+from tests.servers.kafka import apache
 from tests.servers.postgres import system_binaries
+from tests.servers.s3.minio import MINIO
 from tests.servers.toxiproxy import TOXIPROXY
 
 KINDS = "kill-worker,kill-persist,term-retry,kill-slot,s3-reset,cut-database"

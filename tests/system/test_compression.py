@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from service.local_kafka.apache import ApacheKafka
+from tests.servers.kafka.apache import ApacheKafka
 from tests.system.platform import Platform, Upload
 from tests.system.stack import a_stack
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from service.local_kafka.tansu import TansuKafka, tansu_binary
+from service.demo.broker import TansuKafka, tansu_binary
 from tests.conftest import missing
 from tests.servers import postgres as postgres_service
 from tests.servers.postgres import SystemPostgres

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.local_s3.certificates import Authority
-from tests.servers.secure_kafka import PASSWORD, USER, SecureKafka
+from tests.servers.certificates import Authority
+from tests.servers.kafka.secure import PASSWORD, USER, SecureKafka
 from tests.system.stack import a_stack, run_cli, settings_for
 
 COMMANDS = (("check",), ("topics", "create"), ("topics", "list"), ("worker",), ("persist",), ("retry",))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service.local_kafka.base import free_port
+from service.demo.processes import free_port
 from tests.system.platform import a_clip
 from tests.system.snippets import ROOT, snippets_of
 from tests.system.supervisor import no_decoder_is_orphaned

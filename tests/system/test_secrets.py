@@ -14,10 +14,10 @@ from urllib.request import urlopen
 
 import sqlalchemy as sa
 
-from service.local_s3 import S3Server
-from service.local_yandex import YandexDouble
-from service.local_yandex.faults import page, status
+from tests.servers.s3.server import S3Server
 from tests.servers.toxiproxy import Toxiproxy
+from tests.servers.yandex.faults import page, status
+from tests.servers.yandex.server import YandexDouble
 from tests.system.stack import Stack, run_cli
 from tests.system.supervisor import children_of
 from tests.system.tenants import DiskStore, FolderStore, Tenant, add_rows, add_tenant, upload_for

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from schemas.errors import NEXT_ACTIONS, ErrorCode
 from service.cli.main import app
-from service.local_kafka.tansu import TansuKafka, tansu_binary
+from service.demo.broker import TansuKafka, tansu_binary
 from tests.conftest import missing
 from tests.system.stack import Stack, a_stack, run_cli
 from tests.system.test_health import port_of

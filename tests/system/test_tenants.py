@@ -14,9 +14,9 @@ from urllib.request import urlopen
 import pytest
 import sqlalchemy as sa
 
-from service.local_s3 import S3Server
-from service.local_yandex import YandexDouble
+from tests.servers.s3.server import S3Server
 from tests.servers.toxiproxy import Toxiproxy
+from tests.servers.yandex.server import YandexDouble
 from tests.system.stack import Stack, a_stack, run_cli
 from tests.system.tenants import (
     BucketStore,

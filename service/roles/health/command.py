@@ -4,11 +4,11 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-EXIT_FAILED: Final = 1
+from service.exits import EXIT_FAILED
 
 
 def health(

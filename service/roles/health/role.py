@@ -40,11 +40,11 @@ class RoleHealth:
         self._prover.stop()
 
     def live(self) -> dict[str, Any]:
-        """What /health/live answers: see docs/health.md."""
+        """Return what /health/live answers."""
         return self._liveness.details()
 
     def ready(self) -> dict[str, Any]:
-        """What /health/ready answers: live, and all dependencies are up."""
+        """Return what /health/ready answers: it is ok when the role is live and all dependencies are up."""
         live, states = self.live(), self._states()
         return {
             "ok": live["ok"] and all(state.is_up for state in states),

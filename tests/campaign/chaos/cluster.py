@@ -10,13 +10,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from service.local_kafka.apache import ApacheKafka
-from service.local_s3 import LocalMinio, S3Server
 from tests.campaign.chaos.evidence import Places, processes_of
 from tests.campaign.chaos.uploads import GLOBEX
 from tests.servers import postgres as postgres_service
 from tests.servers.disks import NoDiskError, small_disk
+from tests.servers.kafka.apache import ApacheKafka
 from tests.servers.postgres import NoPostgresError, SystemPostgres
+from tests.servers.s3.minio import LocalMinio
+from tests.servers.s3.server import S3Server
 from tests.servers.toxiproxy import Proxy, Toxiproxy
 from tests.system.platform import Platform
 from tests.system.stack import run_cli, settings_for

@@ -9,7 +9,7 @@ from typing import Final
 
 from playwright.sync_api import Page, sync_playwright
 
-from service.local_kafka.base import free_port
+from service.demo.processes import free_port
 from tests.campaign.chaos.cluster import BUCKET, Cluster, a_cluster
 from tests.campaign.chaos.plants import ROOT
 from tests.campaign.chaos.uploads import GLOBEX

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from service.local_kafka.tansu import TansuKafka, tansu_binary
+from service.demo.broker import TansuKafka, tansu_binary
 from tests.conftest import missing
 from tests.integration.web.browser import ARGUMENTS, CHROMIUM
 from tests.integration.web.server import Results, WebOptions, WebServer, running_web, serving

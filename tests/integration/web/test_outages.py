@@ -7,10 +7,10 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from schemas.events import Media, MediaKind
-from service.local_kafka.apache import ApacheKafka
 from tests.doubles.letter_topics import Done, LetterTopics
 from tests.doubles.results import failed, ready
 from tests.integration.web.server import Results, WebOptions, running_web
+from tests.servers.kafka.apache import ApacheKafka
 
 TOKEN = "correct-horse-battery-staple"  # noqa: S105 - of the tests alone
 SLOW_MS = 30_000

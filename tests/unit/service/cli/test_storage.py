@@ -13,9 +13,9 @@ from schemas.database import create_engine_for
 from schemas.migrations import upgrade
 from schemas.tables import companies, storage_connections
 from service.cli.main import app
-from service.local_s3 import S3Server
 from service.tenants.values import RowError
 from storage.credentials import CredentialsKeyError
+from tests.servers.s3.server import S3Server
 
 SECRET = "s3cr3t-value"  # noqa: S105 - it is looked for in what the commands say
 CREDENTIALS = {"endpoint": "https://s3.example", "bucket": "bucket", "access_key": "a", "secret_key": SECRET}

@@ -10,8 +10,8 @@ from faust import SASLCredentials, SSLCredentials
 from pydantic import ValidationError
 
 from service.kafka.security import KafkaFilesError, faust_credentials, librdkafka_security
-from service.local_s3.certificates import Authority
 from service.settings import KafkaSettings
+from tests.servers.certificates import Authority
 
 SECRET = "m4rked-s3cret"  # noqa: S105 - of nobody
 

@@ -34,7 +34,7 @@ def test_each_setting_is_named_once_with_its_topics_and_the_command() -> None:
 
 def test_too_few_replicas_are_a_warning_of_their_own() -> None:
     (warning,) = warnings_about(states(2), "kafka:9092")
-    assert warning.startswith("The number of replicas is 2 instead of 3 on all 12 topics")
+    assert warning.startswith(f"The number of replicas is 2 instead of 3 on all {len(ALL_TOPICS)} topics")
 
 
 def test_a_topic_that_is_missing_is_no_warning_but_a_problem() -> None:

@@ -17,8 +17,7 @@ from structlog.contextvars import bound_contextvars
 
 from schemas.log_events import GROUPS, LOG_EVENTS
 from service.observability.log_limits import RepeatLimit
-from service.observability.logs import configure_logs
-from service.roles.threads import ContextThreads
+from service.observability.logs import ContextThreads, configure_logs
 
 ROOT = Path(__file__).parents[4]
 PACKAGES = ("schemas", "storage", "processors", "streams", "service")

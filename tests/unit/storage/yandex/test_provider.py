@@ -9,8 +9,11 @@ import pytest
 import requests
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
-from service.local_yandex import YandexDouble
-from service.local_yandex.faults import (
+from storage.outbound import EndpointPolicy, guarded_session
+from storage.yandex.provider import YandexDiskProvider
+from storage.yandex.settings import YandexDiskSettings
+from tests.contracts.objects import put, read_all
+from tests.servers.yandex.faults import (
     Action,
     Hold,
     answer_with_status,
@@ -23,11 +26,8 @@ from service.local_yandex.faults import (
     page,
     status,
 )
-from service.local_yandex.routes import DOWNLOAD_LINK_S
-from storage.outbound import EndpointPolicy, guarded_session
-from storage.yandex.provider import YandexDiskProvider
-from storage.yandex.settings import YandexDiskSettings
-from tests.contracts.objects import put, read_all
+from tests.servers.yandex.routes import DOWNLOAD_LINK_S
+from tests.servers.yandex.server import YandexDouble
 
 TOKEN = "s3cr3t-t0ken"  # noqa: S105 - it is looked for in what is told
 LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)

@@ -1,6 +1,7 @@
 """The retry loop on the in-memory Kafka: never early, never lost, whatever happens between two of its side effects."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -79,6 +80,16 @@ def test_a_partition_may_wait_again_and_again(loop: RetryLoop) -> None:
         loop.clock.after(number * 7, partial(loop.put, b"%d" % number, 10))
     loop.run(60)
     assert loop.seconds() == {b"%d" % number: pytest.approx(number * 7 + 10, abs=0.01) for number in range(5)}
+
+
+def test_a_wait_longer_than_the_last_tiers_goes_through_it_again_and_uses_up_no_attempt(loop: RetryLoop) -> None:
+    own = ((h.RETRY_ATTEMPT, b"1"), (h.FIRST_FAILED_AT, h.header_text(h.format_time(loop.clock.now()))))
+    not_before = h.header_text(h.format_time(loop.clock.now() + timedelta(seconds=1000)))
+    loop.broker.put(TIER, b"long", headers=[*own, (h.RETRY_NOT_BEFORE, not_before), (h.RETRY_DUE_AT, not_before)])
+    loop.run(2000)
+    assert 1000 <= loop.seconds()[b"long"] < 1066
+    assert [record.headers for record in loop.handed_on] == [own]
+    assert len(loop.values(TIERS[2])) > 1
 
 
 def test_held_records_of_a_partition_that_goes_away_are_left_to_its_next_owner(loop: RetryLoop) -> None:

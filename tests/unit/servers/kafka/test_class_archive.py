@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.local_kafka.class_archive import archive_of
+from tests.servers.kafka.apache import archive_of
 
 
 @pytest.fixture

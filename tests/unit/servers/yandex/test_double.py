@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import requests
 
-from service.local_yandex import YandexDouble
-from service.local_yandex.routes import DOWNLOAD_LINK_S, UPLOAD_LINK_S
+from tests.servers.yandex.routes import DOWNLOAD_LINK_S, UPLOAD_LINK_S
+from tests.servers.yandex.server import YandexDouble
 
 API = "/v1/disk/resources"
 

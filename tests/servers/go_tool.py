@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from service.local_kafka.base import end_process, owned_folder, owned_process
+from service.demo.processes import end_process, owned_folder, owned_process
 
 _BUILD_TIMEOUT_S: Final = 1800.0
 _GO_OF_ITS_OWN_ARCHIVE: Final = Path("/usr/local/go/bin/go")

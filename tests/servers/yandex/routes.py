@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from service.local_yandex.disk import ApiError, Disk, Json, md5_of, mime_type, pick
-from service.local_yandex.faults import Answer
+from tests.servers.yandex.disk import ApiError, Disk, Json, md5_of, mime_type, pick
+from tests.servers.yandex.faults import Answer
 
 REAL_API: Final = "https://cloud-api.yandex.net"
 UPLOAD_LINK_S: Final = 30 * 60

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from service.local_kafka import docker
-from service.local_s3 import LocalMinio, NoS3Error, S3Server
-from service.local_s3.minio import MINIO
+from tests.servers.kafka import docker
+from tests.servers.s3.minio import MINIO, LocalMinio
+from tests.servers.s3.server import NoS3Error, S3Server
 
 IMAGE: Final = "minio/minio:RELEASE.2025-09-07T16-13-09Z"
 _PORT: Final = 9000

@@ -6,8 +6,9 @@ import subprocess
 from functools import cache
 from typing import Final
 
-from service.local_kafka.apache import KAFKA_VERSION, SINGLE_NODE
-from service.local_kafka.base import NoKafkaError, ProcessKafka, is_running
+from service.demo.broker import NoKafkaError, ProcessKafka
+from service.demo.processes import is_running
+from tests.servers.kafka.apache import KAFKA_VERSION, SINGLE_NODE
 
 IMAGE: Final = f"apache/kafka:{KAFKA_VERSION}"
 _ASK_TIMEOUT_S: Final = 10.0
@@ -78,4 +79,4 @@ def _remove_ownerless() -> None:
 
 def _docker(*arguments: str, timeout_s: float = _ASK_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
     command = ["docker", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)  # noqa: S603 - by its name on PATH
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)

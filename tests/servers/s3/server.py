@@ -14,6 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
+from service.demo.processes import NoServerError
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -37,7 +39,7 @@ _CONFIG: Final = Config(
 )
 
 
-class NoS3Error(Exception):
+class NoS3Error(NoServerError):
     """No S3 server can be had; the message says what to install."""
 
 

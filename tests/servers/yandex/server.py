@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, Final, Self, cast
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
-from service.local_yandex.disk import ApiError, Disk
-from service.local_yandex.faults import Answer, FaultTable
-from service.local_yandex.routes import Api
+from tests.servers.yandex.disk import ApiError, Disk
+from tests.servers.yandex.faults import Answer, FaultTable
+from tests.servers.yandex.routes import Api
 
 QUOTA_BYTES: Final = 10 * 1024**3
 MAX_FILE_BYTES: Final = 1024**3

@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from service.local_kafka.base import NoKafkaError, ProcessKafka, free_port
-from service.local_kafka.class_archive import archive_of
+from service.demo.broker import NoKafkaError, ProcessKafka
+from service.demo.processes import free_port
 
 KAFKA_VERSION: Final = "4.3.1"
 _POM: Final = Path(__file__).with_name("pom.xml")
@@ -76,7 +77,7 @@ def _copy_dependencies(folder: Path) -> None:
     goals = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
     command = ["mvn", "-q", "-B", "-f", str(_POM), f"-Dkafka.version={KAFKA_VERSION}", *goals]
     try:
-        fetched = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S, check=False)  # noqa: S603 - our own pom
+        fetched = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as exc:
         raise NoKafkaError(f"Maven did not fetch Apache Kafka within {_FETCH_TIMEOUT_S} s.") from exc
     if fetched.returncode != 0 or not _is_complete(folder):
@@ -131,12 +132,35 @@ class ApacheKafka(ProcessKafka):
     def _format_storage(self) -> None:
         tool = ["kafka.tools.StorageTool", "format", *self._quorum_options(), *self._format_options()]
         command = [*self._java, *tool, "-c", str(self._properties)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own jars
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
             raise NoKafkaError(f"Apache Kafka's storage could not be formatted: {(done.stdout + done.stderr)[-1000:]}")
 
     def _command(self) -> list[str]:
         return [self._java[0], *self._recording, *self._java[1:], "kafka.Kafka", str(self._properties)]
+
+
+def archive_of(java: Path, jars: Path, record: Callable[[Path], None]) -> Path | None:
+    """Return the archive of Kafka's classes for this JVM and these jars; None when this JVM makes none.
+
+    A JVM that maps the archive into memory starts a broker in half the time. `record` makes it once: it runs a broker
+    whose JVM writes its loaded classes to the given path (-XX:ArchiveClassesAtExit). An empty file means that this
+    JVM cannot. The JVM itself ignores an archive that does not fit.
+    """
+    made_by = java.resolve()
+    made_from = hashlib.sha256(f"{made_by} {made_by.stat().st_mtime_ns}".encode()).hexdigest()[:8]
+    archive = jars.with_name(f"{jars.name}-{made_from}.jsa")
+    if not archive.exists():
+        if not os.access(archive.parent, os.W_OK):
+            return None
+        partial = archive.with_suffix(f".{uuid.uuid4().hex[:8]}")
+        try:
+            record(partial)
+            partial.touch()
+            partial.rename(archive)
+        finally:
+            partial.unlink(missing_ok=True)
+    return archive if archive.stat().st_size else None
 
 
 def _classpath(jars: Path) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from confluent_kafka.admin import AdminClient
 
-from service.local_kafka.apache import ApacheKafka
+from tests.servers.kafka.apache import ApacheKafka
 
 BROKERS = 3
 _TIMEOUT_S = 60.0

@@ -6,9 +6,9 @@ from typing import Final
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from service.local_kafka.apache import ApacheKafka
-from service.local_kafka.base import free_port
-from service.local_s3.certificates import Authority
+from service.demo.processes import free_port
+from tests.servers.certificates import Authority
+from tests.servers.kafka.apache import ApacheKafka
 
 USER: Final = "thumbnails"
 PASSWORD: Final = "m4rked-k4fka-p4ss"  # noqa: S105 - of a broker that lives as long as the tests

@@ -4,10 +4,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.local_kafka import LocalKafka, apache, docker
-from service.local_kafka.base import NoKafkaError
-from service.local_kafka.choice import ExternalKafka
-from service.local_kafka.tansu import TansuKafka, tansu_binary
+from service.demo.broker import ExternalKafka, LocalKafka, NoKafkaError, TansuKafka, tansu_binary
+from tests.servers.kafka import apache, docker
 
 
 def choose_kafka() -> LocalKafka:

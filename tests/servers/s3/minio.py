@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from service.local_kafka.base import end_process, free_port, owned_folder, owned_process
-from service.local_s3.certificates import Certificates
-from service.local_s3.go_tools import GoTool, NoToolError
-from service.local_s3.server import NoS3Error, S3Server
+from service.demo.processes import end_process, free_port, owned_folder, owned_process
+from tests.servers.certificates import Certificates
+from tests.servers.go_tool import GoTool, NoToolError
+from tests.servers.s3.server import NoS3Error, S3Server
 
 MINIO: Final = GoTool("minio", "github.com/minio/minio", "v0.0.0-20260212201848-7aac2a2c5b7c")
 START_TIMEOUT_S: Final = 30.0
