@@ -16,9 +16,9 @@ from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, Thumb
 from service.local_s3 import LocalMinio, S3Server
 from service.local_s3.certificates import make_certificates
 from service.local_s3.server import read_only
+from storage.connections import HttpLimits
 from storage.credentials import parse_credentials
 from storage.outbound import EndpointPolicy
-from storage.provider_settings import HttpLimits
 from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
 from tests.contracts.objects import put, read_all
