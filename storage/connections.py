@@ -3,8 +3,12 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from schemas.errors import ErrorCode, PermanentError
+
+FallbackPolicy = Literal["local", "never"]
+"""Where thumbnails go when a tenant's own storage fails for good."""
 
 
 class ProviderConfigurationError(PermanentError):
@@ -38,3 +42,12 @@ class LocalStorageSettings:
 
     root: Path
     base_url: str
+
+
+@dataclass(frozen=True)
+class HttpLimits:
+    """Limits of one connection's HTTP client. The read timeout is between two bytes; storage.outbound bounds the whole."""
+
+    max_connections: int = 10
+    connect_timeout_s: float = 3.0
+    read_timeout_s: float = 10.0

@@ -7,18 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from storage.base import StorageProvider
-from storage.connections import LocalStorageSettings
+from storage.connections import HttpLimits, LocalStorageSettings
 from storage.credentials import CredentialsCipher, Model
 from storage.outbound import EndpointPolicy
-
-
-@dataclass(frozen=True)
-class HttpLimits:
-    """Limits of one connection's HTTP client. The read timeout is between two bytes; ExchangeWatch bounds the whole."""
-
-    max_connections: int = 10
-    connect_timeout_s: float = 3.0
-    read_timeout_s: float = 10.0
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
 from types import TracebackType
-from typing import Final, Literal, Protocol, Self
+from typing import Final, Protocol, Self
 
 import structlog
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
-from storage.connections import ProviderConfigurationError, StorageConnection
+from storage.connections import FallbackPolicy, ProviderConfigurationError, StorageConnection
 from storage.factory import ProviderSettings, get_provider, provider_label
 from storage.keys import check_key, is_inside
 from storage.provider_cache import ProviderCache
 
 log = structlog.get_logger(__name__)
-
-FallbackPolicy = Literal["local", "never"]
 
 
 @dataclass(frozen=True)

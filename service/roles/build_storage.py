@@ -8,13 +8,12 @@ import sqlalchemy as sa
 from schemas.metrics import Metrics
 from service.settings import Settings
 from storage.breaker import BreakerPolicy, BreakerState
-from storage.connections import LocalStorageSettings
+from storage.connections import HttpLimits, LocalStorageSettings
 from storage.credentials import CredentialsCipher
 from storage.factory import ProviderSettings, get_provider, provider_label
 from storage.local_disk.provider import LocalStorageProvider
 from storage.outbound import EndpointPolicy
 from storage.provider_cache import ProviderCache
-from storage.provider_settings import HttpLimits
 from storage.tenants import Tenants
 from streams.rows.companies import SqlCompanyDirectory
 

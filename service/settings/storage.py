@@ -3,12 +3,14 @@
 import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from service.settings.component import Component
+from storage.breaker import BreakerPolicy
+from storage.connections import FallbackPolicy, HttpLimits
 from storage.yandex.settings import YandexDiskOptions
 
 _QUERY_PASSWORD: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*")
@@ -23,7 +25,7 @@ class StorageSettings(Component):
         "http://localhost:8000/storage",
         description="URL under which that folder is served; `thumbnails serve-local` does.",
     )
-    storage_fallback: Literal["local", "never"] = Field(
+    storage_fallback: FallbackPolicy = Field(
         "local", description="Where thumbnails go when the tenant's own storage fails for good: local, or nowhere."
     )
     tenant_cache_s: float = Field(
@@ -43,15 +45,21 @@ class ConnectionSettings(YandexDiskOptions, Component):
         (), description="Networks that are not public, but that storage may connect to: 10.0.0.0/8,fd00::/8."
     )
     storage_allow_http: bool = Field(False, description="Whether storage may also be spoken to without TLS.")
-    storage_connect_timeout_s: float = Field(3.0, gt=0, description="To connect to a storage, in seconds.")
-    storage_read_timeout_s: float = Field(10.0, gt=0, description="Between two bytes of an answer, in seconds.")
-    storage_pool_size: int = Field(10, ge=1, le=256, description="HTTP connections at most to one storage connection.")
+    storage_connect_timeout_s: float = Field(
+        HttpLimits.connect_timeout_s, gt=0, description="To connect to a storage, in seconds."
+    )
+    storage_read_timeout_s: float = Field(
+        HttpLimits.read_timeout_s, gt=0, description="Between two bytes of an answer, in seconds."
+    )
+    storage_pool_size: int = Field(
+        HttpLimits.max_connections, ge=1, le=256, description="HTTP connections at most to one storage connection."
+    )
     storage_max_open: int = Field(64, ge=1, le=4096, description="Storage connections that are open at once at most.")
     storage_breaker_failures: int = Field(
-        5, ge=1, description="Failures in a row after which a storage connection is given a rest."
+        BreakerPolicy.failures, ge=1, description="Failures in a row after which a storage connection is given a rest."
     )
     storage_breaker_open_s: float = Field(
-        30.0, gt=0, description="How long it rests before one call tries it again, in seconds."
+        BreakerPolicy.open_s, gt=0, description="How long it rests before one call tries it again, in seconds."
     )
 
     @field_validator("storage_allowed_networks", mode="before")

@@ -9,8 +9,8 @@ from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 
+from storage.connections import HttpLimits
 from storage.outbound import EndpointPolicy, guarded_pools, tls_context
-from storage.provider_settings import HttpLimits
 from storage.s3.credentials import MinioCredentials
 from storage.s3.errors import translated, unavailable
 

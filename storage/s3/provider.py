@@ -11,10 +11,11 @@ from botocore.exceptions import ClientError
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.connections import HttpLimits
 from storage.credentials import parse_credentials
 from storage.keys import check_key, is_key, join_key
 from storage.outbound import EndpointPolicy
-from storage.provider_settings import HttpLimits, ProviderSettings
+from storage.provider_settings import ProviderSettings
 from storage.s3.client import make_client
 from storage.s3.credentials import MinioCredentials
 from storage.s3.errors import translated, unavailable

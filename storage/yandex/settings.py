@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, Field
 
+from storage.connections import HttpLimits
+
 YANDEX_API_URL = "https://cloud-api.yandex.net"
 
 
@@ -21,4 +23,4 @@ class YandexDiskSettings:
     api_url: str = YANDEX_API_URL
     root: str = "disk:/"
     public_base_url: str | None = None
-    timeout_s: tuple[float, float] = (3.0, 10.0)
+    timeout_s: tuple[float, float] = (HttpLimits.connect_timeout_s, HttpLimits.read_timeout_s)

@@ -13,9 +13,9 @@ import pytest
 import requests
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
+from storage.connections import HttpLimits
 from storage.credentials import parse_credentials
 from storage.outbound import EndpointPolicy
-from storage.provider_settings import HttpLimits
 from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
 from tests.contracts.objects import put, read_all

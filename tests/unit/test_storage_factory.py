@@ -6,9 +6,9 @@ import pytest
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
 from service.settings import ConnectionSettings
-from storage.connections import LocalStorageSettings, ProviderConfigurationError, StorageConnection
+from storage.connections import FallbackPolicy, LocalStorageSettings, ProviderConfigurationError, StorageConnection
 from storage.factory import ProviderSettings, get_provider, provider_label
-from storage.tenants import Company, FallbackPolicy, Tenants
+from storage.tenants import Company, Tenants
 from storage.yandex.settings import YandexDiskOptions
 from tests.doubles.documented_provider import documented_provider
 

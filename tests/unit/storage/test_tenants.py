@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
-from storage.connections import LocalStorageSettings, ProviderConfigurationError, StorageConnection
+from storage.connections import FallbackPolicy, LocalStorageSettings, ProviderConfigurationError, StorageConnection
 from storage.factory import ProviderSettings, get_provider
 from storage.memory import MemoryStorageProvider
-from storage.tenants import Company, FallbackPolicy, Tenants, TenantStorage
+from storage.tenants import Company, Tenants, TenantStorage
 
 SECRET = "s3cr3t-k3y"  # noqa: S105 - it is looked for in what is told
 

@@ -13,9 +13,9 @@ import pytest
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
 from storage import outbound
+from storage.connections import HttpLimits
 from storage.credentials import parse_credentials
 from storage.outbound import EndpointPolicy, ExchangeWatch
-from storage.provider_settings import HttpLimits
 from storage.ranges import MAX_SKIPPED_BYTES
 from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
