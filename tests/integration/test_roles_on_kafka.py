@@ -1,4 +1,4 @@
-"""The persist and retry roles in this process, on a real broker: poison, repeats, and due times."""
+"""The persist role in this process, on a real broker: unknown companies, and rebalances under load."""
 
 import threading
 import time
@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event
 from schemas.database import create_engine_for
 from schemas.errors import ErrorCode
@@ -109,29 +108,6 @@ def statuses(engine: sa.Engine) -> dict[int, str]:
     with engine.connect() as connection:
         query = sa.select(videos.c.id, videos.c.thumbnail_status).where(videos.c.thumbnail_status.is_not(None))
         return {row.id: row.thumbnail_status for row in connection.execute(query)}
-
-
-def test_a_poison_record_is_found_and_its_neighbours_are_written(settings: KafkaSettings, postgres_url: str) -> None:
-    engine = a_database(postgres_url)
-    results: list[Result] = [ready(1, a_media(number)) for number in range(40, 47)]
-    results.append(failed(1, a_media(47), message="a text that PostgreSQL cannot hold: \0"))
-    results.append(ready(1, a_media(48), company_id=2))
-    records = [a_result(settings, result) for result in results]
-    not_json = OutboundRecord(records[0].topic, b"video:49", b"not JSON", ())
-    letters = Reader(settings, "thumbnail.ready.dlq")
-    send_and_wait(Producer(producer_config(settings)), [*records, not_json])
-    with running(a_persist_role(settings, engine)):
-        wait_until(lambda: letters.has(3))
-        wait_until(lambda: len(statuses(engine)) == 7)
-    letters.close()
-    engine.dispose()
-
-    told = {record.key: record for record in letters.records}
-    assert set(told) == {b"video:47", b"video:48", b"video:49"}
-    assert {h.get_header(record.headers, "error-code") for record in letters.records} == {"event.malformed"}
-    assert "NUL" in (h.get_header(told[b"video:47"].headers, "error-message") or "")
-    assert "another company" in (h.get_header(told[b"video:48"].headers, "error-message") or "")
-    assert told[b"video:49"].value == b"not JSON"
 
 
 def test_an_upload_of_an_unknown_company_makes_no_second_dead_letter_and_touches_no_row(

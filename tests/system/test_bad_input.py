@@ -281,15 +281,7 @@ def _waits(stack: Stack, event: dict[str, Any]) -> bool:
     return any(event["event_id"].encode() in (record.value() or b"") for record in waiting)
 
 
-BAD_KEYS = [
-    "acme/../c3/a.mp4",
-    "/etc/passwd",
-    "acme/a\0b",
-    "acme\\a.mp4",
-    "acme/" + "a" * 2000,
-    "c3/uploads/a.mp4",
-    "acme-2/a.mp4",
-]
+BAD_KEYS = ["acme/../c3/a.mp4", "acme-2/a.mp4"]  # tests/unit/storage and the storage contracts have all kinds
 
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=[ascii(key)[:20] for key in BAD_KEYS])
