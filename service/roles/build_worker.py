@@ -89,14 +89,14 @@ def build_worker(
         order=UploadOrder(rows, executor),
         guard=guard,
         group=settings.worker.worker_group,
-        topic_prefix=settings.kafka.kafka_topic_prefix,
+        topics=settings.kafka.topics,
         skew=ClockSkew(settings.worker.event_max_clock_skew_s),
     )
     options = WorkerOptions(
         bootstrap_servers=settings.kafka.kafka_bootstrap_servers,
         group=settings.worker.worker_group,
         concurrency=settings.worker.worker_concurrency,
-        topic_prefix=settings.kafka.kafka_topic_prefix,
+        topics=settings.kafka.topics,
         session_timeout_s=settings.kafka.kafka_session_timeout_s,
         heartbeat_s=min(3.0, settings.kafka.kafka_session_timeout_s / 3),
         rebalance_timeout_s=settings.worker.event_bound_s,

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import structlog
 
 from schemas.metrics import Metrics, Role
-from schemas.topics import ALL_TOPICS, prefixed
+from schemas.topics import ALL_TOPICS
 from service.kafka.connection import TopicFinder
 from service.kafka.topic_watch import TopicWatch
 from service.observability.logs import configure_logs
@@ -156,4 +156,4 @@ def _run_loop(
 
 
 def _topic_names(settings: Settings) -> frozenset[str]:
-    return frozenset(prefixed(topic, settings.kafka.kafka_topic_prefix) for topic in ALL_TOPICS)
+    return frozenset(settings.kafka.topics.names_of(ALL_TOPICS))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from schemas import headers as h
-from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_DUE, prefixed
+from schemas.topics import Topics
 from streams.kafka.records import InboundRecord
 
 
@@ -36,20 +36,20 @@ def read_delivery(record: InboundRecord) -> Delivery:
     )
 
 
-def believed(record: InboundRecord, topic_prefix: str) -> InboundRecord:
+def believed(record: InboundRecord, topics: Topics) -> InboundRecord:
     """Return the record without our working headers where producers could have written them: on media.uploaded.
 
     Whoever acts on a record asks this first. Attempts, time budget, origin and waits then come from our roles alone.
     """
-    if record.topic != prefixed(MEDIA_UPLOADED, topic_prefix):
+    if record.topic != topics.uploads:
         return record
     headers = h.without_headers(record.headers, h.WORKING_HEADERS)
     return record if len(headers) == len(record.headers) else replace(record, headers=headers)
 
 
-def origin_topic(record: InboundRecord, topic_prefix: str) -> str:
+def origin_topic(record: InboundRecord, topics: Topics) -> str:
     """Return the topic that the record was first read from: only thumbnail.due carries records of other topics."""
-    if record.topic != prefixed(THUMBNAIL_DUE, topic_prefix):
+    if record.topic != topics.due:
         return record.topic
     return h.get_header(record.headers, h.ORIGINAL_TOPIC) or record.topic
 

@@ -15,7 +15,7 @@ from schemas.cloudevents import read_event
 from schemas.errors import PermanentError, Stage
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
 from schemas.metrics import Metrics
-from schemas.topics import THUMBNAIL_CLEANUP, THUMBNAIL_FAILED, THUMBNAIL_READY, THUMBNAIL_READY_DLQ, prefixed
+from schemas.topics import UNPREFIXED, Topics
 from streams.dlq.write import dead_letter, dead_letter_headers
 from streams.kafka.client import (
     Place,
@@ -48,10 +48,10 @@ BACKOFFS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 @dataclass(frozen=True)
 class PersistOptions:
-    """The group's name for dead letters, and the topics' prefix."""
+    """The group's name for dead letters, and the topics' names."""
 
     group: str
-    topic_prefix: str = ""
+    topics: Topics = UNPREFIXED
 
 
 @dataclass
@@ -92,10 +92,7 @@ class PersistRole:
         tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._ready_topic: Final = prefixed(THUMBNAIL_READY, options.topic_prefix)
-        self._failed_topic: Final = prefixed(THUMBNAIL_FAILED, options.topic_prefix)
-        self._dlq_topic: Final = prefixed(THUMBNAIL_READY_DLQ, options.topic_prefix)
-        self._cleanup_topic: Final = prefixed(THUMBNAIL_CLEANUP, options.topic_prefix)
+        self._topics: Final = options.topics
         self._group: Final = options.group
         self._consumer: Final = clients.consumer
         self._producer: Final = clients.producer
@@ -121,7 +118,7 @@ class PersistRole:
 
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed."""
-        topics = [self._ready_topic, self._failed_topic]
+        topics = [self._topics.ready, self._topics.failed]
         self._consumer.subscribe(topics, on_assign=start_partitions, on_revoke=self._on_revoke)
         try:
             with PacedCollector() as collector:
@@ -220,7 +217,7 @@ class PersistRole:
         }
         now = self._now()
         return [
-            cleanup_request(self._cleanup_topic, item.result, outcome, item.record.headers, now)
+            cleanup_request(self._topics.cleanup, item.result, outcome, item.record.headers, now)
             for (_, _, outcome), item in wanted.items()
         ]
 
@@ -237,7 +234,7 @@ class PersistRole:
         return batch
 
     def _result(self, record: InboundRecord) -> Result:
-        if record.topic == self._ready_topic:
+        if record.topic == self._topics.ready:
             return read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, record.value, record.headers)
         return read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, record.value, record.headers)
 
@@ -247,4 +244,4 @@ class PersistRole:
         headers = dead_letter_headers(
             record, error, stage=Stage.PERSIST, group=self._group, attempts=1, first_failed_at=now, now=now
         )
-        return dead_letter(self._dlq_topic, record, headers)
+        return dead_letter(self._topics.ready_dlq, record, headers)

@@ -12,7 +12,7 @@ from confluent_kafka import TopicPartition
 
 from schemas import headers as h
 from schemas.metrics import Metrics
-from schemas.topics import THUMBNAIL_RETRIES, prefixed
+from schemas.topics import UNPREFIXED, Topics
 from streams.kafka.client import (
     Place,
     commit_offsets,
@@ -36,12 +36,12 @@ BATCH: Final = 200
 
 @dataclass(frozen=True)
 class RetryOptions:
-    """The topics' prefix, and the worker's settings that bound each wait.
+    """The topics' names, and the worker's settings that bound each wait.
 
     These are the delay of each retry topic in seconds, the largest part of it that is added by chance, and the time budget.
     """
 
-    topic_prefix: str = ""
+    topics: Topics = UNPREFIXED
     delays_s: tuple[float, ...] = (60.0, 120.0, 240.0)
     jitter: float = 0.1
     budget_s: float = 86_400.0
@@ -73,8 +73,8 @@ class RetryRole:
         tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._topics: Final = [prefixed(topic, options.topic_prefix) for topic in THUMBNAIL_RETRIES]
-        self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topic_prefix)
+        self._topics: Final = list(options.topics.retries)
+        self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topics)
         self._consumer: Final = clients.consumer
         self._producer: Final = clients.producer
         self._metrics: Final = metrics

@@ -20,7 +20,7 @@ from schemas.events import (
     ThumbnailReady,
     derived_event_id,
 )
-from schemas.topics import THUMBNAIL_CLEANUP, THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
+from schemas.topics import Topics
 from streams.kafka.records import InboundRecord, OutboundRecord
 
 MAX_MESSAGE_CHARS: Final = 1024
@@ -38,17 +38,16 @@ class Failure:
 
 @dataclass(frozen=True)
 class Announcements:
-    """Makes the records of one upload's outcome, at the time `now`, for topics under `prefix`."""
+    """Makes the records of one upload's outcome, at the time `now`, for `topics`."""
 
-    prefix: str
+    topics: Topics
     record: InboundRecord
     upload: MediaUploaded
     now: datetime
 
     def ready(self, event: ThumbnailReady) -> OutboundRecord:
         """Thumbnails are stored and confirmed."""
-        topic = prefixed(THUMBNAIL_READY, self.prefix)
-        return OutboundRecord(topic, self._key, write_event(event), self._headers(THUMBNAIL_READY_TYPE, event.event_id))
+        return self._record(self.topics.ready, THUMBNAIL_READY_TYPE, event)
 
     def failed(self, failure: Failure) -> OutboundRecord:
         """The upload was given up, and is a dead letter."""
@@ -68,12 +67,9 @@ class Announcements:
             ),
             attempts=failure.attempts,
             first_failed_at=failure.first_failed_at,
-            dead_letter=DeadLetterInfo(topic=prefixed(THUMBNAIL_DLQ, self.prefix)),
+            dead_letter=DeadLetterInfo(topic=self.topics.dlq),
         )
-        topic = prefixed(THUMBNAIL_FAILED, self.prefix)
-        return OutboundRecord(
-            topic, self._key, write_event(event), self._headers(THUMBNAIL_FAILED_TYPE, event.event_id)
-        )
+        return self._record(self.topics.failed, THUMBNAIL_FAILED_TYPE, event)
 
     def cleanup(self, reason: CleanupReason) -> OutboundRecord:
         """What an earlier attempt of the upload may have stored, and what is older, is nobody's any more."""
@@ -87,14 +83,13 @@ class Announcements:
             version=self.upload.version,
             reason=reason,
         )
-        topic = prefixed(THUMBNAIL_CLEANUP, self.prefix)
-        return OutboundRecord(
-            topic, self._key, write_event(event), self._headers(THUMBNAIL_CLEANUP_TYPE, event.event_id)
-        )
+        return self._record(self.topics.cleanup, THUMBNAIL_CLEANUP_TYPE, event)
 
-    @property
-    def _key(self) -> bytes:
-        return self.upload.media.record_key.encode()
+    def _record(
+        self, topic: str, event_type: str, event: ThumbnailReady | ThumbnailFailed | ThumbnailCleanup
+    ) -> OutboundRecord:
+        headers = self._headers(event_type, event.event_id)
+        return OutboundRecord(topic, self.upload.media.record_key.encode(), write_event(event), headers)
 
     def _headers(self, event_type: str, event_id: str) -> h.Headers:
         upload, record = self.upload, self.record

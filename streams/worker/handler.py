@@ -20,7 +20,7 @@ from schemas.events import (
     ThumbnailReady,
 )
 from schemas.metrics import Metrics
-from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DLQ, THUMBNAIL_RETRIES, prefixed
+from schemas.topics import UNPREFIXED, Topics
 from storage.breaker import ConnectionPausedError
 from storage.factory import provider_label
 from streams.dlq.guard import DeadLetterFloodError, DeadLetterGuard
@@ -75,7 +75,7 @@ class EventHandler:
         order: UploadOrder,
         guard: DeadLetterGuard,
         group: str,
-        topic_prefix: str = "",
+        topics: Topics = UNPREFIXED,
         skew: ClockSkew = ClockSkew(),  # noqa: B008 - immutable
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -87,19 +87,19 @@ class EventHandler:
         self._order: Final = order
         self._guard: Final = guard
         self._group: Final = group
-        self._prefix: Final = topic_prefix
+        self._topics: Final = topics
         self._skew: Final = skew
         self._now: Final = now
 
     async def handle(self, record: InboundRecord) -> Outcome:
         """Return the outcome of a record: a cleanup by its topic, a tombstone by its null value, else an upload."""
         started = time.perf_counter()
-        record = believed(record, self._prefix)
-        origin = origin_topic(record, self._prefix)
-        if origin == prefixed(THUMBNAIL_CLEANUP, self._prefix):
+        record = believed(record, self._topics)
+        origin = origin_topic(record, self._topics)
+        if origin == self._topics.cleanup:
             # Not by its event type: whoever may write uploads must not be able to delete.
             outcome, task = await self._guarded(self._handle_cleanup, record), TaskType.CLEANUP
-        elif record.value is None and origin == prefixed(MEDIA_UPLOADED, self._prefix):
+        elif record.value is None and origin == self._topics.uploads:
             outcome, task = await self._guarded(self._handle_tombstone, record), None
         else:
             outcome, task = await self._guarded(self._handle_upload, record), TaskType.GENERATE
@@ -118,7 +118,7 @@ class EventHandler:
 
     def not_sent(self, record: OutboundRecord) -> None:
         """Count what the broker did not take, if it was a dead letter."""
-        if record.topic == prefixed(THUMBNAIL_DLQ, self._prefix):
+        if record.topic == self._topics.dlq:
             self._metrics.dead_letter_write_failures_total.inc()
 
     async def _guarded(self, handle: Callable[[InboundRecord], Awaitable[Outcome]], record: InboundRecord) -> Outcome:
@@ -289,8 +289,9 @@ class EventHandler:
             h.FIRST_FAILED_AT: h.format_time(first_failed_at),
             h.LAST_FAILED_AT: h.format_time(self._now()),
         }
-        topic = prefixed(THUMBNAIL_RETRIES[decision.tier - 1], self._prefix)
-        return OutboundRecord(topic, record.key, record.value, h.with_headers(record.headers, facts))
+        return OutboundRecord(
+            self._topics.retries[decision.tier - 1], record.key, record.value, h.with_headers(record.headers, facts)
+        )
 
     def _give_up(
         self,
@@ -311,14 +312,14 @@ class EventHandler:
             first_failed_at=first_failed_at,
             now=now,
         )
-        letter = dead_letter(prefixed(THUMBNAIL_DLQ, self._prefix), record, headers)
+        letter = dead_letter(self._topics.dlq, record, headers)
         if upload is None:
             return (letter,)
         failure = Failure(error, stage, delivery.attempt, first_failed_at)
         return (letter, self._of(record, upload).failed(failure))
 
     def _of(self, record: InboundRecord, upload: MediaUploaded) -> Announcements:
-        return Announcements(self._prefix, record, upload, self._now())
+        return Announcements(self._topics, record, upload, self._now())
 
 
 def _with_trail(outcome: Outcome, progress: Progress, delivery: Delivery, upload: MediaUploaded | None) -> Outcome:

@@ -22,7 +22,6 @@ from schemas.topics import (
     THUMBNAIL_READY,
     THUMBNAIL_RETRIES,
     Topic,
-    prefixed,
 )
 from streams.dlq.guard import DeadLetterFloodError
 from streams.kafka.client import Place
@@ -112,7 +111,7 @@ class Worker:
             gate.drop_revoked(partitions)
 
     def _declare_agent(self, name: str, *topics: Topic) -> None:
-        names = [prefixed(topic, self._options.topic_prefix) for topic in topics]
+        names = self._options.topics.names_of(topics)
         channel = self.app.topic(*names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
         async def consume(stream: StreamT[Any]) -> None:
@@ -180,7 +179,7 @@ class Worker:
 
     async def watch(self) -> None:
         """Crash when the consumer will not work any more though it could; ends with the app."""
-        topics = frozenset(prefixed(topic, self._options.topic_prefix) for topic in WORKER_TOPICS)
+        topics = frozenset(self._options.topics.names_of(WORKER_TOPICS))
         watch = ConsumerWatch(topics, rebalance_timeout_s=self._options.rebalance_timeout_s)
         while not self.app.should_stop:
             await asyncio.sleep(CHECK_EVERY_S)

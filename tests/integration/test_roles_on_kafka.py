@@ -105,7 +105,7 @@ def a_result(settings: KafkaSettings, result: Result) -> OutboundRecord:
 def a_persist_role(settings: KafkaSettings, engine: sa.Engine, group: str = "persist") -> PersistRole:
     consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}{group}")
     clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
-    return PersistRole(clients, PersistOptions(group, settings.kafka_topic_prefix), engine, Metrics())
+    return PersistRole(clients, PersistOptions(group, settings.topics), engine, Metrics())
 
 
 def statuses(engine: sa.Engine) -> dict[int, str]:
@@ -227,7 +227,7 @@ def a_retry(settings: KafkaSettings, tier: int, number: int, due_in_s: float) ->
 def a_retry_role(settings: KafkaSettings) -> RetryRole:
     consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}retry")
     clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
-    return RetryRole(clients, RetryOptions(settings.kafka_topic_prefix), Metrics())
+    return RetryRole(clients, RetryOptions(settings.topics), Metrics())
 
 
 def test_retries_come_back_when_they_are_due_never_early_and_unchanged(settings: KafkaSettings) -> None:
@@ -261,7 +261,7 @@ def test_a_wait_longer_than_the_last_tiers_is_made_of_several_and_uses_up_no_att
     producer = Producer(producer_config(settings))
     consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}retry")
     clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
-    options = RetryOptions(settings.kafka_topic_prefix, delays_s=(0.5, 1.0))
+    options = RetryOptions(settings.topics, delays_s=(0.5, 1.0))
     send_and_wait(producer, [a_retry(settings, 1, 1, due_in_s=0)])
     with running(RetryRole(clients, options, Metrics())):
         wait_until(lambda: back.has(1))  # the role is at work

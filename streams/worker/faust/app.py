@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import faust
 
+from schemas.topics import UNPREFIXED, Topics
 from streams.worker.faust.assignor import TellingAssignor
 
 MAX_REQUEST_BYTES: Final = 16 * 1024**2
@@ -18,7 +19,7 @@ class WorkerOptions:
     bootstrap_servers: str
     group: str
     concurrency: int
-    topic_prefix: str = ""
+    topics: Topics = UNPREFIXED
     session_timeout_s: float = 30.0
     heartbeat_s: float = 3.0
     rebalance_timeout_s: float = 180.0

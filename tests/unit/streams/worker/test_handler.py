@@ -23,7 +23,7 @@ from schemas.events import (
     ThumbnailReady,
     upload_version,
 )
-from schemas.topics import CARRIER_BYTES
+from schemas.topics import CARRIER_BYTES, Topics
 from storage.tenants import TenantStorage
 from streams.dlq.guard import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
 from streams.dlq.size import fits
@@ -82,7 +82,7 @@ def a_handler(
         order=UploadOrder(table, executor),
         guard=DeadLetterGuard(limit or DeadLetterLimit(0, 0, 60, 1)),
         group="thumbnails",
-        topic_prefix="p.",
+        topics=Topics("p."),
         now=lambda: NOW,
     )
 
