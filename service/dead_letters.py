@@ -18,7 +18,6 @@ from service.kafka.connection import KafkaUnreachableError
 from service.kafka.topics import ADMIN_TIMEOUT_S
 from service.settings import Settings
 from streams.dlq.export import export_letters, fingerprints
-from streams.dlq.failure_counts import Owner, owner_of
 from streams.dlq.filter import DeadLetterFilter
 from streams.dlq.ledger import Ledger
 from streams.dlq.plan import ReplayRules
@@ -27,6 +26,7 @@ from streams.dlq.read import DeadLetter, read_letter
 from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
 from streams.dlq.sender import SenderOptions, open_sender
 from streams.dlq.traced import TracedSender
+from streams.failures.failure_counts import Owner, owner_of
 from streams.kafka.client import send_and_wait
 from streams.kafka.reader import Extent, TopicReader
 from streams.kafka.records import InboundRecord, OutboundRecord

@@ -15,9 +15,9 @@ from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka.clients import consumer_config, producer_config, waiting_consumer_config
 from service.settings import Settings
+from streams.failures.policy import parse_limits
 from streams.kafka.ports import KafkaClients
 from streams.persist.role import PersistOptions, PersistRole
-from streams.retry.policy import parse_limits
 from streams.retry.role import RetryOptions, RetryRole
 from streams.tracing import NO_TRACING, Tracing
 

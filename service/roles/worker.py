@@ -30,8 +30,8 @@ from service.roles.health.storages import storage_details
 from service.roles.run import EXIT_FAILED, begin, proven, serve
 from service.settings import Settings
 from service.status.recent_results import recent_companies
-from streams.dlq.guard import SEEN_FOR_S
-from streams.worker.role import run_worker
+from streams.failures.guard import SEEN_FOR_S
+from streams.worker.faust.runner import run_worker
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ def run_worker_role(settings: Settings) -> int:
         silent_s = time.monotonic() - worker.loop_came_round_at
         return Signs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), unprocessed(metrics), progress(metrics))
 
-    lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.worker.owned)
+    lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.client.owned)
     lag.start()
     probes = (
         (database_dependency(), database_probe(parts.engine)),
@@ -90,7 +90,7 @@ def run_worker_role(settings: Settings) -> int:
     )
     server = serve(settings, metrics, health)
     try:
-        return run_worker(parts.worker, loop)
+        return run_worker(parts.client, parts.worker, loop)
     finally:
         lag.stop()
         server.stop()

@@ -16,7 +16,7 @@ from schemas.errors import PermanentError, Stage
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
 from schemas.metrics import Metrics
 from schemas.topics import UNPREFIXED, Topics
-from streams.dlq.write import dead_letter, dead_letter_headers
+from streams.failures.dead_letter import Failure, dead_letter
 from streams.kafka.client import (
     Place,
     commit_offsets,
@@ -28,7 +28,7 @@ from streams.kafka.client import (
     start_partitions,
 )
 from streams.kafka.ports import KafkaClients, KafkaConsumer
-from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
 from streams.persist.batch import BatchWriter, DatabaseDownError, Item, Written
 from streams.persist.counts import Refused, ResultCounts
 from streams.persist.paced_collector import PacedCollector
@@ -241,7 +241,5 @@ class PersistRole:
     def _letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
         now = self._now()
         log.error("result_refused", error_code=error.code, error=error.message, **record.log_fields)
-        headers = dead_letter_headers(
-            record, error, stage=Stage.PERSIST, group=self._group, attempts=1, first_failed_at=now, now=now
-        )
-        return dead_letter(self._topics.ready_dlq, record, headers)
+        failure = Failure(error, Stage.PERSIST, attempts=1, first_failed_at=now, failed_at=now)
+        return dead_letter(self._topics.ready_dlq, read_delivery(record, self._topics), failure, self._group)

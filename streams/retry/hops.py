@@ -6,8 +6,8 @@ from typing import Final
 
 from schemas import headers as h
 from schemas.topics import Topics
+from streams.failures.policy import tier_for
 from streams.kafka.records import InboundRecord, OutboundRecord, bounded_by
-from streams.retry.policy import tier_for
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event
-from schemas.errors import NEXT_ACTIONS, Stage, ThumbnailError, TransientError
+from schemas.errors import NEXT_ACTIONS, TransientError
 from schemas.events import (
     THUMBNAIL_CLEANUP_TYPE,
     THUMBNAIL_FAILED_TYPE,
@@ -21,19 +21,10 @@ from schemas.events import (
     derived_event_id,
 )
 from schemas.topics import Topics
-from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.failures.dead_letter import Failure
+from streams.kafka.records import Delivery, OutboundRecord
 
 MAX_MESSAGE_CHARS: Final = 1024
-
-
-@dataclass(frozen=True)
-class Failure:
-    """How an upload failed for good; `attempts` since its last replay."""
-
-    error: ThumbnailError
-    stage: Stage
-    attempts: int
-    first_failed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -41,16 +32,16 @@ class Announcements:
     """Makes the records of one upload's outcome, at the time `now`, for `topics`."""
 
     topics: Topics
-    record: InboundRecord
+    delivery: Delivery
     upload: MediaUploaded
     now: datetime
 
     def ready(self, event: ThumbnailReady) -> OutboundRecord:
-        """Thumbnails are stored and confirmed."""
+        """Announce thumbnails that are stored and confirmed."""
         return self._record(self.topics.ready, THUMBNAIL_READY_TYPE, event)
 
     def failed(self, failure: Failure) -> OutboundRecord:
-        """The upload was given up, and is a dead letter."""
+        """Announce that the upload was given up, and is a dead letter."""
         event = ThumbnailFailed(
             event_id=derived_event_id(self.upload.event_id, "failed"),
             upload_event_id=self.upload.event_id,
@@ -72,7 +63,7 @@ class Announcements:
         return self._record(self.topics.failed, THUMBNAIL_FAILED_TYPE, event)
 
     def cleanup(self, reason: CleanupReason) -> OutboundRecord:
-        """What an earlier attempt of the upload may have stored, and what is older, is nobody's any more."""
+        """Ask to delete what an earlier attempt of the upload may have stored, and what is older."""
         event = ThumbnailCleanup(
             event_id=derived_event_id(self.upload.event_id, f"cleanup:dropped:{reason}"),
             upload_event_id=self.upload.event_id,
@@ -92,19 +83,12 @@ class Announcements:
         return OutboundRecord(topic, self.upload.media.record_key.encode(), write_event(event), headers)
 
     def _headers(self, event_type: str, event_id: str) -> h.Headers:
-        upload, record = self.upload, self.record
+        upload = self.upload
         context = context_headers(
             event_type=event_type, event_id=event_id, occurred_at=self.now, subject=upload.media.record_key
         )
         links = {
-            h.CORRELATION_ID: h.get_header(record.headers, h.CORRELATION_ID) or upload.event_id,
+            h.CORRELATION_ID: self.delivery.correlation_id or upload.event_id,
             h.CAUSATION_ID: upload.event_id,
         }
-        names = (h.TRACEPARENT, h.TRACESTATE)
-        trace = tuple(
-            (name, value)
-            for name, value in record.headers
-            # A longer one is none that anybody reads, and could make the announcement too large for its topic.
-            if name in names and len(value or b"") <= h.MAX_HEADER_BYTES
-        )
-        return h.with_headers(context, links) + trace
+        return h.with_headers(context, links) + self.delivery.trace

@@ -3,25 +3,30 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
-from typing import Final, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from processors.types import EXTENSIONS, Rendition
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from schemas.events import MediaUploaded, RenditionInfo
-from schemas.metrics import Metrics
 from storage.keys import thumbnail_key, thumbnails_prefix
-from storage.tenants import Tenants, TenantStorage
-from streams.thumbnails.patience import Patience
+from storage.tenants import TenantStorage
+from streams.thumbnails.storage_calls import StorageCalls
 
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPES: Final = {"webp": "image/webp", "jpeg": "image/jpeg", "avif": "image/avif"}
 
-T = TypeVar("T")
+
+@dataclass(frozen=True)
+class Stored:
+    """Where the renditions are now, and what the store confirmed of each."""
+
+    tenant: TenantStorage
+    infos: tuple[RenditionInfo, ...]
 
 
 class RenditionStore:
@@ -35,20 +40,16 @@ class RenditionStore:
 
     def __init__(
         self,
-        tenants: Tenants,
-        executor: Executor,
-        metrics: Metrics,
-        patience: Patience,
+        calls: StorageCalls,
         *,
-        lease_s: float,
+        lease_s: float = 15.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Within `lease_s` of its begin, by `clock`, nobody else can have got an upload that is being stored."""
+        self._calls: Final = calls
+        self._metrics: Final = calls.metrics
         self._lease_s: Final = lease_s
         self._clock: Final = clock
-        self._tenants: Final = tenants
-        self._executor: Final = executor
-        self._metrics: Final = metrics
-        self._patience: Final = patience
 
     async def store(
         self,
@@ -57,14 +58,14 @@ class RenditionStore:
         renditions: tuple[Rendition, ...],
         *,
         is_final: Callable[[ThumbnailError], bool],
-    ) -> tuple[TenantStorage, tuple[RenditionInfo, ...]]:
-        """Where the renditions are now, and what the store confirmed of each.
+    ) -> Stored:
+        """Store the renditions; return where they are now, and what the store confirmed of each.
 
         In `tenant`, or in its fallback when the tenant's own storage fails with what `is_final`, the end of the event.
         Raises ThumbnailError where neither can be.
         """
         try:
-            return tenant, await self._put_all(upload, tenant, renditions)
+            return Stored(tenant, await self._put_all(upload, tenant, renditions))
         except ThumbnailError as error:
             if error.code is ErrorCode.STORAGE_BAD_KEY or not is_final(error):
                 raise
@@ -76,10 +77,10 @@ class RenditionStore:
                 error_code=error.code,
                 error=error.message,
             )
-            fallback = self._tenants.fallback_for(tenant, error.code)
+            fallback = self._calls.tenants.fallback_for(tenant, error.code)
             if fallback is None:
                 raise
-        return fallback, await self._put_all(upload, fallback, renditions)
+        return Stored(fallback, await self._put_all(upload, fallback, renditions))
 
     async def _put_all(
         self, upload: MediaUploaded, tenant: TenantStorage, renditions: tuple[Rendition, ...]
@@ -87,7 +88,7 @@ class RenditionStore:
         media_folder = thumbnails_prefix(tenant.prefix, upload.media.kind.value, upload.media.row_id)
         folder = f"{media_folder}/{upload.version}"
         began = self._clock()  # before it is asked what is there: the answer may be old when it comes
-        there_before = await self._patiently(lambda: frozenset(tenant.list_files(folder)))
+        there_before = await self._calls.retried(lambda: frozenset(tenant.list_files(folder)))
         written: list[str] = []
         infos: list[RenditionInfo] = []
         try:
@@ -97,7 +98,9 @@ class RenditionStore:
                     written.append(key)
                 infos.append(await self._put(tenant, key, rendition))
         except (ThumbnailError, asyncio.CancelledError):
-            await asyncio.shield(self._in_thread(lambda: self._take_back(tenant, written, until=began + self._lease_s)))
+            await asyncio.shield(
+                self._calls.in_thread(lambda: self._take_back(tenant, written, until=began + self._lease_s))
+            )
             raise
         return tuple(infos)
 
@@ -106,11 +109,11 @@ class RenditionStore:
         content_type = CONTENT_TYPES[rendition.format]
         try:
             with self._metrics.upload_duration_seconds.labels(provider).time():
-                stored = await self._patiently(lambda: tenant.upload_file(key, content, content_type=content_type))
+                stored = await self._calls.retried(lambda: tenant.upload_file(key, content, content_type=content_type))
             sha256 = hashlib.sha256(content).hexdigest()
             if (stored.size_bytes, stored.sha256) != (len(content), sha256):
                 raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The store confirmed other content for {key!r}.")
-            url = await self._patiently(lambda: tenant.get_file_url(key))  # some stores must be asked
+            url = await self._calls.retried(lambda: tenant.get_file_url(key))  # some stores must be asked
         except ThumbnailError:
             self._metrics.upload_total.labels(provider, "failed").inc()
             raise
@@ -132,14 +135,7 @@ class RenditionStore:
                 log.warning("objects_left_to_cleanup", objects=len(keys), prefix=tenant.prefix)
                 return
             try:
-                self._patience.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
+                self._calls.retry.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
             except ThumbnailError:
                 # The retry writes the same key again, and giving up asks for a cleanup of the whole version.
                 continue
-
-    def _patiently(self, call: Callable[[], T]) -> Awaitable[T]:
-        return self._in_thread(lambda: self._patience.call(call))
-
-    def _in_thread(self, call: Callable[[], T]) -> Awaitable[T]:
-        # Providers block; the event loop must go on for the heartbeats and for the other events.
-        return asyncio.get_running_loop().run_in_executor(self._executor, call)

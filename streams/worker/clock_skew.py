@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from schemas import headers as h
 from schemas.errors import ErrorCode, PermanentError
-from streams.kafka.delivery import Delivery, written_at
-from streams.kafka.records import bounded_by
+from streams.kafka.records import Delivery, bounded_by
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class ClockSkew:
             )
 
 
+DEFAULT_SKEW: Final = ClockSkew()
+
+
 def latest_moment(delivery: Delivery, now: datetime) -> datetime:
     """Return the latest moment that something in the record can be of: when the record was first written.
 
@@ -33,4 +36,4 @@ def latest_moment(delivery: Delivery, now: datetime) -> datetime:
     waited in a backlog or for a replay. The first failure's time is of the clock that accepted the record before it
     failed: it counts beside ours, so that a worker whose clock is behind refuses no retry.
     """
-    return bounded_by(max(now, delivery.first_failed_at or now), written_at(delivery.record))
+    return bounded_by(max(now, delivery.first_failed_at or now), delivery.written_at)

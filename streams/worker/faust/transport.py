@@ -58,4 +58,4 @@ class CommittingTransport(driver.Transport):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.revocation_listeners: list[Callable[[set[Any]], None]] = []
+        self.revocation_listeners: list[Callable[[set[Any]], object]] = []

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from schemas.errors import ErrorCode
-from streams.dlq.failure_counts import BUCKETS, Ended, FailureCounts, Owner, apart, owner_of, total_of
+from streams.failures.failure_counts import BUCKETS, Ended, FailureCounts, Owner, apart, owner_of, total_of
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ SUGGEST_A_BROKEN_DEPLOY: Final = frozenset(
 of garbage must not stop everybody's thumbnails. That nothing at all succeeds any more is seen by the row of failures,
 which counts every code."""
 PRIMED_LEFT: Final = 10
-"""After a restart amid a flood, so many more letters in a row stop the worker again."""
+"""Failures still allowed in a row after a restart during a flood."""
 PART_OF_OTHERS: Final = 10
 """The companies beside the one that fails most must have a tenth of a limit's records before they prove anything."""
 SEEN_FOR_S: Final = 86_400.0
@@ -89,17 +89,17 @@ class DeadLetterGuard:
         self._knows_a_company = False
         self._told: tuple[int, Owner] | None = None
 
-    def prime(self, letters: Mapping[Owner, int], companies: Iterable[int] = ()) -> None:
+    def prime(self, dead_letters: Mapping[Owner, int], companies: Iterable[int] = ()) -> None:
         """Take into account the dead letters of the last window, by owner, and the companies with results of late.
 
-        Without it a supervisor that restarts the worker would let a full row of letters through each time, or one
+        Without it a supervisor that restarts the worker would let a full row of dead letters through each time, or one
         company's flood would stop the worker again before it meets a record of another company.
         """
         most = max(0, self._limit.max_consecutive - PRIMED_LEFT)
-        of_companies = sum(count for owner, count in letters.items() if owner is not None)
-        for owner, count in letters.items():
+        of_companies = sum(count for owner, count in dead_letters.items() if owner is not None)
+        for owner, count in dead_letters.items():
             self._all.row[owner] = count * most // max(most, count if owner is None else of_companies, 1)
-        for company_id in (*companies, *letters):
+        for company_id in (*companies, *dead_letters):
             self._see(company_id)
 
     def succeeded(self, partition: Hashable, company_id: int) -> None:
