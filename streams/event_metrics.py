@@ -13,7 +13,7 @@ Status = Literal["success", "failed", "retry"]
 
 
 class TaskType(StrEnum):
-    """What a record asks for."""
+    """The work that a record asks for."""
 
     GENERATE = "generate"
     CLEANUP = "cleanup"
@@ -45,7 +45,7 @@ class RecentIds:
 
 @dataclass(frozen=True)
 class EventSample:
-    """What one delivery adds to the metrics; `kind` is None where it is no readable upload, or was not worked on."""
+    """The part that one delivery adds to the metrics; `kind` is None where it is no readable upload, or was not worked on."""
 
     event: Hashable = None
     """The same for each delivery of one attempt at one event, and for nothing else."""

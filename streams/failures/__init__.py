@@ -1,1 +1,1 @@
-"""What failures become, for all roles: when a record is tried again, its dead letter, and what stops a flood of them."""
+"""Failures, for all roles: when a record is tried again, its dead letter, and the guard that stops a flood of them."""

@@ -1,4 +1,4 @@
-"""What a dead letter says: the original record, where it came from, why it failed and what a person should do now."""
+"""Writes what a dead letter says: the original record, where it came from, why it failed and what a person should do now."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ _RETRY_HEADERS: Final = (h.RETRY_ATTEMPT, h.RETRY_DUE_AT, h.RETRY_NOT_BEFORE)
 
 @dataclass(frozen=True)
 class Failure:
-    """How an attempt failed; `attempts` counts since the last replay, this one included."""
+    """An attempt that failed; `attempts` counts since the last replay, this one included."""
 
     error: ThumbnailError
     stage: Stage

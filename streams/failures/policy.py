@@ -1,4 +1,4 @@
-"""When a failed event is tried again: pure, with time and chance injected, so that every rule is tested without waiting."""
+"""Decides when a failed event is tried again: pure, with time and chance injected, so that every rule is tested without waiting."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ class RetryLimit:
 
 
 DEFAULT_LIMITS: Final[Mapping[ErrorCode, RetryLimit]] = {
-    # A decoder that hung or died does so again, as a rule: one retry tells bad luck from a bad file.
+    # A decoder that hung or died does so again, as a rule: one retry shows whether it was bad luck or a bad file.
     ErrorCode.MEDIA_TIMEOUT: RetryLimit(retries=1),
     ErrorCode.MEDIA_CRASHED_DECODER: RetryLimit(retries=1),
 }
@@ -50,7 +50,7 @@ class GiveUp:
 
 @dataclass(frozen=True)
 class Attempts:
-    """How often an event has failed, this time included, and from when its time budget counts.
+    """The number of times that an event has failed, this time included, and from when its time budget counts.
 
     `last_code` is that of the failure before: what failed for another reason until now has this code's retries left.
     """

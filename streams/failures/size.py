@@ -8,7 +8,7 @@ from schemas.topics import CARRIER_BYTES
 from streams.kafka.records import Delivery, OutboundRecord
 
 REPLAY_ROOM_BYTES: Final = 64 * 1024
-"""What a replay adds, and what a broker counts besides: a dead letter that was sent can be sent on."""
+"""The bytes that a replay adds, and that a broker counts besides: a dead letter that was sent can be sent on."""
 DEAD_LETTER_BYTES: Final = CARRIER_BYTES - REPLAY_ROOM_BYTES
 KEPT_VALUE_BYTES: Final = 64 * 1024
 KEPT_KEY_BYTES: Final = 1024

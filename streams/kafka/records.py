@@ -65,7 +65,7 @@ class OutboundRecord:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a record was first read, as its headers say; None where they say nothing."""
+    """The place where a record was first read, as its headers say; None where they say nothing."""
 
     topic: str | None = None
     partition: str | None = None
@@ -82,16 +82,16 @@ class Delivery:
     origin_topic: str
     """The topic that it was first read from: only thumbnail.due carries records of other topics."""
     written_at: datetime
-    """When it was first written, by the clock of its writer, also after waits and replays."""
+    """The time at which it was first written, by the clock of its writer, also after waits and replays."""
     origin: Origin = Origin()
     attempt: int = 1
     """1-based; it counts from the last replay."""
     first_failed_at: datetime | None = None
-    """Of the first failure ever."""
+    """The time of the first failure ever."""
     budget_from: datetime | None = None
     """From when its time budget counts: its last replay, else its first failure; None for a first attempt."""
     is_again: bool = False
-    """Whether it was tried before: then a newer upload may have come meanwhile."""
+    """True where it was tried before: then a newer upload may have come meanwhile."""
     is_replay: bool = False
     last_code: str | None = None
     """The error code of the failure before this attempt."""

@@ -35,7 +35,7 @@ class ThumbnailMaker(Protocol):
 
 @dataclass
 class Progress:
-    """How far an upload has come; read when it fails. `stages` are those that are over, for its trace."""
+    """The stage that an upload has reached; read when it fails. `stages` are those that are over, for its trace."""
 
     stage: Stage = Stage.EVENT
     stage_began_s: float = field(default_factory=perf_counter)

@@ -23,7 +23,7 @@ CONTENT_TYPES: Final = {"webp": "image/webp", "jpeg": "image/jpeg", "avif": "ima
 
 @dataclass(frozen=True)
 class Stored:
-    """Where the renditions are now, and what the store confirmed of each."""
+    """The storage that holds the renditions now, and what it confirmed of each."""
 
     tenant: TenantStorage
     infos: tuple[RenditionInfo, ...]

@@ -1,4 +1,4 @@
-"""Refuses what claims to come from the future: the newest upload of a media wins, so it would keep out all later ones."""
+"""Refuses times that lie in the future: the newest upload of a media wins, so one of them would keep out all later ones."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from streams.kafka.records import Delivery, bounded_by
 
 @dataclass(frozen=True)
 class ClockSkew:
-    """How far clocks may differ: a time may lie `allowed_s` seconds after the latest moment that it can be of."""
+    """The most that clocks may differ: a time may lie `allowed_s` seconds after the latest moment that it can be of."""
 
     allowed_s: float = 300.0
 

@@ -1,4 +1,4 @@
-"""What a record's outcome is, and the one way by which an error becomes one."""
+"""The outcome of a record, and the one way by which an error becomes one."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class Ending(StrEnum):
-    """How the work on a record ends: the name of the log line that says so, where there is one."""
+    """An end of the work on a record, named after the log line that says so, where there is one."""
 
     READY = "thumbnail_ready"
     DROPPED = "retry_dropped"
@@ -53,7 +53,7 @@ _STATUS: Final[Mapping[Ending, Status]] = {
 
 @dataclass(frozen=True)
 class Trail:
-    """What the trace says of an attempt at an upload: its stages, and attributes."""
+    """An attempt at an upload in its trace: the stages, and attributes."""
 
     stages: tuple[StageTime, ...] = ()
     attributes: Mapping[str, Fact] = field(default_factory=dict)
@@ -61,9 +61,9 @@ class Trail:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What must be acknowledged by the broker, in this order, before the record itself may be acknowledged.
+    """The records that the broker must acknowledge, in this order, before the record itself may be acknowledged.
 
-    The rest is for the observer: the fields of the log line, what is counted, and what stands in the trace.
+    All else is for the observer: the fields of the log line, the sample for the metrics, and the trail in the trace.
     """
 
     ending: Ending
@@ -85,9 +85,9 @@ class Work:
     started_s: float = field(default_factory=time.perf_counter)
     upload: MediaUploaded | None = None
     company_id: int | None = None
-    """Whose record it is; None where that is not known."""
+    """The owner of the record; None where it is not known."""
     event_id: str | None = None
-    """Of a request that is no upload."""
+    """The id of a request that is no upload."""
     ready_after_s: float | None = None
     stale: Stale | None = None
 
@@ -123,7 +123,7 @@ class Work:
 
     @property
     def _event(self) -> Hashable:
-        """The same for each delivery of one event, and for nothing else."""
+        """Return what is the same for each delivery of one event, and for nothing else."""
         if self.upload is not None:
             return self.delivery.record.key, self.upload.event_id, self.upload.occurred_at
         return self.event_id or place_of(self.delivery.record)
@@ -131,7 +131,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Rules:
-    """What holds for every record: the names of topics and group, how far clocks may differ, and what time it is."""
+    """The same for every record: the names of topics and group, how far clocks may differ, and the present time."""
 
     group: str
     topics: Topics = UNPREFIXED

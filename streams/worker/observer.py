@@ -1,4 +1,4 @@
-"""What metrics, traces and log say of the worker's records, apart from the flow that works on them."""
+"""Metrics, traces and log of the worker's records, apart from the flow that works on them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from streams.worker.failure import Ending, Outcome
 log = structlog.get_logger(__name__)
 
 
-class Received:
+class ReceivedRecord:
     """A record under way, as the trace has changed it, with its span."""
 
     def __init__(self, record: InboundRecord, span: Span) -> None:
@@ -37,7 +37,7 @@ class Observer:
         self._topics: Final = topics
 
     @contextmanager
-    def on_received(self, record: InboundRecord) -> Iterator[Received]:
+    def on_received(self, record: InboundRecord) -> Iterator[ReceivedRecord]:
         """Open the record's span, and bind its place and trace to every log line of the block."""
         received = self._receive(record)
         try:
@@ -49,15 +49,15 @@ class Observer:
         finally:
             received.span.end(received.error)
 
-    def _receive(self, record: InboundRecord) -> Received:
+    def _receive(self, record: InboundRecord) -> ReceivedRecord:
         try:
-            return Received(*self._tracing.receive(record))
+            return ReceivedRecord(*self._tracing.receive(record))
         except Exception:
             # Whatever stands in a record, a trace must not keep it from its outcome.
             log.exception("event_failed_unexpectedly")
-            return Received(record, NO_SPAN)
+            return ReceivedRecord(record, NO_SPAN)
 
-    def on_outcome(self, received: Received, outcome: Outcome) -> None:
+    def on_outcome(self, received: ReceivedRecord, outcome: Outcome) -> None:
         """Log how the work ended, and say it to the trace; what follows from it is not sent yet."""
         received.error = outcome.error_code
         received.span.set_attributes(outcome.trail.attributes)

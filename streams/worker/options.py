@@ -1,4 +1,4 @@
-"""How the worker consumes."""
+"""The settings by which the worker consumes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from schemas.topics import UNPREFIXED, Topics
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """Settings of the consumer and of the stop. Times in seconds."""
+    """The consumer, and the stop. Times in seconds."""
 
     bootstrap_servers: str
     group: str

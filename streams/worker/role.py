@@ -44,7 +44,7 @@ class WorkerStuckError(Exception):
     """The worker cannot go on, and a new process can: its supervisor starts one."""
 
 
-class EventStream(Protocol):
+class ConsumedEvents(Protocol):
     """Events of some topics, as a Kafka client hands them out, and their acknowledgement."""
 
     async def __anext__(self) -> GatedEvent:
@@ -68,7 +68,7 @@ class WorkerClient(Protocol):
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it takes no more events."""
+        """Return whether it takes no more events."""
 
     async def send(self, record: OutboundRecord) -> object:
         """Return when all replicas have the record."""
@@ -108,7 +108,7 @@ class Worker:
 
     @property
     def in_flight(self) -> int:
-        """How many events are being worked on."""
+        """Return how many events are being worked on."""
         return sum(gate.in_flight for gate in self._gates)
 
     def oldest_in_flight_s(self) -> float:
@@ -117,11 +117,11 @@ class Worker:
 
     @property
     def shutdown_timeout_s(self) -> float:
-        """How long a stop may take, in seconds."""
+        """Return how long a stop may take, in seconds."""
         return self._options.shutdown_timeout_s
 
     def hand_back(self) -> None:
-        """Let go of what is in work: it is not acknowledged, so that the next owner of its partition works on it."""
+        """Let go of the events in work: they are not acknowledged, so that the next owners of their partitions work on them."""
         if self._tasks:
             log.warning("events_handed_back", events=len(self._tasks))
         for task in tuple(self._tasks):
@@ -134,7 +134,7 @@ class Worker:
         for gate in self._gates:
             gate.drop_revoked(partitions)
 
-    async def consume(self, events: EventStream) -> None:
+    async def consume(self, events: ConsumedEvents) -> None:
         """Work on the events of one stream until it ends."""
         gate: AckGate[GatedEvent] = AckGate(events.ack, events.generation, forget=events.forget)
         self._gates.append(gate)
@@ -154,7 +154,7 @@ class Worker:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, gate: AckGate[GatedEvent], entry: Entry[GatedEvent], events: EventStream) -> None:
+    async def _work(self, gate: AckGate[GatedEvent], entry: Entry[GatedEvent], events: ConsumedEvents) -> None:
         """Handle, then send what follows from it, then acknowledge: dying in between repeats the event."""
         try:
             if entry.event is None:

@@ -19,7 +19,7 @@ FindTopics = Callable[[], frozenset[str] | None]
 
 @dataclass(frozen=True)
 class Signs:
-    """What a consumer looks like from outside; `newest_fetch_ms` is None when it has no partition to fetch."""
+    """A consumer as it looks from outside; `newest_fetch_ms` is None when it has no partition to fetch."""
 
     failure: BaseException | None = None
     newest_fetch_ms: int | None = None

@@ -21,7 +21,7 @@ Consume = Callable[["FaustStream"], Awaitable[None]]
 
 
 class FaustClient:
-    """As `streams.worker.role.WorkerClient`. It connects when `streams.worker.faust.runner` runs it."""
+    """A `streams.worker.role.WorkerClient`. It connects when `streams.worker.faust.runner` runs it."""
 
     def __init__(self, options: WorkerOptions) -> None:
         self._topics: Final = options.topics
@@ -48,7 +48,7 @@ class FaustClient:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the app takes no more events."""
+        """Return whether the app takes no more events."""
         return bool(self.app.should_stop)
 
     async def send(self, record: OutboundRecord) -> None:
@@ -75,7 +75,7 @@ class FaustClient:
 
 
 class FaustStream:
-    """As `streams.worker.role.EventStream`: a stream that acknowledges nothing by itself."""
+    """A `streams.worker.role.ConsumedEvents`: a stream that acknowledges nothing by itself."""
 
     def __init__(self, stream: StreamT[Any], generation: Callable[[], int]) -> None:
         self._events: Final[AsyncIterator[EventT[Any]]] = aiter(cast(AsyncIterator[EventT[Any]], stream.events()))

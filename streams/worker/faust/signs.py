@@ -1,4 +1,4 @@
-"""What Faust's aiokafka consumer looks like from outside: there is no public way to ask it whether it is alive."""
+"""Reads how Faust's aiokafka consumer looks from outside: there is no public way to ask it whether it is alive."""
 
 from typing import Any
 

@@ -469,6 +469,14 @@ def test_uploads_are_counted_by_type_and_outcome() -> None:
     assert value("thumbnail_dead_letters_total", {"code": "media.corrupt"}) == 1
 
 
+def test_what_was_replayed_and_fails_again_is_no_flood() -> None:
+    flow = a_flow()
+    flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
+    handler = a_handler(flow, limit=DeadLetterLimit(0, 1, 60, 1))
+    replayed = a_retry(((h.REPLAYED_AT, b"2026-11-23T11:00:00.000Z"), (h.REPLAY_COUNT, b"1")))
+    assert {asyncio.run(handler.handle(replayed)).status for _ in range(3)} == {"failed"}
+
+
 def test_in_a_flood_a_record_gets_no_outcome() -> None:
     flow = a_flow()
     flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
