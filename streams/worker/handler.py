@@ -89,9 +89,9 @@ class EventHandler:
         work.upload = said.model_copy(update={"occurred_at": min(said.occurred_at, latest)})
         self._rules.skew.check("occurred_at", said.occurred_at, latest)
         work.upload = said
-        work.stale = await self._order.stale(said, delivery) if delivery.is_again else None
-        if work.stale is not None:
-            return self._drop(work, said, work.stale)
+        stale = await self._order.stale(said, delivery) if delivery.is_again else None
+        if stale is not None:
+            return self._drop(work, said, stale)
         ready = await self._thumbnails.create(
             said,
             work.progress,
@@ -104,6 +104,7 @@ class EventHandler:
         """Return the outcome of what is not decoded; an earlier attempt may have been killed after it had stored something."""
         reason = CleanupReason.ROW_GONE if stale is Stale.ROW_GONE else CleanupReason.STALE
         cleanup = self._rules.announcements(work, upload).cleanup(reason)
+        work.stale = stale
         details = {"why": stale, "company_id": upload.company_id, "media": upload.media.record_key}
         return work.finish(Ending.DROPPED, cleanup, details=details)
 
