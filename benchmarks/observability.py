@@ -29,16 +29,22 @@ from service.observability.traces import Traces, start_traces
 from service.roles.build_worker import new_loop
 from service.roles.decoding import build_slots, build_spec
 from service.settings import Settings, TraceSettings
-from streams.dlq.guard import DeadLetterGuard, DeadLetterLimit
+from streams.failures.guard import DeadLetterGuard, DeadLetterLimit
+from streams.failures.policy import RetryPolicy
 from streams.kafka.records import InboundRecord, OutboundRecord
-from streams.retry.policy import RetryPolicy
 from streams.rows.queries import RowStates
 from streams.thumbnails.cleanup import CleanupService
 from streams.thumbnails.service import ThumbnailService
 from streams.thumbnails.staleness import UploadOrder
+from streams.thumbnails.storage_calls import StorageCalls
+from streams.thumbnails.store import RenditionStore
 from streams.tracing import NO_TRACING, StageTime
-from streams.worker.faust.app import WorkerOptions
+from streams.worker.failure import Failures, Rules
+from streams.worker.faust.client import FaustClient
 from streams.worker.handler import EventHandler
+from streams.worker.observer import Observer
+from streams.worker.options import WorkerOptions
+from streams.worker.removals import Removals
 from streams.worker.role import Worker
 from tests.doubles.pipeline import SOURCE_KEY, OneTenant, an_upload
 from tests.servers.collector import a_collector
@@ -65,10 +71,10 @@ class NoMetric:
         return nullcontext()
 
 
-class DeafWorker(Worker):
+class DeafClient(FaustClient):
     """Acknowledges at once, without a broker."""
 
-    async def _produce(self, record: OutboundRecord) -> None:
+    async def send(self, record: OutboundRecord) -> None:
         """Send it nowhere."""
 
 
@@ -87,17 +93,14 @@ class Mode:
         tenants = OneTenant()
         tenants.own.objects[SOURCE_KEY] = a_photo(1)
         rows = cast(RowStates, None)  # first attempts ask no database
-        handler = EventHandler(
-            ThumbnailService(tenants, slots, build_spec(settings.decode), threads, metrics),
-            CleanupService(tenants, rows, threads, metrics),
-            RetryPolicy((60.0,), 3600),
-            metrics,
-            order=UploadOrder(rows, threads),
-            guard=DeadLetterGuard(DeadLetterLimit(0, 0, 60, 1)),
-            group="benchmark",
-        )
+        calls, order, rules = StorageCalls(tenants, threads, metrics), UploadOrder(rows, threads), Rules("benchmark")
+        thumbnails = ThumbnailService(calls, RenditionStore(calls), slots, build_spec(settings.decode))
+        guard = DeadLetterGuard(DeadLetterLimit(0, 0, 60, 1))
+        failures = Failures(RetryPolicy((60.0,), 3600), guard, rules)
+        handler = EventHandler(thumbnails, order, Removals(CleanupService(calls, rows), order, rules), failures, rules)
         options = WorkerOptions("127.0.0.1:1", "benchmark", IN_FLIGHT)
-        self._worker = DeafWorker(options, handler, lambda: None, traces.tracing)
+        observer = Observer(metrics, traces.tracing)
+        self._worker = Worker(DeafClient(options), options, handler, observer, lambda: None)
 
     async def rate(self, seconds: float) -> float:
         """Events a second, IN_FLIGHT at a time."""
@@ -110,7 +113,7 @@ class Mode:
     async def _work(self, ends: float) -> int:
         count = 0
         while time.perf_counter() < ends:
-            await self._worker._finish(_a_record(count))  # noqa: SLF001 - what is measured
+            await self._worker.process(_a_record(count))
             count += 1
         return count
 
@@ -130,7 +133,7 @@ def ns_switched_off(times: int = 200_000) -> float:
 
     def port() -> None:
         _, span = NO_TRACING.receive(record)
-        span.tell({})
+        span.set_attributes({})
         span.add_stages(stages)
         _, sending = NO_TRACING.send(sent)
         sending.end()

@@ -34,6 +34,7 @@ from schemas.events import THUMBNAIL_READY_TYPE, MediaKind, RenditionInfo, Thumb
 from schemas.metrics import Metrics
 from schemas.migrations import upgrade
 from schemas.tables import ar_contents, videos
+from schemas.topics import Topics
 from service.kafka.clients import consumer_config, producer_config
 from service.kafka.topics import create_topics
 from service.observability.logs import configure_logs
@@ -98,7 +99,7 @@ def consume_ours(task: Task, out: "SimpleQueue[Slice]") -> None:
     metrics = Metrics()
     consumer = Consumer(consumer_config(task.kafka, f"{task.prefix}persist"))
     clients = KafkaClients(consumer, Producer(producer_config(task.kafka)))
-    options = persistence.PersistOptions("persist", task.prefix)
+    options = persistence.PersistOptions("persist", Topics(task.prefix))
     role = persistence.PersistRole(clients, options, create_engine_for(task.database_url), metrics)
 
     def stop_when_done() -> None:

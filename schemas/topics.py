@@ -1,6 +1,8 @@
 """The one list of topics: name, size, retention, key, value, who writes and who reads."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 HOUR_MS: Final = 3_600_000
@@ -170,6 +172,70 @@ def durable_config(replicas: int) -> dict[str, str]:
     return {"segment.ms": str(SEGMENT_MS)} | in_sync
 
 
-def prefixed(topic: Topic, prefix: str) -> str:
-    """The topic's name in a cluster that several installations share: KAFKA_TOPIC_PREFIX, then the name."""
-    return f"{prefix}{topic.name}"
+@dataclass(frozen=True)
+class Topics:
+    """The names of one installation's topics in a cluster that several share: KAFKA_TOPIC_PREFIX, then the topic's name."""
+
+    prefix: str = ""
+
+    def name_of(self, topic: Topic) -> str:
+        """Return the name of any topic."""
+        return f"{self.prefix}{topic.name}"
+
+    def names_of(self, topics: Iterable[Topic]) -> tuple[str, ...]:
+        """Return the names of topics, in their order."""
+        return tuple(map(self.name_of, topics))
+
+    @cached_property
+    def uploads(self) -> str:
+        """Return the name of media.uploaded."""
+        return self.name_of(MEDIA_UPLOADED)
+
+    @cached_property
+    def due(self) -> str:
+        """Return the name of thumbnail.due."""
+        return self.name_of(THUMBNAIL_DUE)
+
+    @cached_property
+    def retries(self) -> tuple[str, ...]:
+        """Return the names of the retry topics, the first tier first."""
+        return self.names_of(THUMBNAIL_RETRIES)
+
+    @cached_property
+    def ready(self) -> str:
+        """Return the name of thumbnail.ready."""
+        return self.name_of(THUMBNAIL_READY)
+
+    @cached_property
+    def failed(self) -> str:
+        """Return the name of thumbnail.failed."""
+        return self.name_of(THUMBNAIL_FAILED)
+
+    @cached_property
+    def cleanup(self) -> str:
+        """Return the name of thumbnail.cleanup."""
+        return self.name_of(THUMBNAIL_CLEANUP)
+
+    @cached_property
+    def dlq(self) -> str:
+        """Return the name of thumbnail.dlq."""
+        return self.name_of(THUMBNAIL_DLQ)
+
+    @cached_property
+    def ready_dlq(self) -> str:
+        """Return the name of thumbnail.ready.dlq."""
+        return self.name_of(THUMBNAIL_READY_DLQ)
+
+    @cached_property
+    def parked(self) -> str:
+        """Return the name of thumbnail.dlq.parked."""
+        return self.name_of(THUMBNAIL_PARKED)
+
+    @cached_property
+    def replays(self) -> str:
+        """Return the name of thumbnail.dlq.replays."""
+        return self.name_of(THUMBNAIL_REPLAYS)
+
+
+UNPREFIXED: Final = Topics()
+"""The names where the installation has the cluster to itself."""

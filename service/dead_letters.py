@@ -12,13 +12,12 @@ from typing import Final, Self
 from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, THUMBNAIL_REPLAYS, Topic, prefixed
+from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic
 from service.kafka.clients import client_config, consumer_config, producer_config
 from service.kafka.connection import KafkaUnreachableError
 from service.kafka.topics import ADMIN_TIMEOUT_S
 from service.settings import Settings
 from streams.dlq.export import export_letters, fingerprints
-from streams.dlq.failure_counts import Owner, owner_of
 from streams.dlq.filter import DeadLetterFilter
 from streams.dlq.ledger import Ledger
 from streams.dlq.plan import ReplayRules
@@ -27,6 +26,7 @@ from streams.dlq.read import DeadLetter, read_letter
 from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
 from streams.dlq.sender import SenderOptions, open_sender
 from streams.dlq.traced import TracedSender
+from streams.failures.failure_counts import Owner, owner_of
 from streams.kafka.client import send_and_wait
 from streams.kafka.reader import Extent, TopicReader
 from streams.kafka.records import InboundRecord, OutboundRecord
@@ -60,9 +60,9 @@ class DeadLetterBox:
     def __init__(self, settings: Settings, source: Source) -> None:
         self._settings: Final = settings
         self._source: Final = source
-        self._prefix: Final = settings.kafka.kafka_topic_prefix
-        self._reader: Final = TopicReader(self._consumer_config(), prefixed(TOPICS[source], self._prefix))
-        self._ledger_topic: Final = prefixed(THUMBNAIL_REPLAYS, self._prefix)
+        self._topics: Final = settings.kafka.topics
+        self._reader: Final = TopicReader(self._consumer_config(), self._topics.name_of(TOPICS[source]))
+        self._ledger_topic: Final = self._topics.replays
 
     def __enter__(self) -> Self:
         return self
@@ -122,11 +122,11 @@ class DeadLetterBox:
             ledger = self.ledger()  # a dry run takes nothing from a replay that is at work
         else:
             options = SenderOptions(
-                producer_config(self._settings.kafka), f"{self._prefix}thumbnails-dlq-replay", self._ledger_topic
+                producer_config(self._settings.kafka), f"{self._topics.prefix}thumbnails-dlq-replay", self._ledger_topic
             )
             sender, ledger = open_sender(options, self._ledger_records)
             sender = TracedSender(sender, tracing)
-        rules = ReplayRules(TOPICS[self._source], self._prefix, self._settings.dead_letters.dlq_max_replays)
+        rules = ReplayRules(TOPICS[self._source], self._topics, self._settings.dead_letters.dlq_max_replays)
         return DeadLetterReplay(rules, ledger, sender, pace, stop=stop, on_batch=on_batch).run(letters)
 
     def export(self, path: Path, letters: Iterator[DeadLetter]) -> int:

@@ -1,4 +1,4 @@
-"""The port to traces: what the flow tells of each record it works on and sends, to whoever listens, or to nobody."""
+"""The port to traces: one span for each record that is worked on, and one for each that is sent."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,16 +25,16 @@ class StageTime:
 
 
 class Span(Protocol):
-    """Something under way. What is never ended is never told."""
+    """Something under way. Spans that are never ended are not exported."""
 
-    def tell(self, facts: Mapping[str, Fact]) -> None:
-        """Add facts."""
+    def set_attributes(self, facts: Mapping[str, Fact]) -> None:
+        """Add attributes."""
 
     def add_stages(self, stages: Iterable[StageTime]) -> None:
         """Add parts that are over already."""
 
     def end(self, error: str | None = None) -> None:
-        """It is over; `error` is the code, or the class of the exception, that it failed with. Once."""
+        """End it, once; `error` is the code, or the class of the exception, that it failed with."""
 
 
 class Tracing(Protocol):
@@ -45,38 +45,38 @@ class Tracing(Protocol):
     """
 
     def receive(self, record: InboundRecord) -> tuple[InboundRecord, Span]:
-        """Work on `record` begins: the record to work with, and the span to end."""
+        """Begin the work on `record`; return the record to work with, and the span to end."""
 
     def send(self, record: OutboundRecord) -> tuple[OutboundRecord, Span]:
-        """`record` is about to be sent: the record to send, and the span to end when it is acknowledged."""
+        """Begin to send `record`; return the record to send, and the span to end when it is acknowledged."""
 
 
 class NoSpan:
-    """Tells nobody."""
+    """No-op span."""
 
     __slots__ = ()
 
-    def tell(self, facts: Mapping[str, Fact]) -> None:
-        """As in the port."""
+    def set_attributes(self, facts: Mapping[str, Fact]) -> None:
+        """Do nothing."""
 
     def add_stages(self, stages: Iterable[StageTime]) -> None:
-        """As in the port."""
+        """Do nothing."""
 
     def end(self, error: str | None = None) -> None:
-        """As in the port."""
+        """Do nothing."""
 
 
 class NoTracing:
-    """Leaves every record as it is: a trace of others passes through untouched."""
+    """No-op tracing: a trace of others passes through untouched."""
 
     __slots__ = ()
 
     def receive(self, record: InboundRecord) -> tuple[InboundRecord, Span]:
-        """As in the port."""
+        """Return the record as it is."""
         return record, NO_SPAN
 
     def send(self, record: OutboundRecord) -> tuple[OutboundRecord, Span]:
-        """As in the port."""
+        """Return the record as it is."""
         return record, NO_SPAN
 
 
@@ -86,7 +86,7 @@ NO_TRACING: Final = NoTracing()
 
 @contextmanager
 def sending(tracing: Tracing, records: Iterable[OutboundRecord]) -> Iterator[list[OutboundRecord]]:
-    """The records to send within the block; they count as acknowledged after it, and as failed when it raises."""
+    """Give the records to send within the block; they count as acknowledged after it, and as failed when it raises."""
     pairs = [tracing.send(record) for record in records]
     error: str | None = None
     try:

@@ -65,7 +65,7 @@ def _run(
             Journey(file, companies[file.company].slug, uploader.upload(file.company + 1, file.path)) for file in files
         ]
         producer = Producer(producer_config(stack.kafka_settings))
-        publish_uploads(producer, [journey.upload for journey in journeys], topic_prefix=stack.topic_prefix)
+        publish_uploads(producer, [journey.upload for journey in journeys], topic=stack.kafka_settings.topics.uploads)
 
         def tell(journey: Journey, step: str) -> None:
             journey.steps.append(step)

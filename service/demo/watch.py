@@ -13,7 +13,7 @@ from schemas import headers as h
 from schemas.cloudevents import read_event
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, MediaUploaded, ThumbnailFailed, ThumbnailReady
 from schemas.headers import Headers
-from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY, THUMBNAIL_RETRIES, prefixed
+from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY
 from service.demo.media import DemoFile
 from service.kafka.clients import consumer_config
 from service.settings import KafkaSettings
@@ -53,8 +53,8 @@ def watch(
 ) -> bool:
     """Follow every journey to its end; False when TIMEOUT_S passed first. `check` may raise, `tell` shows each step."""
     consumer = Consumer(consumer_config(settings, f"demo-watch-{time.time_ns()}"))
-    watched = (THUMBNAIL_READY, THUMBNAIL_FAILED, THUMBNAIL_DLQ, *THUMBNAIL_RETRIES)
-    consumer.subscribe([prefixed(topic, settings.kafka_topic_prefix) for topic in watched])
+    topics = settings.topics
+    consumer.subscribe([topics.ready, topics.failed, topics.dlq, *topics.retries])
     by_key = {journey.upload.media.record_key: journey for journey in journeys}
     deadline = time.monotonic() + TIMEOUT_S
     try:
@@ -65,7 +65,7 @@ def watch(
             for record in read_records(consumer, 50, 0.2):
                 journey = by_key.get((record.key or b"").decode("utf-8", "replace"))
                 if journey is not None:
-                    topic = record.topic.removeprefix(settings.kafka_topic_prefix)
+                    topic = record.topic.removeprefix(topics.prefix)
                     _note(journey, topic, record.value, record.headers, tell)
             for journey in _rows_that_changed(journeys, engine):
                 tell(journey, f"row {journey.row['thumbnail_status'] if journey.row else ''}")

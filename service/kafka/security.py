@@ -3,15 +3,12 @@
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography import x509
 from pydantic import SecretStr
 
 from service.settings import KafkaSettings
-
-if TYPE_CHECKING:
-    from faust import SASLCredentials, SSLCredentials
 
 
 class KafkaFilesError(Exception):
@@ -43,19 +40,16 @@ def librdkafka_security(settings: KafkaSettings) -> dict[str, Any]:
     return config
 
 
-def faust_credentials(settings: KafkaSettings) -> "SASLCredentials | SSLCredentials | None":
+def faust_credentials(settings: KafkaSettings) -> object | None:
     """Faust's `broker_credentials`; None for PLAINTEXT. Raises KafkaFilesError."""
-    from faust import SASLCredentials, SSLCredentials  # a third of a second that most commands need not wait
+    # Here, because Faust takes a third of a second that most commands need not wait.
+    from streams.worker.faust.credentials import sasl_credentials, tls_credentials
 
     context = tls_context(settings) if settings.uses_tls else None
     if settings.uses_sasl:
-        return SASLCredentials(
-            username=settings.kafka_sasl_username,
-            password=_secret(settings.kafka_sasl_password),
-            ssl_context=context,  # with it the protocol is SASL_SSL; it holds our own certificate, too
-            mechanism=settings.kafka_sasl_mechanism,
-        )
-    return SSLCredentials(context) if context is not None else None
+        password = _secret(settings.kafka_sasl_password)
+        return sasl_credentials(settings.kafka_sasl_mechanism, settings.kafka_sasl_username, password, context)
+    return tls_credentials(context) if context is not None else None
 
 
 def tls_context(settings: KafkaSettings) -> ssl.SSLContext:

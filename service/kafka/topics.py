@@ -12,7 +12,7 @@ from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from schemas.topics import ALL_TOPICS, Topic, durable_config, prefixed
+from schemas.topics import ALL_TOPICS, Topic, durable_config
 from service.kafka.connection import KafkaUnreachableError, connect
 from service.settings import KafkaSettings
 
@@ -112,7 +112,7 @@ def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
     """Every topic of the list, with what is wrong with it in the cluster. Raises KafkaUnreachableError."""
     admin, cluster = connect(settings)
     found = cluster.topics
-    names = {prefixed(topic, settings.kafka_topic_prefix): topic for topic in ALL_TOPICS}
+    names = {settings.topics.name_of(topic): topic for topic in ALL_TOPICS}
     configs = _configs(admin, [name for name in names if name in found])
     hidden = _hidden(admin, [name for name in names if name not in found])
     return tuple(

@@ -85,12 +85,12 @@ class _OpenSpan:
         self._tracing = tracing
         self._span = span
 
-    def tell(self, facts: Mapping[str, Fact]) -> None:
-        """As in the port."""
+    def set_attributes(self, facts: Mapping[str, Fact]) -> None:
+        """See streams.tracing.Span."""
         self._span.set_attributes(facts)
 
     def add_stages(self, stages: Iterable[StageTime]) -> None:
-        """As in the port."""
+        """See streams.tracing.Span."""
         if not self._span.is_recording():
             return
         parent = set_span_in_context(self._span, _NO_CONTEXT)
@@ -99,7 +99,7 @@ class _OpenSpan:
             self._tracing.add_stage(parent, stage, epoch_ns)
 
     def end(self, error: str | None = None) -> None:
-        """As in the port."""
+        """See streams.tracing.Span."""
         _mark(self._span, error)
         self._span.end()
 

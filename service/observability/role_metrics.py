@@ -8,14 +8,7 @@ from typing import Final
 from prometheus_client import Gauge, ProcessCollector
 
 from schemas.metrics import Metrics, Role
-from schemas.topics import (
-    ALL_TOPICS,
-    THUMBNAIL_DLQ,
-    THUMBNAIL_READY_DLQ,
-    THUMBNAIL_REPLAYS,
-    THUMBNAIL_RETRIES,
-    prefixed,
-)
+from schemas.topics import ALL_TOPICS, Topics
 from service.kafka.clients import client_config, consumer_config
 from service.observability.observations import Observation
 from service.settings import KafkaSettings
@@ -42,13 +35,13 @@ class RoleMetrics:
 
     def observe_lag(self, kafka: KafkaSettings, group: str, owned: OwnedPlaces) -> None:
         """For a role whose unprocessed records are late."""
-        gauges = _LagGauges(self._metrics, kafka.kafka_topic_prefix)
+        gauges = _LagGauges(self._metrics, kafka.topics)
         reader = LagReader(client_config(kafka), group)
         self._observe("consumer lag", lambda: gauges.show(reader.read(owned())), KAFKA_EVERY_S)
 
     def observe_retries(self, kafka: KafkaSettings, group: str, owned: OwnedPlaces) -> None:
         """For the retry role, whose unprocessed records wait, as they should; and the dead letters of all roles."""
-        tiers = {prefixed(topic, kafka.kafka_topic_prefix): tier for tier, topic in enumerate(THUMBNAIL_RETRIES, 1)}
+        tiers = {name: tier for tier, name in enumerate(kafka.topics.retries, 1)}
         reader, waiting = LagReader(client_config(kafka), group), self._metrics.retries_waiting
 
         def look() -> None:
@@ -73,10 +66,8 @@ class RoleMetrics:
         self._observations.append(Observation(name, look, every_s=every_s))
 
     def _observe_letters(self, kafka: KafkaSettings, group: str) -> None:
-        topics = tuple(prefixed(topic, kafka.kafka_topic_prefix) for topic in (THUMBNAIL_DLQ, THUMBNAIL_READY_DLQ))
-        watch = LetterWatch(
-            consumer_config(kafka, group), topics, prefixed(THUMBNAIL_REPLAYS, kafka.kafka_topic_prefix)
-        )
+        topics = kafka.topics
+        watch = LetterWatch(consumer_config(kafka, group), (topics.dlq, topics.ready_dlq), topics.replays)
         age = _Age(self._metrics.oldest_dead_letter_age_seconds)
 
         def look() -> None:
@@ -98,9 +89,9 @@ class _Age:
 class _LagGauges:
     """The lag by topic, under the name that it has without KAFKA_TOPIC_PREFIX."""
 
-    def __init__(self, metrics: Metrics, topic_prefix: str) -> None:
+    def __init__(self, metrics: Metrics, topics: Topics) -> None:
         self._metrics: Final = metrics
-        self._names: Final = {prefixed(topic, topic_prefix): topic.name for topic in ALL_TOPICS}
+        self._names: Final = {topics.name_of(topic): topic.name for topic in ALL_TOPICS}
         self._ages: Final[dict[str, _Age]] = {}
 
     def show(self, found: Mapping[Place, PartitionLag]) -> None:

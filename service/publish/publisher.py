@@ -12,7 +12,6 @@ from confluent_kafka import Producer
 from schemas.cloudevents import context_headers, read_event
 from schemas.errors import ThumbnailError
 from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
-from schemas.topics import MEDIA_UPLOADED, prefixed
 from service.kafka.clients import producer_config
 from service.kafka.connection import connect
 from service.publish.files import check_files, shown
@@ -37,7 +36,7 @@ class Publisher:
     _topic: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_topic", prefixed(MEDIA_UPLOADED, self.settings.kafka.kafka_topic_prefix))
+        object.__setattr__(self, "_topic", self.settings.kafka.topics.uploads)
 
     def publish_files(self, company_id: int, paths: Sequence[Path]) -> Iterator[tuple[Path, MediaUploaded]]:
         """Store each file, make its row and send its event, before the next; yield it when the broker has it.
@@ -79,9 +78,8 @@ class Publisher:
         return Producer(producer_config(self.settings.kafka))
 
     def _send(self, producer: Producer, uploader: Uploader, upload: MediaUploaded) -> None:
-        prefix = self.settings.kafka.kafka_topic_prefix
         try:
-            publish_uploads(producer, [upload], topic_prefix=prefix, tracing=self.tracing)
+            publish_uploads(producer, [upload], topic=self._topic, tracing=self.tracing)
         except BaseException:
             # An event that arrives all the same ends as a dead letter, which says more than a row without an outcome.
             uploader.withdraw(upload)

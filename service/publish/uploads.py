@@ -16,7 +16,6 @@ from schemas.database import write_transaction
 from schemas.events import MEDIA_UPLOADED_TYPE, Media, MediaKind, MediaUploaded
 from schemas.headers import Headers
 from schemas.tables import ar_contents, projects, videos
-from schemas.topics import MEDIA_UPLOADED, prefixed
 from service.publish.files import kind_of, shown
 from service.tenants.rows import explained
 from storage.tenants import Tenants
@@ -111,10 +110,9 @@ def _insert(connection: sa.Connection, table: sa.Table, values: dict[str, object
 
 
 def publish_uploads(
-    producer: Producer, uploads: list[MediaUploaded], *, topic_prefix: str, tracing: Tracing = NO_TRACING
+    producer: Producer, uploads: list[MediaUploaded], *, topic: str, tracing: Tracing = NO_TRACING
 ) -> None:
-    """Publish the events, and return when the broker has all of them. Raises PublishError."""
-    topic = prefixed(MEDIA_UPLOADED, topic_prefix)
+    """Publish the events to `topic`, and return when the broker has all of them. Raises PublishError."""
     records = [
         (
             upload.media.record_key.encode(),

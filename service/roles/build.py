@@ -15,9 +15,9 @@ from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka.clients import consumer_config, producer_config, waiting_consumer_config
 from service.settings import Settings
+from streams.failures.policy import parse_limits
 from streams.kafka.ports import KafkaClients
 from streams.persist.role import PersistOptions, PersistRole
-from streams.retry.policy import parse_limits
 from streams.retry.role import RetryOptions, RetryRole
 from streams.tracing import NO_TRACING, Tracing
 
@@ -58,7 +58,7 @@ def build_persist(
     """The persist role."""
     group = persist_group(settings)
     clients = build_clients(settings, consumer_config(settings.kafka, group))
-    options = PersistOptions(group, settings.kafka.kafka_topic_prefix)
+    options = PersistOptions(group, settings.kafka.topics)
     return PersistRole(clients, options, engine, metrics, tracing=tracing)
 
 
@@ -67,7 +67,7 @@ def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRAC
     chosen = settings.retry
     budgets_s = [limit.budget_s for limit in parse_limits(chosen.retry_limits).values() if limit.budget_s is not None]
     options = RetryOptions(
-        topic_prefix=settings.kafka.kafka_topic_prefix,
+        topics=settings.kafka.topics,
         delays_s=chosen.retry_delays_s,
         jitter=chosen.retry_jitter,
         budget_s=max([chosen.retry_budget_s, *budgets_s]),

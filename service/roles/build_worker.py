@@ -16,25 +16,32 @@ from service.settings import Settings
 from storage.local_disk.provider import LocalStorageProvider
 from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
-from streams.dlq.guard import DeadLetterGuard, DeadLetterLimit
-from streams.retry.policy import RetryPolicy, parse_limits
+from streams.failures.guard import DeadLetterGuard, DeadLetterLimit
+from streams.failures.policy import RetryPolicy, parse_limits
 from streams.rows.queries import RowStates
 from streams.thumbnails.cleanup import CleanupService
 from streams.thumbnails.service import ThumbnailService
 from streams.thumbnails.staleness import UploadOrder
+from streams.thumbnails.storage_calls import StorageCalls
+from streams.thumbnails.store import RenditionStore
 from streams.tracing import NO_TRACING, Tracing
 from streams.worker.clock_skew import ClockSkew
-from streams.worker.faust.app import WorkerOptions
+from streams.worker.failure import Failures, Rules
+from streams.worker.faust.client import FaustClient
 from streams.worker.handler import EventHandler
+from streams.worker.observer import Observer
+from streams.worker.options import WorkerOptions
+from streams.worker.removals import Removals
 from streams.worker.role import Worker
 from streams.worker.watchdog import FindTopics
 
 
 @dataclass(frozen=True)
 class WorkerParts:
-    """What the worker role runs on; whoever builds it starts and stops the slots."""
+    """The parts of the worker role; the caller of build_worker() starts and stops the slots."""
 
     worker: Worker
+    client: FaustClient
     slots: DecodeSlots
     local_storage: LocalStorageProvider
     providers: ProviderCache
@@ -44,7 +51,7 @@ class WorkerParts:
 
 
 def build_retry_policy(settings: Settings) -> RetryPolicy:
-    """When failed events are tried again."""
+    """Return the rules by which failed events are tried again."""
     chosen = settings.retry
     return RetryPolicy(
         chosen.retry_delays_s,
@@ -55,17 +62,32 @@ def build_retry_policy(settings: Settings) -> RetryPolicy:
 
 
 def build_guard(settings: Settings) -> DeadLetterGuard:
-    """What stops the worker in a flood of dead letters."""
+    """Return what stops the worker in a flood of dead letters."""
     chosen = settings.dead_letters
     return DeadLetterGuard(
         DeadLetterLimit(chosen.dlq_max_ratio, chosen.dlq_max_consecutive, chosen.dlq_window_s, chosen.dlq_min_events)
     )
 
 
+def build_options(settings: Settings) -> WorkerOptions:
+    """Return how the worker consumes."""
+    return WorkerOptions(
+        bootstrap_servers=settings.kafka.kafka_bootstrap_servers,
+        group=settings.worker.worker_group,
+        concurrency=settings.worker.worker_concurrency,
+        topics=settings.kafka.topics,
+        session_timeout_s=settings.kafka.kafka_session_timeout_s,
+        heartbeat_s=min(3.0, settings.kafka.kafka_session_timeout_s / 3),
+        rebalance_timeout_s=settings.worker.event_bound_s,
+        shutdown_timeout_s=settings.worker.shutdown_timeout_s,
+        credentials=faust_credentials(settings.kafka),
+    )
+
+
 def build_worker(
     settings: Settings, metrics: Metrics, find_topics: FindTopics, tracing: Tracing = NO_TRACING
 ) -> WorkerParts:
-    """The worker role, which watches its topics by `find_topics`. Call it inside the thread and loop that will run it."""
+    """Build the worker role, which watches its topics by `find_topics`. Call it inside the thread and loop that will run it."""
     engine = build_engine(settings)
     providers = build_providers(settings, metrics)
     tenants = build_tenants(settings, engine, providers)
@@ -73,46 +95,29 @@ def build_worker(
     # Storage calls block: each event in work may have one, and cleanups one more.
     executor = ContextThreads(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
     rows, guard = RowStates(engine), build_guard(settings)
-    handler = EventHandler(
-        ThumbnailService(
-            tenants,
-            slots,
-            build_spec(settings.decode),
-            executor,
-            metrics,
-            # Half a session: the broker counts from the last heartbeat, which may be a while ago.
-            lease_s=settings.kafka.kafka_session_timeout_s / 2,
-        ),
-        CleanupService(tenants, rows, executor, metrics),
-        build_retry_policy(settings),
-        metrics,
-        order=UploadOrder(rows, executor),
-        guard=guard,
-        group=settings.worker.worker_group,
-        topic_prefix=settings.kafka.kafka_topic_prefix,
-        skew=ClockSkew(settings.worker.event_max_clock_skew_s),
+    calls, order = StorageCalls(tenants, executor, metrics), UploadOrder(rows, executor)
+    rules = Rules(
+        settings.worker.worker_group, settings.kafka.topics, ClockSkew(settings.worker.event_max_clock_skew_s)
     )
-    options = WorkerOptions(
-        bootstrap_servers=settings.kafka.kafka_bootstrap_servers,
-        group=settings.worker.worker_group,
-        concurrency=settings.worker.worker_concurrency,
-        topic_prefix=settings.kafka.kafka_topic_prefix,
-        session_timeout_s=settings.kafka.kafka_session_timeout_s,
-        heartbeat_s=min(3.0, settings.kafka.kafka_session_timeout_s / 3),
-        rebalance_timeout_s=settings.worker.event_bound_s,
-        shutdown_timeout_s=settings.worker.shutdown_timeout_s,
-        credentials=faust_credentials(settings.kafka),
-    )
-    worker = Worker(options, handler, find_topics, tracing)
+    failures = Failures(build_retry_policy(settings), guard, rules)
+    removals = Removals(CleanupService(calls, rows), order, rules)
+    # Half a session: the broker counts from the last heartbeat, which may be a while ago.
+    store = RenditionStore(calls, lease_s=settings.kafka.kafka_session_timeout_s / 2)
+    thumbnails = ThumbnailService(calls, store, slots, build_spec(settings.decode))
+    handler = EventHandler(thumbnails, order, removals, failures, rules)
+    options = build_options(settings)
+    client = FaustClient(options)
+    worker = Worker(client, options, handler, Observer(metrics, tracing, settings.kafka.topics), find_topics)
+    client.declare_agents(worker.consume, worker.forget_revoked)
     metrics.slots.labels("busy").set_function(lambda: slots.busy)
     metrics.slots.labels("idle").set_function(lambda: slots.idle)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
-    return WorkerParts(worker, slots, build_local_storage(settings), providers, tenants, engine, guard)
+    return WorkerParts(worker, client, slots, build_local_storage(settings), providers, tenants, engine, guard)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """A fresh event loop, set as the current one: Faust resolves its loop while the app is built."""
+    """Return a new event loop, set as the current one: Faust resolves its loop while the app is built."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     return loop

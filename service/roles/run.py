@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from schemas.metrics import Metrics, Role
-from schemas.topics import ALL_TOPICS, prefixed
+from schemas.topics import ALL_TOPICS
 from service.exits import EXIT_FAILED, EXIT_OK
 from service.kafka.connection import TopicFinder
 from service.kafka.topic_watch import TopicWatch
@@ -154,4 +154,4 @@ def _run_loop(
 
 
 def _topic_names(settings: Settings) -> frozenset[str]:
-    return frozenset(prefixed(topic, settings.kafka.kafka_topic_prefix) for topic in ALL_TOPICS)
+    return frozenset(settings.kafka.topics.names_of(ALL_TOPICS))

@@ -1,12 +1,16 @@
-"""Runs the worker as a process; apart from `roles.py`, because it alone loads Faust and the clients of all storages."""
+"""Runs the worker as a process; apart from `run.py`, because it alone loads Faust and the clients of all storages."""
 
+import asyncio
 import time
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
 import structlog
 
+from processors.sandbox.pool import DecodeSlots
 from schemas.errors import ThumbnailError
+from schemas.metrics import Metrics
 from service.dead_letters import recent_owners
 from service.exits import EXIT_FAILED
 from service.kafka.codecs import check_codecs
@@ -14,8 +18,9 @@ from service.kafka.connection import TopicFinder
 from service.observability.role_metrics import RoleMetrics
 from service.observability.traces import start_traces
 from service.roles.build_storage import local_settings
-from service.roles.build_worker import build_worker, new_loop
+from service.roles.build_worker import WorkerParts, build_worker, new_loop
 from service.roles.checks import check_database, check_http_port, check_kafka, check_storage
+from service.roles.health.dependencies import Dependency
 from service.roles.health.liveness import Signs
 from service.roles.health.probes import (
     database_dependency,
@@ -33,8 +38,8 @@ from service.status.recent_results import recent_companies
 from storage.breaker import BreakerState
 from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
-from streams.dlq.guard import SEEN_FOR_S
-from streams.worker.role import run_worker
+from streams.failures.guard import SEEN_FOR_S
+from streams.worker.faust.runner import run_worker
 
 log = structlog.get_logger(__name__)
 
@@ -43,65 +48,76 @@ UNFINISHED_AFTER_S: Final = 3600.0
 
 
 def run_worker_role(settings: Settings) -> int:
-    """The worker role; exit code 1 when a dependency fails or an outcome cannot be sent."""
+    """Run the worker role; return exit code 1 when a dependency fails or an outcome cannot be sent."""
     metrics = begin(settings, "worker")
-    lag = RoleMetrics(metrics, "worker")
-    traces = start_traces(settings.traces, "worker", settings.worker.worker_group)
-    loop = new_loop()
-    kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
-    find_topics = told_by(TopicFinder(settings.kafka).find, kafka)
-    parts = build_worker(settings, metrics, find_topics, traces.tracing)
-    checks = [
-        lambda: check_http_port(settings.http),
-        check_codecs,
-        lambda: check_kafka(settings.kafka),
-        lambda: check_database(parts.engine),
-        lambda: check_storage(parts.local_storage),
-    ]
-    if not proven(checks):
-        return EXIT_FAILED
-    limits = settings.dead_letters
-    if limits.dlq_max_consecutive or limits.dlq_max_ratio:
-        parts.guard.prime(recent_owners(settings, limits.dlq_window_s), recent_companies(settings, SEEN_FOR_S))
-    swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
-    log.info("unfinished_uploads_swept", files=swept)
-    try:
-        loop.run_until_complete(parts.slots.start())
-    except ThumbnailError as exc:  # a deploy whose decoders do not work: not one event is taken
-        log.critical("role_failed", reason=exc.message)
-        return EXIT_FAILED
-    is_open = bool(parts.slots.open_doors) or settings.decode.decode_confinement == "off"
+    with ExitStack() as closing:
+        traces = start_traces(settings.traces, "worker", settings.worker.worker_group)
+        closing.callback(traces.close)
+        loop = new_loop()
+        kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
+        find_topics = told_by(TopicFinder(settings.kafka).find, kafka)
+        parts = build_worker(settings, metrics, find_topics, traces.tracing)
+        closing.callback(parts.providers.close)
+        checks = [
+            lambda: check_http_port(settings.http),
+            check_codecs,
+            lambda: check_kafka(settings.kafka),
+            lambda: check_database(parts.engine),
+            lambda: check_storage(parts.local_storage),
+        ]
+        if not proven(checks):
+            return EXIT_FAILED
+        limits = settings.dead_letters
+        if limits.dlq_max_consecutive or limits.dlq_max_ratio:
+            parts.guard.prime(recent_owners(settings, limits.dlq_window_s), recent_companies(settings, SEEN_FOR_S))
+        swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
+        log.info("unfinished_uploads_swept", files=swept)
+        closing.callback(parts.slots.kill)
+        try:
+            loop.run_until_complete(parts.slots.start())
+        except ThumbnailError as exc:  # a deploy whose decoders do not work: not one event is taken
+            log.critical("role_failed", reason=exc.message)
+            return EXIT_FAILED
+        _report_confinement(settings, metrics, parts.slots)
+        try:
+            return _serve(settings, metrics, kafka, parts, loop)
+        finally:
+            closing.close()
+            log.info("role_stopped")
+
+
+def _report_confinement(settings: Settings, metrics: Metrics, slots: DecodeSlots) -> None:
+    is_open = bool(slots.open_doors) or settings.decode.decode_confinement == "off"
     metrics.decoders_confined.set(not is_open)
     if is_open:
-        log.warning("decoders_not_confined", could=parts.slots.open_doors, setting=settings.decode.decode_confinement)
-    elif not parts.slots.has_landlock:
+        log.warning("decoders_not_confined", could=slots.open_doors, setting=settings.decode.decode_confinement)
+    elif not slots.has_landlock:
         log.warning("landlock_missing", hint="Seccomp alone confines the decoders; Linux 5.13 and later have both.")
 
+
+def _serve(
+    settings: Settings, metrics: Metrics, kafka: Dependency, parts: WorkerParts, loop: asyncio.AbstractEventLoop
+) -> int:
+    worker = parts.worker
+
     def signs() -> Signs:
-        worker = parts.worker
         silent_s = time.monotonic() - worker.loop_came_round_at
         return Signs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), unprocessed(metrics), progress(metrics))
 
-    lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.worker.owned)
-    lag.start()
-    probes = (
-        (database_dependency(), database_probe(parts.engine)),
-        (local_storage_dependency(), local_storage_probe(local_settings(settings).root)),
-    )
-    health = RoleHealth(
-        settings.worker.event_bound_s, signs, kafka, probes, partial(_storage_details, parts.providers, parts.tenants)
-    )
-    server = serve(settings, metrics, health)
-    try:
-        return run_worker(parts.worker, loop)
-    finally:
-        lag.stop()
-        server.stop()
-        health.stop()
-        parts.slots.kill()
-        parts.providers.close()
-        traces.close()
-        log.info("role_stopped")
+    with ExitStack() as closing:
+        lag = RoleMetrics(metrics, "worker")
+        lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.client.owned)
+        lag.start()
+        probes = (
+            (database_dependency(), database_probe(parts.engine)),
+            (local_storage_dependency(), local_storage_probe(local_settings(settings).root)),
+        )
+        storages = partial(_storage_details, parts.providers, parts.tenants)
+        health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes, storages)
+        closing.callback(health.stop)
+        closing.callback(serve(settings, metrics, health).stop)
+        closing.callback(lag.stop)
+        return run_worker(parts.client, worker, loop)
 
 
 def _storage_details(providers: ProviderCache, tenants: Tenants) -> dict[str, Any]:

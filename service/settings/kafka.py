@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from schemas.topics import Topics
 from service.settings.component import Component
 
 
@@ -44,6 +45,11 @@ class KafkaSettings(Component):
     kafka_ssl_check_hostname: bool = Field(
         True, description="Whether a broker's certificate must be for the name that we connect to."
     )
+
+    @property
+    def topics(self) -> Topics:
+        """Return the names of this installation's topics."""
+        return Topics(self.kafka_topic_prefix)
 
     @property
     def uses_tls(self) -> bool:

@@ -7,7 +7,6 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from schemas.topics import prefixed
 from service.dead_letters import TOPICS, DeadLetterBox, Source
 from service.kafka.connection import KafkaUnreachableError
 from service.settings import Settings
@@ -82,7 +81,7 @@ class StatusReader:
             return self._letters
         records = {state.name: state.records for state in topics.states}
         for source in _LETTER_TOPICS:
-            name = prefixed(TOPICS[source], self._settings.kafka.kafka_topic_prefix)
+            name = self._settings.kafka.topics.name_of(TOPICS[source])
             self._letters[name] = self._groups(source) if records[name] else []
         self._letters_at = time.monotonic()
         return self._letters

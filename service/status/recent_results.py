@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
-from schemas.topics import THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
 from service.kafka.clients import consumer_config
 from service.settings import Settings
 from streams.kafka.reader import Extent, TopicReader, TopicReadError
@@ -101,8 +100,7 @@ class RecentResults:
         """Whether there was more to read than is read: then the window begins with the oldest that was."""
         config = consumer_config(settings.kafka, f"{settings.worker.worker_group}-status")
         self._readers: Final = [
-            TopicReader(config, prefixed(topic, settings.kafka.kafka_topic_prefix))
-            for topic in (THUMBNAIL_READY, THUMBNAIL_FAILED)
+            TopicReader(config, topic) for topic in (settings.kafka.topics.ready, settings.kafka.topics.failed)
         ]
 
     def __enter__(self) -> Self:
@@ -161,7 +159,7 @@ def recent_companies(settings: Settings, within_s: float) -> set[int]:
     Empty when they cannot be read: a worker that starts may lack the right to read what it writes.
     """
     config = consumer_config(settings.kafka, f"{settings.worker.worker_group}-status")
-    topic = prefixed(THUMBNAIL_READY, settings.kafka.kafka_topic_prefix)
+    topic = settings.kafka.topics.ready
     begin = datetime.now(UTC) - timedelta(seconds=within_s)
     try:
         with TopicReader(config, topic) as reader:

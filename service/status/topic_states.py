@@ -19,7 +19,6 @@ from schemas.topics import (
     THUMBNAIL_READY,
     THUMBNAIL_RETRIES,
     Topic,
-    prefixed,
 )
 from service.kafka.clients import consumer_config
 from service.kafka.connection import KafkaUnreachableError, connect
@@ -104,7 +103,7 @@ def read_topics(settings: Settings) -> Topics:
 
 
 def _read(settings: Settings, cluster: ClusterMetadata) -> Topics:
-    names = {topic: prefixed(topic, settings.kafka.kafka_topic_prefix) for topic in ALL_TOPICS}
+    names = {topic: settings.kafka.topics.name_of(topic) for topic in ALL_TOPICS}
     places = {topic: _places(cluster, name) for topic, name in names.items()}
     lows, highs = _ends(settings, [place for found in places.values() for place in found])
     starts = {

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from schemas import headers as h
 from service.status.role_endpoints import RoleState
-from streams.dlq.guard import SUGGEST_A_BROKEN_DEPLOY
 from streams.dlq.stats import Group
+from streams.failures.guard import SUGGEST_A_BROKEN_DEPLOY
 
 MOST_NAMED: Final = 5
 MANY: Final = 20

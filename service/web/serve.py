@@ -11,7 +11,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Lifespan
 
-from schemas.topics import THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
 from service.kafka.clients import consumer_config
 from service.observability.logs import configure_logs
 from service.settings import Settings
@@ -133,18 +132,17 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _lifespan(settings: Settings, parts: WebParts) -> Lifespan[Starlette]:
-    prefix = settings.kafka.kafka_topic_prefix
-    failed = prefixed(THUMBNAIL_FAILED, prefix)
+    topics = settings.kafka.topics
     options = ResultTopics(
         consumer_config(settings.kafka, f"{settings.worker.worker_group}-web"),
-        (prefixed(THUMBNAIL_READY, prefix), failed),
+        (topics.ready, topics.failed),
         settings.web.web_tiles,
     )
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         loop, wall = asyncio.get_running_loop(), parts.wall
-        reader = ResultReader(options, _Audience(wall, TileReader(failed, parts.image_origins), loop))
+        reader = ResultReader(options, _Audience(wall, TileReader(topics.failed, parts.image_origins), loop))
         poller = TopicPoller(
             lambda: read_topic_states(settings),
             lambda: wall.feed.visitor_count > 0,

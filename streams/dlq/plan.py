@@ -16,7 +16,7 @@ from schemas.topics import (
     THUMBNAIL_READY,
     THUMBNAIL_READY_DLQ,
     Topic,
-    prefixed,
+    Topics,
 )
 from streams.dlq.read import DeadLetter
 from streams.kafka.records import OutboundRecord
@@ -70,17 +70,18 @@ class Refusal:
 
 @dataclass(frozen=True)
 class ReplayRules:
-    """From which dead letter topic, under which prefix, and how often a record may come back before it is parked."""
+    """From which dead letter topic, under which names, and how often a record may come back before it is parked."""
 
     source: Topic
-    prefix: str
+    topics: Topics
     max_replays: int
 
     def plan(self, letter: DeadLetter, now: datetime) -> Send | Refusal:
         """What becomes of `letter`. Key and value stay byte for byte, headers of others too."""
         record = letter.record
         origin = letter.header(h.ORIGINAL_TOPIC)
-        targets = {prefixed(old, self.prefix): prefixed(new, self.prefix) for old, new in ALLOWED[self.source].items()}
+        name_of = self.topics.name_of
+        targets = {name_of(old): name_of(new) for old, new in ALLOWED[self.source].items()}
         if origin is None:
             return Refusal(f"It does not say where it came from ({h.ORIGINAL_TOPIC}): publish it again at its source.")
         if origin not in targets:
@@ -93,7 +94,7 @@ class ReplayRules:
         if letter.replays >= self.max_replays and not is_parked_already:
             reason = f"It failed again after {letter.replays} replays (DLQ_MAX_REPLAYS)."
             parked = h.with_headers(record.headers, {h.PARKED_AT: h.format_time(now), h.PARKED_REASON: reason})
-            return Send(OutboundRecord(prefixed(THUMBNAIL_PARKED, self.prefix), record.key, record.value, parked), True)
+            return Send(OutboundRecord(self.topics.parked, record.key, record.value, parked), True)
         # Somebody looked at a parked letter and sent it on: it gets all its replays again.
         count = 1 if is_parked_already else letter.replays + 1
         headers = self._replay_headers(letter, count, now)

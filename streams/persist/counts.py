@@ -12,11 +12,11 @@ from schemas import headers as h
 from schemas.errors import PermanentError
 from schemas.events import ThumbnailReady
 from schemas.metrics import Metrics
+from streams.event_metrics import RecentIds, TaskType, exemplar_of
 from streams.kafka.records import InboundRecord, place_of
 from streams.persist.batch import Item
 from streams.rows.last_write_wins import RowOutcome
 from streams.rows.upsert import APPLIED_OUTCOMES
-from streams.tally import Seen, TaskType, exemplar_of
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class ResultCounts:
     def __init__(self, metrics: Metrics, now: Callable[[], datetime]) -> None:
         self._metrics: Final = metrics
         self._now: Final = now
-        self._seen: Final = Seen()
+        self._seen: Final = RecentIds()
 
     def count(self, outcomes: Outcomes, refused: list[Refused]) -> None:
         """Count the records of a committed batch; one that could not be committed is counted by its next owner."""
@@ -58,7 +58,7 @@ class ResultCounts:
                 metrics.orphaned_results_total.inc(outcome is RowOutcome.ROW_GONE)
 
     def _is_new(self, record: InboundRecord) -> bool:
-        is_new = self._seen.meet(place_of(record))
+        is_new = self._seen.add(place_of(record))
         if not is_new:
             self._metrics.redelivered_total.labels(TaskType.PERSIST).inc()
         return is_new

@@ -15,8 +15,8 @@ from schemas.cloudevents import read_event
 from schemas.errors import PermanentError, Stage
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
 from schemas.metrics import Metrics
-from schemas.topics import THUMBNAIL_CLEANUP, THUMBNAIL_FAILED, THUMBNAIL_READY, THUMBNAIL_READY_DLQ, prefixed
-from streams.dlq.write import dead_letter, dead_letter_headers
+from schemas.topics import UNPREFIXED, Topics
+from streams.failures.dead_letter import Failure, dead_letter
 from streams.kafka.client import (
     Place,
     commit_offsets,
@@ -28,7 +28,7 @@ from streams.kafka.client import (
     start_partitions,
 )
 from streams.kafka.ports import KafkaClients, KafkaConsumer
-from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
 from streams.persist.batch import BatchWriter, DatabaseDownError, Item, Written
 from streams.persist.counts import Refused, ResultCounts
 from streams.persist.paced_collector import PacedCollector
@@ -48,10 +48,10 @@ BACKOFFS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 @dataclass(frozen=True)
 class PersistOptions:
-    """The group's name for dead letters, and the topics' prefix."""
+    """The group's name for dead letters, and the topics' names."""
 
     group: str
-    topic_prefix: str = ""
+    topics: Topics = UNPREFIXED
 
 
 @dataclass
@@ -92,10 +92,7 @@ class PersistRole:
         tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._ready_topic: Final = prefixed(THUMBNAIL_READY, options.topic_prefix)
-        self._failed_topic: Final = prefixed(THUMBNAIL_FAILED, options.topic_prefix)
-        self._dlq_topic: Final = prefixed(THUMBNAIL_READY_DLQ, options.topic_prefix)
-        self._cleanup_topic: Final = prefixed(THUMBNAIL_CLEANUP, options.topic_prefix)
+        self._topics: Final = options.topics
         self._group: Final = options.group
         self._consumer: Final = clients.consumer
         self._producer: Final = clients.producer
@@ -121,7 +118,7 @@ class PersistRole:
 
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed."""
-        topics = [self._ready_topic, self._failed_topic]
+        topics = [self._topics.ready, self._topics.failed]
         self._consumer.subscribe(topics, on_assign=start_partitions, on_revoke=self._on_revoke)
         try:
             with PacedCollector() as collector:
@@ -220,7 +217,7 @@ class PersistRole:
         }
         now = self._now()
         return [
-            cleanup_request(self._cleanup_topic, item.result, outcome, item.record.headers, now)
+            cleanup_request(self._topics.cleanup, item.result, outcome, item.record.headers, now)
             for (_, _, outcome), item in wanted.items()
         ]
 
@@ -237,14 +234,12 @@ class PersistRole:
         return batch
 
     def _result(self, record: InboundRecord) -> Result:
-        if record.topic == self._ready_topic:
+        if record.topic == self._topics.ready:
             return read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, record.value, record.headers)
         return read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, record.value, record.headers)
 
     def _letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
         now = self._now()
         log.error("result_refused", error_code=error.code, error=error.message, **record.log_fields)
-        headers = dead_letter_headers(
-            record, error, stage=Stage.PERSIST, group=self._group, attempts=1, first_failed_at=now, now=now
-        )
-        return dead_letter(self._dlq_topic, record, headers)
+        failure = Failure(error, Stage.PERSIST, attempts=1, first_failed_at=now, failed_at=now)
+        return dead_letter(self._topics.ready_dlq, read_delivery(record, self._topics), failure, self._group)

@@ -17,5 +17,7 @@ def end_spans(received: Sequence[Received], written: Written) -> None:
     size = len(received)
     for record, span in received:
         outcome = outcomes.get(id(record))
-        span.tell({"thumbnail.batch.size": size} | ({"thumbnail.row.outcome": str(outcome)} if outcome else {}))
+        span.set_attributes(
+            {"thumbnail.batch.size": size} | ({"thumbnail.row.outcome": str(outcome)} if outcome else {})
+        )
         span.end(errors.get(id(record)))

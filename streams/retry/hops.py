@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from schemas import headers as h
-from schemas.topics import THUMBNAIL_DUE, THUMBNAIL_RETRIES, prefixed
+from schemas.topics import Topics
+from streams.failures.policy import tier_for
 from streams.kafka.records import InboundRecord, OutboundRecord, bounded_by
-from streams.retry.policy import tier_for
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -30,7 +30,7 @@ class HopRules:
     delays_s: tuple[float, ...]
     jitter: float
     budget_s: float
-    prefix: str
+    topics: Topics
 
     def due_at(self, record: InboundRecord, now: datetime) -> datetime:
         """Return when a record that is read at `now` may go on; one without a readable time may go at once.
@@ -56,13 +56,12 @@ class HopRules:
             due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))
             wanted = max((moment for moment in (due_at, not_before) if moment is not None), default=now)
             headers = h.without_headers(record.headers, (h.RETRY_DUE_AT, h.RETRY_NOT_BEFORE))
-            sent = OutboundRecord(prefixed(THUMBNAIL_DUE, self.prefix), record.key, record.value, headers)
+            sent = OutboundRecord(self.topics.due, record.key, record.value, headers)
             return Hop(sent, max(0.0, (now - wanted).total_seconds()))
         tier = tier_for(self.delays_s, (not_before - now).total_seconds())
         due = now + timedelta(seconds=self.delays_s[tier - 1])
         headers = h.with_headers(record.headers, {h.RETRY_DUE_AT: h.format_time(due)})
-        topic = prefixed(THUMBNAIL_RETRIES[tier - 1], self.prefix)
-        return Hop(OutboundRecord(topic, record.key, record.value, headers), None)
+        return Hop(OutboundRecord(self.topics.retries[tier - 1], record.key, record.value, headers), None)
 
     def _not_before(self, record: InboundRecord, now: datetime) -> datetime | None:
         """Return until when it must wait on: within its time budget, or it would go from tier to tier for ever.
@@ -79,6 +78,6 @@ class HopRules:
         return min(asked, now + timedelta(seconds=left_s)) if left_s > 0 else None
 
     def _delay_s(self, topic: str) -> float:
-        tiers = [prefixed(known, self.prefix) for known in THUMBNAIL_RETRIES]
+        tiers = self.topics.retries
         tier = tiers.index(topic) if topic in tiers else len(tiers)
         return self.delays_s[min(tier, len(self.delays_s) - 1)]

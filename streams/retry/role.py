@@ -12,7 +12,8 @@ from confluent_kafka import TopicPartition
 
 from schemas import headers as h
 from schemas.metrics import Metrics
-from schemas.topics import RETRY_DELAYS_S, THUMBNAIL_RETRIES, prefixed
+from schemas.topics import RETRY_DELAYS_S, UNPREFIXED, Topics
+from streams.event_metrics import RecentIds, TaskType, exemplar_of
 from streams.kafka.client import (
     Place,
     commit_offsets,
@@ -25,7 +26,6 @@ from streams.kafka.client import (
 from streams.kafka.ports import KafkaClients, KafkaConsumer
 from streams.kafka.records import InboundRecord, place_of
 from streams.retry.hops import HopRules
-from streams.tally import Seen, TaskType, exemplar_of
 from streams.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
@@ -36,12 +36,12 @@ BATCH: Final = 200
 
 @dataclass(frozen=True)
 class RetryOptions:
-    """The topics' prefix, and the worker's settings that bound each wait.
+    """The topics' names, and the worker's settings that bound each wait.
 
     These are the delay of each retry topic in seconds, the largest part of it that is added by chance, and the time budget.
     """
 
-    topic_prefix: str = ""
+    topics: Topics = UNPREFIXED
     delays_s: tuple[float, ...] = RETRY_DELAYS_S
     jitter: float = 0.1
     budget_s: float = 86_400.0
@@ -73,8 +73,8 @@ class RetryRole:
         tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._topics: Final = [prefixed(topic, options.topic_prefix) for topic in THUMBNAIL_RETRIES]
-        self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topic_prefix)
+        self._topics: Final = list(options.topics.retries)
+        self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topics)
         self._consumer: Final = clients.consumer
         self._producer: Final = clients.producer
         self._metrics: Final = metrics
@@ -85,7 +85,7 @@ class RetryRole:
         self._paused: Final[dict[Place, int]] = {}
         """Partitions whose first held record is not due, and the offset to go on from after the held ones."""
         self._stopping = False
-        self._seen: Final = Seen()
+        self._seen: Final = RecentIds()
         self._told: frozenset[int] = frozenset()
         """The tiers whose next due time is told."""
         self.last_progress_at = time.monotonic()
@@ -163,7 +163,7 @@ class RetryRole:
         self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
         self._metrics.last_progress_timestamp_seconds.set_to_current_time()
         for (record, span), hop in zip(received, hops, strict=True):
-            span.tell({"thumbnail.retry.waited_s": round((now - record.timestamp).total_seconds(), 3)})
+            span.set_attributes({"thumbnail.retry.waited_s": round((now - record.timestamp).total_seconds(), 3)})
             span.end()
             number = h.get_header(record.headers, h.RETRY_ATTEMPT)
             if hop.late_s is not None:
@@ -173,7 +173,7 @@ class RetryRole:
     def _count(self, committed: list[InboundRecord]) -> None:
         """Count each record once: what could not be committed is handed on, and counted, by its next owner."""
         for record in committed:
-            if self._seen.meet(place_of(record)):
+            if self._seen.add(place_of(record)):
                 self._metrics.task_execution_total.labels(TaskType.RETRY, "success").inc()
             else:
                 self._metrics.redelivered_total.labels(TaskType.RETRY).inc()

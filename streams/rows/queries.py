@@ -56,7 +56,7 @@ class RowStates:
             aware(row.thumbnail_occurred_at) or datetime.min.replace(tzinfo=UTC), row.thumbnail_event_id or ""
         )
 
-    def overtake(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
+    def mark_deleted(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
         """Let the row stand as if an upload of the time `at` had come, unless it knows a newer one; whether it is there."""
         table = table_of(kind)
         is_older = sa.or_(table.c.thumbnail_occurred_at.is_(None), table.c.thumbnail_occurred_at < at)

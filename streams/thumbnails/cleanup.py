@@ -1,16 +1,13 @@
 """Removes stored thumbnails that no row shows: of lost, stale, replaced and given-up uploads."""
 
-import asyncio
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor
 from typing import Final
 
 from schemas.events import ThumbnailCleanup
-from schemas.metrics import Metrics
 from storage.keys import thumbnails_prefix
-from storage.tenants import Tenants, TenantStorage
+from storage.tenants import TenantStorage
 from streams.rows.queries import RowStates
-from streams.thumbnails.patience import Patience
+from streams.thumbnails.storage_calls import StorageCalls
 
 
 class CleanupService:
@@ -20,42 +17,37 @@ class CleanupService:
     is one that is newer than the request's, for its own result may be on its way.
     """
 
-    def __init__(
-        self, tenants: Tenants, rows: RowStates, executor: Executor, metrics: Metrics, patience: Patience | None = None
-    ) -> None:
-        self._tenants: Final = tenants
+    def __init__(self, calls: StorageCalls, rows: RowStates) -> None:
+        self._calls: Final = calls
         self._rows: Final = rows
-        self._executor: Final = executor
-        self._metrics: Final = metrics
-        self._patience: Final = patience or Patience()
 
     async def clean(self, request: ThumbnailCleanup) -> int:
-        """Delete what `request` asks for; returns how many objects.
+        """Delete what `request` asks for; return how many objects.
 
         Raises ThumbnailError when a store or the row cannot be asked.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._clean, request)
+        return await self._calls.in_thread(lambda: self._clean(request))
 
     def _clean(self, request: ThumbnailCleanup) -> int:
         shown = self._rows.shown(request.media)
         kept = shown.versions if shown is not None else frozenset[str]()
         deleted = 0
-        for tenant in self._tenants.storages_of(request.company_id):
+        for tenant in self._calls.tenants.storages_of(request.company_id):
             with tenant:
-                deleted += self._clean_place(tenant, request, kept)
-        self._metrics.cleaned_objects_total.labels(request.reason).inc(deleted)
+                deleted += self._clean_storage(tenant, request, kept)
+        self._calls.metrics.cleaned_objects_total.labels(request.reason).inc(deleted)
         return deleted
 
-    def _clean_place(self, tenant: TenantStorage, request: ThumbnailCleanup, kept: frozenset[str]) -> int:
+    def _clean_storage(self, tenant: TenantStorage, request: ThumbnailCleanup, kept: frozenset[str]) -> int:
         prefix = thumbnails_prefix(tenant.prefix, request.media.kind.value, request.media.row_id)
-        keys = self._patience.call(lambda: list(tenant.list_files(prefix)))
-        doomed = list(_doomed(keys, prefix, request.version, kept))
-        for key in doomed:
-            self._patience.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
-        return len(doomed)
+        keys = self._calls.retry.call(lambda: list(tenant.list_files(prefix)))
+        unwanted = list(_unwanted(keys, prefix, request.version, kept))
+        for key in unwanted:
+            self._calls.retry.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
+        return len(unwanted)
 
 
-def _doomed(keys: Iterable[str], prefix: str, version: str, kept: frozenset[str]) -> Iterator[str]:
+def _unwanted(keys: Iterable[str], prefix: str, version: str, kept: frozenset[str]) -> Iterator[str]:
     moment = _moment(version)
     for key in keys:
         found = key.removeprefix(f"{prefix}/").partition("/")[0]
@@ -64,5 +56,5 @@ def _doomed(keys: Iterable[str], prefix: str, version: str, kept: frozenset[str]
 
 
 def _moment(version: str) -> str:
-    """The upload's time in a version, which sorts as text."""
+    """Return the upload's time in a version, which sorts as text."""
     return version.partition("-")[0]

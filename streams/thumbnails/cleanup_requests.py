@@ -1,4 +1,4 @@
-"""Which results leave objects behind that no row shows, and the request to delete them."""
+"""The results that leave objects behind which no row shows, and the request to delete them."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ _PASSED_ON = (h.TRACEPARENT, h.TRACESTATE, h.CORRELATION_ID, h.CAUSATION_ID)
 
 
 def needs_cleanup(result: Result, outcome: RowOutcome) -> bool:
-    """Whether objects may be left that no row shows: a media's first success leaves none.
+    """Return whether objects may be left that no row shows: a media's first success leaves none.
 
     An unknown company has no storage where anything could be, and its cleanup would be one more dead letter.
     """
@@ -35,7 +35,7 @@ def needs_cleanup(result: Result, outcome: RowOutcome) -> bool:
 def cleanup_request(
     topic: str, result: Result, outcome: RowOutcome, result_headers: Headers, now: datetime
 ) -> OutboundRecord:
-    """The record for `topic`, in the trace of the result's own record."""
+    """Return the record for `topic`, in the trace of the result's own record."""
     request = ThumbnailCleanup(
         event_id=derived_event_id(result.upload_event_id, f"cleanup:{outcome}"),
         upload_event_id=result.upload_event_id,

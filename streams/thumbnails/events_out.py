@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event
-from schemas.errors import NEXT_ACTIONS, Stage, ThumbnailError, TransientError
+from schemas.errors import NEXT_ACTIONS, TransientError
 from schemas.events import (
     THUMBNAIL_CLEANUP_TYPE,
     THUMBNAIL_FAILED_TYPE,
@@ -20,38 +20,28 @@ from schemas.events import (
     ThumbnailReady,
     derived_event_id,
 )
-from schemas.topics import THUMBNAIL_CLEANUP, THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
-from streams.kafka.records import InboundRecord, OutboundRecord
+from schemas.topics import Topics
+from streams.failures.dead_letter import Failure
+from streams.kafka.records import Delivery, OutboundRecord
 
 MAX_MESSAGE_CHARS: Final = 1024
 
 
 @dataclass(frozen=True)
-class Failure:
-    """How an upload failed for good; `attempts` since its last replay."""
-
-    error: ThumbnailError
-    stage: Stage
-    attempts: int
-    first_failed_at: datetime
-
-
-@dataclass(frozen=True)
 class Announcements:
-    """Makes the records of one upload's outcome, at the time `now`, for topics under `prefix`."""
+    """Makes the records of one upload's outcome, at the time `now`, for `topics`."""
 
-    prefix: str
-    record: InboundRecord
+    topics: Topics
+    delivery: Delivery
     upload: MediaUploaded
     now: datetime
 
     def ready(self, event: ThumbnailReady) -> OutboundRecord:
-        """Thumbnails are stored and confirmed."""
-        topic = prefixed(THUMBNAIL_READY, self.prefix)
-        return OutboundRecord(topic, self._key, write_event(event), self._headers(THUMBNAIL_READY_TYPE, event.event_id))
+        """Announce thumbnails that are stored and confirmed."""
+        return self._record(self.topics.ready, THUMBNAIL_READY_TYPE, event)
 
     def failed(self, failure: Failure) -> OutboundRecord:
-        """The upload was given up, and is a dead letter."""
+        """Announce that the upload was given up, and is a dead letter."""
         event = ThumbnailFailed(
             event_id=derived_event_id(self.upload.event_id, "failed"),
             upload_event_id=self.upload.event_id,
@@ -68,15 +58,12 @@ class Announcements:
             ),
             attempts=failure.attempts,
             first_failed_at=failure.first_failed_at,
-            dead_letter=DeadLetterInfo(topic=prefixed(THUMBNAIL_DLQ, self.prefix)),
+            dead_letter=DeadLetterInfo(topic=self.topics.dlq),
         )
-        topic = prefixed(THUMBNAIL_FAILED, self.prefix)
-        return OutboundRecord(
-            topic, self._key, write_event(event), self._headers(THUMBNAIL_FAILED_TYPE, event.event_id)
-        )
+        return self._record(self.topics.failed, THUMBNAIL_FAILED_TYPE, event)
 
     def cleanup(self, reason: CleanupReason) -> OutboundRecord:
-        """What an earlier attempt of the upload may have stored, and what is older, is nobody's any more."""
+        """Ask to delete what an earlier attempt of the upload may have stored, and what is older."""
         event = ThumbnailCleanup(
             event_id=derived_event_id(self.upload.event_id, f"cleanup:dropped:{reason}"),
             upload_event_id=self.upload.event_id,
@@ -87,29 +74,21 @@ class Announcements:
             version=self.upload.version,
             reason=reason,
         )
-        topic = prefixed(THUMBNAIL_CLEANUP, self.prefix)
-        return OutboundRecord(
-            topic, self._key, write_event(event), self._headers(THUMBNAIL_CLEANUP_TYPE, event.event_id)
-        )
+        return self._record(self.topics.cleanup, THUMBNAIL_CLEANUP_TYPE, event)
 
-    @property
-    def _key(self) -> bytes:
-        return self.upload.media.record_key.encode()
+    def _record(
+        self, topic: str, event_type: str, event: ThumbnailReady | ThumbnailFailed | ThumbnailCleanup
+    ) -> OutboundRecord:
+        headers = self._headers(event_type, event.event_id)
+        return OutboundRecord(topic, self.upload.media.record_key.encode(), write_event(event), headers)
 
     def _headers(self, event_type: str, event_id: str) -> h.Headers:
-        upload, record = self.upload, self.record
+        upload = self.upload
         context = context_headers(
             event_type=event_type, event_id=event_id, occurred_at=self.now, subject=upload.media.record_key
         )
         links = {
-            h.CORRELATION_ID: h.get_header(record.headers, h.CORRELATION_ID) or upload.event_id,
+            h.CORRELATION_ID: self.delivery.correlation_id or upload.event_id,
             h.CAUSATION_ID: upload.event_id,
         }
-        names = (h.TRACEPARENT, h.TRACESTATE)
-        trace = tuple(
-            (name, value)
-            for name, value in record.headers
-            # A longer one is none that anybody reads, and could make the announcement too large for its topic.
-            if name in names and len(value or b"") <= h.MAX_HEADER_BYTES
-        )
-        return h.with_headers(context, links) + trace
+        return h.with_headers(context, links) + self.delivery.trace

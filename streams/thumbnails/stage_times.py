@@ -1,4 +1,4 @@
-"""The stages of one upload as spans: what was measured in this process, and what the caged decoder measured of itself."""
+"""The stages of one upload as spans: what was measured in this process, and what the sandboxed decoder measured of itself."""
 
 from typing import Protocol
 
@@ -19,11 +19,11 @@ class CountedSource(Protocol):
 
     @property
     def size(self) -> int:
-        """Length in bytes."""
+        """Return the length in bytes."""
 
 
 def read_stage(opening_s: float, source: CountedSource, opened_s: float) -> StageTime:
-    """From opening the source to the end of the last read, which is within the decoding: it asks for what it needs."""
+    """Return the stage from opening the source to the end of the last read, which is within the decoding: it asks for what it needs."""
     facts: dict[str, Fact] = {
         "thumbnail.source.size": source.size,
         "thumbnail.source.bytes_read": source.bytes_read,
@@ -34,9 +34,9 @@ def read_stage(opening_s: float, source: CountedSource, opened_s: float) -> Stag
 
 
 def made_stages(asked_s: float, answered_s: float, made: ThumbnailSet) -> tuple[StageTime, StageTime]:
-    """Decoding and rendering, as long as the decoder says they took, before its answer at `answered_s`.
+    """Return decoding and rendering, as long as the decoder says they took, before its answer at `answered_s`.
 
-    It knows no clock of ours: the spans are laid so that rendering ends with the answer. What is left between `asked_s`
+    The decoder knows no clock of ours: the spans are laid so that rendering ends with the answer. What is left between `asked_s`
     and them was spent on waiting for a free slot.
     """
     rendering_s = max(asked_s, answered_s - made.render_ms / 1000)
@@ -60,7 +60,7 @@ def made_stages(asked_s: float, answered_s: float, made: ThumbnailSet) -> tuple[
 
 
 def upload_stage(started_s: float, ended_s: float, stored: tuple[RenditionInfo, ...], used: TenantStorage) -> StageTime:
-    """Storing the renditions, each confirmed, in the tenant's storage or in the fallback."""
+    """Return the storing of the renditions, each confirmed, in the tenant's storage or in the fallback."""
     facts: dict[str, Fact] = {
         "thumbnail.storage.provider": used.provider.name,
         "thumbnail.renditions": len(stored),

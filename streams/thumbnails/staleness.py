@@ -8,10 +8,9 @@ from typing import Final
 
 import structlog
 
-from schemas import headers as h
 from schemas.errors import ErrorCode, TransientError
 from schemas.events import MAX_DATABASE_ID, MediaKind, MediaUploaded
-from streams.kafka.records import InboundRecord
+from streams.kafka.records import Delivery
 from streams.rows.queries import RowStates
 
 log = structlog.get_logger(__name__)
@@ -31,8 +30,8 @@ class UploadOrder:
         self._rows: Final = rows
         self._executor: Final = executor
 
-    async def stale(self, upload: MediaUploaded, record: InboundRecord) -> Stale | None:
-        """Why a retry or replay is not worth decoding, or None.
+    async def stale(self, upload: MediaUploaded, delivery: Delivery) -> Stale | None:
+        """Return why a retry or replay is not worth decoding, or None.
 
         None, too, when the row cannot be asked: the result is compared with the row once more before it is written.
         """
@@ -44,13 +43,13 @@ class UploadOrder:
             return None
         if row is None:
             # A company that is not there yet waits for the database to catch up, and its rows may wait likewise.
-            waits = h.get_header(record.headers, h.ERROR_CODE) == ErrorCode.TENANT_UNKNOWN
+            waits = delivery.last_code == ErrorCode.TENANT_UNKNOWN
             return None if waits else Stale.ROW_GONE
         newest = (row.occurred_at, row.event_id)
         return Stale.OVERTAKEN if newest > (upload.occurred_at, upload.event_id) else None
 
-    async def cancel(self, key: bytes | None, at: datetime) -> bool:
-        """Let a tombstone of media.uploaded with this key cancel what is older than `at`; whether there was a row to mark.
+    async def apply_tombstone(self, key: bytes | None, at: datetime) -> bool:
+        """Mark the row of a tombstone's key, so that what is older than `at` is dropped; return whether there was one.
 
         The row is marked with the tombstone's time, as if an upload of that time had come: retries of older uploads are
         then overtaken, and their results stale. What the row shows stays, for only the platform deletes rows. Uploads
@@ -60,14 +59,13 @@ class UploadOrder:
         if found is None:
             return False
         kind, row_id = found
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._cancel, kind, row_id, at)
-
-    def _cancel(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
-        return self._rows.overtake(kind, row_id, at)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._rows.mark_deleted, kind, row_id, at
+        )
 
 
 def media_of_key(key: bytes | None) -> tuple[MediaKind, int] | None:
-    """The kind and row id in a record's key, or None when it is no media key."""
+    """Return the kind and row id in a record's key, or None when it is no media key."""
     name, _, number = (key or b"").decode("ascii", "replace").partition(":")
     kinds = {"video": MediaKind.VIDEO, "ar_content": MediaKind.IMAGE}
     if name not in kinds or not number.isdigit() or len(number) > 10 or int(number) > MAX_DATABASE_ID:

@@ -3,23 +3,28 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
-from typing import Final, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from processors.types import Rendition
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from schemas.events import MediaUploaded, RenditionInfo
-from schemas.metrics import Metrics
 from storage.keys import thumbnail_key, thumbnails_prefix
-from storage.tenants import Tenants, TenantStorage
-from streams.thumbnails.patience import Patience
+from storage.tenants import TenantStorage
+from streams.thumbnails.storage_calls import StorageCalls
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
+
+@dataclass(frozen=True)
+class Stored:
+    """The storage that holds the renditions now, and what it confirmed of each."""
+
+    tenant: TenantStorage
+    infos: tuple[RenditionInfo, ...]
 
 
 class RenditionStore:
@@ -33,20 +38,16 @@ class RenditionStore:
 
     def __init__(
         self,
-        tenants: Tenants,
-        executor: Executor,
-        metrics: Metrics,
-        patience: Patience,
+        calls: StorageCalls,
         *,
-        lease_s: float,
+        lease_s: float = 15.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Within `lease_s` of its begin, by `clock`, nobody else can have got an upload that is being stored."""
+        self._calls: Final = calls
+        self._metrics: Final = calls.metrics
         self._lease_s: Final = lease_s
         self._clock: Final = clock
-        self._tenants: Final = tenants
-        self._executor: Final = executor
-        self._metrics: Final = metrics
-        self._patience: Final = patience
 
     async def store(
         self,
@@ -55,14 +56,14 @@ class RenditionStore:
         renditions: tuple[Rendition, ...],
         *,
         is_final: Callable[[ThumbnailError], bool],
-    ) -> tuple[TenantStorage, tuple[RenditionInfo, ...]]:
-        """Where the renditions are now, and what the store confirmed of each.
+    ) -> Stored:
+        """Store the renditions; return where they are now, and what the store confirmed of each.
 
         In `tenant`, or in its fallback when the tenant's own storage fails with what `is_final`, the end of the event.
         Raises ThumbnailError where neither can be.
         """
         try:
-            return tenant, await self._put_all(upload, tenant, renditions)
+            return Stored(tenant, await self._put_all(upload, tenant, renditions))
         except ThumbnailError as error:
             if error.code is ErrorCode.STORAGE_BAD_KEY or not is_final(error):
                 raise
@@ -74,10 +75,10 @@ class RenditionStore:
                 error_code=error.code,
                 error=error.message,
             )
-            fallback = self._tenants.fallback_for(tenant, error.code)
+            fallback = self._calls.tenants.fallback_for(tenant, error.code)
             if fallback is None:
                 raise
-        return fallback, await self._put_all(upload, fallback, renditions)
+        return Stored(fallback, await self._put_all(upload, fallback, renditions))
 
     async def _put_all(
         self, upload: MediaUploaded, tenant: TenantStorage, renditions: tuple[Rendition, ...]
@@ -85,7 +86,7 @@ class RenditionStore:
         media_folder = thumbnails_prefix(tenant.prefix, upload.media.kind.value, upload.media.row_id)
         folder = f"{media_folder}/{upload.version}"
         began = self._clock()  # before it is asked what is there: the answer may be old when it comes
-        there_before = await self._patiently(lambda: frozenset(tenant.list_files(folder)))
+        there_before = await self._calls.retried(lambda: frozenset(tenant.list_files(folder)))
         written: list[str] = []
         infos: list[RenditionInfo] = []
         try:
@@ -95,7 +96,9 @@ class RenditionStore:
                     written.append(key)
                 infos.append(await self._put(tenant, key, rendition))
         except (ThumbnailError, asyncio.CancelledError):
-            await asyncio.shield(self._in_thread(lambda: self._take_back(tenant, written, until=began + self._lease_s)))
+            await asyncio.shield(
+                self._calls.in_thread(lambda: self._take_back(tenant, written, until=began + self._lease_s))
+            )
             raise
         return tuple(infos)
 
@@ -103,13 +106,13 @@ class RenditionStore:
         provider, content = tenant.provider.name, rendition.content
         try:
             with self._metrics.upload_duration_seconds.labels(provider).time():
-                stored = await self._patiently(
+                stored = await self._calls.retried(
                     lambda: tenant.upload_file(key, content, content_type=rendition.format.media_type)
                 )
             sha256 = hashlib.sha256(content).hexdigest()
             if (stored.size_bytes, stored.sha256) != (len(content), sha256):
                 raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The store confirmed other content for {key!r}.")
-            url = await self._patiently(lambda: tenant.get_file_url(key))  # some stores must be asked
+            url = await self._calls.retried(lambda: tenant.get_file_url(key))  # some stores must be asked
         except ThumbnailError:
             self._metrics.upload_total.labels(provider, "failed").inc()
             raise
@@ -131,14 +134,7 @@ class RenditionStore:
                 log.warning("objects_left_to_cleanup", objects=len(keys), prefix=tenant.prefix)
                 return
             try:
-                self._patience.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
+                self._calls.retry.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
             except ThumbnailError:
                 # The retry writes the same key again, and giving up asks for a cleanup of the whole version.
                 continue
-
-    def _patiently(self, call: Callable[[], T]) -> Awaitable[T]:
-        return self._in_thread(lambda: self._patience.call(call))
-
-    def _in_thread(self, call: Callable[[], T]) -> Awaitable[T]:
-        # Providers block; the event loop must go on for the heartbeats and for the other events.
-        return asyncio.get_running_loop().run_in_executor(self._executor, call)

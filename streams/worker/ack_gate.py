@@ -20,20 +20,20 @@ TEvent = TypeVar("TEvent", bound=GatedEvent)
 
 @dataclass(eq=False)
 class Entry(Generic[TEvent]):
-    """An event between being taken and being acknowledged; `event` is let go of when it is neither any more."""
+    """An event between being taken and being acknowledged; `event` is None when it is neither any more."""
 
     event: TEvent | None
     entered_at: float
     is_finished: bool = field(default=False)
     then: Callable[[], object] = field(default=lambda: None)
-    """What follows once it is acknowledged; never called for an event that is not."""
+    """Called once it is acknowledged; never for an event that is not."""
 
 
 class AckGate(Generic[TEvent]):
     """Holds events in the order in which they were taken, one queue a (topic-partition, generation).
 
     A generation is one assignment of partitions. Results of an earlier generation are never acknowledged: another
-    consumer may have been given the partition and its own, earlier position. `forget` is told of each event that will
+    consumer may have been given the partition and its own, earlier position. `forget` is called with each event that will
     never be acknowledged, so that nobody waits for it. Not thread-safe: one event loop owns it.
     """
 
@@ -61,7 +61,7 @@ class AckGate(Generic[TEvent]):
         return entry
 
     async def finish(self, entry: Entry[TEvent], then: Callable[[], object] = lambda: None) -> int:
-        """Mark the event as done and acknowledge what has become contiguous; returns how many were acknowledged.
+        """Mark the event as done and acknowledge what has become contiguous; return how many were acknowledged.
 
         `then` is called after the event itself is acknowledged, which may be later, or never.
         """
@@ -110,9 +110,9 @@ class AckGate(Generic[TEvent]):
 
     @property
     def in_flight(self) -> int:
-        """How many events were taken and are not done."""
+        """Return how many events were taken and are not done."""
         return len(self._in_flight)
 
     def oldest_in_flight_s(self) -> float:
-        """Age in seconds of the oldest event that is not done; 0.0 when there is none."""
+        """Return the age in seconds of the oldest event that is not done; 0.0 when there is none."""
         return self._clock() - min((entry.entered_at for entry in self._in_flight), default=self._clock())

@@ -1,17 +1,17 @@
-"""Refuses what claims to come from the future: the newest upload of a media wins, so it would keep out all later ones."""
+"""Refuses times that lie in the future: the newest upload of a media wins, so one of them would keep out all later ones."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from schemas import headers as h
 from schemas.errors import ErrorCode, PermanentError
-from streams.kafka.delivery import Delivery, written_at
-from streams.kafka.records import bounded_by
+from streams.kafka.records import Delivery, bounded_by
 
 
 @dataclass(frozen=True)
 class ClockSkew:
-    """How far clocks may differ: a time may lie `allowed_s` seconds after the latest moment that it can be of."""
+    """The most that clocks may differ: a time may lie `allowed_s` seconds after the latest moment that it can be of."""
 
     allowed_s: float = 300.0
 
@@ -25,6 +25,9 @@ class ClockSkew:
             )
 
 
+DEFAULT_SKEW: Final = ClockSkew()
+
+
 def latest_moment(delivery: Delivery, now: datetime) -> datetime:
     """Return the latest moment that something in the record can be of: when the record was first written.
 
@@ -33,4 +36,4 @@ def latest_moment(delivery: Delivery, now: datetime) -> datetime:
     waited in a backlog or for a replay. The first failure's time is of the clock that accepted the record before it
     failed: it counts beside ours, so that a worker whose clock is behind refuses no retry.
     """
-    return bounded_by(max(now, delivery.first_failed_at or now), written_at(delivery.record))
+    return bounded_by(max(now, delivery.first_failed_at or now), delivery.written_at)

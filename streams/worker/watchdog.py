@@ -1,25 +1,25 @@
-"""Notices a worker that sits idle although it could work: a consumer that gave up without a word, or lost its topics."""
+"""Notices a worker that sits idle although it could work: its consumer gave up without an error, or lost its topics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from streams.kafka.faults import explain_fault
 
 CHECK_EVERY_S: Final = 2.0
-PATIENCE_S: Final = 20.0
+SILENCE_S: Final = 20.0
 """A consumer has this long to hear from a broker that answers others; with the restart it is back within 30 s."""
 GONE_S: Final = 6.0
 """A broker that is just starting may not know all topics yet."""
 
 FindTopics = Callable[[], frozenset[str] | None]
-"""Asks the cluster for the names of its topics, by a connection of its own; None when no broker answers."""
+"""Asks the cluster for the names of its topics, by its own connection; None when no broker answers."""
 
 
 @dataclass(frozen=True)
 class Signs:
-    """What a consumer looks like from outside; `newest_fetch_ms` is None when it has no partition to fetch."""
+    """A consumer as it looks from outside; `newest_fetch_ms` is None when it has no partition to fetch."""
 
     failure: BaseException | None = None
     newest_fetch_ms: int | None = None
@@ -31,7 +31,7 @@ class Signs:
 
 
 class MissingTopics:
-    """Tells topics that are gone from those that a broker does not know yet."""
+    """Distinguishes topics that are gone from those that a broker does not know yet."""
 
     def __init__(self, topics: frozenset[str], *, clock: Callable[[], float] = monotonic) -> None:
         self._topics: Final = topics
@@ -39,7 +39,7 @@ class MissingTopics:
         self._missing_since: float | None = None
 
     def problem(self, existing: frozenset[str] | None) -> str | None:
-        """Which are gone, as a sentence; None as long as that is not known."""
+        """Return which are gone, as a sentence; None as long as that is not known."""
         missing = self._topics - existing if existing is not None else frozenset()
         if not missing:
             self._missing_since = None
@@ -51,7 +51,7 @@ class MissingTopics:
 
 
 class ConsumerWatch:
-    """Decides from signs, given every few seconds, whether the process should end so that its successor works."""
+    """Decides from signs, taken every few seconds, whether the process should end so that its successor works."""
 
     def __init__(
         self, topics: frozenset[str], *, rebalance_timeout_s: float, clock: Callable[[], float] = monotonic
@@ -64,7 +64,7 @@ class ConsumerWatch:
         self._answering_since: float | None = None
 
     def problem(self, signs: Signs, existing: frozenset[str] | None) -> str | None:
-        """Why the process should end, as a sentence; None as long as it need not."""
+        """Return why the process should end, as a sentence; None as long as it need not."""
         if signs.failure is not None:
             return explain_fault(signs.failure)
         if forgotten := signs.left_out & (existing or frozenset()):
@@ -75,45 +75,15 @@ class ConsumerWatch:
         now = self._clock()
         has_heard = signs.is_member if signs.newest_fetch_ms is None else signs.newest_fetch_ms != self._newest_fetch_ms
         self._newest_fetch_ms = signs.newest_fetch_ms
-        # Who works need not fetch; how long an event may take is the business of its own bounds.
+        # A worker with events in work need not fetch; each event has time bounds of its own.
         if has_heard or signs.in_flight:
             self._heard_at = now
         self._answering_since = (self._answering_since or now) if is_answered else None
         if self._answering_since is None:
             return None
-        # Others may finish what they have in work before a rebalance gives anybody a partition.
-        patience_s = PATIENCE_S + (self._rebalance_timeout_s if signs.is_joining else 0.0)
+        # Other members may finish what they have in work before a rebalance assigns any partition.
+        allowed_s = SILENCE_S + (self._rebalance_timeout_s if signs.is_joining else 0.0)
         silent_s = now - max(self._heard_at, self._answering_since)
-        if silent_s < patience_s:
+        if silent_s < allowed_s:
             return None
         return f"Kafka answers, but this worker's consumer has heard nothing of it for {now - self._heard_at:.0f} s"
-
-
-def owned_places(consumer: Any) -> frozenset[tuple[str, int]]:
-    """Topic and partition of what Faust's aiokafka consumer may fetch now; its own methods want its own thread."""
-    inner = consumer._thread._consumer  # noqa: SLF001 - see read_signs
-    subscription = inner._subscription.subscription if inner is not None else None  # noqa: SLF001
-    assignment = subscription.assignment if subscription is not None else None
-    return frozenset((place.topic, place.partition) for place in assignment.tps) if assignment else frozenset()
-
-
-def read_signs(consumer: Any, in_flight: int) -> Signs:
-    """The signs of Faust's aiokafka consumer: there is no public way to ask it whether it is alive."""
-    inner = consumer._thread._consumer  # noqa: SLF001 - see above, all of these
-    if inner is None:
-        return Signs(is_member=False, is_joining=True, in_flight=in_flight)
-    coordinator = inner._coordinator  # noqa: SLF001
-    subscription = inner._subscription.subscription  # noqa: SLF001
-    assignment = subscription.assignment if subscription is not None else None
-    failure = coordinator._pending_exception  # noqa: SLF001 - Faust asks for it only when it has partitions
-    for task in (coordinator._coordination_task, inner._fetcher._fetch_task):  # noqa: SLF001
-        if failure is None and task is not None and task.done() and not task.cancelled():
-            failure = task.exception()
-    states = [assignment.state_value(partition) for partition in assignment.tps] if assignment is not None else []
-    return Signs(
-        failure=failure,
-        newest_fetch_ms=max((state.timestamp or 0 for state in states if state is not None), default=None),
-        is_member=coordinator.generation > 0 and coordinator.coordinator_id is not None,
-        is_joining=coordinator._performed_join_prepare,  # noqa: SLF001
-        in_flight=in_flight,
-    )

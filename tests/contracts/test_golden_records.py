@@ -24,12 +24,12 @@ from schemas.topics import (
     THUMBNAIL_READY_DLQ,
     THUMBNAIL_REPLAYS,
     THUMBNAIL_RETRIES,
+    UNPREFIXED,
 )
 from streams.dlq.ledger import Ledger
 from streams.dlq.plan import ReplayRules, Send
 from streams.dlq.read import read_letter
-from streams.kafka.delivery import read_delivery
-from streams.kafka.records import InboundRecord
+from streams.kafka.records import InboundRecord, read_delivery
 from streams.retry.hops import HopRules
 from streams.thumbnails.staleness import media_of_key
 
@@ -111,10 +111,10 @@ def test_an_event_is_read_as_it_was_meant(golden: Golden) -> None:
 
 @pytest.mark.parametrize("golden", of_topics(*(topic.name for topic in THUMBNAIL_RETRIES)))
 def test_a_waiting_record_goes_on_where_it_was(golden: Golden) -> None:
-    delivery = read_delivery(golden.record)
+    delivery = read_delivery(golden.record, UNPREFIXED)
     assert delivery.attempt == golden.means["attempt"]
     assert delivery.first_failed_at == h.parse_time(golden.means["first_failed_at"])
-    hop = HopRules((60.0, 120.0, 240.0), 0.1, 86_400.0, "").next_hop(golden.record, NOW)
+    hop = HopRules((60.0, 120.0, 240.0), 0.1, 86_400.0, UNPREFIXED).next_hop(golden.record, NOW)
     assert (hop.record.topic, hop.record.value) == (THUMBNAIL_DUE.name, golden.record.value)
 
 
@@ -124,7 +124,7 @@ def test_a_dead_letter_still_explains_itself_and_can_be_replayed(golden: Golden)
     assert (letter.media, letter.code) == (golden.means["media"], golden.means["error_code"])
     assert letter.header(h.ATTEMPTS) == golden.means["attempts"]
     (source,) = [topic for topic in (THUMBNAIL_DLQ, THUMBNAIL_READY_DLQ) if topic.name == golden.record.topic]
-    assert isinstance(ReplayRules(source, "", max_replays=3).plan(letter, NOW), Send)
+    assert isinstance(ReplayRules(source, UNPREFIXED, max_replays=3).plan(letter, NOW), Send)
 
 
 @pytest.mark.parametrize("golden", of_topics(THUMBNAIL_REPLAYS.name))

@@ -71,7 +71,7 @@ def a_role(settings: KafkaSettings, url: str) -> PersistRole:
     prefix = settings.kafka_topic_prefix
     consumer = Consumer(consumer_config(settings, f"{prefix}{GROUP}"))
     clients = KafkaClients(consumer, Producer(producer_config(settings)))
-    return PersistRole(clients, PersistOptions(GROUP, prefix), create_engine_for(url), Metrics())
+    return PersistRole(clients, PersistOptions(GROUP, settings.topics), create_engine_for(url), Metrics())
 
 
 def main(step: str, records: str, servers: str, prefix: str, url: str) -> None:

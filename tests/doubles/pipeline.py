@@ -15,8 +15,9 @@ from storage.connections import LocalStorageSettings
 from storage.factory import ProviderSettings
 from storage.memory import MemoryStorageProvider
 from storage.tenants import Company, Tenants, TenantStorage
-from streams.thumbnails.patience import Patience
 from streams.thumbnails.service import ThumbnailService
+from streams.thumbnails.storage_calls import InlineRetry, StorageCalls
+from streams.thumbnails.store import RenditionStore
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SOURCE_KEY = "acme/uploads/a.mp4"
@@ -100,6 +101,7 @@ class Flow:
     maker: FakeMaker
     metrics: Metrics
     service: ThumbnailService
+    calls: StorageCalls
     slept_s: list[float]
 
 
@@ -113,15 +115,7 @@ def a_flow(
     tenants, maker, metrics = OneTenant(own, fallback_allowed=fallback_allowed), FakeMaker(), Metrics()
     tenants.own.objects[SOURCE_KEY] = b"the whole video"
     slept_s: list[float] = []
-    service = ThumbnailService(
-        tenants,
-        maker,
-        spec or ThumbnailSpec(),
-        ThreadPoolExecutor(2),
-        metrics,
-        patience=Patience(sleep=slept_s.append),
-        lease_s=15,
-        now=lambda: NOW,
-        clock=clock,
-    )
-    return Flow(tenants, maker, metrics, service, slept_s)
+    calls = StorageCalls(tenants, ThreadPoolExecutor(2), metrics, InlineRetry(sleep=slept_s.append))
+    store = RenditionStore(calls, lease_s=15, clock=clock)
+    service = ThumbnailService(calls, store, maker, spec or ThumbnailSpec(), now=lambda: NOW)
+    return Flow(tenants, maker, metrics, service, calls, slept_s)

@@ -25,7 +25,7 @@ def hang(*_arguments: Any) -> None:
 
 def main(role: str) -> int:
     if role == "worker":
-        setattr(worker.Worker, "_consume", take_nothing)  # noqa: B010 - mypy would not have it assigned
+        setattr(worker.Worker, "consume", take_nothing)  # noqa: B010 - mypy would not have it assigned
         return worker_role.run_worker_role(Settings())
     setattr(liveness, "LOOP_BOUND_S", LOOP_BOUND_S)  # noqa: B010 - likewise, for it is final
     setattr(persistence, "read_records", hang)  # noqa: B010 - likewise

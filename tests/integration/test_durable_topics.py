@@ -14,7 +14,7 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 from typer.testing import CliRunner, Result
 
-from schemas.topics import ALL_TOPICS, DAY_MS, prefixed
+from schemas.topics import ALL_TOPICS, DAY_MS, Topics
 from service.cli.main import app
 from service.demo.broker import NoKafkaError
 from service.kafka.clients import client_config
@@ -44,7 +44,7 @@ def settings(kafka: str, prefix: str, replicas: int) -> KafkaSettings:
 
 def values(made: KafkaSettings, setting: str) -> set[str | None]:
     """What all topics have."""
-    names = [prefixed(topic, made.kafka_topic_prefix) for topic in ALL_TOPICS]
+    names = [made.topics.name_of(topic) for topic in ALL_TOPICS]
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     admin = AdminClient({"bootstrap.servers": made.kafka_bootstrap_servers})
     return {future.result(30)[setting].value for future in admin.describe_configs(resources).values()}
@@ -54,7 +54,7 @@ def make_topics_of_0_1_0(made: KafkaSettings) -> None:
     """As `topics create` of release 0.1.0 did."""
     new = [
         NewTopic(
-            prefixed(topic, made.kafka_topic_prefix),
+            made.topics.name_of(topic),
             num_partitions=topic.partitions,
             replication_factor=made.kafka_replication_factor,
             config=topic.config,
@@ -70,7 +70,7 @@ def make_topics_of_0_1_0(made: KafkaSettings) -> None:
 def wait_until_listed(made: KafkaSettings) -> None:
     """The controller answers before the broker that is asked next knows."""
     admin = AdminClient({"bootstrap.servers": made.kafka_bootstrap_servers})
-    names = {prefixed(topic, made.kafka_topic_prefix) for topic in ALL_TOPICS}
+    names = {made.topics.name_of(topic) for topic in ALL_TOPICS}
     deadline = time.monotonic() + 30
     while not names <= admin.list_topics(timeout=10).topics.keys():
         assert time.monotonic() < deadline, "the broker does not list what was made"
@@ -103,7 +103,7 @@ def test_topics_of_an_earlier_release_pass_the_check_which_says_what_to_set(
     servers = cluster.bootstrap_servers
     made = settings(servers, topic_prefix, 3)
     make_topics_of_0_1_0(made)
-    cluster.wait_until_all_have(prefixed(topic, topic_prefix) for topic in ALL_TOPICS)
+    cluster.wait_until_all_have(Topics(topic_prefix).names_of(ALL_TOPICS))
     assert create_topics(made) == ()
     assert [state.problems for state in list_topics(made) if state.problems] == []
     done = run_check(servers, topic_prefix, tmp_path)

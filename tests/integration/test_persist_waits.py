@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.database import create_engine_for
-from schemas.topics import THUMBNAIL_READY, prefixed
+from schemas.topics import THUMBNAIL_READY
 from service.kafka.clients import consumer_config, producer_config
 from service.kafka.topics import create_topics
 from service.roles.health.probes import database_probe
@@ -121,7 +121,7 @@ def test_results_wait_for_a_database_that_takes_none_and_none_becomes_a_dead_let
 
 def committed(settings: KafkaSettings) -> int:
     """How many results the group of the role has acknowledged."""
-    name = prefixed(THUMBNAIL_READY, settings.kafka_topic_prefix)
+    name = settings.topics.ready
     consumer = Consumer(consumer_config(settings, f"{settings.kafka_topic_prefix}persist"))
     partitions = [TopicPartition(name, number) for number in range(THUMBNAIL_READY.partitions)]
     offsets = [found.offset for found in consumer.committed(partitions, timeout=10)]

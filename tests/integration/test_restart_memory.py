@@ -13,7 +13,7 @@ from service.kafka.topics import create_topics
 from service.settings import Settings
 from service.status.recent_results import recent_companies
 from service.status.snapshot import now
-from streams.dlq.guard import SEEN_FOR_S
+from streams.failures.guard import SEEN_FOR_S
 from tests.doubles.letters import letter_record
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import ready

@@ -149,11 +149,11 @@ def test_a_tombstone_makes_older_results_stale_and_newer_ones_are_applied(engine
     rows = RowStates(engine)
     apply(engine, ready(1))
     shown = row_of(engine)["thumbnail_url"]
-    assert rows.overtake(MediaKind.VIDEO, 42, moment(5)) is True
-    assert rows.overtake(MediaKind.VIDEO, 42, moment(3)) is True  # an older one, redelivered late
+    assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(5)) is True
+    assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(3)) is True  # an older one, redelivered late
     assert rows.newest(a_media()) == NewestUpload(moment(5), "tombstone")
     assert row_of(engine)["thumbnail_url"] == shown
     assert apply(engine, ready(4), ready(6)) == [RowOutcome.STALE, RowOutcome.REPLACED]
-    assert rows.overtake(MediaKind.VIDEO, 42, moment(5)) is True
+    assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(5)) is True
     assert rows.newest(a_media()) == NewestUpload(moment(6), "upload-6")
-    assert rows.overtake(MediaKind.VIDEO, 999, moment(5)) is False
+    assert rows.mark_deleted(MediaKind.VIDEO, 999, moment(5)) is False

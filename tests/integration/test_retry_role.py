@@ -41,7 +41,7 @@ def a_role(settings: KafkaSettings, delays_s: tuple[float, ...] = (600, 1200, 24
     """By default one whose tiers are longer than any test: a wait is bounded by them."""
     consumer = waiting_consumer_config(settings, group_of(settings))
     clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
-    return RetryRole(clients, RetryOptions(settings.kafka_topic_prefix, delays_s), Metrics())
+    return RetryRole(clients, RetryOptions(settings.topics, delays_s), Metrics())
 
 
 def group_of(settings: KafkaSettings) -> str:

@@ -101,7 +101,7 @@ def a_result(settings: KafkaSettings, result: Result) -> OutboundRecord:
 def a_persist_role(settings: KafkaSettings, engine: sa.Engine, group: str = "persist") -> PersistRole:
     consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}{group}")
     clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
-    return PersistRole(clients, PersistOptions(group, settings.kafka_topic_prefix), engine, Metrics())
+    return PersistRole(clients, PersistOptions(group, settings.topics), engine, Metrics())
 
 
 def statuses(engine: sa.Engine) -> dict[int, str]:

@@ -1,40 +1,21 @@
 """The Faust app of the worker: the settings that lost no event in the chaos trials."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import faust
 
 from schemas.topics import CARRIER_BYTES
-from streams.worker.faust.assignor import TellingAssignor
-
-
-@dataclass(frozen=True)
-class WorkerOptions:
-    """How the worker consumes. Times in seconds."""
-
-    bootstrap_servers: str
-    group: str
-    concurrency: int
-    topic_prefix: str = ""
-    session_timeout_s: float = 30.0
-    heartbeat_s: float = 3.0
-    rebalance_timeout_s: float = 180.0
-    commit_interval_s: float = 1.0
-    shutdown_timeout_s: float = 25.0
-    credentials: Any = None
-    """Faust's SASLCredentials or SSLCredentials."""
+from streams.worker.faust.assignor import TrackingAssignor
+from streams.worker.options import WorkerOptions
 
 
 class App(faust.App):
-    """Faust's app, less the folders that it would make for tables: we keep none, and the working folder may be read-only."""
+    """Faust's app without the folders that it makes for tables: we keep none, and the working folder may be read-only."""
 
     def _create_directories(self) -> None:
-        """Make nothing."""
+        """Create none."""
 
 
 def build_app(options: WorkerOptions) -> faust.App:
-    """A Faust app with the settings that lost no event in the chaos trials; it connects when it is started."""
+    """Return a Faust app with the settings that lost no event in the chaos trials; it connects when it is started."""
     per_poll = max(2, 2 * options.concurrency)
     return App(
         options.group,
@@ -42,7 +23,7 @@ def build_app(options: WorkerOptions) -> faust.App:
         broker_credentials=options.credentials,
         version=1,  # never raised: it renames the consumer group
         autodiscover=False,
-        PartitionAssignor=TellingAssignor,
+        PartitionAssignor=TrackingAssignor,
         store="memory://",
         web_enabled=False,
         topic_disable_leader=True,

@@ -33,7 +33,7 @@ class PromptThread(driver.AIOKafkaConsumerThread):
         self._callback: asyncio.Future[None] | None = None
 
     async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """As Faust's, but who waits for an answer is cancelled when the thread gives no more."""
+        """Call as Faust does, but cancel those who wait for an answer when the thread gives no more."""
         if self._is_closed:
             raise asyncio.CancelledError
         promise = self.parent_loop.create_future()
@@ -49,14 +49,14 @@ class PromptThread(driver.AIOKafkaConsumerThread):
             promise.cancel()
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
-        """As Faust's; goes on in the app's thread when the wait for it is cancelled."""
-        await self._tell_app(super().on_partitions_revoked(revoked))
+        """Let the app hand partitions back; it goes on in its own thread when the wait for it is cancelled."""
+        await self._await_app(super().on_partitions_revoked(revoked))
 
     async def on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
-        """As Faust's; goes on in the app's thread when the wait for it is cancelled."""
-        await self._tell_app(super().on_partitions_assigned(assigned, generation_id))
+        """Let the app take partitions; it goes on in its own thread when the wait for it is cancelled."""
+        await self._await_app(super().on_partitions_assigned(assigned, generation_id))
 
-    async def _tell_app(self, callback: Awaitable[None]) -> None:
+    async def _await_app(self, callback: Awaitable[None]) -> None:
         self._callback = asyncio.ensure_future(callback)
         await asyncio.shield(self._callback)
 

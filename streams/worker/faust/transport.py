@@ -33,7 +33,7 @@ class CommittingConsumer(driver.Consumer):
             forget(set(revoked))
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """As Faust's, which says nothing of it when the group has gone on without this member."""
+        """Commit as Faust does, and log a line when the group refuses: it has gone on without this member."""
         is_taken = await super()._commit(offsets)
         if not is_taken:
             log.warning("commit_refused", partitions=len(offsets))
@@ -58,4 +58,4 @@ class CommittingTransport(driver.Transport):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.revocation_listeners: list[Callable[[set[Any]], None]] = []
+        self.revocation_listeners: list[Callable[[set[Any]], object]] = []

@@ -111,7 +111,7 @@ PLANTS: Final = {
     ),
     "forget-the-cleanup": Plant(
         "the objects of a deleted row are left where they are",
-        (Edit("streams/thumbnails/cleanup.py", "for key in doomed:", "for key in doomed[:0]:"),),
+        (Edit("streams/thumbnails/cleanup.py", "for key in unwanted:", "for key in unwanted[:0]:"),),
         frozenset({"orphan"}),
     ),
 }

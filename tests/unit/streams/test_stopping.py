@@ -7,8 +7,9 @@ import pytest
 
 STOP = """
 import asyncio, signal, threading, time
-from streams.worker import role as worker
-from streams.worker.faust.app import WorkerOptions, build_app
+from streams.worker.faust import runner as worker
+from streams.worker.faust.app import build_app
+from streams.worker.options import WorkerOptions
 
 class StoppedWorker:
     app = build_app(WorkerOptions("127.0.0.1:9", "g", concurrency=1))
@@ -19,7 +20,7 @@ class StoppedWorker:
 
 joined = threading.Event()
 worker.LEAVING_S = 0.5
-runner = worker._Runner(StoppedWorker(), asyncio.new_event_loop())
+runner = worker._Runner(StoppedWorker, StoppedWorker(), asyncio.new_event_loop())
 if {joins_before}: joined.set()
 runner._schedule_shutdown(signal.SIGTERM)
 if {joins_after}: joined.set()
@@ -46,8 +47,9 @@ def test_a_worker_that_hangs_ends_well_only_when_it_joined_its_group(
 
 LAST = """
 import asyncio, time
-from streams.worker import role as worker
-from streams.worker.faust.app import WorkerOptions, build_app
+from streams.worker.faust import runner as worker
+from streams.worker.faust.app import build_app
+from streams.worker.options import WorkerOptions
 
 class EndingWorker:
     app = build_app(WorkerOptions("127.0.0.1:9", "g", concurrency=1))
@@ -62,7 +64,7 @@ async def last_task():
         ended.append(True)
 
 loop = asyncio.new_event_loop()
-runner = worker._Runner(EndingWorker(), loop)
+runner = worker._Runner(EndingWorker, EndingWorker(), loop)
 runner.watch = loop.create_task(asyncio.Event().wait())
 task = loop.create_task(last_task())
 loop.run_until_complete(asyncio.sleep(0))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from schemas.metrics import ALL_ROLES, Metrics, Role
+from schemas.topics import Topics
 from service.observability.observations import Observation
 from service.observability.role_metrics import _LagGauges
 from service.roles.checks import check_http_port
@@ -65,7 +66,7 @@ def test_an_observation_looks_again_and_again_until_it_is_stopped() -> None:
 
 def test_lag_is_told_by_topic_without_the_prefix_and_ends_with_the_partition() -> None:
     metrics = Metrics()
-    gauges, value = _LagGauges(metrics, "p."), metrics.registry.get_sample_value
+    gauges, value = _LagGauges(metrics, Topics("p.")), metrics.registry.get_sample_value
     topic = {"topic": "media.uploaded"}
     old, new = PartitionLag(3, Head(7, 1_000_000)), PartitionLag(2, Head(9, 2_000_000_000_000))
     gauges.show(

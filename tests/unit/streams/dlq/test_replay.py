@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from schemas import headers as h
-from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic
+from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic, Topics
 from streams.dlq.ledger import Ledger, Mark, MarkState, mark_record
 from streams.dlq.plan import Refusal, ReplayRules, Send
 from streams.dlq.read import DeadLetter, read_letter
@@ -19,7 +19,7 @@ from tests.doubles.pipeline import NOW
 
 
 def plan(letter: DeadLetter, source: Topic = THUMBNAIL_DLQ, max_replays: int = 3) -> Send | Refusal:
-    return ReplayRules(source, "p.", max_replays).plan(letter, NOW)
+    return ReplayRules(source, Topics("p."), max_replays).plan(letter, NOW)
 
 
 def sent(letter: DeadLetter, source: Topic = THUMBNAIL_DLQ) -> Send:
@@ -138,7 +138,7 @@ def replay(
     pace: ReplayPace = ReplayPace(1000),  # noqa: B008 - a frozen value
     clock: Clock | None = None,
 ) -> ReplayReport:
-    rules, clock = ReplayRules(THUMBNAIL_DLQ, "p.", 3), clock or Clock()
+    rules, clock = ReplayRules(THUMBNAIL_DLQ, Topics("p."), 3), clock or Clock()
     made = DeadLetterReplay(
         rules, ledger or Ledger(), sender, pace, stop=clock.stop, now=lambda: NOW, clock=lambda: clock.now_s
     )

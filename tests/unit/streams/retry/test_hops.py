@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from schemas import headers as h
+from schemas.topics import Topics
 from streams.kafka.records import InboundRecord
 from streams.retry.hops import Hop, HopRules
 from tests.doubles.pipeline import NOW
 
 DELAYS_S = (60.0, 120.0, 240.0)
-RULES = HopRules(DELAYS_S, jitter=0.1, budget_s=200_000, prefix="p.")
+RULES = HopRules(DELAYS_S, jitter=0.1, budget_s=200_000, topics=Topics("p."))
 FAILED_AT = (h.FIRST_FAILED_AT, h.format_time(NOW - timedelta(seconds=60)).encode())
 OWN: h.Headers = (("own", b"\xff"), ("null", None), ("own", b"again"), (h.RETRY_ATTEMPT, b"2"), FAILED_AT)
 

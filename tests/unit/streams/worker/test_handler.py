@@ -23,16 +23,19 @@ from schemas.events import (
     ThumbnailReady,
     upload_version,
 )
-from schemas.topics import CARRIER_BYTES
+from schemas.topics import CARRIER_BYTES, Topics
 from storage.tenants import TenantStorage
-from streams.dlq.guard import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
-from streams.dlq.size import fits
+from streams.failures.guard import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
+from streams.failures.policy import RetryPolicy
+from streams.failures.size import fits
 from streams.kafka.records import InboundRecord
-from streams.retry.policy import RetryPolicy
 from streams.rows.queries import NewestUpload, RowStates, ShownRow
 from streams.thumbnails.cleanup import CleanupService
 from streams.thumbnails.staleness import UploadOrder
-from streams.worker.handler import EventHandler, Outcome
+from streams.worker.failure import Failures, Outcome, Rules
+from streams.worker.handler import EventHandler
+from streams.worker.observer import Observer
+from streams.worker.removals import Removals
 from tests.doubles.pipeline import NOW, Flow, a_flow, an_upload
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -46,7 +49,7 @@ class Rows:
 
         self.newest_upload: NewestUpload | None = NewestUpload(datetime.min.replace(tzinfo=UTC), "")
         self.is_down = False
-        self.overtaken: list[tuple[MediaKind, int, datetime]] = []
+        self.deleted: list[tuple[MediaKind, int, datetime]] = []
 
     def shown(self, _media: Media) -> ShownRow | None:
         return self.row
@@ -56,10 +59,10 @@ class Rows:
             raise TransientError(ErrorCode.DATABASE_UNAVAILABLE, "x")
         return self.newest_upload
 
-    def overtake(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
+    def mark_deleted(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
         if self.is_down:
             raise TransientError(ErrorCode.DATABASE_UNAVAILABLE, "x")
-        self.overtaken.append((kind, row_id, at))
+        self.deleted.append((kind, row_id, at))
         return True
 
 
@@ -72,19 +75,11 @@ def a_handler(
 ) -> EventHandler:
     table = cast(RowStates, rows or Rows(row))
     executor = ThreadPoolExecutor(1)
-    cleanup = CleanupService(flow.tenants, table, executor, flow.metrics)
-    policy = RetryPolicy(delays_s, budget_s=86_400)
-    return EventHandler(
-        flow.service,
-        cleanup,
-        policy,
-        flow.metrics,
-        order=UploadOrder(table, executor),
-        guard=DeadLetterGuard(limit or DeadLetterLimit(0, 0, 60, 1)),
-        group="thumbnails",
-        topic_prefix="p.",
-        now=lambda: NOW,
-    )
+    order, rules = UploadOrder(table, executor), Rules("thumbnails", Topics("p."), now=lambda: NOW)
+    guard = DeadLetterGuard(limit or DeadLetterLimit(0, 0, 60, 1))
+    failures = Failures(RetryPolicy(delays_s, budget_s=86_400), guard, rules)
+    removals = Removals(CleanupService(flow.calls, table), order, rules)
+    return EventHandler(flow.service, order, removals, failures, rules)
 
 
 def a_record(value: bytes | None = None, headers: h.Headers = (), topic: str = "p.media.uploaded") -> InboundRecord:
@@ -98,9 +93,8 @@ def a_retry(headers: h.Headers) -> InboundRecord:
 
 
 def handle(flow: Flow, record: InboundRecord, **options: Any) -> Outcome:
-    handler = a_handler(flow, **options)
-    outcome = asyncio.run(handler.handle(record))
-    handler.acknowledged(outcome)
+    outcome = asyncio.run(a_handler(flow, **options).handle(record))
+    Observer(flow.metrics).on_acknowledged(outcome)
     return outcome
 
 
@@ -263,7 +257,7 @@ def test_a_tombstone_cancels_what_is_older_than_it_and_is_no_dead_letter() -> No
     rows = Rows(None)
     outcome = handle(a_flow(), a_tombstone(), rows=rows)
     assert (outcome.status, outcome.records) == ("success", ())
-    assert rows.overtaken == [(MediaKind.VIDEO, 42, NOW)]
+    assert rows.deleted == [(MediaKind.VIDEO, 42, NOW)]
 
 
 def test_a_tombstone_waits_for_the_database_and_keeps_its_own_time() -> None:
@@ -275,7 +269,7 @@ def test_a_tombstone_waits_for_the_database_and_keeps_its_own_time() -> None:
     rows.is_down = False
     later = InboundRecord("p.thumbnail.due", 0, 9, 0, waiting.key, waiting.value, waiting.headers)
     assert handle(a_flow(), later, rows=rows).records == ()
-    assert rows.overtaken == [(MediaKind.VIDEO, 42, NOW)]
+    assert rows.deleted == [(MediaKind.VIDEO, 42, NOW)]
 
 
 def test_a_tombstone_that_the_database_never_took_is_given_up_without_a_dead_letter() -> None:
@@ -293,7 +287,7 @@ def test_a_tombstone_that_the_database_never_took_is_given_up_without_a_dead_let
 def test_a_tombstone_of_no_media_changes_nothing(key: bytes | None) -> None:
     rows = Rows(None)
     assert handle(a_flow(), a_tombstone(key), rows=rows).records == ()
-    assert rows.overtaken == []
+    assert rows.deleted == []
 
 
 def test_a_null_value_on_a_topic_of_ours_is_a_dead_letter() -> None:
@@ -473,6 +467,14 @@ def test_uploads_are_counted_by_type_and_outcome() -> None:
     assert value("thumbnail_generation_total", {"type": "video", "status": "failed"}) == 1
     assert value("thumbnail_task_execution_total", {"task_type": "generate", "status": "success"}) == 1
     assert value("thumbnail_dead_letters_total", {"code": "media.corrupt"}) == 1
+
+
+def test_what_was_replayed_and_fails_again_is_no_flood() -> None:
+    flow = a_flow()
+    flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
+    handler = a_handler(flow, limit=DeadLetterLimit(0, 1, 60, 1))
+    replayed = a_retry(((h.REPLAYED_AT, b"2026-11-23T11:00:00.000Z"), (h.REPLAY_COUNT, b"1")))
+    assert {asyncio.run(handler.handle(replayed)).status for _ in range(3)} == {"failed"}
 
 
 def test_in_a_flood_a_record_gets_no_outcome() -> None:

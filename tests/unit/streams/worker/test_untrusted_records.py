@@ -19,8 +19,8 @@ from schemas.events import (
     ThumbnailFailed,
 )
 from schemas.tables import videos
-from streams.kafka.delivery import read_delivery
-from streams.kafka.records import InboundRecord
+from schemas.topics import Topics
+from streams.kafka.records import InboundRecord, read_delivery
 from streams.rows.last_write_wins import RowOutcome
 from streams.rows.queries import NewestUpload
 from streams.rows.upsert import apply_results
@@ -84,10 +84,10 @@ def test_whatever_cannot_be_read_of_a_record_it_is_a_dead_letter(monkeypatch: py
     """As for a header of a kind that nobody has thought of, which also stops the making of its dead letter."""
     flow, headers = a_flow(), (("own", b"\xff"), (h.FIRST_FAILED_AT, b"2026-11-23T11:00:00Z"))
 
-    def overflow(record: InboundRecord) -> Any:
+    def overflow(record: InboundRecord, topics: Topics) -> Any:
         if h.get_header(record.headers, h.FIRST_FAILED_AT) is not None:
             raise OverflowError("secret")
-        return read_delivery(record)
+        return read_delivery(record, topics)
 
     monkeypatch.setattr("streams.worker.handler.read_delivery", overflow)
     records = (a_record(headers=headers, topic=DUE), a_cleanup_record(OLD), a_tombstone(topic=DUE))
@@ -125,7 +125,7 @@ def test_a_tombstone_counts_by_its_own_place_and_time_whatever_its_producer_says
     rows = Rows(None)
     forged = ((h.ORIGINAL_TOPIC, b"p.thumbnail.cleanup"), (h.ORIGINAL_TIMESTAMP, b"2999-01-01T00:00:00Z"))
     assert handle(a_flow(), a_tombstone(headers=forged), rows=rows).records == ()
-    assert [moment for _, _, moment in rows.overtaken] == [NOW]
+    assert [moment for _, _, moment in rows.deleted] == [NOW]
 
 
 def test_a_first_failure_that_lies_ahead_is_not_handed_on() -> None:
@@ -246,7 +246,7 @@ def test_a_tombstone_from_the_future_is_a_dead_letter_and_cancels_nothing() -> N
     assert code_of(letter) == "event.in_future"
     micro = InboundRecord(**{**vars(record), "timestamp_ms": MICROSECONDS})
     assert code_of(handle(a_flow(), micro, rows=rows).records[0]) == "event.in_future"
-    assert rows.overtaken == []
+    assert rows.deleted == []
     soon = at(NOW + timedelta(seconds=299), a_tombstone())
     assert handle(a_flow(), soon, rows=rows).records == ()
 

@@ -6,8 +6,9 @@ from aiokafka.coordinator.protocol import (  # type: ignore[import-untyped] # it
     ConsumerProtocolMemberAssignment,
 )
 
-from streams.worker.faust.app import WorkerOptions, build_app
-from streams.worker.faust.assignor import TellingAssignor
+from streams.worker.faust.app import build_app
+from streams.worker.faust.assignor import TrackingAssignor
+from streams.worker.options import WorkerOptions
 
 TOPICS = ("media.uploaded", "thumbnail.due")
 
@@ -22,14 +23,14 @@ class Cluster:
         return set(range(self._known[topic])) if topic in self._known else None
 
 
-def an_assignor() -> tuple[TellingAssignor, dict[str, Any]]:
+def an_assignor() -> tuple[TrackingAssignor, dict[str, Any]]:
     app = build_app(WorkerOptions("127.0.0.1:9", "group", concurrency=2))
     assignor = app.assignor
-    assert isinstance(assignor, TellingAssignor)
+    assert isinstance(assignor, TrackingAssignor)
     return assignor, {"me": assignor.metadata(set(TOPICS))}
 
 
-def take(assignor: TellingAssignor, share: Any) -> None:
+def take(assignor: TrackingAssignor, share: Any) -> None:
     assignor.on_assignment(ConsumerProtocolMemberAssignment.decode(share.encode()))
 
 

@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 from faust.types import TP, ConsumerMessage
 
-from streams.worker.faust.app import WorkerOptions, build_app
+from streams.worker.faust.app import build_app
 from streams.worker.faust.transport import CommittingConsumer, CommittingTransport
+from streams.worker.options import WorkerOptions
 
 PARTITION = TP("media.uploaded", 0)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
-from streams.retry.policy import GiveUp, RetryAt, RetryPolicy, parse_limits
+from streams.failures.policy import Attempts, GiveUp, RetryAt, RetryPolicy, parse_limits
 from tests.doubles.pipeline import NOW
 
 POLICY = RetryPolicy((60.0, 120.0, 240.0), budget_s=86_400.0)
@@ -16,7 +16,7 @@ def decide(
     error: ThumbnailError, failed_attempts: int, policy: RetryPolicy = POLICY, age_s: float = 0
 ) -> RetryAt | GiveUp:
     first = NOW - timedelta(seconds=age_s)
-    return policy.decide(error, failed_attempts=failed_attempts, first_failed_at=first, now=NOW)
+    return policy.decide(error, Attempts(failed_attempts, first), NOW)
 
 
 @pytest.mark.parametrize(("attempt", "delay_s"), [(1, 60), (2, 120), (3, 240)])
@@ -113,7 +113,6 @@ def test_fewer_delays_mean_fewer_attempts() -> None:
 
 def test_a_decoder_that_is_killed_after_another_failure_still_gets_its_retry() -> None:
     killed = TransientError(ErrorCode.MEDIA_CRASHED_DECODER, "x")
-    times = {"first_failed_at": NOW, "now": NOW}
-    assert isinstance(POLICY.decide(killed, failed_attempts=2, last_code="source.missing", **times), RetryAt)
-    assert isinstance(POLICY.decide(killed, failed_attempts=2, last_code="media.crashed_decoder", **times), GiveUp)
-    assert isinstance(POLICY.decide(killed, failed_attempts=4, last_code="source.missing", **times), GiveUp)
+    assert isinstance(POLICY.decide(killed, Attempts(2, NOW, "source.missing"), NOW), RetryAt)
+    assert isinstance(POLICY.decide(killed, Attempts(2, NOW, "media.crashed_decoder"), NOW), GiveUp)
+    assert isinstance(POLICY.decide(killed, Attempts(4, NOW, "source.missing"), NOW), GiveUp)

@@ -1,15 +1,15 @@
-"""Dead letters that their topic takes: of what is too large only the beginning is kept, and the letter says so."""
+"""Dead letters that their topic takes: of what is too large only the beginning is kept, and the dead letter says so."""
 
 from typing import Final
 
 from schemas import headers as h
 from schemas.headers import Headers
 from schemas.topics import CARRIER_BYTES
-from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.kafka.records import Delivery, OutboundRecord
 
 REPLAY_ROOM_BYTES: Final = 64 * 1024
-"""What a replay adds, and what a broker counts besides: a letter that was sent can be sent on."""
-LETTER_BYTES: Final = CARRIER_BYTES - REPLAY_ROOM_BYTES
+"""The bytes that a replay adds, and that a broker counts besides: a dead letter that was sent can be sent on."""
+DEAD_LETTER_BYTES: Final = CARRIER_BYTES - REPLAY_ROOM_BYTES
 KEPT_VALUE_BYTES: Final = 64 * 1024
 KEPT_KEY_BYTES: Final = 1024
 KEPT_HEADERS_BYTES: Final = 64 * 1024
@@ -19,27 +19,26 @@ _HEADER_BYTES: Final = 10
 
 
 def fits(record: OutboundRecord) -> bool:
-    """Whether a topic with the limit CARRIER_BYTES surely takes `record`, and its replays."""
-    return _size_bytes(record) <= LETTER_BYTES
+    """Return whether a topic with the limit CARRIER_BYTES surely takes `record`, and its replays."""
+    return _size_bytes(record) <= DEAD_LETTER_BYTES
 
 
-def fitted(letter: OutboundRecord, original: InboundRecord) -> OutboundRecord:
-    """`letter` as it is where it fits, else the beginnings of its key and value, and those headers that are short.
+def fitted(dead_letter: OutboundRecord, delivery: Delivery) -> OutboundRecord:
+    """Return the dead letter as it is where it fits, else the beginnings of its key and value, and its short headers.
 
-    The header x-cut then tells what is missing and where the whole record stands.
+    The header x-cut then says what is missing and where the whole record stands.
     """
-    if fits(letter):
-        return letter
-    value = None if letter.value is None else letter.value[:KEPT_VALUE_BYTES]
-    key = None if letter.key is None else letter.key[:KEPT_KEY_BYTES]
-    headers = h.with_headers(_short_ones(letter.headers), {h.CUT: _explain(original)})
-    return OutboundRecord(letter.topic, key, value, headers)
+    if fits(dead_letter):
+        return dead_letter
+    value = None if dead_letter.value is None else dead_letter.value[:KEPT_VALUE_BYTES]
+    key = None if dead_letter.key is None else dead_letter.key[:KEPT_KEY_BYTES]
+    headers = h.with_headers(_short_ones(dead_letter.headers), {h.CUT: _explain(delivery)})
+    return OutboundRecord(dead_letter.topic, key, value, headers)
 
 
-def _explain(original: InboundRecord) -> str:
-    where = [
-        h.get_header(original.headers, name) for name in (h.ORIGINAL_TOPIC, h.ORIGINAL_PARTITION, h.ORIGINAL_OFFSET)
-    ]
+def _explain(delivery: Delivery) -> str:
+    original, origin = delivery.record, delivery.origin
+    where = [origin.topic, origin.partition, origin.offset]
     if None in where:
         where = [original.topic, str(original.partition), str(original.offset)]
     value_bytes, key_bytes = len(original.value or b""), len(original.key or b"")

@@ -10,8 +10,9 @@ from schemas.cloudevents import write_event
 from schemas.errors import ErrorCode, PermanentError
 from schemas.metrics import Metrics
 from storage.breaker import ConnectionPausedError
-from streams.tally import Seen, Tally, TallyBook, TaskType
+from streams.event_metrics import EventMetrics, EventSample, RecentIds, TaskType
 from streams.worker.ack_gate import AckGate
+from streams.worker.observer import Observer
 from tests.doubles.pipeline import NOW, a_flow, an_upload
 from tests.unit.streams.worker.test_ack_gate import Event, an_event
 from tests.unit.streams.worker.test_handler import a_handler, a_record, a_retry
@@ -26,11 +27,11 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
 
 def test_an_event_that_is_delivered_twice_is_counted_once() -> None:
     flow = a_flow()
-    handler = a_handler(flow)
+    handler, observer = a_handler(flow), Observer(flow.metrics)
     for offset in (77, 912):  # the second time it is the producer that repeats it, or the retry role
         record = a_record()
         outcome = asyncio.run(handler.handle(type(record)(**{**vars(record), "offset": offset})))
-        handler.acknowledged(outcome)
+        observer.on_acknowledged(outcome)
     assert value(flow.metrics, "thumbnail_generation_total", **SUCCESS) == 1
     assert value(flow.metrics, "thumbnail_task_execution_duration_seconds_count", **GENERATE) == 1
     assert value(flow.metrics, "thumbnail_upload_to_ready_seconds_count") == 1
@@ -39,11 +40,11 @@ def test_an_event_that_is_delivered_twice_is_counted_once() -> None:
 
 def test_attempts_and_other_uploads_of_the_same_media_are_counted_each() -> None:
     flow = a_flow()
-    handler = a_handler(flow)
+    handler, observer = a_handler(flow), Observer(flow.metrics)
     again = ((h.LAST_FAILED_AT, b"2026-11-23T12:00:00.000Z"),)
     newer = write_event(an_upload(event_id="upload-2", occurred_at=NOW + timedelta(seconds=1)))
     for record in (a_record(), a_retry(again), a_record(newer)):
-        handler.acknowledged(asyncio.run(handler.handle(record)))
+        observer.on_acknowledged(asyncio.run(handler.handle(record)))
     assert value(flow.metrics, "thumbnail_generation_total", **SUCCESS) == 3
     assert value(flow.metrics, "thumbnail_redelivered_total", **GENERATE) == 0
 
@@ -58,10 +59,10 @@ def test_what_is_not_acknowledged_is_not_counted() -> None:
 
 def test_an_event_whose_storage_rests_waits_and_has_neither_failed_nor_been_tried() -> None:
     flow = a_flow()
-    handler = a_handler(flow)
+    handler, observer = a_handler(flow), Observer(flow.metrics)
     flow.tenants.own.fail_next("open_source", ConnectionPausedError("Storage connection 5", 20, "minio"))
     outcome = asyncio.run(handler.handle(a_record()))
-    handler.acknowledged(outcome)
+    observer.on_acknowledged(outcome)
     assert outcome.status == "retry"
     assert value(flow.metrics, "thumbnail_breaker_waiting_total", provider="minio") == 1
     assert value(flow.metrics, "thumbnail_retries_total", code="storage.paused") == 1
@@ -90,8 +91,8 @@ def test_an_event_is_counted_when_it_is_acknowledged_and_never_once_its_partitio
 
 
 def test_only_the_last_few_are_remembered() -> None:
-    seen = Seen(size=2)
-    assert [seen.meet(number) for number in (1, 2, 1, 3, 1)] == [True, True, False, True, True]
+    recent = RecentIds(size=2)
+    assert [recent.add(number) for number in (1, 2, 1, 3, 1)] == [True, True, False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,9 @@ def test_only_a_valid_trace_becomes_an_exemplar(traceparent: bytes, trace_id: st
 
 def test_an_exemplar_stands_at_its_bucket() -> None:
     metrics = Metrics()
-    TallyBook(metrics).count("success", Tally("e", TaskType.GENERATE, kind="video", took_s=0.3, trace_id="a" * 32))
+    EventMetrics(metrics).count(
+        "success", EventSample("e", TaskType.GENERATE, kind="video", took_s=0.3, trace_id="a" * 32)
+    )
     (family,) = [f for f in metrics.registry.collect() if f.name == "thumbnail_generation_duration_seconds"]
     (found,) = [sample for sample in family.samples if sample.exemplar]
     assert (found.labels["le"], found.exemplar and found.exemplar.labels) == ("0.5", {"trace_id": "a" * 32})

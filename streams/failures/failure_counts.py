@@ -12,9 +12,9 @@ Owner = int | None
 
 BUCKETS: Final = 30
 MAX_OWNERS: Final = 256
-"""Of a row, and of a bucket: the memory stays bounded however many companies there are."""
+"""The most owners of a row, and of a bucket: the memory stays bounded however many companies there are."""
 ALL_FURTHER: Final = 0
-"""The owner of what comes after so many; no company has this id."""
+"""The owner that stands for all further ones; no company has this id."""
 _NAMES_NO_COMPANY: Final[frozenset[str]] = frozenset(
     {
         ErrorCode.EVENT_MALFORMED,
@@ -32,7 +32,7 @@ def owner_of(company_id: int | None, code: str) -> Owner:
 
 @dataclass
 class Ended:
-    """How many records came to an end, and how many of them failed in a way that counts."""
+    """The number of records that came to an end, and of those that failed in a way that counts."""
 
     records: int = 0
     failures: int = 0

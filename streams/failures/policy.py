@@ -1,4 +1,4 @@
-"""When a failed event is tried again: pure, with time and chance given, so that every rule can be tested without waiting."""
+"""Decides when a failed event is tried again: pure, with time and chance injected, so that every rule is tested without waiting."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -14,14 +14,14 @@ OUTAGES: Final = frozenset({ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_PA
 
 @dataclass(frozen=True)
 class RetryLimit:
-    """Of one error code: retries at most, and a time budget in seconds; None for what holds for all codes."""
+    """The limit of one error code: retries at most, and a time budget in seconds; None for what holds for all codes."""
 
     retries: int | None = None
     budget_s: float | None = None
 
 
 DEFAULT_LIMITS: Final[Mapping[ErrorCode, RetryLimit]] = {
-    # A decoder that hung or died does so again, as a rule: one retry tells bad luck from a bad file.
+    # A decoder that hung or died does so again, as a rule: one retry shows whether it was bad luck or a bad file.
     ErrorCode.MEDIA_TIMEOUT: RetryLimit(retries=1),
     ErrorCode.MEDIA_CRASHED_DECODER: RetryLimit(retries=1),
 }
@@ -49,6 +49,18 @@ class GiveUp:
 
 
 @dataclass(frozen=True)
+class Attempts:
+    """The number of times that an event has failed, this time included, and from when its time budget counts.
+
+    `last_code` is that of the failure before: what failed for another reason until now has this code's retries left.
+    """
+
+    failed: int
+    budget_from: datetime
+    last_code: str | None = None
+
+
+@dataclass(frozen=True)
 class RetryPolicy:
     """Delays in seconds, one a tier, and a total time budget in seconds from the first failure or the last replay.
 
@@ -63,24 +75,14 @@ class RetryPolicy:
     jitter: float = 0.0
     chance: Callable[[], float] = random.random
 
-    def decide(
-        self,
-        error: ThumbnailError,
-        *,
-        failed_attempts: int,
-        first_failed_at: datetime,
-        now: datetime,
-        last_code: str | None = None,
-    ) -> RetryAt | GiveUp:
-        """What becomes of an event that has just failed for the `failed_attempts`-th time (1-based).
-
-        `last_code` is that of the failure before: what failed for another reason until now has this code's retries left.
-        """
+    def decide(self, error: ThumbnailError, attempts: Attempts, now: datetime) -> RetryAt | GiveUp:
+        """Return what becomes of an event that has just failed by `error`."""
+        failed_attempts = attempts.failed
         if isinstance(error, PermanentError) or not isinstance(error, TransientError):
             return GiveUp("the error is permanent")
         limit = (DEFAULT_LIMITS if self.limits is None else self.limits).get(error.code, RetryLimit())
         counted = failed_attempts - 1 if error.code in OUTAGES else failed_attempts
-        of_its_code = counted if last_code in (None, error.code) else min(counted, 1)
+        of_its_code = counted if attempts.last_code in (None, error.code) else min(counted, 1)
         allowed = len(self.delays_s) if limit.retries is None else limit.retries
         if of_its_code > allowed or counted > max(len(self.delays_s), allowed):
             return GiveUp(f"all {failed_attempts} attempts are used up")
@@ -89,7 +91,7 @@ class RetryPolicy:
         delay_s = self.delays_s[tier - 1]
         budget_s = self.budget_s if limit.budget_s is None else limit.budget_s
         # Without the jitter: whether an event is given up must not be a matter of chance.
-        if now + timedelta(seconds=max(delay_s, asked_s)) - first_failed_at > timedelta(seconds=budget_s):
+        if now + timedelta(seconds=max(delay_s, asked_s)) - attempts.budget_from > timedelta(seconds=budget_s):
             return GiveUp(f"the time budget of {budget_s:g} s is used up")
         due_at = now + timedelta(seconds=delay_s * (1 + self.jitter * self.chance()))
         not_before = now + timedelta(seconds=asked_s)
@@ -97,14 +99,14 @@ class RetryPolicy:
 
 
 def tier_for(delays_s: tuple[float, ...], at_least_s: float, *, first: int = 1) -> int:
-    """The `first` tier (1-based), or the next one that waits at least as long as asked, or else the last."""
+    """Return the `first` tier (1-based), or the next one that waits at least as long as asked, or else the last."""
     own = min(first, len(delays_s))
     late_enough = (tier for tier in range(own, len(delays_s) + 1) if delays_s[tier - 1] >= at_least_s)
     return next(late_enough, len(delays_s))
 
 
 def parse_limits(text: str) -> dict[ErrorCode, RetryLimit]:
-    """Limits as settings write them: CODE=RETRIES or CODE=RETRIES/BUDGET_S, with commas between. Raises ValueError."""
+    """Read limits as settings write them: CODE=RETRIES or CODE=RETRIES/BUDGET_S, with commas between. Raises ValueError."""
     limits = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         code, _, numbers = part.partition("=")

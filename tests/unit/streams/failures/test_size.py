@@ -6,12 +6,12 @@ import pytest
 
 from schemas import headers as h
 from schemas.errors import ErrorCode, PermanentError, Stage
-from schemas.topics import CARRIER_BYTES, THUMBNAIL_DLQ
+from schemas.topics import CARRIER_BYTES, THUMBNAIL_DLQ, Topics
 from streams.dlq.plan import Refusal, ReplayRules, Send
 from streams.dlq.read import read_letter
-from streams.dlq.size import LETTER_BYTES
-from streams.dlq.write import dead_letter, dead_letter_headers
-from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.failures.dead_letter import Failure, dead_letter
+from streams.failures.size import DEAD_LETTER_BYTES
+from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
 from tests.doubles.pipeline import NOW
 
 EDGE_BYTES = CARRIER_BYTES - 200
@@ -24,10 +24,8 @@ def a_record(key: bytes | None = b"video:42", value: bytes | None = b"{}", heade
 
 def letter_of(record: InboundRecord) -> OutboundRecord:
     error = PermanentError(ErrorCode.EVENT_TOO_LARGE, "It is too large.")
-    headers = dead_letter_headers(
-        record, error, stage=Stage.EVENT, group="g", attempts=1, first_failed_at=NOW, now=NOW + timedelta(seconds=1)
-    )
-    return dead_letter("p.thumbnail.dlq", record, headers)
+    failure = Failure(error, Stage.EVENT, attempts=1, first_failed_at=NOW, failed_at=NOW + timedelta(seconds=1))
+    return dead_letter("p.thumbnail.dlq", read_delivery(record, Topics("p.")), failure, "g")
 
 
 def wire_bytes(record: OutboundRecord) -> int:
@@ -55,7 +53,7 @@ def read_back(letter: OutboundRecord) -> InboundRecord:
 )
 def test_the_letter_of_a_record_at_the_limit_fits_and_says_where_the_whole_is(record: InboundRecord) -> None:
     letter = letter_of(record)
-    assert wire_bytes(letter) < LETTER_BYTES
+    assert wire_bytes(letter) < DEAD_LETTER_BYTES
     cut = h.get_header(letter.headers, h.CUT) or ""
     assert cut.startswith("Only the beginning is here")
     assert cut.endswith("partition 3, offset 17, as long as that topic keeps it.")
@@ -78,16 +76,16 @@ def test_headers_of_others_that_are_short_are_kept() -> None:
 
 
 def test_what_fits_is_kept_to_the_last_byte() -> None:
-    record = a_record(value=b"x" * (LETTER_BYTES - 4000), headers=(("own", b"\xff raw"),))
+    record = a_record(value=b"x" * (DEAD_LETTER_BYTES - 4000), headers=(("own", b"\xff raw"),))
     letter = letter_of(record)
     assert (letter.key, letter.value) == (record.key, record.value)
     assert h.get_header(letter.headers, h.CUT) is None
 
 
-@pytest.mark.parametrize(("value", "is_sent"), [(LARGE, False), (LARGE[: LETTER_BYTES - 4000], True)])
+@pytest.mark.parametrize(("value", "is_sent"), [(LARGE, False), (LARGE[: DEAD_LETTER_BYTES - 4000], True)])
 def test_only_a_letter_that_holds_its_whole_record_is_replayed_and_that_fits_again(value: bytes, is_sent: bool) -> None:
     letter = read_letter(read_back(letter_of(a_record(value=value))))
-    plan = ReplayRules(THUMBNAIL_DLQ, "p.", 3).plan(letter, NOW)
+    plan = ReplayRules(THUMBNAIL_DLQ, Topics("p."), 3).plan(letter, NOW)
     if is_sent:
         assert isinstance(plan, Send)
         assert wire_bytes(plan.record) < CARRIER_BYTES - 1000

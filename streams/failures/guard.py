@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from schemas.errors import ErrorCode
-from streams.dlq.failure_counts import BUCKETS, Ended, FailureCounts, Owner, apart, owner_of, total_of
+from streams.failures.failure_counts import BUCKETS, Ended, FailureCounts, Owner, apart, owner_of, total_of
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +27,11 @@ SUGGEST_A_BROKEN_DEPLOY: Final = frozenset(
         ErrorCode.INTERNAL_ERROR,
     }
 )
-"""What the ratio counts. Broken files, missing sources and a tenant's own storage are ordinary: whoever uploads a folder
+"""The codes that the ratio counts. Broken files, missing sources and a tenant's own storage are ordinary: whoever uploads a folder
 of garbage must not stop everybody's thumbnails. That nothing at all succeeds any more is seen by the row of failures,
 which counts every code."""
 PRIMED_LEFT: Final = 10
-"""After a restart amid a flood, so many more letters in a row stop the worker again."""
+"""Failures still allowed in a row after a restart during a flood."""
 PART_OF_OTHERS: Final = 10
 """The companies beside the one that fails most must have a tenth of a limit's records before they prove anything."""
 SEEN_FOR_S: Final = 86_400.0
@@ -47,7 +47,7 @@ class DeadLetterFloodError(Exception):
 
 @dataclass(frozen=True)
 class DeadLetterLimit:
-    """How much may fail; 0 switches a limit off. Each holds for every partition, and for all of them together.
+    """The most that may fail; 0 switches a limit off. Each holds for every partition, and for all of them together.
 
     `max_ratio` of the records that came to an end within `window_s` seconds, once they are `min_events` or more;
     `max_consecutive` records in a row, without one success between them.
@@ -67,7 +67,7 @@ class DeadLetterGuard:
     - Several companies fail: without the company that fails most, the others still have a tenth of what the limit asks
       for (failures in the row; records in the window, of which too large a part failed).
     - The company that fails most is the only one that was seen for a day, by this worker or the one before it. Nobody
-      else's records can then tell its files from a broken deploy, and nobody else is held up.
+      else's records can then show that only its files are bad, and nobody else is held up.
 
     Otherwise they go on into the dead letters, and a log line names the company. Records of no known company (malformed, or
     with an id that no company has) are counted apart, as those of one owner: any producer can send them. They stop the
@@ -84,22 +84,22 @@ class DeadLetterGuard:
         self._all: Final = FailureCounts()
         self._partitions: Final[dict[Hashable, FailureCounts]] = {}
         self._seen: Final[dict[int, float]] = {}
-        """When the last two companies were seen: enough to tell whether there is another one."""
+        """When the last two companies were seen: enough to know whether there is another one."""
         self._first_end_at: float | None = None
         self._knows_a_company = False
-        self._told: tuple[int, Owner] | None = None
+        self._last_logged: tuple[int, Owner] | None = None
 
-    def prime(self, letters: Mapping[Owner, int], companies: Iterable[int] = ()) -> None:
+    def prime(self, dead_letters: Mapping[Owner, int], companies: Iterable[int] = ()) -> None:
         """Take into account the dead letters of the last window, by owner, and the companies with results of late.
 
-        Without it a supervisor that restarts the worker would let a full row of letters through each time, or one
+        Without it a supervisor that restarts the worker would let a full row of dead letters through each time, or one
         company's flood would stop the worker again before it meets a record of another company.
         """
         most = max(0, self._limit.max_consecutive - PRIMED_LEFT)
-        of_companies = sum(count for owner, count in letters.items() if owner is not None)
-        for owner, count in letters.items():
+        of_companies = sum(count for owner, count in dead_letters.items() if owner is not None)
+        for owner, count in dead_letters.items():
             self._all.row[owner] = count * most // max(most, count if owner is None else of_companies, 1)
-        for company_id in (*companies, *letters):
+        for company_id in (*companies, *dead_letters):
             self._see(company_id)
 
     def succeeded(self, partition: Hashable, company_id: int) -> None:
@@ -129,9 +129,9 @@ class DeadLetterGuard:
         reason = f"records{where} in a row failed for good ({scope.top_codes()}), more than DLQ_MAX_CONSECUTIVE."
         if failures.total() > most:
             others = failures.total() - max(failures.values())
-            self._judge(failures, reason, do_others_fail=others * PART_OF_OTHERS >= most)
+            self._check_companies(failures, reason, do_others_fail=others * PART_OF_OTHERS >= most)
         if strangers > most:
-            self._judge_strangers(strangers, reason)
+            self._check_strangers(strangers, reason)
 
     def _check_window(self, scope: FailureCounts, where: str) -> None:
         ratio, enough = self._limit.max_ratio, self._limit.min_events
@@ -145,13 +145,13 @@ class DeadLetterGuard:
         strangers, failures = apart({owner: part.failures for owner, part in window.items()})
         if total_of(companies).exceeds(ratio, enough):
             del companies[max(companies, key=lambda owner: companies[owner].failures)]
-            self._judge(
+            self._check_companies(
                 failures, reason, do_others_fail=total_of(companies).exceeds(ratio, -(-enough // PART_OF_OTHERS))
             )
         if Ended(every.records, strangers).exceeds(ratio, enough):
-            self._judge_strangers(strangers, reason)
+            self._check_strangers(strangers, reason)
 
-    def _judge(self, failures: Counter[int], reason: str, *, do_others_fail: bool) -> None:
+    def _check_companies(self, failures: Counter[int], reason: str, *, do_others_fail: bool) -> None:
         ((worst, count),) = failures.most_common(1)
         if do_others_fail or not self._has_seen_another(worst):
             whose = ", ".join(f"{company or 'others'} ({count})" for company, count in failures.most_common(MOST_NAMED))
@@ -159,7 +159,7 @@ class DeadLetterGuard:
         if self._is_news(worst):
             log.warning("one_company_fails", company_id=worst, failed=count, reason=f"{failures.total()} {reason}")
 
-    def _judge_strangers(self, failed: int, reason: str) -> None:
+    def _check_strangers(self, failed: int, reason: str) -> None:
         began_at = self._clock() if self._first_end_at is None else self._first_end_at
         if not self._knows_a_company and self._clock() - began_at >= FIRST_S:
             raise DeadLetterFloodError(f"{failed} {reason} None of them names a company that is known. {_WAY_OUT}")
@@ -168,8 +168,8 @@ class DeadLetterGuard:
 
     def _is_news(self, owner: Owner) -> bool:
         """Return whether the log has no line of this owner yet in this part of the window: a line costs more than a check."""
-        told, self._told = self._told, (self._bucket(), owner)
-        return told != self._told
+        before, self._last_logged = self._last_logged, (self._bucket(), owner)
+        return before != self._last_logged
 
     def _meet(self, owner: Owner) -> None:
         if self._first_end_at is None:

@@ -13,7 +13,7 @@ Status = Literal["success", "failed", "retry"]
 
 
 class TaskType(StrEnum):
-    """What a record asks for."""
+    """The work that a record asks for."""
 
     GENERATE = "generate"
     CLEANUP = "cleanup"
@@ -25,16 +25,16 @@ REMEMBERED: Final = 20_000
 """More events than one process finishes between two commits of its offsets: what was committed does not come again."""
 
 
-class Seen:
-    """Remembers the last few thousand things that were met. Not thread-safe."""
+class RecentIds:
+    """Remembers the last few thousand ids. Not thread-safe."""
 
     def __init__(self, size: int = REMEMBERED) -> None:
         self._size: Final = size
         self._hashes: Final[OrderedDict[int, None]] = OrderedDict()
 
-    def meet(self, thing: Hashable) -> bool:
-        """Whether it is met for the first time."""
-        number = hash(thing)
+    def add(self, id_: Hashable) -> bool:
+        """Remember the id; return whether it is new."""
+        number = hash(id_)
         if number in self._hashes:
             return False
         self._hashes[number] = None
@@ -44,8 +44,8 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What one delivery adds to the metrics. `kind` is None where it is no readable upload, or was not worked on."""
+class EventSample:
+    """The part that one delivery adds to the metrics; `kind` is None where it is no readable upload, or was not worked on."""
 
     event: Hashable = None
     """The same for each delivery of one attempt at one event, and for nothing else."""
@@ -60,10 +60,10 @@ class Tally:
     trace_id: str | None = None
 
 
-class TallyBook:
-    """Adds tallies to the metrics.
+class EventMetrics:
+    """Adds the samples to the metrics.
 
-    What is counted: an event's attempt, once the record is acknowledged. What a process could not acknowledge, because
+    It counts an event's attempt, once the record is acknowledged. What a process could not acknowledge, because
     its partition went elsewhere or the process ended, is counted by whoever does. So an event can be counted twice only
     when a process is killed between acknowledging it and committing the offset (a second at most), and comes back in
     another process; in the same process it is known, for the last REMEMBERED events.
@@ -71,38 +71,38 @@ class TallyBook:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics: Final = metrics
-        self._seen: Final = Seen()
+        self._recent: Final = RecentIds()
 
-    def count(self, status: Status, tally: Tally) -> None:
-        """Count the delivery, or that it was one too many."""
+    def count(self, status: Status, sample: EventSample) -> None:
+        """Count the delivery, or that it was a redelivery."""
         metrics = self._metrics
         metrics.last_progress_timestamp_seconds.set_to_current_time()
-        if not self._seen.meet(tally.event):
-            metrics.redelivered_total.labels(tally.task or "generate").inc()
+        if not self._recent.add(sample.event):
+            metrics.redelivered_total.labels(sample.task or "generate").inc()
             return
-        if tally.stale is not None:
-            metrics.stale_retries_total.labels(tally.stale).inc()
-        if tally.error is not None and status == "retry":
-            metrics.retries_total.labels(tally.error).inc()
-        if tally.error is not None and status == "failed":
-            metrics.dead_letters_total.labels(tally.error).inc()
-        if tally.waits_for is not None:
-            metrics.breaker_waiting_total.labels(tally.waits_for).inc()
+        if sample.stale is not None:
+            metrics.stale_retries_total.labels(sample.stale).inc()
+        if sample.error is not None and status == "retry":
+            metrics.retries_total.labels(sample.error).inc()
+        if sample.error is not None and status == "failed":
+            metrics.dead_letters_total.labels(sample.error).inc()
+        if sample.waits_for is not None:
+            metrics.breaker_waiting_total.labels(sample.waits_for).inc()
             return
-        self._count_work(status, tally)
+        self._count_work(status, sample)
 
-    def _count_work(self, status: Status, tally: Tally) -> None:
-        metrics, exemplar = self._metrics, exemplar_of(tally.trace_id)
-        if tally.task is not None:
-            metrics.task_execution_total.labels(tally.task, status).inc()
-            metrics.task_execution_duration_seconds.labels(tally.task).observe(tally.took_s, exemplar)
-        if tally.kind is not None:
-            metrics.generation_total.labels(tally.kind, status).inc()
-            metrics.generation_duration_seconds.labels(tally.kind).observe(tally.took_s, exemplar)
-        if tally.ready_after_s is not None:
-            metrics.upload_to_ready_seconds.observe(tally.ready_after_s, exemplar)
+    def _count_work(self, status: Status, sample: EventSample) -> None:
+        metrics, exemplar = self._metrics, exemplar_of(sample.trace_id)
+        if sample.task is not None:
+            metrics.task_execution_total.labels(sample.task, status).inc()
+            metrics.task_execution_duration_seconds.labels(sample.task).observe(sample.took_s, exemplar)
+        if sample.kind is not None:
+            metrics.generation_total.labels(sample.kind, status).inc()
+            metrics.generation_duration_seconds.labels(sample.kind).observe(sample.took_s, exemplar)
+        if sample.ready_after_s is not None:
+            metrics.upload_to_ready_seconds.observe(sample.ready_after_s, exemplar)
 
 
 def exemplar_of(trace_id: str | None) -> dict[str, str] | None:
-    """What links an observation to its trace; shown in OpenMetrics only."""
+    """Return the label that links an observation to its trace; it is shown in OpenMetrics only."""
     return None if trace_id is None else {"trace_id": trace_id}

@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.errors import ErrorCode
-from streams.dlq.failure_counts import MAX_OWNERS, FailureCounts
-from streams.dlq.guard import SEEN_FOR_S, DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
+from streams.failures.failure_counts import MAX_OWNERS, FailureCounts
+from streams.failures.guard import SEEN_FOR_S, DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
 
 OURS, THEIRS = ErrorCode.INTERNAL_ERROR, ErrorCode.MEDIA_CORRUPT
 

@@ -1,0 +1,1 @@
+"""Failures, for all roles: when a record is tried again, its dead letter, and the guard that stops a flood of them."""

@@ -1,0 +1,239 @@
+"""The outcome of a record, and the one way by which an error becomes one."""
+
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+from schemas import headers as h
+from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
+from schemas.events import MediaUploaded
+from schemas.topics import UNPREFIXED, Topics
+from storage.breaker import ConnectionPausedError
+from storage.factory import provider_label
+from streams.event_metrics import EventSample, Status, TaskType
+from streams.failures.dead_letter import Failure, dead_letter, failure_headers
+from streams.failures.guard import DeadLetterGuard
+from streams.failures.policy import Attempts, GiveUp, RetryAt, RetryPolicy
+from streams.failures.size import fits
+from streams.kafka.records import Delivery, OutboundRecord, place_of
+from streams.thumbnails.events_out import Announcements
+from streams.thumbnails.service import Progress
+from streams.thumbnails.staleness import Stale
+from streams.tracing import Fact, StageTime
+from streams.worker.clock_skew import DEFAULT_SKEW, ClockSkew
+
+log = structlog.get_logger(__name__)
+
+
+class Ending(StrEnum):
+    """An end of the work on a record, named after the log line that says so, where there is one."""
+
+    READY = "thumbnail_ready"
+    DROPPED = "retry_dropped"
+    CLEANED = "objects_cleaned"
+    TOMBSTONE_SEEN = "tombstone_seen"
+    WAITS = "event_waits_for_retry"
+    TOMBSTONE_WAITS = "tombstone_waits"
+    GIVEN_UP = "event_given_up"
+    TOMBSTONE_GIVEN_UP = "tombstone_given_up"
+
+
+_STATUS: Final[Mapping[Ending, Status]] = {
+    Ending.WAITS: "retry",
+    Ending.TOMBSTONE_WAITS: "retry",
+    Ending.GIVEN_UP: "failed",
+    Ending.TOMBSTONE_GIVEN_UP: "failed",
+}
+
+
+@dataclass(frozen=True)
+class Trail:
+    """An attempt at an upload in its trace: the stages, and attributes."""
+
+    stages: tuple[StageTime, ...] = ()
+    attributes: Mapping[str, Fact] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The records that the broker must acknowledge, in this order, before the record itself may be acknowledged.
+
+    All else is for the observer: the fields of the log line, the sample for the metrics, and the trail in the trace.
+    """
+
+    ending: Ending
+    status: Status
+    records: tuple[OutboundRecord, ...]
+    details: Mapping[str, object]
+    sample: EventSample
+    error_code: ErrorCode | None
+    trail: Trail
+
+
+@dataclass
+class Work:
+    """The work on one delivery, with what is known of it so far; `task` is None for a tombstone."""
+
+    delivery: Delivery
+    task: TaskType | None
+    progress: Progress = field(default_factory=Progress)
+    started_s: float = field(default_factory=time.perf_counter)
+    upload: MediaUploaded | None = None
+    company_id: int | None = None
+    """The owner of the record; None where it is not known."""
+    event_id: str | None = None
+    """The id of a request that is no upload."""
+    ready_after_s: float | None = None
+    stale: Stale | None = None
+
+    def finish(
+        self,
+        ending: Ending,
+        *records: OutboundRecord,
+        details: Mapping[str, object],
+        error: ThumbnailError | None = None,
+    ) -> Outcome:
+        """Return the outcome; nothing adds to it later."""
+        status, code = _STATUS.get(ending, "success"), None if error is None else error.code
+        is_attempt = self.task is TaskType.GENERATE and self.stale is None
+        # An event that is given up was tried, also where its connection is paused; one that waits for it was not.
+        paused = error if ending is Ending.WAITS and isinstance(error, ConnectionPausedError) else None
+        sample = EventSample(
+            event=(self._event, self.delivery.attempt_id),
+            task=self.task,
+            took_s=time.perf_counter() - self.started_s,
+            kind=self.upload.media.kind if is_attempt and self.upload is not None else None,
+            ready_after_s=self.ready_after_s,
+            error=None if ending is Ending.TOMBSTONE_GIVEN_UP else code,
+            waits_for=None if paused is None else provider_label(paused.provider),
+            stale=self.stale,
+            trace_id=self.delivery.trace_id,
+        )
+        stages = tuple(self.progress.stages) if code is None else self.progress.failed(code)
+        facts: dict[str, Fact] = {"thumbnail.status": status, "thumbnail.attempt": self.delivery.attempt}
+        if self.upload is not None:
+            facts |= {"thumbnail.company_id": self.upload.company_id, "thumbnail.kind": self.upload.media.kind.value}
+        trail = Trail(stages, facts) if is_attempt else Trail()
+        return Outcome(ending, status, records, details, sample, code, trail)
+
+    @property
+    def _event(self) -> Hashable:
+        """Return what is the same for each delivery of one event, and for nothing else."""
+        if self.upload is not None:
+            return self.delivery.record.key, self.upload.event_id, self.upload.occurred_at
+        return self.event_id or place_of(self.delivery.record)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The same for every record: the names of topics and group, how far clocks may differ, and the present time."""
+
+    group: str
+    topics: Topics = UNPREFIXED
+    skew: ClockSkew = DEFAULT_SKEW
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def announcements(self, work: Work, upload: MediaUploaded) -> Announcements:
+        """Return the maker of the records that announce what became of `upload`."""
+        return Announcements(self.topics, work.delivery, upload, self.now())
+
+
+class Failures:
+    """Turns an error into a retry or a dead letter. Raises DeadLetterFloodError when the process must end instead."""
+
+    def __init__(self, policy: RetryPolicy, guard: DeadLetterGuard, rules: Rules) -> None:
+        self._policy: Final = policy
+        self._guard: Final = guard
+        self._rules: Final = rules
+
+    def is_final(self, delivery: Delivery, error: ThumbnailError) -> bool:
+        """Return whether this error would be the end of the event."""
+        return isinstance(self._decide(delivery, error, self._rules.now()), GiveUp)
+
+    def succeeded(self, delivery: Delivery, company_id: int) -> None:
+        """End a row of failures. Only thumbnails do: each upload that is given up has a cleanup, and that one succeeds."""
+        self._guard.succeeded(delivery.partition_name, company_id)
+
+    def unexpected(self, work: Work, exc: Exception) -> Outcome:
+        """Return the outcome of an error that no adapter translated, inside the handling of that error."""
+        _log_unexpected(work)
+        return self.fail(work, internal_error(exc))
+
+    def fail(self, work: Work, error: ThumbnailError) -> Outcome:
+        """Return the outcome of an attempt that failed: it waits for a retry, or it is given up."""
+        delivery, now = work.delivery, self._rules.now()
+        # One that lies ahead is not handed on: the time budget would never end.
+        first_failed_at = min(delivery.first_failed_at or now, now)
+        failure = Failure(error, work.progress.stage, delivery.attempt, first_failed_at, now)
+        decision = self._decide(delivery, error, now)
+        if isinstance(decision, RetryAt):
+            waiting = self._waiting(delivery, failure, decision)
+            if fits(waiting):
+                ending = Ending.TOMBSTONE_WAITS if work.task is None else Ending.WAITS
+                return work.finish(
+                    ending, waiting, details={"tier": decision.tier, **_details(work, failure)}, error=error
+                )
+            decision = GiveUp("the record is too large for the retry topics")
+        return self._give_up(work, failure, decision.reason)
+
+    def _decide(self, delivery: Delivery, error: ThumbnailError, now: datetime) -> RetryAt | GiveUp:
+        attempts = Attempts(delivery.attempt, delivery.budget_from or now, delivery.last_code)
+        return self._policy.decide(error, attempts, now)
+
+    def _waiting(self, delivery: Delivery, failure: Failure, decision: RetryAt) -> OutboundRecord:
+        record = delivery.record
+        facts = {
+            **failure_headers(delivery, failure, self._rules.group),
+            h.RETRY_ATTEMPT: decision.retry,
+            h.RETRY_DUE_AT: h.format_time(decision.due_at),
+            **({h.RETRY_NOT_BEFORE: h.format_time(decision.not_before)} if decision.not_before else {}),
+        }
+        topic = self._rules.topics.retries[decision.tier - 1]
+        return OutboundRecord(topic, record.key, record.value, h.with_headers(record.headers, facts))
+
+    def _give_up(self, work: Work, failure: Failure, reason: str) -> Outcome:
+        """Return the dead letter first: dying after it repeats both records, dying before it repeats the attempt."""
+        error, delivery, upload = failure.error, work.delivery, work.upload
+        if work.task is None and not isinstance(error, PermanentError):
+            # No dead letter: at worst the waiting retries of the deleted media find its row gone, or work.
+            details: dict[str, object] = {"why": reason, "error": error.message}
+            return work.finish(Ending.TOMBSTONE_GIVEN_UP, details=details, error=error)
+        if not delivery.is_replay:
+            # A replayed record failed before: that somebody replayed too much says nothing about a deploy.
+            self._guard.check(delivery.partition_name, error.code, work.company_id)
+        records = [dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)]
+        if upload is not None:
+            records.append(self._rules.announcements(work, upload).failed(failure))
+        details = {"why": reason} | _details(work, failure)
+        return work.finish(Ending.GIVEN_UP, *records, details=details, error=error)
+
+
+def internal_error(exc: Exception) -> ThumbnailError:
+    """Return the error that stands for one that no adapter translated; its text, which may hold anything, stays in the log."""
+    error = TransientError(
+        ErrorCode.INTERNAL_ERROR, f"An unexpected {type(exc).__name__} occurred; the log has the trace."
+    )
+    error.__cause__ = exc
+    return error
+
+
+def _details(work: Work, failure: Failure) -> dict[str, object]:
+    error = failure.error
+    details = {"error_code": error.code, "error": error.message, "stage": failure.stage, "attempt": failure.attempts}
+    if work.upload is not None:
+        details |= {"company_id": work.upload.company_id, "media": work.upload.media.record_key}
+    return details
+
+
+def _log_unexpected(work: Work) -> None:
+    if work.task is TaskType.CLEANUP:
+        log.exception("cleanup_failed_unexpectedly")
+    elif work.task is None:
+        log.exception("tombstone_failed_unexpectedly")
+    else:
+        log.exception("event_failed_unexpectedly")
