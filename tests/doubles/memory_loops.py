@@ -94,15 +94,16 @@ class Guest:
 
 
 class RetryLoop(Loop):
-    """The retry role, with delays of 60, 120 and 240 seconds."""
+    """The retry role, with delays of 60, 120 and 240 seconds unless `options` say otherwise."""
 
     group = "retry"
 
     def __init__(self) -> None:
         super().__init__(dict.fromkeys(TIERS, 2) | {DUE: 1})
+        self.options = RetryOptions()
 
     def run(self, seconds: float) -> None:
-        role = RetryRole(self.clients, RetryOptions(), self.metrics, now=self.clock.now)
+        role = RetryRole(self.clients, self.options, self.metrics, now=self.clock.now)
         self.clock.after(seconds, role.stop)
         role.run()
 
