@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
-from confluent_kafka import Producer
 from rich.console import Console
 
 from schemas.errors import ThumbnailError
@@ -21,7 +20,7 @@ from service.demo.report import print_dead_letters, print_table, write_contact_s
 from service.demo.stack import DemoError, DemoStack
 from service.demo.storages import DemoCompany, UnknownProviderError, chosen_companies
 from service.demo.watch import Journey, watch
-from service.kafka.clients import producer_config
+from service.kafka.clients import make_producer
 from service.kafka.connection import KafkaUnreachableError
 from service.local_kafka import NoKafkaError
 from service.local_kafka.base import owned_folder
@@ -69,7 +68,7 @@ def _run(
         journeys = [
             Journey(file, companies[file.company].slug, uploader.upload(file.company + 1, file.path)) for file in files
         ]
-        producer = Producer(producer_config(stack.kafka_settings))
+        producer = make_producer(stack.kafka_settings)
         publish_uploads(producer, [journey.upload for journey in journeys], topic_prefix=stack.topic_prefix)
 
         def tell(journey: Journey, step: str) -> None:

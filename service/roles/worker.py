@@ -15,7 +15,7 @@ from service.observability.traces import start_traces
 from service.roles.build_storage import local_settings
 from service.roles.build_worker import build_worker, new_loop
 from service.roles.checks import check_database, check_http_port, check_kafka, check_storage
-from service.roles.health.liveness import Signs
+from service.roles.health.liveness import LivenessInputs
 from service.roles.health.probes import (
     database_dependency,
     database_probe,
@@ -25,7 +25,6 @@ from service.roles.health.probes import (
     told_by,
 )
 from service.roles.health.role import RoleHealth
-from service.roles.health.signs import progress, unprocessed
 from service.roles.health.storages import storage_details
 from service.roles.run import EXIT_FAILED, begin, proven, serve
 from service.settings import Settings
@@ -74,10 +73,10 @@ def run_worker_role(settings: Settings) -> int:
     elif not parts.slots.has_landlock:
         log.warning("landlock_missing", hint="Seccomp alone confines the decoders; Linux 5.13 and later have both.")
 
-    def signs() -> Signs:
+    def liveness_inputs() -> LivenessInputs:
         worker = parts.worker
         silent_s = time.monotonic() - worker.loop_came_round_at
-        return Signs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), unprocessed(metrics), progress(metrics))
+        return LivenessInputs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), lag.unprocessed, lag.progress)
 
     lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.worker.owned)
     lag.start()
@@ -86,7 +85,11 @@ def run_worker_role(settings: Settings) -> int:
         (local_storage_dependency(), local_storage_probe(local_settings(settings).root)),
     )
     health = RoleHealth(
-        settings.worker.event_bound_s, signs, kafka, probes, partial(storage_details, parts.providers, parts.tenants)
+        settings.worker.event_bound_s,
+        liveness_inputs,
+        kafka,
+        probes,
+        partial(storage_details, parts.providers, parts.tenants),
     )
     server = serve(settings, metrics, health)
     try:

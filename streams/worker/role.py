@@ -25,8 +25,8 @@ from schemas.topics import (
     prefixed,
 )
 from streams.dlq.guard import DeadLetterFloodError
-from streams.kafka.client import Place
-from streams.kafka.faults import NO_ANSWER, explain_fault
+from streams.kafka.client import NO_ANSWER, explain_fault
+from streams.kafka.ports import TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.stopping import LEAVING_S, end_after, end_at_once, end_idle_after, finishing_s
 from streams.tracing import NO_TRACING, Tracing, sending
@@ -84,7 +84,7 @@ class Worker:
         """How many events are being worked on."""
         return sum(gate.in_flight for gate in self._gates)
 
-    def owned(self) -> frozenset[Place]:
+    def owned(self) -> frozenset[TopicPartition]:
         """The partitions that the group has given to this worker; safe in any thread."""
         consumer = self.app._consumer  # noqa: SLF001 - the property would make one
         return frozenset() if consumer is None else owned_places(consumer)

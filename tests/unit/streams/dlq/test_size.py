@@ -8,7 +8,7 @@ from schemas import headers as h
 from schemas.errors import ErrorCode, PermanentError, Stage
 from schemas.topics import CARRIER_BYTES, THUMBNAIL_DLQ
 from streams.dlq.plan import Refusal, ReplayRules, Send
-from streams.dlq.read import read_letter
+from streams.dlq.read import read_dead_letter
 from streams.dlq.size import LETTER_BYTES
 from streams.dlq.write import dead_letter, dead_letter_headers
 from streams.kafka.records import InboundRecord, OutboundRecord
@@ -86,7 +86,7 @@ def test_what_fits_is_kept_to_the_last_byte() -> None:
 
 @pytest.mark.parametrize(("value", "is_sent"), [(LARGE, False), (LARGE[: LETTER_BYTES - 4000], True)])
 def test_only_a_letter_that_holds_its_whole_record_is_replayed_and_that_fits_again(value: bytes, is_sent: bool) -> None:
-    letter = read_letter(read_back(letter_of(a_record(value=value))))
+    letter = read_dead_letter(read_back(letter_of(a_record(value=value))))
     plan = ReplayRules(THUMBNAIL_DLQ, "p.", 3).plan(letter, NOW)
     if is_sent:
         assert isinstance(plan, Send)

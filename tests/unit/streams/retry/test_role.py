@@ -7,12 +7,12 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from schemas import headers as h
-from streams.kafka.client import Place
+from streams.kafka.ports import TopicPartition
 from streams.retry.role import BATCH, RetryOptions
 from tests.doubles.memory_loops import DUE, TIERS, Guest, RetryLoop, lost_membership
 
-TIER: Place = (TIERS[0], 0)
-NEIGHBOUR: Place = (TIERS[0], 1)
+TIER: TopicPartition = (TIERS[0], 0)
+NEIGHBOUR: TopicPartition = (TIERS[0], 1)
 
 
 @pytest.fixture

@@ -1,0 +1,76 @@
+"""Follows topics: the newest records first, then each one as it comes, without joining a group."""
+
+import time
+from typing import Final
+
+from confluent_kafka import KafkaError
+from confluent_kafka import TopicPartition as PartitionOffset
+
+from streams.kafka.client import read_records
+from streams.kafka.ports import MakeConsumer, TopicPartition
+from streams.kafka.reader import PartitionReader, explained
+from streams.kafka.records import InboundRecord
+
+PROBE_EVERY_S: Final = 2.0
+BATCH: Final = 200
+_WAIT_S: Final = 0.2
+_SETTINGS: Final = {
+    "log_level": 0,
+    "auto.offset.reset": "earliest",  # a topic that was deleted and created again begins at its beginning
+    "isolation.level": "read_committed",
+    "allow.auto.create.topics": False,
+    "reconnect.backoff.max.ms": 1000,  # an operator looks on
+    "topic.metadata.refresh.interval.ms": 10_000,
+    "fetch.message.max.bytes": 256 * 1024,
+    "queued.max.messages.kbytes": 8 * 1024,
+}
+
+
+class TopicTail:
+    """Begin it, read it while it is whole, and begin it again after that. One thread at a time."""
+
+    def __init__(self, make_consumer: MakeConsumer, topics: tuple[str, ...], newest: int) -> None:
+        """Begin with the `newest` records of each partition."""
+        self._consumer: Final = make_consumer(_SETTINGS | {"error_cb": self._on_error})
+        self._reader: Final = PartitionReader(self._consumer)
+        self._topics: Final = topics
+        self._newest: Final = newest
+        self._partitions: list[TopicPartition] = []
+        self._is_cut_off = False
+        self._probe_at = 0.0
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._consumer.close()
+
+    def begin(self) -> None:
+        """Go to the newest records. Raises TopicReadError, UnknownTopicError when a topic is missing."""
+        self._partitions = self._find_partitions()
+        extents = self._reader.extents(self._partitions)
+        starts = [PartitionOffset(*where, extents[where].newest(self._newest).low) for where in self._partitions]
+        with explained(", ".join(self._topics)):
+            self._consumer.assign(starts)
+        self._is_cut_off = False
+        self._probe_at = time.monotonic() + PROBE_EVERY_S
+
+    def read(self) -> list[InboundRecord]:
+        """Return what came, in order within each partition; empty when nothing came for a moment. Raises TopicReadError."""
+        with explained(", ".join(self._topics)):
+            records = read_records(self._consumer, 1, _WAIT_S)
+            return records + (read_records(self._consumer, BATCH - 1, 0.0) if records else [])
+
+    def is_whole(self) -> bool:
+        """Return False when all brokers are away, or the topics have other partitions now. Raises TopicReadError."""
+        if self._is_cut_off or time.monotonic() >= self._probe_at:
+            if self._find_partitions() != self._partitions or self._is_cut_off:
+                return False
+            self._probe_at = time.monotonic() + PROBE_EVERY_S
+        return True
+
+    def _find_partitions(self) -> list[TopicPartition]:
+        return [partition for topic in self._topics for partition in self._reader.partitions(topic)]
+
+    def _on_error(self, error: KafkaError) -> None:
+        # Not for a single broker that is down: then the others answer.
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's public constants begin so
+            self._is_cut_off = True
