@@ -21,8 +21,9 @@ from streams.dlq.read import DeadLetter, DeadLetterFilter, read_dead_letter
 from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
 from streams.dlq.sender import SenderOptions, TracedSender, open_sender
 from streams.kafka.client import send_and_wait
-from streams.kafka.reader import Extent, TopicReader
+from streams.kafka.reader import Extent
 from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.kafka.topic_reader import TopicReader
 from streams.tracing import NO_TRACING, Tracing
 
 RECENT_LETTERS: Final = 500

@@ -50,14 +50,13 @@ def find_fallbacks(settings: Settings, recent: Mapping[int, tuple[str, int]]) ->
 def _companies(settings: Settings, ids: Iterable[int]) -> dict[int, "Company"]:
     """Return those of the companies that the database knows; none when it does not answer, which the roles say louder."""
     # Here and below: the clients of all storages are loaded only where somebody's storage is not used.
-    from sqlalchemy.exc import ArgumentError
-
+    from schemas.database import DatabaseUrlError
     from service.roles.build import build_engine
     from streams.rows.companies import SqlCompanyDirectory
 
     try:
         engine = build_engine(settings)
-    except ArgumentError:
+    except DatabaseUrlError:
         return {}
     try:
         if engine.url.get_backend_name() == "sqlite" and not Path(engine.url.database or "").is_file():

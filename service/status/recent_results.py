@@ -9,7 +9,8 @@ from typing import Any, Final, Self
 from schemas.topics import THUMBNAIL_FAILED, THUMBNAIL_READY, prefixed
 from service.kafka.clients import consumers_of
 from service.settings import Settings
-from streams.kafka.reader import Extent, TopicReader, TopicReadError
+from streams.kafka.reader import Extent, TopicReadError
+from streams.kafka.topic_reader import TopicReader
 
 MAX_PER_PARTITION: Final = 2000
 """So that a look takes about a second: when more came, the newest are counted and the window is shorter."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from time import monotonic, sleep
 from typing import Final
 
 from schemas.topics import (
@@ -26,8 +25,6 @@ from streams.kafka.ports import TopicPartition
 from streams.kafka.reader import COMMITTED_ONLY, PartitionReader, TopicReadError
 from streams.kafka.records import InboundRecord
 
-SETTLE_S: Final = 5.0
-"""Topics that were just made, and partitions that move, have no leader for a moment."""
 GROUP_SUFFIXES: Final[Mapping[str, tuple[Topic, ...]]] = {
     "": (MEDIA_UPLOADED, THUMBNAIL_DUE, THUMBNAIL_CLEANUP),
     "-persist": (THUMBNAIL_READY, THUMBNAIL_FAILED),
@@ -78,14 +75,10 @@ def read_topics(settings: Settings) -> Topics:
         topic: [] if state is None else [(names[topic], number) for number in sorted(state.partitions)]
         for topic, state in found.items()
     }
-    give_up_at = monotonic() + SETTLE_S
-    while True:
-        try:
-            return _read(settings, names, partitions)
-        except TopicReadError as exc:
-            if not exc.is_settling or monotonic() > give_up_at:
-                raise KafkaUnreachableError(f"Kafka does not say how full its topics are. {exc}") from exc
-        sleep(0.1)
+    try:
+        return _read(settings, names, partitions)
+    except TopicReadError as exc:
+        raise KafkaUnreachableError(f"Kafka does not say how full its topics are. {exc}") from exc
 
 
 def _read(settings: Settings, names: Mapping[Topic, str], partitions: Mapping[Topic, list[TopicPartition]]) -> Topics:

@@ -8,7 +8,7 @@ from service.periodic import Periodic
 from service.web.wall import Link, LinkState
 from streams.kafka.reader import TopicReadError, UnknownTopicError
 from streams.kafka.records import InboundRecord
-from streams.kafka.tail import TopicTail
+from streams.kafka.topic_reader import TopicTail
 
 log = structlog.get_logger(__name__)
 

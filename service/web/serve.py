@@ -25,7 +25,7 @@ from service.web.tiles import TileReader, origin_of
 from service.web.topics import TopicPoller
 from service.web.wall import Link, Wall
 from streams.kafka.records import InboundRecord
-from streams.kafka.tail import TopicTail
+from streams.kafka.topic_reader import TopicTail
 
 UNANSWERED_MS: Final = 60_000
 """A visitor that confirms nothing for this long is cut off by the kernel, with what was written for it."""

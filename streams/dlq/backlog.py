@@ -6,7 +6,8 @@ from typing import Final
 
 from streams.dlq.ledger import Ledger
 from streams.kafka.ports import MakeConsumer, TopicPartition
-from streams.kafka.reader import Extent, TopicReader
+from streams.kafka.reader import Extent
+from streams.kafka.topic_reader import TopicReader
 
 
 @dataclass(frozen=True)

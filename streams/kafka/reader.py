@@ -4,15 +4,13 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as PartitionOffset
 
 from streams.kafka.client import inbound, is_passing
-from streams.kafka.ports import KafkaConsumer, MakeConsumer, TopicPartition
+from streams.kafka.ports import KafkaConsumer, TopicPartition
 from streams.kafka.records import InboundRecord
 
 ASK_TIMEOUT_S: Final = 15.0
@@ -38,15 +36,12 @@ _SETTLING: Final = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
 )
+SETTLE_S: Final = 5.0
 """Topics that were just created, and partitions that move, have no leader for a moment."""
 
 
 class TopicReadError(Exception):
-    """Kafka cannot be read; the message says why and what to do. Another try soon may succeed if it `is_settling`."""
-
-    def __init__(self, message: str, *, is_settling: bool = False) -> None:
-        super().__init__(message)
-        self.is_settling: Final = is_settling
+    """Kafka cannot be read; the message says why and what to do."""
 
 
 class UnknownTopicError(TopicReadError):
@@ -120,14 +115,12 @@ class PartitionReader:
         (https://github.com/confluentinc/librdkafka/issues/4605).
         """
         asked = [PartitionOffset(*partition, moment_ms) for partition in partitions]
-        with explained(_names(partitions)):
-            return _offsets(self._consumer.offsets_for_times(asked, timeout=ASK_TIMEOUT_S) if asked else [])
+        return _offsets(asked, lambda: self._consumer.offsets_for_times(asked, timeout=ASK_TIMEOUT_S))
 
     def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return what the consumer's own group has committed, without the partitions where it has committed nothing."""
         asked = [PartitionOffset(*partition) for partition in partitions]
-        with explained(_names(partitions)):
-            found = _offsets(self._consumer.committed(asked, timeout=ASK_TIMEOUT_S) if asked else [])
+        found = _offsets(asked, lambda: self._consumer.committed(asked, timeout=ASK_TIMEOUT_S))
         return {partition: offset for partition, offset in found.items() if offset >= 0}
 
     def read(self, extents: Mapping[TopicPartition, Extent]) -> Iterator[InboundRecord]:
@@ -198,52 +191,21 @@ class PartitionReader:
         return SilenceError(f"{names} gave nothing for {self._silence_s:g} s: is the broker up?")
 
 
-class TopicReader:
-    """Reads one topic. Close it, or use it in a `with`. Every method raises TopicReadError."""
-
-    def __init__(self, make_consumer: MakeConsumer, topic: str, *, small: bool = False) -> None:
-        """Fetch little ahead if `small`: for callers that want one record of each partition."""
-        self.topic: Final = topic
-        self._reader: Final = PartitionReader(make_consumer(COMMITTED_ONLY | (SMALL_FETCHES if small else {})))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._reader.close()
-
-    def extents(self) -> dict[int, Extent]:
-        """Return what each partition holds now."""
-        found = self._reader.extents(self._reader.partitions(self.topic))
-        return {number: extent for (_, number), extent in found.items()}
-
-    def since(self, moment: datetime) -> dict[int, Extent]:
-        """Return what each partition holds of records that were written at `moment` or later."""
-        extents = self.extents()
-        asked = [(self.topic, number) for number in extents]
-        found = self._reader.offsets_at(asked, int(moment.timestamp() * 1000))
-        # A negative offset means that no record is as young.
-        return {
-            number: Extent(offset if (offset := found[self.topic, number]) >= 0 else extent.high, extent.high)
-            for number, extent in extents.items()
-        }
-
-    def read(self, extents: Mapping[int, Extent]) -> Iterator[InboundRecord]:
-        """Yield every record within `extents`, in order within each partition."""
-        return self._reader.read({(self.topic, number): extent for number, extent in extents.items()})
-
-
-def _offsets(answers: list[PartitionOffset]) -> dict[TopicPartition, int]:
-    for answer in answers:
-        if answer.error is not None:
-            raise KafkaException(answer.error)
-    return {(answer.topic, answer.partition): answer.offset for answer in answers}
+def _offsets(asked: list[PartitionOffset], question: Callable[[], list[PartitionOffset]]) -> dict[TopicPartition, int]:
+    """Ask until every partition has an answer. Raises TopicReadError when leaders are missing for SETTLE_S."""
+    give_up_at = time.monotonic() + SETTLE_S
+    while asked:
+        try:
+            answers = question()
+            error = next((answer.error for answer in answers if answer.error is not None), None)
+        except KafkaException as exc:
+            error = exc.args[0]
+        if error is None:
+            return {(answer.topic, answer.partition): answer.offset for answer in answers}
+        if error.code() not in _SETTLING or time.monotonic() > give_up_at:
+            raise _explain(", ".join(sorted({one.topic for one in asked})), error)
+        time.sleep(0.1)
+    return {}
 
 
 def _names(partitions: Collection[TopicPartition]) -> str:
@@ -265,4 +227,4 @@ def _explain(topics: str, error: KafkaError) -> TopicReadError:
     kind, sentence = TopicReadError, f"{topics} cannot be read: {error.str()}."
     if error.code() in _UNKNOWN_TOPIC:
         kind, sentence = UnknownTopicError, f"The topic {topics} does not exist: run `thumbnails topics create`."
-    return kind(sentence, is_settling=error.code() in _SETTLING)
+    return kind(sentence)

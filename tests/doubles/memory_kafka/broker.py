@@ -190,10 +190,10 @@ class MemoryBroker:
         return self._groups.setdefault(name, Group(self.partitions_of))
 
     def put(
-        self, place: TopicPartition, value: bytes | None, *, key: bytes | None = None, headers: HeaderList = []
+        self, place: TopicPartition, value: bytes | None, *, key: bytes | None = None, headers: HeaderList | None = None
     ) -> int:
         """Append a record as another producer would; its offset."""
-        message = self.log(place).append(NewRecord(key, value, headers, self.clock.now_ms()))
+        message = self.log(place).append(NewRecord(key, value, headers or [], self.clock.now_ms()))
         return message.offset() or 0
 
     def records(self, topic: str) -> list[InboundRecord]:

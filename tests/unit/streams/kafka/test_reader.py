@@ -9,10 +9,10 @@ from streams.kafka.reader import (
     Extent,
     PartitionReader,
     SilenceError,
-    TopicReader,
     TopicReadError,
     UnknownTopicError,
 )
+from streams.kafka.topic_reader import TopicReader
 from tests.unit.streams.kafka.conftest import Kafka
 
 

@@ -1,14 +1,17 @@
-"""Follows topics: the newest records first, then each one as it comes, without joining a group."""
+"""Reads whole topics without joining a group: what one holds now, or the newest records and then each one as it comes."""
 
 import time
-from typing import Final
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Final, Self
 
 from confluent_kafka import KafkaError
 from confluent_kafka import TopicPartition as PartitionOffset
 
 from streams.kafka.client import read_records
 from streams.kafka.ports import MakeConsumer, TopicPartition
-from streams.kafka.reader import PartitionReader, explained
+from streams.kafka.reader import COMMITTED_ONLY, SMALL_FETCHES, Extent, PartitionReader, explained
 from streams.kafka.records import InboundRecord
 
 PROBE_EVERY_S: Final = 2.0
@@ -24,6 +27,47 @@ _SETTINGS: Final = {
     "fetch.message.max.bytes": 256 * 1024,
     "queued.max.messages.kbytes": 8 * 1024,
 }
+
+
+class TopicReader:
+    """Reads one topic. Close it, or use it in a `with`. Every method raises TopicReadError."""
+
+    def __init__(self, make_consumer: MakeConsumer, topic: str, *, small: bool = False) -> None:
+        """Fetch little ahead if `small`: for callers that want one record of each partition."""
+        self.topic: Final = topic
+        self._reader: Final = PartitionReader(make_consumer(COMMITTED_ONLY | (SMALL_FETCHES if small else {})))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._reader.close()
+
+    def extents(self) -> dict[int, Extent]:
+        """Return what each partition holds now."""
+        found = self._reader.extents(self._reader.partitions(self.topic))
+        return {number: extent for (_, number), extent in found.items()}
+
+    def since(self, moment: datetime) -> dict[int, Extent]:
+        """Return what each partition holds of records that were written at `moment` or later."""
+        extents = self.extents()
+        asked = [(self.topic, number) for number in extents]
+        found = self._reader.offsets_at(asked, int(moment.timestamp() * 1000))
+        # A negative offset means that no record is as young.
+        return {
+            number: Extent(offset if (offset := found[self.topic, number]) >= 0 else extent.high, extent.high)
+            for number, extent in extents.items()
+        }
+
+    def read(self, extents: Mapping[int, Extent]) -> Iterator[InboundRecord]:
+        """Yield every record within `extents`, in order within each partition."""
+        return self._reader.read({(self.topic, number): extent for number, extent in extents.items()})
 
 
 class TopicTail:
