@@ -46,6 +46,14 @@ def test_a_reading_ends_where_the_topic_ended_when_one_asked(kafka: Kafka) -> No
         assert [record.value for record in reader.read(extents)] == [b"a", b"b", b"c"]
 
 
+def test_a_record_that_came_later_is_not_read_where_the_topic_ended_with_a_marker(kafka: Kafka) -> None:
+    kafka.transact(b"a")
+    with TopicReader(kafka.make_consumer, "t") as reader:
+        extents = reader.extents()
+        kafka.put(0, b"too late")
+        assert [record.value for record in reader.read(extents)] == [b"a"]
+
+
 def test_a_part_of_a_partition_can_be_read(kafka: Kafka) -> None:
     kafka.put(0, b"a", b"b", b"c", b"d")
     assert values(kafka, {0: Extent(1, 3)}) == [b"b", b"c"]
@@ -121,7 +129,8 @@ def test_a_partition_that_says_nothing_for_too_long_ends_the_reading(kafka: Kafk
     assert kafka.clock.monotonic() - started == pytest.approx(SILENCE_TIMEOUT_S, abs=1)
 
 
-def test_whoever_takes_the_records_may_take_his_time(kafka: Kafka) -> None:
+def test_the_caller_may_take_its_time_for_a_record(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.kafka.reader.BATCH", 1)
     kafka.put(0, b"a", b"b")
     taken = []
     for record in reader_of(kafka).read({("t", 0): Extent(0, 2)}):
