@@ -79,11 +79,13 @@ class PartitionReader:
         self,
         consumer: KafkaConsumer,
         *,
+        ask_timeout_s: float | None = None,
         silence_s: float = SILENCE_TIMEOUT_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`consumer` has the settings COMMITTED_ONLY."""
         self._consumer: Final = consumer
+        self._ask_timeout_s: Final = ASK_TIMEOUT_S if ask_timeout_s is None else ask_timeout_s
         self._silence_s: Final = silence_s
         self._monotonic: Final = monotonic
 
@@ -94,7 +96,7 @@ class PartitionReader:
     def partitions(self, topic: str) -> list[TopicPartition]:
         """Return the topic's partitions."""
         with explained(topic):
-            found = self._consumer.list_topics(topic, timeout=ASK_TIMEOUT_S).topics[topic]
+            found = self._consumer.list_topics(topic, timeout=self._ask_timeout_s).topics[topic]
             if found.error is not None:
                 raise KafkaException(found.error)
         return [(topic, number) for number in sorted(found.partitions)]
@@ -115,12 +117,12 @@ class PartitionReader:
         (https://github.com/confluentinc/librdkafka/issues/4605).
         """
         asked = [PartitionOffset(*partition, moment_ms) for partition in partitions]
-        return _offsets(asked, lambda: self._consumer.offsets_for_times(asked, timeout=ASK_TIMEOUT_S))
+        return _offsets(asked, lambda: self._consumer.offsets_for_times(asked, timeout=self._ask_timeout_s))
 
     def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return what the consumer's own group has committed, without the partitions where it has committed nothing."""
         asked = [PartitionOffset(*partition) for partition in partitions]
-        found = _offsets(asked, lambda: self._consumer.committed(asked, timeout=ASK_TIMEOUT_S))
+        found = _offsets(asked, lambda: self._consumer.committed(asked, timeout=self._ask_timeout_s))
         return {partition: offset for partition, offset in found.items() if offset >= 0}
 
     def read(self, extents: Mapping[TopicPartition, Extent]) -> Iterator[InboundRecord]:

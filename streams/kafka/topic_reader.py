@@ -15,6 +15,8 @@ from streams.kafka.reader import COMMITTED_ONLY, SMALL_FETCHES, Extent, Partitio
 from streams.kafka.records import InboundRecord
 
 PROBE_EVERY_S: Final = 2.0
+PROBE_TIMEOUT_S: Final = 2.5
+"""An operator looks on: a broker that says nothing for longer is away."""
 BATCH: Final = 200
 _WAIT_S: Final = 0.2
 _SETTINGS: Final = {
@@ -76,7 +78,7 @@ class TopicTail:
     def __init__(self, make_consumer: MakeConsumer, topics: tuple[str, ...], newest: int) -> None:
         """Begin with the `newest` records of each partition."""
         self._consumer: Final = make_consumer(_SETTINGS | {"error_cb": self._on_error})
-        self._reader: Final = PartitionReader(self._consumer)
+        self._reader: Final = PartitionReader(self._consumer, ask_timeout_s=PROBE_TIMEOUT_S)
         self._topics: Final = topics
         self._newest: Final = newest
         self._partitions: list[TopicPartition] = []
