@@ -29,7 +29,7 @@ from service.roles.health.probes import (
     database_dependency,
     database_probe,
     kafka_dependency,
-    told_by,
+    with_kafka_health,
 )
 from service.roles.health.role import RoleHealth
 from service.roles.http import HttpServer
@@ -137,7 +137,7 @@ def _run_loop(
     health = RoleHealth(settings.worker.event_bound_s, liveness_inputs, kafka, probes)
     lag.start()
     server = serve(settings, metrics, health)
-    watch = TopicWatch(_topic_names(settings), told_by(TopicFinder(settings.kafka).find, kafka), role.stop)
+    watch = TopicWatch(_topic_names(settings), with_kafka_health(TopicFinder(settings.kafka).find, kafka), role.stop)
     watch.start()
     try:
         role.run()

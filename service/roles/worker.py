@@ -22,7 +22,7 @@ from service.roles.health.probes import (
     kafka_dependency,
     local_storage_dependency,
     local_storage_probe,
-    told_by,
+    with_kafka_health,
 )
 from service.roles.health.role import RoleHealth
 from service.roles.health.storages import storage_details
@@ -45,7 +45,7 @@ def run_worker_role(settings: Settings) -> int:
     traces = start_traces(settings.traces, "worker", settings.worker.worker_group)
     loop = new_loop()
     kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
-    find_topics = told_by(TopicFinder(settings.kafka).find, kafka)
+    find_topics = with_kafka_health(TopicFinder(settings.kafka).find, kafka)
     parts = build_worker(settings, metrics, find_topics, traces.tracing)
     checks = [
         lambda: check_http_port(settings.http),

@@ -145,7 +145,7 @@ class PersistRole:
     def _finish(self, following: _Batch | None) -> None:
         """Wait for the pending batch's rows, begin `following`, and do what is left of the pending one."""
         batch = self._pending
-        written = None if batch is None else self._wait_patiently(batch)
+        written = None if batch is None else self._wait_for_rows(batch)
         if batch is not None and written is None:
             return  # stopped, and the database is still down: nothing was committed, both batches come again
         if following is not None:
@@ -157,7 +157,7 @@ class PersistRole:
             self._settle(batch, written)
         self._pending = following
 
-    def _wait_patiently(self, batch: _Batch) -> Written | None:
+    def _wait_for_rows(self, batch: _Batch) -> Written | None:
         """The rows' outcomes, waiting for the database as long as it takes; None when stop() came first."""
         tries = 0
         while True:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from schemas.migrations import upgrade
 from service.roles.health.dependencies import ANSWER_WITHIN_S, PROOF_HOLDS_S, Dependency
 from service.roles.health.liveness import LOOP_BOUND_S, Liveness, LivenessInputs
-from service.roles.health.probes import database_probe, local_storage_probe, told_by
+from service.roles.health.probes import database_probe, local_storage_probe, with_kafka_health
 
 EVENT_BOUND_S = 180.0
 
@@ -134,7 +134,7 @@ def test_an_outage_is_not_the_roles_fault_and_neither_is_the_time_until_it_has_r
 
 def test_what_watches_the_topics_proves_kafka(case: Case) -> None:
     answers: list[frozenset[str] | None] = [frozenset({"a"}), None, frozenset({"a"})]
-    find = told_by(lambda: answers.pop(0), case.database)
+    find = with_kafka_health(lambda: answers.pop(0), case.database)
     ups = []
     for _ in range(3):
         find()
