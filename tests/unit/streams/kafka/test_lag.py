@@ -3,7 +3,7 @@
 import pytest
 
 from streams.kafka.lag import GroupLag, PartitionLag
-from tests.unit.streams.kafka.conftest import Kafka
+from tests.doubles.memory_topics import Kafka
 
 WHERE = ("t", 0)
 

@@ -13,7 +13,7 @@ from streams.kafka.reader import (
     UnknownTopicError,
 )
 from streams.kafka.topic_reader import TopicReader
-from tests.unit.streams.kafka.conftest import Kafka
+from tests.doubles.memory_topics import Kafka
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from confluent_kafka import KafkaError
 
 from streams.kafka.reader import TopicReadError, UnknownTopicError
 from streams.kafka.topic_reader import TopicTail
-from tests.unit.streams.kafka.conftest import Kafka
+from tests.doubles.memory_topics import Kafka
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
-"""Readers on the in-memory Kafka."""
+"""A small in-memory Kafka for tests of readers."""
 
 from collections.abc import Mapping
 from typing import Any
-
-import pytest
 
 from tests.doubles.memory_kafka.broker import MemoryBroker
 from tests.doubles.memory_kafka.clock import VirtualClock
@@ -42,8 +40,3 @@ class Kafka:
 
     def commit(self, partition: int, offset: int) -> None:
         self.broker.group("group").committed["t", partition] = offset
-
-
-@pytest.fixture
-def kafka_in_memory() -> Kafka:
-    return Kafka()
