@@ -84,3 +84,24 @@ def test_the_oldest_dead_letter_is_read_once(case: Case) -> None:
 
     case.kafka.made[0].before("consume", must_not_read)
     assert case.backlog.poll() == first
+
+
+def test_behind_a_gap_the_next_dead_letter_is_the_oldest_once_the_first_is_done(case: Case) -> None:
+    case.kafka.transact(b"never", commit=False)
+    case.fail()  # at offset 2
+    case.fail()
+    assert case.backlog.poll().oldest_at == case.minute(0)
+    case.mark(2, MarkState.REPLAYED)
+    assert case.backlog.poll().oldest_at == case.minute(1)
+
+
+def test_a_mark_is_read_once(case: Case) -> None:
+    case.fail()
+    case.mark(0, MarkState.REPLAYED)
+    assert case.backlog.poll() == Backlog(0, None)
+
+    def must_not_read() -> None:
+        raise AssertionError("it reads the ledger again")
+
+    case.kafka.made[1].before("consume", must_not_read)
+    assert case.backlog.poll() == Backlog(0, None)
