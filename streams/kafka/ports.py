@@ -5,23 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import confluent_kafka
 from confluent_kafka import KafkaError, Message
-from confluent_kafka import TopicPartition as PartitionOffset
 from confluent_kafka.admin._metadata import ClusterMetadata
-
-__all__ = [
-    "DeliveryCallback",
-    "KafkaClients",
-    "KafkaConsumer",
-    "KafkaProducer",
-    "MakeConsumer",
-    "PartitionOffset",
-    "RebalanceCallback",
-    "TopicPartition",
-]
 
 TopicPartition = tuple[str, int]
 """A topic and the number of one of its partitions."""
+PartitionOffset = confluent_kafka.TopicPartition
+"""The client's: a partition, and an offset in it."""
 
 RebalanceCallback = Callable[[Any, list[PartitionOffset]], None]
 """Takes the consumer and the partitions."""
