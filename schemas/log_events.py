@@ -110,6 +110,8 @@ OF_DEPENDENCIES: Final = (
         "dependency_lost", "warning", "A dependency no longer answers; `reason` says how, `next_action` what to do."
     ),
     LogEvent("dependency_back", "info", "It answers again."),
+    LogEvent("observation_failed", "warning", "What a metric shows cannot be read; its last value stays.", ()),
+    LogEvent("observation_works_again", "info", "It can be read again."),
     LogEvent("spans_not_sent", "warning", "The collector takes no spans; so many are `lost` by now.", ()),
     LogEvent("spans_sent_again", "info", "The collector takes spans again; so many were `lost` meanwhile."),
     LogEvent("traces_not_available", "warning", "Traces are asked for without the extra `otel`."),

@@ -9,34 +9,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic
-from service.kafka.clients import client_config, consumer_config, producer_config
-from service.kafka.connection import KafkaUnreachableError
-from service.kafka.topics import ADMIN_TIMEOUT_S
+from service.kafka.clients import consumers_of, make_producer, producer_config
+from service.kafka.topics import delete_records
 from service.settings import Settings
-from streams.dlq.export import export_letters, fingerprints
-from streams.dlq.filter import DeadLetterFilter
+from streams.dlq.export import Purgeable, export_dead_letters, fingerprints, purgeable
 from streams.dlq.ledger import Ledger
 from streams.dlq.plan import ReplayRules
-from streams.dlq.purge import Purgeable, purgeable
-from streams.dlq.read import DeadLetter, read_letter
+from streams.dlq.read import DeadLetter, DeadLetterFilter, read_dead_letter
 from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
-from streams.dlq.sender import SenderOptions, open_sender
-from streams.dlq.traced import TracedSender
+from streams.dlq.sender import SenderOptions, TracedSender, open_sender
 from streams.failures.failure_counts import Owner, owner_of
 from streams.kafka.client import send_and_wait
-from streams.kafka.reader import Extent, TopicReader
+from streams.kafka.reader import Extent
 from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.kafka.topic_reader import TopicReader
 from streams.tracing import NO_TRACING, Tracing
 
 RECENT_LETTERS: Final = 500
 """Of each partition."""
 
 
-class Source(StrEnum):
+class DlqSource(StrEnum):
     """Which dead letters: of the worker, of the persist role, or parked ones."""
 
     UPLOADS = "uploads"
@@ -44,10 +38,10 @@ class Source(StrEnum):
     PARKED = "parked"
 
 
-TOPICS: Final[dict[Source, Topic]] = {
-    Source.UPLOADS: THUMBNAIL_DLQ,
-    Source.READY: THUMBNAIL_READY_DLQ,
-    Source.PARKED: THUMBNAIL_PARKED,
+TOPICS: Final[dict[DlqSource, Topic]] = {
+    DlqSource.UPLOADS: THUMBNAIL_DLQ,
+    DlqSource.READY: THUMBNAIL_READY_DLQ,
+    DlqSource.PARKED: THUMBNAIL_PARKED,
 }
 
 
@@ -57,11 +51,13 @@ class DeadLetterBox:
     `on_read` is told the offset's worth of progress, one a record, for a progress bar.
     """
 
-    def __init__(self, settings: Settings, source: Source) -> None:
+    def __init__(self, settings: Settings, source: DlqSource) -> None:
         self._settings: Final = settings
         self._source: Final = source
         self._topics: Final = settings.kafka.topics
-        self._reader: Final = TopicReader(self._consumer_config(), self._topics.name_of(TOPICS[source]))
+        # No group is joined and nothing is committed; the client wants a name all the same.
+        self._make_consumer: Final = consumers_of(settings.kafka, f"{settings.worker.worker_group}-dlq")
+        self._reader: Final = TopicReader(self._make_consumer, self._topics.name_of(TOPICS[source]))
         self._ledger_topic: Final = self._topics.replays
 
     def __enter__(self) -> Self:
@@ -90,7 +86,7 @@ class DeadLetterBox:
         """The wanted letters within `extents`, in order within each partition."""
         for record in self._reader.read(extents):
             on_read()
-            letter = read_letter(record)
+            letter = read_dead_letter(record)
             if wanted.matches(letter):
                 yield letter
 
@@ -100,7 +96,7 @@ class DeadLetterBox:
         if extent is None or not extent.low <= offset < extent.high:
             return None
         found = self._reader.read({partition: Extent(offset, offset + 1)})
-        return next((read_letter(record) for record in found), None)
+        return next((read_dead_letter(record) for record in found), None)
 
     def ledger(self) -> Ledger:
         """What became of letters so far."""
@@ -131,7 +127,7 @@ class DeadLetterBox:
 
     def export(self, path: Path, letters: Iterator[DeadLetter]) -> int:
         """Write `letters` to a file. Raises ExportFileError."""
-        return export_letters(path, letters)
+        return export_dead_letters(path, letters)
 
     def purgeable(self, path: Path, on_read: Callable[[], object] = lambda: None) -> dict[int, Purgeable]:
         """How far each partition is covered by an exported file. Raises ExportFileError."""
@@ -149,25 +145,15 @@ class DeadLetterBox:
 
         Dying in between leaves marks without letters, which nobody looks at; the next purge removes them.
         """
-        admin = AdminClient(client_config(self._settings.kafka))
-        wanted = [TopicPartition(self.topic, partition, offset) for partition, offset in until.items()]
-        try:
-            for future in admin.delete_records(wanted, request_timeout=ADMIN_TIMEOUT_S).values():
-                future.result()
-        except KafkaException as exc:
-            raise KafkaUnreachableError(f"{self.topic} could not be purged: {exc.args[0].str()}.") from exc
+        delete_records(self._settings.kafka, self.topic, until)
         places = self.ledger().places(self.topic)
         gone = [name.encode() for partition, offset, name in places if offset < until.get(partition, 0)]
-        producer = Producer(producer_config(self._settings.kafka))
+        producer = make_producer(self._settings.kafka)
         send_and_wait(producer, [OutboundRecord(self._ledger_topic, name, None, ()) for name in gone])
 
     def _ledger_records(self) -> list[InboundRecord]:
-        with TopicReader(self._consumer_config(), self._ledger_topic) as reader:
+        with TopicReader(self._make_consumer, self._ledger_topic) as reader:
             return list(reader.read(reader.extents()))
-
-    def _consumer_config(self) -> dict[str, object]:
-        # No group is joined and nothing is committed; the client wants a name all the same.
-        return consumer_config(self._settings.kafka, f"{self._settings.worker.worker_group}-dlq")
 
 
 def recent_owners(settings: Settings, within_s: float) -> Counter[Owner]:
@@ -176,10 +162,7 @@ def recent_owners(settings: Settings, within_s: float) -> Counter[Owner]:
     Raises TopicReadError.
     """
     since = datetime.now(UTC) - timedelta(seconds=within_s)
-    with DeadLetterBox(settings, Source.UPLOADS) as box:
-        tail = {
-            number: Extent(max(extent.low, extent.high - RECENT_LETTERS), extent.high)
-            for number, extent in box.extents().items()
-        }
+    with DeadLetterBox(settings, DlqSource.UPLOADS) as box:
+        tail = {number: extent.newest(RECENT_LETTERS) for number, extent in box.extents().items()}
         letters = box.letters(DeadLetterFilter(since=since), tail)
         return Counter(owner_of(letter.company_id, letter.code) for letter in letters)

@@ -15,14 +15,13 @@ import typer
 
 from service.cli import dlq_view as view
 from service.cli.dlq_options import AsJson, Limit, Topic, choosing_letters, position_of, positions_of
-from service.dead_letters import DeadLetterBox, Source
+from service.dead_letters import DeadLetterBox, DlqSource
 from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, fail
 from service.observability.traces import start_traces
 from service.settings import Settings
-from streams.dlq.filter import DeadLetterFilter
-from streams.dlq.purge import Purgeable
+from streams.dlq.export import Purgeable
+from streams.dlq.read import DeadLetterFilter, group_by_code
 from streams.dlq.replay import ReplayPace
-from streams.dlq.stats import group_by_code
 from streams.kafka.reader import Extent
 
 DEFAULT_RATE_PER_S: Final = 100.0
@@ -39,7 +38,7 @@ dlq_app = typer.Typer(
 @choosing_letters
 def list_letters(
     *,
-    topic: Topic = Source.UPLOADS,
+    topic: Topic = DlqSource.UPLOADS,
     wanted: DeadLetterFilter,
     limit: Limit = None,
     as_json: AsJson = False,
@@ -62,7 +61,7 @@ def list_letters(
 @dlq_app.command()
 def show(
     position: Annotated[str, typer.Argument(help="PARTITION:OFFSET, as `list` shows it.")],
-    topic: Topic = Source.UPLOADS,
+    topic: Topic = DlqSource.UPLOADS,
     as_json: AsJson = False,
 ) -> None:
     """Show everything about one dead letter. Example: thumbnails dlq show 0:17."""
@@ -82,7 +81,7 @@ def show(
 @choosing_letters
 def stats(
     *,
-    topic: Topic = Source.UPLOADS,
+    topic: Topic = DlqSource.UPLOADS,
     wanted: DeadLetterFilter,
     as_json: AsJson = False,
 ) -> None:
@@ -107,7 +106,7 @@ def stats(
 def replay(
     *,
     positions: Annotated[list[str] | None, typer.Argument(help="PARTITION:OFFSET …; without any, all.")] = None,
-    topic: Topic = Source.UPLOADS,
+    topic: Topic = DlqSource.UPLOADS,
     wanted: DeadLetterFilter,
     limit: Limit = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Letters a second at most.")] = DEFAULT_RATE_PER_S,
@@ -138,7 +137,7 @@ def replay(
 def export(
     *,
     file: Annotated[Path, typer.Argument(help="JSON lines; replaced only when the new file is complete.")],
-    topic: Topic = Source.UPLOADS,
+    topic: Topic = DlqSource.UPLOADS,
     wanted: DeadLetterFilter,
     limit: Limit = None,
     as_json: AsJson = False,
@@ -157,7 +156,7 @@ def export(
 @dlq_app.command()
 def purge(
     exported: Annotated[Path, typer.Option(help="File of `thumbnails dlq export` that holds what is to be deleted.")],
-    topic: Topic = Source.UPLOADS,
+    topic: Topic = DlqSource.UPLOADS,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the topic's name.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from service.dead_letters import Source
-from streams.dlq.filter import DeadLetterFilter
+from service.dead_letters import DlqSource
+from streams.dlq.read import DeadLetterFilter
 
 
 def moment_of(text: str) -> datetime:
@@ -39,7 +39,9 @@ def positions_of(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(f"{partition}:{offset}" for partition, offset in map(position_of, texts))
 
 
-Topic = Annotated[Source, typer.Option("--topic", help="uploads: thumbnail.dlq; ready: thumbnail.ready.dlq; parked.")]
+Topic = Annotated[
+    DlqSource, typer.Option("--topic", help="uploads: thumbnail.dlq; ready: thumbnail.ready.dlq; parked.")
+]
 Codes = Annotated[list[str] | None, typer.Option("--code", help="Error code, or its beginning: storage.*. Repeatable.")]
 Stages = Annotated[list[str] | None, typer.Option("--stage", help="How far it had come: read, decode, … Repeatable.")]
 Companies = Annotated[list[int] | None, typer.Option("--company", help="Company id. Repeatable.")]

@@ -16,9 +16,8 @@ from rich.text import Text
 from schemas import headers as h
 from schemas.errors import NEXT_ACTIONS, ErrorCode
 from streams.dlq.ledger import Mark
-from streams.dlq.read import DeadLetter
+from streams.dlq.read import DeadLetter, ErrorGroup
 from streams.dlq.replay import ReplayReport
-from streams.dlq.stats import Group
 
 _PLAIN_WIDTH: Final = 240
 _HEX_ROW: Final = 16
@@ -103,7 +102,7 @@ def letters_table(rows: list[tuple[DeadLetter, Mark | None]]) -> Table:
     return table
 
 
-def stats_table(groups: list[Group]) -> Table:
+def stats_table(groups: list[ErrorGroup]) -> Table:
     """One row an error code."""
     table = _table("code", "letters", "waiting", "first", "last", "example", "what to do now")
     for group in groups:
@@ -113,7 +112,7 @@ def stats_table(groups: list[Group]) -> Table:
     return table
 
 
-def group_json(group: Group) -> dict[str, Any]:
+def group_json(group: ErrorGroup) -> dict[str, Any]:
     """One error code."""
     return {
         "code": group.code,

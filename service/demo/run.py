@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
-from confluent_kafka import Producer
 from rich.console import Console
 
 from schemas.errors import ThumbnailError
@@ -23,7 +22,7 @@ from service.demo.stack import DemoError, DemoStack
 from service.demo.storages import DemoCompany, UnknownProviderError, chosen_companies
 from service.demo.watch import Journey, watch
 from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
-from service.kafka.clients import producer_config
+from service.kafka.clients import make_producer
 from service.kafka.connection import KafkaUnreachableError
 from service.publish.uploads import PublishError, Uploader, publish_uploads
 from storage.tenants import Tenants
@@ -64,7 +63,7 @@ def _run(
         journeys = [
             Journey(file, companies[file.company].slug, uploader.upload(file.company + 1, file.path)) for file in files
         ]
-        producer = Producer(producer_config(stack.kafka_settings))
+        producer = make_producer(stack.kafka_settings)
         publish_uploads(producer, [journey.upload for journey in journeys], topic=stack.kafka_settings.topics.uploads)
 
         def tell(journey: Journey, step: str) -> None:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from confluent_kafka import Consumer
 
 from schemas import headers as h
 from schemas.cloudevents import read_event
@@ -15,7 +14,7 @@ from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, MediaUpl
 from schemas.headers import Headers
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY
 from service.demo.media import DemoFile
-from service.kafka.clients import consumer_config
+from service.kafka.clients import consumers_of
 from service.settings import KafkaSettings
 from streams.kafka.client import read_records
 from streams.rows.queries import table_of
@@ -52,7 +51,7 @@ def watch(
     tell: Callable[[Journey, str], None],
 ) -> bool:
     """Follow every journey to its end; False when TIMEOUT_S passed first. `check` may raise, `tell` shows each step."""
-    consumer = Consumer(consumer_config(settings, f"demo-watch-{time.time_ns()}"))
+    consumer = consumers_of(settings, f"demo-watch-{time.time_ns()}")({})
     topics = settings.topics
     consumer.subscribe([topics.ready, topics.failed, topics.dlq, *topics.retries])
     by_key = {journey.upload.media.record_key: journey for journey in journeys}

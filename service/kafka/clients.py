@@ -1,11 +1,14 @@
-"""librdkafka settings of every role, made from ours in one place."""
+"""Makes the Kafka clients of every role and command, with librdkafka's settings made from ours in one place."""
 
 import logging
 from typing import Any, Final
 
+from confluent_kafka import Consumer, Producer
+
 from schemas.topics import CARRIER_BYTES
 from service.kafka.security import librdkafka_security
 from service.settings import KafkaSettings
+from streams.kafka.ports import KafkaConsumer, KafkaProducer, MakeConsumer
 
 _LOGGER: Final = logging.getLogger("librdkafka")
 """It would write to standard error in a form of its own otherwise."""
@@ -56,3 +59,19 @@ def waiting_consumer_config(settings: KafkaSettings, group: str) -> dict[str, An
         "queued.min.messages": 500,
         "fetch.queue.backoff.ms": 20,  # a full queue is the rule here, and a second's rest would make retries late
     }
+
+
+def consumers_of(settings: KafkaSettings, group: str) -> MakeConsumer:
+    """Return what makes consumers of `group`; a reader adds the settings that it needs. Raises KafkaFilesError."""
+    config = consumer_config(settings, group)
+    return lambda changes: Consumer(config | dict(changes))
+
+
+def make_waiting_consumer(settings: KafkaSettings, group: str) -> KafkaConsumer:
+    """Return a consumer that leaves most of its records where they are. Raises KafkaFilesError."""
+    return Consumer(waiting_consumer_config(settings, group))
+
+
+def make_producer(settings: KafkaSettings) -> KafkaProducer:
+    """Return a producer; it connects by itself. Raises KafkaFilesError."""
+    return Producer(producer_config(settings))

@@ -1,11 +1,12 @@
 """Makes our topics, and compares those of a cluster with the list."""
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
@@ -13,6 +14,7 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.topics import ALL_TOPICS, Topic, durable_config
+from service.kafka.clients import client_config
 from service.kafka.connection import KafkaUnreachableError, connect
 from service.settings import KafkaSettings
 
@@ -106,6 +108,17 @@ def delete_topics(settings: KafkaSettings) -> None:
             future.result()
         except KafkaException as exc:
             raise KafkaUnreachableError(f"A topic could not be deleted: {_sentence(exc, settings)}") from exc
+
+
+def delete_records(settings: KafkaSettings, topic: str, until: Mapping[int, int]) -> None:
+    """Delete the records before each partition's offset. Raises KafkaUnreachableError."""
+    admin = AdminClient(client_config(settings))
+    wanted = [TopicPartition(topic, partition, offset) for partition, offset in until.items()]
+    try:
+        for future in admin.delete_records(wanted, request_timeout=ADMIN_TIMEOUT_S).values():
+            future.result()
+    except KafkaException as exc:
+        raise KafkaUnreachableError(f"{topic} could not be purged: {exc.args[0].str()}.") from exc
 
 
 def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:

@@ -5,81 +5,129 @@ from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import version
 from typing import Final
 
+import structlog
 from prometheus_client import Gauge, ProcessCollector
 
 from schemas.metrics import Metrics, Role
 from schemas.topics import ALL_TOPICS, Topics
-from service.kafka.clients import client_config, consumer_config
-from service.observability.observations import Observation
+from service.kafka.clients import consumers_of
+from service.periodic import Periodic
 from service.settings import KafkaSettings
-from streams.kafka.client import Place
-from streams.kafka.lag import LagReader, PartitionLag
-from streams.kafka.waiting_letters import LetterWatch
+from streams.dlq.backlog import DlqBacklog
+from streams.kafka.lag import GroupLag, PartitionLag
+from streams.kafka.ports import TopicPartition
+
+log = structlog.get_logger(__name__)
 
 KAFKA_EVERY_S: Final = 5.0
-LETTERS_EVERY_S: Final = 15.0
+DEAD_LETTERS_EVERY_S: Final = 15.0
 
-OwnedPlaces = Callable[[], Collection[Place]]
+OwnedPartitions = Callable[[], Collection[TopicPartition]]
 
 
 class RoleMetrics:
-    """Starts and stops the observations of one role."""
+    """Starts and stops the observations of one role, and says whether work waits for it and whether it finishes any."""
 
     def __init__(self, metrics: Metrics, role: Role) -> None:
         self._metrics: Final = metrics
-        self._observations: Final[list[Observation]] = []
+        self._observations: Final[list[Periodic]] = []
+        self._lag_records = 0
+        self._overdue: Callable[[], int] = int
         metrics.role_info.labels(role, version("thumbnail-pipeline")).set(1)
         metrics.last_progress_timestamp_seconds.set_to_current_time()
         # Its own names, process_*: memory, processor time, open files, and when it was started.
         ProcessCollector(registry=metrics.registry)
 
-    def observe_lag(self, kafka: KafkaSettings, group: str, owned: OwnedPlaces) -> None:
-        """For a role whose unprocessed records are late."""
-        gauges = _LagGauges(self._metrics, kafka.topics)
-        reader = LagReader(client_config(kafka), group)
-        self._observe("consumer lag", lambda: gauges.show(reader.read(owned())), KAFKA_EVERY_S)
+    @property
+    def unprocessed(self) -> int:
+        """Return how many records this process should be working on now: its lag, and the retries that are due."""
+        return self._lag_records + self._overdue()
 
-    def observe_retries(self, kafka: KafkaSettings, group: str, owned: OwnedPlaces) -> None:
-        """For the retry role, whose unprocessed records wait, as they should; and the dead letters of all roles."""
+    @property
+    def progress(self) -> float:
+        """Return a number that changes whenever a record is finished."""
+        (family,) = self._metrics.last_progress_timestamp_seconds.collect()
+        return sum(sample.value for sample in family.samples)
+
+    def observe_lag(self, kafka: KafkaSettings, group: str, owned: OwnedPartitions) -> None:
+        """Observe a role whose unprocessed records are late."""
+        gauges = _LagGauges(self._metrics, kafka.topics)
+        reader = GroupLag(consumers_of(kafka, group))
+
+        def look() -> None:
+            found = reader.read(owned())
+            gauges.show(found)
+            self._lag_records = sum(lag.records for lag in found.values())
+
+        self._observe("consumer lag", look, KAFKA_EVERY_S)
+
+    def observe_retries(
+        self, kafka: KafkaSettings, group: str, owned: OwnedPartitions, overdue: Callable[[], int]
+    ) -> None:
+        """Observe the retry role, whose unprocessed records wait, as they should; and the dead letters of all roles."""
         tiers = {name: tier for tier, name in enumerate(kafka.topics.retries, 1)}
-        reader, waiting = LagReader(client_config(kafka), group), self._metrics.retries_waiting
+        reader, waiting = GroupLag(consumers_of(kafka, group)), self._metrics.retries_waiting
+        self._overdue = overdue
 
         def look() -> None:
             found = reader.read(owned())
             for topic, tier in tiers.items():
-                waiting.labels(tier).set(sum(lag.records for place, lag in found.items() if place[0] == topic))
+                waiting.labels(tier).set(sum(lag.records for where, lag in found.items() if where[0] == topic))
 
         self._observe("waiting retries", look, KAFKA_EVERY_S)
-        self._observe_letters(kafka, group)
+        self._observe_dead_letters(kafka, group)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to observe."""
         for observation in self._observations:
             observation.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Observe no more. An observation under way is not waited for: it may hang with the broker."""
         for observation in self._observations:
-            observation.stop()
+            observation.stop(wait=False)
 
     def _observe(self, name: str, look: Callable[[], object], every_s: float) -> None:
-        self._observations.append(Observation(name, look, every_s=every_s))
+        act = LoggedOnce(name, look)
+        self._observations.append(Periodic(f"observe-{name}", act, every_s, at_once=True))
 
-    def _observe_letters(self, kafka: KafkaSettings, group: str) -> None:
+    def _observe_dead_letters(self, kafka: KafkaSettings, group: str) -> None:
         topics = kafka.topics
-        watch = LetterWatch(consumer_config(kafka, group), (topics.dlq, topics.ready_dlq), topics.replays)
+        backlog = DlqBacklog(consumers_of(kafka, group), (topics.dlq, topics.ready_dlq), topics.replays)
         age = _Age(self._metrics.oldest_dead_letter_age_seconds)
 
         def look() -> None:
-            found = watch.look()
+            found = backlog.poll()
             self._metrics.dead_letters_waiting.set(found.count)
             age.since_s = found.oldest_at.timestamp() if found.oldest_at else None
 
-        self._observe("dead letters", look, LETTERS_EVERY_S)
+        self._observe("dead letters", look, DEAD_LETTERS_EVERY_S)
+
+
+class LoggedOnce:
+    """Calls `look`; logs the first failure and the first success after it, and raises nothing."""
+
+    def __init__(self, name: str, look: Callable[[], object]) -> None:
+        self._name: Final = name
+        self._look: Final = look
+        self._works = True
+
+    def __call__(self) -> None:
+        """Call it once."""
+        problem: str | None = None
+        try:
+            self._look()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is logged, and the next call may succeed
+            problem = f"{type(exc).__name__}: {exc}"[:300]
+        if problem is not None and self._works:
+            log.warning("observation_failed", observation=self._name, reason=problem)
+        elif problem is None and not self._works:
+            log.info("observation_works_again", observation=self._name)
+        self._works = problem is None
 
 
 class _Age:
-    """A gauge that grows by itself until it is told of something younger."""
+    """A gauge that grows by itself until `since_s` is set."""
 
     def __init__(self, gauge: Gauge) -> None:
         self.since_s: float | None = None
@@ -94,13 +142,13 @@ class _LagGauges:
         self._names: Final = {topics.name_of(topic): topic.name for topic in ALL_TOPICS}
         self._ages: Final[dict[str, _Age]] = {}
 
-    def show(self, found: Mapping[Place, PartitionLag]) -> None:
-        """What was read; a topic whose last partition was taken away has no lag here."""
-        for name in {place[0] for place in found} | set(self._ages):
-            lags = [lag for place, lag in found.items() if place[0] == name]
-            heads_ms = [lag.head.timestamp_ms for lag in lags if lag.head is not None]
+    def show(self, found: Mapping[TopicPartition, PartitionLag]) -> None:
+        """Show what was read; a topic whose last partition was taken away has no lag here."""
+        for name in {where[0] for where in found} | set(self._ages):
+            lags = [lag for where, lag in found.items() if where[0] == name]
+            heads = [lag.head for lag in lags if lag.head is not None]
             label = self._names.get(name, "other")
             if name not in self._ages:
                 self._ages[name] = _Age(self._metrics.consumer_lag_seconds.labels(label))
             self._metrics.consumer_lag_records.labels(label).set(sum(lag.records for lag in lags))
-            self._ages[name].since_s = min(heads_ms) / 1000 if heads_ms else None
+            self._ages[name].since_s = min((head.timestamp_ms / 1000 for head in heads), default=None)

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
-from confluent_kafka import Producer
 
 from schemas.cloudevents import context_headers, read_event
 from schemas.errors import ThumbnailError
 from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
-from service.kafka.clients import producer_config
+from service.kafka.clients import make_producer
 from service.kafka.connection import connect
 from service.publish.files import check_files, shown
 from service.publish.uploads import PublishError, Uploader, publish_records, publish_uploads
@@ -20,6 +19,7 @@ from service.roles.build_storage import build_tenants
 from service.settings import Settings
 from service.tenants.rows import explained, require_company
 from service.tenants.values import RowError
+from streams.kafka.ports import KafkaProducer
 from streams.rows.queries import table_of
 from streams.tracing import Tracing
 
@@ -68,16 +68,16 @@ class Publisher:
         publish_records(self._producer(upload.company_id), self._topic, [record], self.tracing)
         return upload
 
-    def _producer(self, company_id: int) -> Producer:
+    def _producer(self, company_id: int) -> KafkaProducer:
         """Return a producer when all that an upload needs is there."""
         require_company(self.engine, company_id)
         # A producer would try for long, and say nothing of a wrong password.
         _, cluster = connect(self.settings.kafka)
         if self._topic not in cluster.topics:
             raise PublishError(f"The topic {self._topic} does not exist: run `thumbnails topics create`.")
-        return Producer(producer_config(self.settings.kafka))
+        return make_producer(self.settings.kafka)
 
-    def _send(self, producer: Producer, uploader: Uploader, upload: MediaUploaded) -> None:
+    def _send(self, producer: KafkaProducer, uploader: Uploader, upload: MediaUploaded) -> None:
         try:
             publish_uploads(producer, [upload], topic=self._topic, tracing=self.tracing)
         except BaseException:

@@ -2,14 +2,13 @@
 
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import sqlalchemy as sa
-from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.cloudevents import context_headers, write_event
 from schemas.database import write_transaction
@@ -19,8 +18,10 @@ from schemas.tables import ar_contents, projects, videos
 from service.publish.files import kind_of, shown
 from service.tenants.rows import explained
 from storage.tenants import Tenants
+from streams.kafka.client import NotAcknowledgedError, send_and_wait
+from streams.kafka.ports import KafkaProducer
 from streams.kafka.records import OutboundRecord
-from streams.tracing import NO_TRACING, Tracing, sending
+from streams.tracing import NO_TRACING, Tracing
 
 PUBLISH_TIMEOUT_S: Final = 30.0
 _PLAIN_SUFFIX: Final = re.compile(r"\.[a-z0-9]{1,10}")
@@ -110,7 +111,7 @@ def _insert(connection: sa.Connection, table: sa.Table, values: dict[str, object
 
 
 def publish_uploads(
-    producer: Producer, uploads: list[MediaUploaded], *, topic: str, tracing: Tracing = NO_TRACING
+    producer: KafkaProducer, uploads: list[MediaUploaded], *, topic: str, tracing: Tracing = NO_TRACING
 ) -> None:
     """Publish the events to `topic`, and return when the broker has all of them. Raises PublishError."""
     records = [
@@ -130,7 +131,7 @@ def publish_uploads(
 
 
 def publish_records(
-    producer: Producer,
+    producer: KafkaProducer,
     topic: str,
     records: Sequence[tuple[bytes | None, bytes, Headers]],
     tracing: Tracing = NO_TRACING,
@@ -139,22 +140,10 @@ def publish_records(
 
     A record without a trace begins one.
     """
-    problems: list[str] = []
-    acknowledged = _collect(problems)
-    with sending(tracing, (OutboundRecord(topic, *record) for record in records)) as traced:
-        for record in traced:
-            headers = cast(Any, [*record.headers])
-            producer.produce(topic, key=record.key, value=record.value, headers=headers, on_delivery=acknowledged)
-            producer.poll(0)
-        unsent = producer.flush(PUBLISH_TIMEOUT_S)
-        if unsent or problems:
-            reason = problems[0] if problems else f"no answer within {PUBLISH_TIMEOUT_S:g} s"
-            raise PublishError(f"{unsent + len(problems)} of {len(records)} events were not acknowledged: {reason}.")
-
-
-def _collect(problems: list[str]) -> Callable[[KafkaError | None, Message], None]:
-    def acknowledged(error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            problems.append(error.str())
-
-    return acknowledged
+    try:
+        send_and_wait(
+            producer, (OutboundRecord(topic, *record) for record in records), tracing, timeout_s=PUBLISH_TIMEOUT_S
+        )
+    except NotAcknowledgedError as exc:
+        what = "The event was not" if len(records) == 1 else f"Not all of the {len(records)} events were"
+        raise PublishError(f"{what} acknowledged: {exc.args[0].str()}.") from exc

@@ -6,14 +6,12 @@ command loads no libraries of another's: persist and retry need neither Faust no
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import sqlalchemy as sa
-from confluent_kafka import Consumer, Producer
 
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
-from service.kafka.clients import consumer_config, producer_config, waiting_consumer_config
+from service.kafka.clients import consumers_of, make_producer, make_waiting_consumer
 from service.settings import Settings
 from streams.failures.policy import parse_limits
 from streams.kafka.ports import KafkaClients
@@ -47,17 +45,12 @@ def retry_group(settings: Settings) -> str:
     return f"{settings.worker.worker_group}-retry"
 
 
-def build_clients(settings: Settings, consumer: dict[str, Any]) -> KafkaClients:
-    """A consumer with these settings, and a producer."""
-    return KafkaClients(Consumer(consumer), Producer(producer_config(settings.kafka)))
-
-
 def build_persist(
     settings: Settings, metrics: Metrics, engine: sa.Engine, tracing: Tracing = NO_TRACING
 ) -> PersistRole:
     """The persist role."""
     group = persist_group(settings)
-    clients = build_clients(settings, consumer_config(settings.kafka, group))
+    clients = KafkaClients(consumers_of(settings.kafka, group)({}), make_producer(settings.kafka))
     options = PersistOptions(group, settings.kafka.topics)
     return PersistRole(clients, options, engine, metrics, tracing=tracing)
 
@@ -72,5 +65,6 @@ def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRAC
         jitter=chosen.retry_jitter,
         budget_s=max([chosen.retry_budget_s, *budgets_s]),
     )
-    clients = build_clients(settings, waiting_consumer_config(settings.kafka, retry_group(settings)))
+    consumer = make_waiting_consumer(settings.kafka, retry_group(settings))
+    clients = KafkaClients(consumer, make_producer(settings.kafka))
     return RetryRole(clients, options, metrics, tracing=tracing)

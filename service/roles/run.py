@@ -25,18 +25,17 @@ from service.observability.traces import start_traces
 from service.roles import build as bootstrap
 from service.roles.checks import CheckResult, check_database, check_http_port, check_kafka, run_checks
 from service.roles.health.dependencies import Dependency, Probe
-from service.roles.health.liveness import Signs
+from service.roles.health.liveness import LivenessInputs
 from service.roles.health.probes import (
     database_dependency,
     database_probe,
     kafka_dependency,
-    told_by,
+    with_kafka_health,
 )
 from service.roles.health.role import RoleHealth
-from service.roles.health.signs import progress, unprocessed
 from service.roles.http import HttpServer
 from service.settings import Settings
-from streams.kafka.faults import explain_fault
+from streams.kafka.client import explain_fault
 from streams.stopping import end_after, end_at_once
 
 log = structlog.get_logger(__name__)
@@ -79,7 +78,7 @@ def run_retry_role(settings: Settings) -> int:
     group = bootstrap.retry_group(settings)
     with start_traces(settings.traces, "retry", group) as tracing:
         role = bootstrap.build_retry(settings, metrics, tracing)
-        lag.observe_retries(settings.kafka, group, lambda: role.owned)
+        lag.observe_retries(settings.kafka, group, lambda: role.owned, lambda: role.overdue)
         return _run_loop(settings, metrics, role, lag)
 
 
@@ -127,16 +126,16 @@ def _run_loop(
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
 
-    def signs() -> Signs:
-        return Signs(
-            time.monotonic() - role.last_progress_at, unprocessed=unprocessed(metrics), progress=progress(metrics)
+    def liveness_inputs() -> LivenessInputs:
+        return LivenessInputs(
+            time.monotonic() - role.last_progress_at, unprocessed=lag.unprocessed, progress=lag.progress
         )
 
     kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
-    health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes)
+    health = RoleHealth(settings.worker.event_bound_s, liveness_inputs, kafka, probes)
     lag.start()
     server = serve(settings, metrics, health)
-    watch = TopicWatch(_topic_names(settings), told_by(TopicFinder(settings.kafka).find, kafka), role.stop)
+    watch = TopicWatch(_topic_names(settings), with_kafka_health(TopicFinder(settings.kafka).find, kafka), role.stop)
     watch.start()
     try:
         role.run()

@@ -21,17 +21,16 @@ from service.roles.build_storage import local_settings
 from service.roles.build_worker import WorkerParts, build_worker, new_loop
 from service.roles.checks import check_database, check_http_port, check_kafka, check_storage
 from service.roles.health.dependencies import Dependency
-from service.roles.health.liveness import Signs
+from service.roles.health.liveness import LivenessInputs
 from service.roles.health.probes import (
     database_dependency,
     database_probe,
     kafka_dependency,
     local_storage_dependency,
     local_storage_probe,
-    told_by,
+    with_kafka_health,
 )
 from service.roles.health.role import RoleHealth
-from service.roles.health.signs import progress, unprocessed
 from service.roles.run import begin, proven, serve
 from service.settings import Settings
 from service.status.recent_results import recent_companies
@@ -55,7 +54,7 @@ def run_worker_role(settings: Settings) -> int:
         closing.callback(traces.close)
         loop = new_loop()
         kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
-        find_topics = told_by(TopicFinder(settings.kafka).find, kafka)
+        find_topics = with_kafka_health(TopicFinder(settings.kafka).find, kafka)
         parts = build_worker(settings, metrics, find_topics, traces.tracing)
         closing.callback(parts.providers.close)
         checks = [
@@ -98,14 +97,13 @@ def _report_confinement(settings: Settings, metrics: Metrics, slots: DecodeSlots
 def _serve(
     settings: Settings, metrics: Metrics, kafka: Dependency, parts: WorkerParts, loop: asyncio.AbstractEventLoop
 ) -> int:
-    worker = parts.worker
+    worker, lag = parts.worker, RoleMetrics(metrics, "worker")
 
-    def signs() -> Signs:
+    def liveness_inputs() -> LivenessInputs:
         silent_s = time.monotonic() - worker.loop_came_round_at
-        return Signs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), unprocessed(metrics), progress(metrics))
+        return LivenessInputs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), lag.unprocessed, lag.progress)
 
     with ExitStack() as closing:
-        lag = RoleMetrics(metrics, "worker")
         lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.client.owned)
         lag.start()
         probes = (
@@ -113,7 +111,7 @@ def _serve(
             (local_storage_dependency(), local_storage_probe(local_settings(settings).root)),
         )
         storages = partial(_storage_details, parts.providers, parts.tenants)
-        health = RoleHealth(settings.worker.event_bound_s, signs, kafka, probes, storages)
+        health = RoleHealth(settings.worker.event_bound_s, liveness_inputs, kafka, probes, storages)
         closing.callback(health.stop)
         closing.callback(serve(settings, metrics, health).stop)
         closing.callback(lag.stop)

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from confluent_kafka import KafkaException
-
-from service.dead_letters import TOPICS, DeadLetterBox, Source
+from service.dead_letters import TOPICS, DeadLetterBox, DlqSource
 from service.kafka.connection import KafkaUnreachableError
 from service.settings import Settings
 from service.status.fallbacks import Fallback, find_fallbacks
@@ -15,16 +13,15 @@ from service.status.recent_results import Recent, RecentResults
 from service.status.role_endpoints import ask_roles
 from service.status.snapshot import Snapshot, now
 from service.status.topic_states import Topics, read_topics
-from streams.dlq.filter import DeadLetterFilter
-from streams.dlq.stats import Group, group_by_code
-from streams.kafka.reader import Extent, TopicReadError
+from streams.dlq.read import DeadLetterFilter, ErrorGroup, group_by_code
+from streams.kafka.reader import TopicReadError
 
 LETTERS_EVERY_S: Final = 15.0
 FALLBACKS_EVERY_S: Final = 15.0
 """The database is asked about the same fallbacks as rarely."""
 MAX_LETTERS: Final = 2000
 """Of each partition, the newest: `thumbnails dlq stats` counts all of them."""
-_LETTER_TOPICS: Final = (Source.UPLOADS, Source.READY)
+_LETTER_TOPICS: Final = (DlqSource.UPLOADS, DlqSource.READY)
 
 
 class StatusReader:
@@ -35,7 +32,7 @@ class StatusReader:
         self._urls: Final = urls
         self._window_s: Final = window_s
         self._recent: RecentResults | None = None
-        self._letters: dict[str, list[Group]] = {}
+        self._letters: dict[str, list[ErrorGroup]] = {}
         self._letters_at = float("-inf")
         self._fallbacks: list[Fallback] = []
         self._reasons: dict[int, str] = {}
@@ -62,8 +59,6 @@ class StatusReader:
             return Snapshot(now(), roles, topics=topics, recent=recent, letters=letters, fallbacks=fallbacks)
         except (KafkaUnreachableError, TopicReadError) as exc:
             problem = str(exc)
-        except KafkaException as exc:
-            problem = f"Kafka cannot be read: {exc.args[0].str()}."
         self.close()  # a reader that was interrupted may have left something out
         return Snapshot(now(), roles, kafka_problem=problem)
 
@@ -76,7 +71,7 @@ class StatusReader:
         self._fallbacks_at = time.monotonic()
         return self._fallbacks
 
-    def _look_at_letters(self, topics: Topics) -> dict[str, list[Group]]:
+    def _look_at_letters(self, topics: Topics) -> dict[str, list[ErrorGroup]]:
         if time.monotonic() - self._letters_at < LETTERS_EVERY_S:
             return self._letters
         records = {state.name: state.records for state in topics.states}
@@ -86,12 +81,9 @@ class StatusReader:
         self._letters_at = time.monotonic()
         return self._letters
 
-    def _groups(self, source: Source) -> list[Group]:
+    def _groups(self, source: DlqSource) -> list[ErrorGroup]:
         with DeadLetterBox(self._settings, source) as box:
             ledger = box.ledger()
-            newest = {
-                number: Extent(max(extent.low, extent.high - MAX_LETTERS), extent.high)
-                for number, extent in box.extents().items()
-            }
+            newest = {number: extent.newest(MAX_LETTERS) for number, extent in box.extents().items()}
             letters = box.letters(DeadLetterFilter(), newest)
             return group_by_code((letter, not ledger.is_done(letter.record)) for letter in letters)

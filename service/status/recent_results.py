@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
-from service.kafka.clients import consumer_config
+from service.kafka.clients import consumers_of
 from service.settings import Settings
-from streams.kafka.reader import Extent, TopicReader, TopicReadError
+from streams.kafka.reader import Extent, TopicReadError
+from streams.kafka.topic_reader import TopicReader
 
 MAX_PER_PARTITION: Final = 2000
 """So that a look takes about a second: when more came, the newest are counted and the window is shorter."""
@@ -98,9 +99,9 @@ class RecentResults:
         self._next: Final[dict[tuple[str, int], int]] = {}
         self._is_cut = False
         """Whether there was more to read than is read: then the window begins with the oldest that was."""
-        config = consumer_config(settings.kafka, f"{settings.worker.worker_group}-status")
+        make_consumer = consumers_of(settings.kafka, f"{settings.worker.worker_group}-status")
         self._readers: Final = [
-            TopicReader(config, topic) for topic in (settings.kafka.topics.ready, settings.kafka.topics.failed)
+            TopicReader(make_consumer, topic) for topic in (settings.kafka.topics.ready, settings.kafka.topics.failed)
         ]
 
     def __enter__(self) -> Self:
@@ -158,15 +159,12 @@ def recent_companies(settings: Settings, within_s: float) -> set[int]:
 
     Empty when they cannot be read: a worker that starts may lack the right to read what it writes.
     """
-    config = consumer_config(settings.kafka, f"{settings.worker.worker_group}-status")
+    make_consumer = consumers_of(settings.kafka, f"{settings.worker.worker_group}-status")
     topic = settings.kafka.topics.ready
     begin = datetime.now(UTC) - timedelta(seconds=within_s)
     try:
-        with TopicReader(config, topic) as reader:
-            newest = {
-                number: Extent(max(extent.low, extent.high - NEWEST), extent.high)
-                for number, extent in reader.since(begin).items()
-            }
+        with TopicReader(make_consumer, topic) as reader:
+            newest = {number: extent.newest(NEWEST) for number, extent in reader.since(begin).items()}
             results = [_result(record.timestamp, record.value) for record in reader.read(newest)]
     except TopicReadError:
         return set()

@@ -8,11 +8,11 @@ from typing import Any, Final
 from schemas import headers as h
 from schemas.topics import THUMBNAIL_RETRIES
 from service.status.fallbacks import Fallback, sentences
+from service.status.owners import owners, owners_json, resting_connections, suspicion
 from service.status.recent_results import Recent
 from service.status.role_endpoints import RoleState
 from service.status.topic_states import Topics
-from service.status.whose import owners, owners_json, resting_connections, suspicion
-from streams.dlq.stats import Group
+from streams.dlq.read import ErrorGroup
 
 SHAPE: Final = 1
 """Of the JSON: raised when a field is removed or changes its meaning."""
@@ -28,7 +28,7 @@ class Snapshot:
     kafka_problem: str | None = None
     topics: Topics | None = None
     recent: Recent | None = None
-    letters: Mapping[str, Sequence[Group]] | None = None
+    letters: Mapping[str, Sequence[ErrorGroup]] | None = None
     fallbacks: Sequence[Fallback] = ()
 
     def retries(self) -> list[dict[str, Any]]:
@@ -183,7 +183,7 @@ def _what_to_do(role: RoleState) -> str:
     return " ".join(state["next_action"] for state in states if state.get("next_action"))
 
 
-def _letters(topic: str, group: Group) -> dict[str, Any]:
+def _letters(topic: str, group: ErrorGroup) -> dict[str, Any]:
     return {
         "topic": topic,
         "code": _clean(group.code),

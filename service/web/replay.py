@@ -11,12 +11,11 @@ import structlog
 from schemas.cloudevents import read_event
 from schemas.errors import PermanentError
 from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
-from service.dead_letters import DeadLetterBox, Source
+from service.dead_letters import DeadLetterBox, DlqSource
 from service.kafka.connection import KafkaUnreachableError
 from service.settings import Settings
 from service.web.tiles import Tile
-from streams.dlq.filter import DeadLetterFilter
-from streams.dlq.read import DeadLetter
+from streams.dlq.read import DeadLetter, DeadLetterFilter
 from streams.dlq.replay import ReplayPace, ReplayReport
 from streams.dlq.sender import ReplayError
 from streams.kafka.reader import TopicReadError
@@ -24,7 +23,7 @@ from streams.kafka.reader import TopicReadError
 log = structlog.get_logger(__name__)
 
 
-class Outcome(StrEnum):
+class ReplayOutcome(StrEnum):
     """How a replay went."""
 
     REPLAYED = "replayed"
@@ -39,7 +38,7 @@ class Outcome(StrEnum):
 class ReplayResult:
     """The outcome, and a sentence for whoever asked."""
 
-    outcome: Outcome
+    outcome: ReplayOutcome
     sentence: str
 
 
@@ -56,18 +55,18 @@ class LetterReplay:
             try:
                 result = self._replay(tile)
             except (ReplayError, TopicReadError, KafkaUnreachableError) as exc:
-                result = ReplayResult(Outcome.FAILED, str(exc))
+                result = ReplayResult(ReplayOutcome.FAILED, str(exc))
         log.info("letter_replayed_by_page", company_id=tile.company_id, media=tile.record_key, outcome=result.outcome)
         return result
 
     def _replay(self, tile: Tile) -> ReplayResult:
         wanted = DeadLetterFilter(companies=(tile.company_id,), media=(tile.record_key,))
-        with DeadLetterBox(self._settings, Source.UPLOADS) as box:
+        with DeadLetterBox(self._settings, DlqSource.UPLOADS) as box:
             letters = [
                 letter for letter in box.letters(wanted, box.extents()) if _upload_of(letter) == tile.upload_event_id
             ]
             if not letters:
-                return ReplayResult(Outcome.NOT_FOUND, f"{box.topic} has no letter of this upload (any more).")
+                return ReplayResult(ReplayOutcome.NOT_FOUND, f"{box.topic} has no letter of this upload (any more).")
             newest_first: Iterator[DeadLetter] = iter(sorted(letters, key=_written, reverse=True))
             pace = ReplayPace(per_s=1.0, limit=1)
             return _result(box.replay(newest_first, pace, dry_run=False, stop=threading.Event()))
@@ -76,16 +75,16 @@ class LetterReplay:
 def _result(report: ReplayReport) -> ReplayResult:
     if report.sent:
         return ReplayResult(
-            Outcome.REPLAYED, f"Replayed to {next(iter(report.sent))}: its result comes here when it is made."
+            ReplayOutcome.REPLAYED, f"Replayed to {next(iter(report.sent))}: its result comes here when it is made."
         )
     if report.parked:
         return ReplayResult(
-            Outcome.PARKED,
+            ReplayOutcome.PARKED,
             "Parked: it failed again after DLQ_MAX_REPLAYS replays. See `thumbnails dlq list --topic parked`.",
         )
     if report.refused:
-        return ReplayResult(Outcome.REFUSED, next(iter(report.refused)))
-    return ReplayResult(Outcome.DONE_BEFORE, "It was replayed before; its result comes here when it is made.")
+        return ReplayResult(ReplayOutcome.REFUSED, next(iter(report.refused)))
+    return ReplayResult(ReplayOutcome.DONE_BEFORE, "It was replayed before; its result comes here when it is made.")
 
 
 def _upload_of(letter: DeadLetter) -> str | None:

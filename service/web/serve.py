@@ -11,19 +11,20 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Lifespan
 
-from service.kafka.clients import consumer_config
+from service.kafka.clients import consumers_of
 from service.observability.logs import configure_logs
 from service.settings import Settings
-from service.status.topic_states import read_topic_states
+from service.status.topic_states import read_topics
 from service.web.access import Access, access_problem
 from service.web.app import WebParts, build_app
 from service.web.feed import Feed
 from service.web.replay import LetterReplay
-from service.web.results import ResultReader, ResultTopics
+from service.web.results import ResultReader
 from service.web.tiles import TileReader, origin_of
 from service.web.topics import TopicPoller
 from service.web.wall import Link, Wall
 from streams.kafka.records import InboundRecord
+from streams.kafka.topic_reader import TopicTail
 
 UNANSWERED_MS: Final = 60_000
 """A visitor that confirms nothing for this long is cut off by the kernel, with what was written for it."""
@@ -133,18 +134,15 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _lifespan(settings: Settings, parts: WebParts) -> Lifespan[Starlette]:
     topics = settings.kafka.topics
-    options = ResultTopics(
-        consumer_config(settings.kafka, f"{settings.worker.worker_group}-web"),
-        (topics.ready, topics.failed),
-        settings.web.web_tiles,
-    )
+    make_consumer = consumers_of(settings.kafka, f"{settings.worker.worker_group}-web")
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         loop, wall = asyncio.get_running_loop(), parts.wall
-        reader = ResultReader(options, _Audience(wall, TileReader(topics.failed, parts.image_origins), loop))
+        tail = TopicTail(make_consumer, (topics.ready, topics.failed), settings.web.web_tiles)
+        reader = ResultReader(tail, _Audience(wall, TileReader(topics.failed, parts.image_origins), loop))
         poller = TopicPoller(
-            lambda: read_topic_states(settings),
+            lambda: read_topics(settings).states,
             lambda: wall.feed.visitor_count > 0,
             lambda topics: _hand_over(loop, wall.set_topics, topics),
         )

@@ -1,6 +1,6 @@
 """Asks for the topics' state now and then, as long as somebody looks."""
 
-import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -9,7 +9,8 @@ import structlog
 
 from schemas.headers import format_time
 from service.kafka.connection import KafkaUnreachableError
-from service.status.topic_states import TopicState
+from service.periodic import Periodic
+from service.status.topic_states import TopicBacklog
 
 log = structlog.get_logger(__name__)
 
@@ -18,44 +19,41 @@ LOOK_AGAIN_S: Final = 0.5
 
 
 class TopicPoller:
-    """A thread that asks while `is_watched` says so. It is not waited for: a broker that is silent may hold it for long."""
+    """Asks every few seconds while `is_watched` says so."""
 
     def __init__(
         self,
-        read: Callable[[], tuple[TopicState, ...]],
+        read: Callable[[], tuple[TopicBacklog, ...]],
         is_watched: Callable[[], bool],
         on_topics: Callable[[dict[str, Any]], None],
     ) -> None:
         self._read: Final = read
         self._is_watched: Final = is_watched
         self._on_topics: Final = on_topics
-        self._ended: Final = threading.Event()
-
-    def start(self) -> None:
-        """Begin to ask."""
-        threading.Thread(target=self._run, name="topics", daemon=True).start()
+        self._due_at = 0.0
+        self._periodic: Final = Periodic("topics", self._ask, LOOK_AGAIN_S)
+        self.start: Final = self._periodic.start
 
     def stop(self) -> None:
-        """Tell nothing any more."""
-        self._ended.set()
+        """Publish nothing any more. A broker that is silent may hold up the thread for long: it is not waited for."""
+        self._periodic.stop(wait=False)
 
-    def _run(self) -> None:
-        while not self._ended.wait(LOOK_AGAIN_S):
-            if not self._is_watched():
-                continue
-            try:
-                states = self._read()
-            except KafkaUnreachableError as exc:
-                # The page says since when Kafka is away; the last state stays, with its time.
-                log.info("topics_out_of_reach", reason=str(exc))
-            else:
-                if not self._ended.is_set():
-                    self._on_topics(as_json(states))
-            self._ended.wait(EVERY_S)
+    def _ask(self) -> None:
+        if not self._is_watched() or time.monotonic() < self._due_at:
+            return
+        try:
+            states = self._read()
+        except KafkaUnreachableError as exc:
+            # The page says since when Kafka is away; the last state stays, with its time.
+            log.info("topics_out_of_reach", reason=str(exc))
+        else:
+            if not self._periodic.is_stopping:
+                self._on_topics(as_json(states))
+        self._due_at = time.monotonic() + EVERY_S
 
 
-def as_json(states: Iterable[TopicState]) -> dict[str, Any]:
-    """What the browser gets."""
+def as_json(states: Iterable[TopicBacklog]) -> dict[str, Any]:
+    """Return what the browser gets."""
     return {
         "at": format_time(datetime.now(UTC)),
         "topics": [

@@ -1,20 +1,25 @@
-"""Dead letters in a file: JSON lines, keys, values and headers in base64, so that not a byte is changed."""
+"""Keeps dead letters in a file, byte for byte, and says how far a topic may be purged: only what such a file holds.
+
+The file has JSON lines, with keys, values and headers in base64.
+"""
 
 import base64
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from schemas import headers as h
 from streams.dlq.read import DeadLetter
+from streams.kafka.reader import Extent
 from streams.kafka.records import InboundRecord
 
-Place = tuple[str, int, int]
+RecordId = tuple[str, int, int]
 """Topic, partition and offset."""
 MAX_PROBLEM_CHARS: Final = 200
 
@@ -23,7 +28,7 @@ class ExportFileError(Exception):
     """The file cannot be written or is no export; the message says why."""
 
 
-def export_letters(path: Path, letters: Iterable[DeadLetter]) -> int:
+def export_dead_letters(path: Path, letters: Iterable[DeadLetter]) -> int:
     """Write `letters` to `path`, and return how many.
 
     The file appears under its name only when it is complete and on the disk: 1 a temporary file beside it, 2 fsync,
@@ -115,6 +120,34 @@ def fingerprint(record: InboundRecord) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()
 
 
-def fingerprints(path: Path) -> dict[Place, bytes]:
-    """What an exported file holds, by place. Raises ExportFileError."""
+def fingerprints(path: Path) -> dict[RecordId, bytes]:
+    """Return what an exported file holds. Raises ExportFileError."""
     return {(record.topic, record.partition, record.offset): fingerprint(record) for record in read_export(path)}
+
+
+@dataclass
+class Purgeable:
+    """A partition: records before `until` may be deleted, `letters` of them are there; `kept` come after."""
+
+    until: int
+    letters: int = 0
+    kept: int = 0
+
+
+def purgeable(
+    extents: Mapping[int, Extent], records: Iterable[InboundRecord], exported: Mapping[RecordId, bytes]
+) -> dict[int, Purgeable]:
+    """For each partition the longest beginning whose every record is in `exported` with the same bytes.
+
+    Kafka deletes up to an offset, so the first record that the file does not hold ends it, whatever comes after.
+    `records` are all that the topic holds within `extents`.
+    """
+    found = {partition: Purgeable(until=extent.low) for partition, extent in extents.items()}
+    for record in records:
+        state = found[record.partition]
+        if state.kept == 0 and exported.get((record.topic, record.partition, record.offset)) == fingerprint(record):
+            state.until = record.offset + 1
+            state.letters += 1
+        else:
+            state.kept += 1
+    return found

@@ -33,8 +33,8 @@ class Mark:
     to: str
 
 
-def place_of(record: InboundRecord) -> str:
-    """The name of a letter's place, which is the key of its mark."""
+def ledger_key(record: InboundRecord) -> str:
+    """Return TOPIC/PARTITION/OFFSET of a dead letter: the key of its mark."""
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
@@ -46,7 +46,7 @@ def mark_record(topic: str, letter: InboundRecord, mark: Mark) -> OutboundRecord
         "to": mark.to,
         "letter_timestamp_ms": letter.timestamp_ms,
     }
-    return OutboundRecord(topic, place_of(letter).encode(), json.dumps(value).encode(), ())
+    return OutboundRecord(topic, ledger_key(letter).encode(), json.dumps(value).encode(), ())
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Ledger:
 
     def of(self, letter: InboundRecord) -> Mark | None:
         """The letter's mark, if it has one."""
-        timestamp_ms, mark = self._marks.get(place_of(letter), (None, None))
+        timestamp_ms, mark = self._marks.get(ledger_key(letter), (None, None))
         return mark if timestamp_ms == letter.timestamp_ms else None
 
     def is_done(self, letter: InboundRecord) -> bool:

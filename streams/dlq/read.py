@@ -1,12 +1,15 @@
-"""What a dead letter says about itself, read leniently: also one that no schema reads is shown, filtered and counted."""
+"""Reads dead letters leniently, chooses among them, and groups them by error code, also those that no schema reads."""
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from schemas import headers as h
 from schemas.cloudevents import MAX_EVENT_BYTES
+from schemas.errors import NEXT_ACTIONS, ErrorCode
 from streams.kafka.records import InboundRecord
 
 UNKNOWN: Final = "unknown"
@@ -53,12 +56,89 @@ class DeadLetter:
         return None if text is None else h.header_text(text).decode()
 
 
-def read_letter(record: InboundRecord) -> DeadLetter:
+def read_dead_letter(record: InboundRecord) -> DeadLetter:
     """The letter in a record. Never fails: what cannot be read is None."""
     data = _data(record.value)
     company_id = data.get("company_id")
     is_number = isinstance(company_id, int) and not isinstance(company_id, bool)
     return DeadLetter(record, company_id if is_number else None, _media(data.get("media")) or _key(record.key))
+
+
+@dataclass(frozen=True)
+class DeadLetterFilter:
+    """Everything that is given must hold; what is empty or None holds for every letter.
+
+    A code ends in * to mean all that begin so: storage.*. `since` is included, `until` is not; both are compared with
+    the time of the last failure.
+    """
+
+    codes: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    companies: tuple[int, ...] = ()
+    media: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    positions: frozenset[str] = frozenset()
+
+    def matches(self, letter: DeadLetter) -> bool:
+        """Whether this letter is meant."""
+        return (
+            (not self.codes or any(_is_code(letter.code, code) for code in self.codes))
+            and (not self.stages or letter.stage in self.stages)
+            and (not self.companies or letter.company_id in self.companies)
+            and (not self.media or letter.media in self.media)
+            and (self.since is None or letter.failed_at >= self.since)
+            and (self.until is None or letter.failed_at < self.until)
+            and (not self.positions or letter.position in self.positions)
+        )
+
+
+def _is_code(code: str, wanted: str) -> bool:
+    return code.startswith(wanted[:-1]) if wanted.endswith("*") else code == wanted
+
+
+@dataclass
+class ErrorGroup:
+    """All letters with one code; `waiting` of them were neither replayed nor parked.
+
+    `example` is the newest's place. `companies` counts those that wait, by whose they are; None where no company can be read.
+    """
+
+    code: str
+    first_at: datetime
+    last_at: datetime
+    example: str
+    example_message: str
+    count: int = 0
+    waiting: int = 0
+    companies: Counter[int | None] = field(default_factory=Counter)
+
+    @property
+    def next_action(self) -> str:
+        """What a person should do now."""
+        try:
+            return NEXT_ACTIONS[ErrorCode(self.code)]
+        except ValueError:
+            return f"No such error is known here: look at it with `thumbnails dlq show {self.example}`."
+
+
+def group_by_code(letters: Iterable[tuple[DeadLetter, bool]]) -> list[ErrorGroup]:
+    """The groups, largest first; each letter comes with whether it is still waiting for somebody."""
+    groups: dict[str, ErrorGroup] = {}
+    for letter, is_waiting in letters:
+        at = letter.failed_at
+        group = groups.get(letter.code)
+        if group is None:
+            group = groups[letter.code] = ErrorGroup(letter.code, at, at, "", "")
+        if at >= group.last_at:
+            group.last_at, group.example = at, letter.position
+            group.example_message = letter.header(h.ERROR_MESSAGE) or ""
+        group.first_at = min(group.first_at, at)
+        group.count += 1
+        group.waiting += is_waiting
+        if is_waiting:
+            group.companies[letter.company_id] += 1
+    return sorted(groups.values(), key=lambda group: (-group.count, group.code))
 
 
 def _data(value: bytes | None) -> dict[str, Any]:

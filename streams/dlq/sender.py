@@ -11,17 +11,20 @@ Without them a batch takes three steps, each acknowledged before the next: 1 mar
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
+from schemas import headers as h
+from schemas.headers import Headers
 from streams.dlq.ledger import Ledger, Mark, MarkState, mark_record
 from streams.dlq.plan import Send
 from streams.kafka.client import send_and_wait
 from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.tracing import Tracing, sending
 
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 """A killed replay holds up the readers of its target partitions until the broker aborts its transaction: soon, then.
@@ -119,31 +122,14 @@ class TransactionalSender:
         with _telling_errors("The last batch was not replayed"):
             self._producer.begin_transaction()
             try:
-                self._produce([*(step.record for _, step in steps), *_marks(self._ledger_topic, steps, now)])
+                records = [*(step.record for _, step in steps), *_marks(self._ledger_topic, steps, now)]
+                send_and_wait(self._producer, records, timeout_s=CALL_TIMEOUT_S)
             except KafkaException:
                 with suppress(KafkaException):  # the first error tells more
                     self._producer.abort_transaction(CALL_TIMEOUT_S)
                 raise
         with _telling_errors("The broker did not say whether the last batch was replayed; the next replay will know"):
             self._producer.commit_transaction(CALL_TIMEOUT_S)
-
-    def _produce(self, records: Iterable[OutboundRecord]) -> None:
-        failures: list[KafkaError] = []
-
-        def acknowledged(error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
-                failures.append(error)
-
-        for record in records:
-            headers = cast(Any, list(record.headers))
-            self._producer.produce(
-                record.topic, key=record.key, value=record.value, headers=headers, on_delivery=acknowledged
-            )
-        unsent = self._producer.flush(CALL_TIMEOUT_S)
-        if failures:
-            raise KafkaException(failures[0])
-        if unsent:
-            raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))  # noqa: SLF001 - its public name
 
 
 class AcknowledgedSender:
@@ -161,6 +147,44 @@ class AcknowledgedSender:
             send_and_wait(self._producer, _marks(self._ledger_topic, steps, now, state=MarkState.SENDING))
             send_and_wait(self._producer, [step.record for _, step in steps])
             send_and_wait(self._producer, _marks(self._ledger_topic, steps, now))
+
+
+class TracedSender:
+    """Another sender: each letter that it sends is told to the trace that the letter ended in."""
+
+    def __init__(self, inner: ReplaySender, tracing: Tracing) -> None:
+        self.is_transactional = inner.is_transactional
+        self._inner: Final = inner
+        self._tracing: Final = tracing
+
+    def send(self, steps: Sequence[Step], now: datetime) -> None:
+        """As in the contract."""
+        received = [self._tracing.receive(letter) for letter, _ in steps]
+        planned = [
+            replace(step.record, headers=_continued(step.record.headers, letter.headers))
+            for (_, step), (letter, _) in zip(steps, received, strict=True)
+        ]
+        try:
+            with sending(self._tracing, planned) as records:
+                traced = [
+                    (letter, replace(step, record=record))
+                    for (letter, step), record in zip(steps, records, strict=True)
+                ]
+                self._inner.send(traced, now)
+        except BaseException as exc:
+            for _, span in received:
+                span.end(type(exc).__name__)
+            raise
+        for _, span in received:
+            span.end()
+
+
+def _continued(headers: Headers, letter: Headers) -> Headers:
+    """`headers` in the place where they are, in the trace that `letter` says."""
+    trace = {name: value for name, value in letter if name in (h.TRACEPARENT, h.TRACESTATE)}
+    there = {name for name, _ in headers}
+    changed = tuple((name, trace.get(name, value)) for name, value in headers)
+    return changed + tuple((name, value) for name, value in trace.items() if name not in there)
 
 
 def _marks(topic: str, steps: Sequence[Step], now: datetime, *, state: MarkState | None = None) -> list[OutboundRecord]:

@@ -1,21 +1,20 @@
-"""What the confluent-kafka roles share: reading records, sending with acknowledgement, committing."""
+"""Read records, send them and wait for acknowledgements, commit offsets, and explain Kafka's errors."""
 
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as PartitionOffset
 
-from streams.kafka.ports import DeliveryCallback, KafkaConsumer, KafkaProducer
+from streams.kafka.ports import DeliveryCallback, KafkaConsumer, KafkaProducer, TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import NO_TRACING, Tracing, sending
 
 log = structlog.get_logger(__name__)
 
 SEND_TIMEOUT_S: Final = 45.0
-Place = tuple[str, int]
-"""A topic and one of its partitions."""
 
 # librdkafka's public constants begin with an underscore.
 _PASSING: Final = frozenset(
@@ -38,7 +37,7 @@ _LOST_MEMBERSHIP: Final = frozenset(
 
 
 def read_records(consumer: KafkaConsumer, limit: int, timeout_s: float) -> list[InboundRecord]:
-    """Up to `limit` records; fewer when `timeout_s` is over first.
+    """Return up to `limit` records; fewer when `timeout_s` is over first.
 
     A broker out of reach is logged and waited for. Raises KafkaException for what does not pass by itself.
     """
@@ -47,15 +46,20 @@ def read_records(consumer: KafkaConsumer, limit: int, timeout_s: float) -> list[
         error = message.error()
         if error is None:
             records.append(inbound(message))
-        elif error.fatal() or not (error.retriable() or error.code() in _PASSING):
+        elif not is_passing(error):
             raise KafkaException(error)
         else:
             log.warning("kafka_out_of_reach", reason=error.str())
     return records
 
 
+def is_passing(error: KafkaError) -> bool:
+    """Return whether a consumer gets over this error by itself, once brokers answer."""
+    return not error.fatal() and (error.retriable() or error.code() in _PASSING)
+
+
 def inbound(message: Message) -> InboundRecord:
-    """A confluent-kafka message as a record."""
+    """Return a confluent-kafka message as a record."""
     _, timestamp_ms = message.timestamp()
     return InboundRecord(
         topic=message.topic() or "",
@@ -68,13 +72,26 @@ def inbound(message: Message) -> InboundRecord:
     )
 
 
-def send_and_wait(producer: KafkaProducer, records: list[OutboundRecord], tracing: Tracing = NO_TRACING) -> None:
-    """Send, and return when all replicas have every record. Raises KafkaException when one was not acknowledged."""
+class NotAcknowledgedError(KafkaException):
+    """A record was refused, or not acknowledged in time; `args[0]` is the client's KafkaError."""
+
+
+def send_and_wait(
+    producer: KafkaProducer,
+    records: Iterable[OutboundRecord],
+    tracing: Tracing = NO_TRACING,
+    *,
+    timeout_s: float = SEND_TIMEOUT_S,
+) -> None:
+    """Send, and return when all in-sync replicas have every record.
+
+    Raises NotAcknowledgedError when one was not acknowledged; others may have been.
+    """
     with sending(tracing, records) as traced:
-        _send_all(producer, traced)
+        _send_all(producer, traced, timeout_s)
 
 
-def _send_all(producer: KafkaProducer, records: list[OutboundRecord]) -> None:
+def _send_all(producer: KafkaProducer, records: list[OutboundRecord], timeout_s: float) -> None:
     failures: list[KafkaError] = []
 
     def acknowledged(error: KafkaError | None, _message: Message) -> None:
@@ -82,47 +99,54 @@ def _send_all(producer: KafkaProducer, records: list[OutboundRecord]) -> None:
             failures.append(error)
 
     for record in records:
-        _produce(producer, record, acknowledged)
-    unsent = producer.flush(SEND_TIMEOUT_S) if records else 0
+        _produce(producer, record, acknowledged, timeout_s)
+    unsent = producer.flush(timeout_s) if records else 0
     if failures:
-        raise KafkaException(failures[0])
+        raise NotAcknowledgedError(failures[0])
     if unsent:
-        raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))  # noqa: SLF001
+        raise NotAcknowledgedError(KafkaError(KafkaError._MSG_TIMED_OUT))  # noqa: SLF001
 
 
-def _produce(producer: KafkaProducer, record: OutboundRecord, acknowledged: DeliveryCallback) -> None:
+def _produce(producer: KafkaProducer, record: OutboundRecord, acknowledged: DeliveryCallback, timeout_s: float) -> None:
     """Put the record into the producer's queue, waiting for room there."""
     headers = cast(Any, list(record.headers))
-    give_up_at = time.monotonic() + SEND_TIMEOUT_S
+    give_up_at = time.monotonic() + timeout_s
     while True:
         try:
             producer.produce(
                 record.topic, key=record.key, value=record.value, headers=headers, on_delivery=acknowledged
             )
-        except BufferError:
+        except BufferError as exc:
             if time.monotonic() > give_up_at:
-                raise
+                raise NotAcknowledgedError(KafkaError(KafkaError._QUEUE_FULL)) from exc  # noqa: SLF001
             producer.poll(0.1)
+        except KafkaException as exc:
+            raise NotAcknowledgedError(exc.args[0]) from exc
         else:
             return
 
 
-def next_offsets(records: list[InboundRecord]) -> dict[Place, int]:
-    """The offset to go on from in each partition, once `records` are done."""
-    offsets: dict[Place, int] = {}
+def next_offsets(records: list[InboundRecord]) -> dict[TopicPartition, int]:
+    """Return the offset to go on from in each partition, once `records` are done."""
+    offsets: dict[TopicPartition, int] = {}
     for record in records:
-        place = (record.topic, record.partition)
-        offsets[place] = max(offsets.get(place, 0), record.offset + 1)
+        partition = (record.topic, record.partition)
+        offsets[partition] = max(offsets.get(partition, 0), record.offset + 1)
     return offsets
 
 
-def places_of(partitions: Iterable[TopicPartition]) -> frozenset[Place]:
-    """Their topics and numbers."""
+def partitions_of(partitions: Iterable[PartitionOffset]) -> frozenset[TopicPartition]:
+    """Return their topics and numbers."""
     return frozenset((partition.topic, partition.partition) for partition in partitions)
 
 
-def commit_offsets(consumer: KafkaConsumer, offsets: dict[Place, int]) -> bool:
-    """Commit, wait for it, and say whether the group took it.
+def assigned_to(consumer: KafkaConsumer) -> frozenset[TopicPartition]:
+    """Return the partitions that the consumer reads, paused ones included."""
+    return partitions_of(consumer.assignment())
+
+
+def commit_offsets(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) -> bool:
+    """Commit, wait for it, and return whether the group took it.
 
     A rebalance may have taken partitions away: then their next owner repeats the records.
     """
@@ -130,7 +154,7 @@ def commit_offsets(consumer: KafkaConsumer, offsets: dict[Place, int]) -> bool:
         return True
     try:
         consumer.commit(
-            offsets=[TopicPartition(*place, offset) for place, offset in offsets.items()], asynchronous=False
+            offsets=[PartitionOffset(*partition, offset) for partition, offset in offsets.items()], asynchronous=False
         )
     except KafkaException as exc:
         if exc.args[0].code() not in _LOST_MEMBERSHIP:
@@ -140,13 +164,24 @@ def commit_offsets(consumer: KafkaConsumer, offsets: dict[Place, int]) -> bool:
     return True
 
 
-def start_partitions(consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
+def start_partitions(consumer: KafkaConsumer, partitions: list[PartitionOffset]) -> None:
     """Read `partitions` from their committed offsets, as the callback `on_assign`.
 
     librdkafka 2.16 remembers the pause of a partition that went to another member: it would come back paused.
     """
     consumer.assign(partitions)
     consumer.resume(partitions)
+
+
+def pause(consumer: KafkaConsumer, partition: TopicPartition) -> None:
+    """Return no more records of the partition."""
+    consumer.pause([PartitionOffset(*partition)])
+
+
+def resume_at(consumer: KafkaConsumer, partition: TopicPartition, offset: int) -> None:
+    """Read a paused partition again, from `offset` on."""
+    consumer.resume([PartitionOffset(*partition)])
+    consumer.seek(PartitionOffset(*partition, offset))
 
 
 def poll_quietly(consumer: KafkaConsumer, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -156,4 +191,46 @@ def poll_quietly(consumer: KafkaConsumer, seconds: float, monotonic: Callable[[]
         consumer.pause(consumer.assignment())
         for record in read_records(consumer, 1, min(left_s, 0.5)):
             # Fetched before the pause took hold: it must come again.
-            consumer.seek(TopicPartition(record.topic, record.partition, record.offset))
+            consumer.seek(PartitionOffset(record.topic, record.partition, record.offset))
+
+
+# The numbers are Kafka's own (https://kafka.apache.org/protocol#protocol_error_codes); both clients hand them on.
+_MEANINGS: Final = {
+    3: "A topic is gone, or no broker answers for it: run `thumbnails topics create`, then `thumbnails check`",
+    10: "A record is larger than its topic allows: raise the topic's max.message.bytes, see `thumbnails topics list`",
+    19: "Fewer replicas are in sync than the topic's min.insync.replicas asks for: bring the other brokers back",
+    20: "Fewer replicas are in sync than the topic's min.insync.replicas asks for: bring the other brokers back",
+    29: "The cluster's rules forbid it: let this user READ or WRITE the topic",
+    30: "The cluster's rules forbid it: let this user READ the consumer group",
+    31: "The cluster's rules forbid it: let this user IDEMPOTENT_WRITE on the cluster",
+    58: "The cluster does not accept the login: see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
+}
+NO_ANSWER: Final = (
+    "Kafka does not acknowledge: its brokers are out of reach, or fewer replicas are in sync than min.insync.replicas"
+)
+
+
+def explain_fault(exc: BaseException) -> str:
+    """Return what an error of either client means and what to do, as one sentence, then what the client said."""
+    code = _code(exc)
+    said = exc.args[0].str() if isinstance(exc, KafkaException) else f"{type(exc).__name__}: {exc}"
+    meaning = _MEANINGS.get(code) if code is not None else None
+    if meaning is None and (isinstance(exc, TimeoutError) or _is_timeout(exc)):
+        meaning = NO_ANSWER
+    return f"{meaning} ({said})" if meaning else said
+
+
+def _code(exc: BaseException) -> int | None:
+    """Return Kafka's number of the error, also when it is wrapped."""
+    if isinstance(exc, KafkaException):
+        return int(exc.args[0].code())
+    number = getattr(exc, "errno", None)
+    if isinstance(number, int) and not isinstance(exc, OSError):
+        return number
+    return _code(exc.__cause__) if exc.__cause__ is not None else None
+
+
+def _is_timeout(exc: Any) -> bool:
+    if isinstance(exc, KafkaException):
+        return exc.args[0].name() in ("_MSG_TIMED_OUT", "_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN")
+    return "Timeout" in type(exc).__name__ or "TimedOut" in type(exc).__name__

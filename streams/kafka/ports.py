@@ -1,13 +1,20 @@
 """The parts of confluent-kafka's consumer and producer that this package uses, so that a double can stand in for them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from confluent_kafka import KafkaError, Message, TopicPartition
+import confluent_kafka
+from confluent_kafka import KafkaError, Message
+from confluent_kafka.admin._metadata import ClusterMetadata
 
-RebalanceCallback = Callable[[Any, list[TopicPartition]], None]
+TopicPartition = tuple[str, int]
+"""A topic and the number of one of its partitions."""
+PartitionOffset = confluent_kafka.TopicPartition
+"""The client's: a partition, and an offset in it."""
+
+RebalanceCallback = Callable[[Any, list[PartitionOffset]], None]
 """Takes the consumer and the partitions."""
 DeliveryCallback = Callable[[KafkaError | None, Message], None]
 """Takes None, or the reason why the record was not acknowledged."""
@@ -31,40 +38,47 @@ class KafkaConsumer(Protocol):
     def poll(self, timeout: float = -1) -> Message | None:
         """Return the next record or error, or None once `timeout` is over."""
 
-    def assign(self, partitions: list[TopicPartition]) -> None:
+    def assign(self, partitions: list[PartitionOffset]) -> None:
         """Read exactly these partitions, each from its offset, or from the group's committed one."""
 
     def unassign(self) -> None:
         """Read no partition."""
 
-    def assignment(self) -> list[TopicPartition]:
+    def assignment(self) -> list[PartitionOffset]:
         """Return the partitions that are read, paused ones included."""
 
-    def pause(self, partitions: list[TopicPartition]) -> None:
+    def pause(self, partitions: list[PartitionOffset]) -> None:
         """Return no records of these until `resume`, also when they leave and come back meanwhile."""
 
-    def resume(self, partitions: list[TopicPartition]) -> None:
+    def resume(self, partitions: list[PartitionOffset]) -> None:
         """Go on after the last record that was returned."""
 
-    def seek(self, partition: TopicPartition) -> None:
+    def seek(self, partition: PartitionOffset) -> None:
         """Go on from the offset in `partition`, which must be assigned."""
 
-    def commit(self, *, offsets: list[TopicPartition], asynchronous: Literal[False]) -> list[TopicPartition]:
+    def commit(self, *, offsets: list[PartitionOffset], asynchronous: Literal[False]) -> list[PartitionOffset]:
         """Commit and wait for it. Raises KafkaException when the group refuses."""
 
-    def committed(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
+    def committed(self, partitions: list[PartitionOffset], timeout: float = -1) -> list[PartitionOffset]:
         """Return the group's offsets; a negative one where it has none."""
 
-    def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
+    def offsets_for_times(self, partitions: list[PartitionOffset], timeout: float = -1) -> list[PartitionOffset]:
         """Return the first offset at or after each moment, in milliseconds; -2 and -1 ask for start and end."""
 
     def get_watermark_offsets(
-        self, partition: TopicPartition, timeout: float = -1, cached: bool = False
+        self, partition: PartitionOffset, timeout: float = -1, cached: bool = False
     ) -> tuple[int, int]:
         """Return the first offset and the end, as the isolation level shows it."""
 
+    def list_topics(self, topic: str = ..., timeout: float = -1) -> ClusterMetadata:
+        """Return one topic, or all, with their partitions; the error of a topic that is missing stands in it."""
+
     def close(self) -> None:
         """Call `on_revoke` for what is assigned, then leave the group."""
+
+
+MakeConsumer = Callable[[Mapping[str, Any]], KafkaConsumer]
+"""Returns a consumer of one group; takes librdkafka's settings that differ from the role's."""
 
 
 class KafkaProducer(Protocol):

@@ -1,25 +1,55 @@
-"""Reads what a topic holds at this moment: from where it begins to where it ends when one asks, and no further."""
+"""Reads what partitions hold at this moment: from where they begin to where they end when one asks, and no further."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
-from time import monotonic
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as PartitionOffset
 
-from streams.kafka.client import inbound
+from streams.kafka.client import inbound, is_passing
+from streams.kafka.ports import KafkaConsumer, TopicPartition
 from streams.kafka.records import InboundRecord
 
 ASK_TIMEOUT_S: Final = 15.0
 SILENCE_TIMEOUT_S: Final = 30.0
 BATCH: Final = 1000
+_POLL_S: Final = 0.5
+COMMITTED_ONLY: Final = {"enable.partition.eof": True, "isolation.level": "read_committed", "log_level": 2}
+"""Ends of partitions are reported; records of aborted or open transactions are not seen."""
+SMALL_FETCHES: Final = {
+    # One record of each partition is wanted; the broker gives at least one batch, whatever its size.
+    "fetch.message.max.bytes": 1024,
+    "queued.min.messages": 1,
+    "fetch.wait.max.ms": 20,
+}
+# librdkafka's public constants begin with an underscore.
+_UNREACHABLE: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)  # noqa: SLF001
+_UNKNOWN_TOPIC: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
+_SETTLING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+SETTLE_S: Final = 5.0
+"""Topics that were just created, and partitions that move, have no leader for a moment."""
 
 
 class TopicReadError(Exception):
-    """The topic cannot be read; the message says why and what to do."""
+    """Kafka cannot be read; the message says why and what to do."""
+
+
+class UnknownTopicError(TopicReadError):
+    """The cluster does not have the topic."""
+
+
+class SilenceError(TopicReadError):
+    """Partitions gave neither records nor their ends for too long."""
 
 
 @dataclass(frozen=True)
@@ -31,99 +61,172 @@ class Extent:
 
     @property
     def count(self) -> int:
-        """How many records there are at most."""
+        """Return how many records there are at most."""
         return max(0, self.high - self.low)
 
+    def newest(self, count: int) -> "Extent":
+        """Return the last `count` offsets."""
+        return Extent(max(self.low, self.high - count), self.high)
 
-class TopicReader:
-    """Reads one topic without joining a group, and commits nothing. Close it, or use it in a `with`.
 
-    Records of aborted or open transactions are not seen.
+class PartitionReader:
+    """Reads partitions of any topics by a consumer that joins no group, and commits nothing.
+
+    Every method raises TopicReadError. One thread at a time.
     """
 
-    def __init__(self, config: Mapping[str, Any], topic: str) -> None:
-        self.topic: Final = topic
-        overrides = {"enable.partition.eof": True, "isolation.level": "read_committed", "log_level": 2}
-        self._consumer: Final = Consumer(dict(config) | overrides)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        *,
+        ask_timeout_s: float | None = None,
+        silence_s: float = SILENCE_TIMEOUT_S,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.close()
+        """`consumer` has the settings COMMITTED_ONLY."""
+        self._consumer: Final = consumer
+        self._ask_timeout_s: Final = ASK_TIMEOUT_S if ask_timeout_s is None else ask_timeout_s
+        self._silence_s: Final = silence_s
+        self._monotonic: Final = monotonic
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connections."""
         self._consumer.close()
 
-    def extents(self) -> dict[int, Extent]:
-        """What each partition holds now. Raises TopicReadError."""
-        try:
-            found = self._consumer.list_topics(self.topic, timeout=ASK_TIMEOUT_S).topics[self.topic]
-            extents = {number: self._extent(number) for number in sorted(found.partitions)}
-        except KafkaException as exc:
-            raise TopicReadError(_sentence(self.topic, exc.args[0])) from exc
-        if found.error is not None:
-            raise TopicReadError(_sentence(self.topic, found.error))
-        return extents
+    def partitions(self, topic: str) -> list[TopicPartition]:
+        """Return the topic's partitions."""
+        with explained(topic):
+            found = self._consumer.list_topics(topic, timeout=self._ask_timeout_s).topics[topic]
+            if found.error is not None:
+                raise KafkaException(found.error)
+        return [(topic, number) for number in sorted(found.partitions)]
 
-    def _extent(self, partition: int) -> Extent:
-        place = TopicPartition(self.topic, partition)
-        low, high = self._consumer.get_watermark_offsets(place, timeout=ASK_TIMEOUT_S, cached=False)
-        return Extent(low, high)
+    def extents(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Extent]:
+        """Return what each partition holds now."""
+        lows, highs = self.offsets_at(partitions, OFFSET_BEGINNING), self.ends(partitions)
+        return {partition: Extent(lows[partition], highs[partition]) for partition in partitions}
 
-    def since(self, moment: datetime) -> dict[int, Extent]:
-        """What each partition holds of records that were written at `moment` or later. Raises TopicReadError."""
-        extents, milliseconds = self.extents(), int(moment.timestamp() * 1000)
-        asked = [TopicPartition(self.topic, number, milliseconds) for number in extents]
-        try:
-            found = {place.partition: place for place in self._consumer.offsets_for_times(asked, timeout=ASK_TIMEOUT_S)}
-        except KafkaException as exc:
-            raise TopicReadError(_sentence(self.topic, exc.args[0])) from exc
-        # A negative offset means that no record is as young.
-        return {
-            number: Extent(found[number].offset if found[number].offset >= 0 else extent.high, extent.high)
-            for number, extent in extents.items()
-        }
+    def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the offset after each partition's last committed record."""
+        return self.offsets_at(partitions, OFFSET_END)
 
-    def read(self, extents: Mapping[int, Extent]) -> Iterator[InboundRecord]:
-        """Every record within `extents`, in order within each partition. Raises TopicReadError."""
-        unread = {number: extent for number, extent in extents.items() if extent.count}
-        places = [TopicPartition(self.topic, number, extent.low) for number, extent in unread.items()]
-        self._consumer.assign(places)
-        self._consumer.resume(places)  # an earlier reading left them paused at its end
-        heard_at = monotonic()
+    def offsets_at(self, partitions: Collection[TopicPartition], moment_ms: int) -> dict[TopicPartition, int]:
+        """Return the first offset at or after a moment, negative without any: one request a broker.
+
+        Not by an admin client: one whose requests time out may abort the whole process when the broker is back
+        (https://github.com/confluentinc/librdkafka/issues/4605).
+        """
+        asked = [PartitionOffset(*partition, moment_ms) for partition in partitions]
+        return _offsets(asked, lambda: self._consumer.offsets_for_times(asked, timeout=self._ask_timeout_s))
+
+    def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return what the consumer's own group has committed, without the partitions where it has committed nothing."""
+        asked = [PartitionOffset(*partition) for partition in partitions]
+        found = _offsets(asked, lambda: self._consumer.committed(asked, timeout=self._ask_timeout_s))
+        return {partition: offset for partition, offset in found.items() if offset >= 0}
+
+    def read(self, extents: Mapping[TopicPartition, Extent]) -> Iterator[InboundRecord]:
+        """Yield every record within `extents`, in order within each partition."""
+        wanted = {partition: extent for partition, extent in extents.items() if extent.count}
+
+        def is_last(record: InboundRecord) -> bool:
+            return record.offset >= wanted[record.topic, record.partition].high - 1
+
+        for partition, record in self._visit({where: extent.low for where, extent in wanted.items()}, is_last):
+            if record is not None and record.offset < wanted[partition].high:  # compaction may leave gaps at the end
+                yield record
+
+    def first_records(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, InboundRecord | None]:
+        """Return the first record at or after each offset; None where there is none. Silent partitions are left out."""
+        found: dict[TopicPartition, InboundRecord | None] = {}
+        with suppress(SilenceError):
+            found.update(self._visit(starts, lambda _record: True))
+        with explained(_names(starts)):
+            self._consumer.unassign()  # fetches nothing ahead until it is asked again
+        return found
+
+    def _visit(
+        self, starts: Mapping[TopicPartition, int], is_last: Callable[[InboundRecord], bool]
+    ) -> Iterator[tuple[TopicPartition, InboundRecord | None]]:
+        """Yield each partition's records until one `is_last`, or None at its end. Raises SilenceError."""
+        unread, problem = set(starts), None
+        if not unread:
+            return
+        with explained(_names(unread)):
+            self._assign(starts)
+        heard_at = self._monotonic()
         while unread:
-            for message in self._consumer.consume(BATCH, 0.5):
-                heard_at = monotonic()
-                error, number, offset = message.error(), message.partition() or 0, message.offset() or 0
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                    if error.fatal() or not error.retriable():
-                        raise TopicReadError(_sentence(self.topic, error))
+            with explained(_names(unread)):
+                messages = self._consumer.consume(1, _POLL_S)
+                messages += self._consumer.consume(BATCH - 1, 0.0) if messages else []
+            for message in messages:
+                partition, error = (message.topic() or "", message.partition() or 0), message.error()
+                is_end = error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
+                if error is not None and not is_end:
+                    if not is_passing(error):
+                        raise _explain(partition[0] or _names(unread), error)
+                    problem = error
                     continue
-                extent = unread.get(number)
-                if extent is None:
+                if partition not in unread:
                     continue
-                if error is None and offset < extent.high:
-                    yield inbound(message)
-                    heard_at = monotonic()  # whoever takes the records may take its time
-                if error is not None or offset >= extent.high - 1:
-                    self._finish(unread, number)
-            if unread and monotonic() - heard_at > SILENCE_TIMEOUT_S:
-                raise TopicReadError(f"{self.topic} gave nothing for {SILENCE_TIMEOUT_S:g} s: is the broker up?")
+                record = None if is_end else inbound(message)
+                if record is None or is_last(record):
+                    self._finish(unread, partition)
+                yield partition, record
+                heard_at = self._monotonic()  # the caller may take its time for a record
+            if unread and self._monotonic() - heard_at > self._silence_s:
+                raise self._silence(_names(unread), problem)
 
-    def _finish(self, unread: dict[int, Extent], number: int) -> None:
-        del unread[number]
-        with suppress(KafkaException):  # an optimisation: what comes all the same is ignored
-            self._consumer.pause([TopicPartition(self.topic, number)])
+    def _assign(self, starts: Mapping[TopicPartition, int]) -> None:
+        assigned = [PartitionOffset(*partition, offset) for partition, offset in starts.items()]
+        self._consumer.assign(assigned)
+        self._consumer.resume(assigned)  # an earlier reading left them paused at its end
+
+    def _finish(self, unread: set[TopicPartition], partition: TopicPartition) -> None:
+        unread.remove(partition)
+        with suppress(KafkaException):  # an optimisation: later records of it are ignored
+            self._consumer.pause([PartitionOffset(*partition)])
+
+    def _silence(self, names: str, problem: KafkaError | None) -> SilenceError:
+        if problem is not None:
+            return SilenceError(str(_explain(names, problem)))
+        return SilenceError(f"{names} gave nothing for {self._silence_s:g} s: is the broker up?")
 
 
-def _sentence(topic: str, error: KafkaError) -> str:
-    if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001 - its public name
-        return f"The topic {topic} does not exist: run `thumbnails topics create`."
-    unreachable = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT)  # noqa: SLF001
-    if error.code() in unreachable:
-        return "No Kafka broker answers: start it, or set KAFKA_BOOTSTRAP_SERVERS."
-    return f"{topic} cannot be read: {error.str()}."
+def _offsets(asked: list[PartitionOffset], question: Callable[[], list[PartitionOffset]]) -> dict[TopicPartition, int]:
+    """Ask until every partition has an answer. Raises TopicReadError when leaders are missing for SETTLE_S."""
+    give_up_at = time.monotonic() + SETTLE_S
+    while asked:
+        try:
+            answers = question()
+            error = next((answer.error for answer in answers if answer.error is not None), None)
+        except KafkaException as exc:
+            error = exc.args[0]
+        if error is None:
+            return {(answer.topic, answer.partition): answer.offset for answer in answers}
+        if error.code() not in _SETTLING or time.monotonic() > give_up_at:
+            raise _explain(", ".join(sorted({one.topic for one in asked})), error)
+        time.sleep(0.1)
+    return {}
+
+
+def _names(partitions: Collection[TopicPartition]) -> str:
+    return ", ".join(sorted({topic for topic, _ in partitions}))
+
+
+@contextmanager
+def explained(topics: str) -> Iterator[None]:
+    """Raise a client's error about `topics` as a TopicReadError."""
+    try:
+        yield
+    except KafkaException as exc:
+        raise _explain(topics, exc.args[0]) from exc
+
+
+def _explain(topics: str, error: KafkaError) -> TopicReadError:
+    if error.code() in _UNREACHABLE:
+        return TopicReadError("No Kafka broker answers: start it, or set KAFKA_BOOTSTRAP_SERVERS.")
+    kind, sentence = TopicReadError, f"{topics} cannot be read: {error.str()}."
+    if error.code() in _UNKNOWN_TOPIC:
+        kind, sentence = UnknownTopicError, f"The topic {topics} does not exist: run `thumbnails topics create`."
+    return kind(sentence)

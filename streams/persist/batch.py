@@ -33,7 +33,7 @@ class Written:
     """
 
     outcomes: list[tuple[Item, RowOutcome]] = field(default_factory=list)
-    poison: list[tuple[Item, PermanentError]] = field(default_factory=list)
+    rejected: list[tuple[Item, PermanentError]] = field(default_factory=list)
 
 
 class DatabaseDownError(Exception):
@@ -65,23 +65,23 @@ class BatchWriter:
             if not is_about_a_value(exc):
                 raise DatabaseDownError(explain_database_fault(exc)) from exc
             if len(items) == 1:
-                return Written(poison=[(items[0], _refused(said_by_database(exc)))])
+                return Written(rejected=[(items[0], _refused(said_by_database(exc)))])
             middle = len(items) // 2
             left, right = self.write(items[:middle]), self.write(items[middle:])
-            return Written(left.outcomes + right.outcomes, left.poison + right.poison)
-        return _sort_out(items, outcomes)
+            return Written(left.outcomes + right.outcomes, left.rejected + right.rejected)
+        return _partition_by_outcome(items, outcomes)
 
 
-def _sort_out(items: list[Item], outcomes: list[RowOutcome]) -> Written:
+def _partition_by_outcome(items: list[Item], outcomes: list[RowOutcome]) -> Written:
     written = Written()
     for item, outcome in zip(items, outcomes, strict=True):
         if outcome is RowOutcome.REFUSED:
-            written.poison.append((item, _refused(refusal(item.result) or "")))
+            written.rejected.append((item, _refused(refusal(item.result) or "")))
             continue
         written.outcomes.append((item, outcome))
         if outcome is RowOutcome.OTHER_COMPANY and isinstance(item.result, ThumbnailReady):
             error = PermanentError(ErrorCode.EVENT_MALFORMED, "The row belongs to another company than the event says.")
-            written.poison.append((item, error))
+            written.rejected.append((item, error))
     return written
 
 

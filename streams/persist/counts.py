@@ -1,8 +1,8 @@
-"""What the persist role's batches add to metrics and log: each record once, however often it is delivered."""
+"""What the persist role's batches add to metrics, log and traces: each record once, however often it is delivered."""
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -14,9 +14,10 @@ from schemas.events import ThumbnailReady
 from schemas.metrics import Metrics
 from streams.event_metrics import RecentIds, TaskType, exemplar_of
 from streams.kafka.records import InboundRecord, place_of
-from streams.persist.batch import Item
+from streams.persist.batch import Item, Written
 from streams.rows.last_write_wins import RowOutcome
 from streams.rows.upsert import APPLIED_OUTCOMES
+from streams.tracing import Span
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,8 @@ Outcomes = list[tuple[Item, RowOutcome]]
 Refused = tuple[InboundRecord, PermanentError]
 """A record that holds no result which can be written, and why."""
 
+Received = tuple[InboundRecord, Span]
+"""A record with the span of the work on it."""
 _TOLD: Final = frozenset({RowOutcome.STALE, RowOutcome.ROW_GONE, RowOutcome.OTHER_COMPANY})
 """Outcomes that get a line of their own at level info; the others at debug: a line costs as much as a row."""
 
@@ -63,10 +66,10 @@ class ResultCounts:
             self._metrics.redelivered_total.labels(TaskType.PERSIST).inc()
         return is_new
 
-    def observe(self, outcomes: Outcomes, letters: int, took_s: float) -> None:
+    def observe(self, outcomes: Outcomes, dead_letters: int, took_s: float) -> None:
         """Tell of a batch that was written, whether or not its offsets could be committed."""
         metrics = self._metrics
-        metrics.persistence_batch_size.observe(len(outcomes) + letters)
+        metrics.persistence_batch_size.observe(len(outcomes) + dead_letters)
         metrics.persistence_batch_duration_seconds.observe(took_s)
         metrics.task_execution_duration_seconds.labels(TaskType.PERSIST).observe(took_s)
         metrics.last_progress_timestamp_seconds.set_to_current_time()
@@ -78,7 +81,7 @@ class ResultCounts:
                 exemplar = exemplar_of(h.trace_id(item.record.headers))
                 metrics.upload_to_visible_seconds.observe(max(0.0, seconds), exemplar)
         counts = {str(name): n for name, n in Counter(outcome for _, outcome in outcomes).items()}
-        log.info("batch_persisted", letters=letters, took_s=round(took_s, 4), **counts)
+        log.info("batch_persisted", dead_letters=dead_letters, took_s=round(took_s, 4), **counts)
         _tell(outcomes)
 
 
@@ -94,3 +97,16 @@ def _tell(outcomes: Outcomes) -> None:
                 company_id=item.result.company_id,
                 **item.record.log_fields,
             )
+
+
+def end_spans(received: Sequence[Received], written: Written) -> None:
+    """End the spans of a batch that is done: each says what became of its row, and how many shared the transaction."""
+    outcomes = {id(item.record): outcome for item, outcome in written.outcomes}
+    errors = {id(item.record): error.code for item, error in written.rejected}
+    size = len(received)
+    for record, span in received:
+        outcome = outcomes.get(id(record))
+        span.set_attributes(
+            {"thumbnail.batch.size": size} | ({"thumbnail.row.outcome": str(outcome)} if outcome else {})
+        )
+        span.end(errors.get(id(record)))

@@ -9,7 +9,6 @@ from typing import Final
 
 import sqlalchemy as sa
 import structlog
-from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.cloudevents import read_event
 from schemas.errors import PermanentError, Stage
@@ -18,21 +17,20 @@ from schemas.metrics import Metrics
 from schemas.topics import UNPREFIXED, Topics
 from streams.failures.dead_letter import Failure, dead_letter
 from streams.kafka.client import (
-    Place,
+    NotAcknowledgedError,
+    assigned_to,
     commit_offsets,
     next_offsets,
-    places_of,
     poll_quietly,
     read_records,
     send_and_wait,
     start_partitions,
 )
-from streams.kafka.ports import KafkaClients, KafkaConsumer
+from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
 from streams.persist.batch import BatchWriter, DatabaseDownError, Item, Written
-from streams.persist.counts import Refused, ResultCounts
+from streams.persist.counts import Received, Refused, ResultCounts, end_spans
 from streams.persist.paced_collector import PacedCollector
-from streams.persist.spans import Received, end_spans
 from streams.rows.upsert import Result
 from streams.thumbnails.cleanup_requests import cleanup_request, needs_cleanup
 from streams.tracing import NO_TRACING, Tracing
@@ -109,7 +107,7 @@ class PersistRole:
         self.last_progress_at = time.monotonic()
         self.database_problem: str | None = None
         """Why results wait for the database, while they do."""
-        self.owned: frozenset[Place] = frozenset()
+        self.owned: frozenset[TopicPartition] = frozenset()
         """The partitions that the group has given to this role, as of its last round."""
 
     def stop(self) -> None:
@@ -138,13 +136,13 @@ class PersistRole:
         if records:
             records += read_records(self._consumer, BATCH - 1, 0.0)
         following = self._read(records) if records else None
-        self.owned = places_of(self._consumer.assignment())
+        self.owned = assigned_to(self._consumer)
         self._finish(following)
 
     def _finish(self, following: _Batch | None) -> None:
         """Wait for the pending batch's rows, begin `following`, and do what is left of the pending one."""
         batch = self._pending
-        written = None if batch is None else self._wait_patiently(batch)
+        written = None if batch is None else self._wait_for_rows(batch)
         if batch is not None and written is None:
             return  # stopped, and the database is still down: nothing was committed, both batches come again
         if following is not None:
@@ -156,7 +154,7 @@ class PersistRole:
             self._settle(batch, written)
         self._pending = following
 
-    def _wait_patiently(self, batch: _Batch) -> Written | None:
+    def _wait_for_rows(self, batch: _Batch) -> Written | None:
         """The rows' outcomes, waiting for the database as long as it takes; None when stop() came first."""
         tries = 0
         while True:
@@ -179,7 +177,7 @@ class PersistRole:
                 self._consumer.resume(self._consumer.assignment())
             return written
 
-    def _on_revoke(self, _consumer: KafkaConsumer, _partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, _consumer: KafkaConsumer, _partitions: list[PartitionOffset]) -> None:
         """Commit what is written before others take the partitions; called while records are read.
 
         With the database down the batch stays pending, and is written and committed later: whoever has its partitions
@@ -196,17 +194,17 @@ class PersistRole:
         self._settle(batch, written)
 
     def _settle(self, batch: _Batch, written: Written) -> None:
-        refused = batch.refused + [(item.record, error) for item, error in written.poison]
-        letters = [self._letter(record, error) for record, error in refused]
+        refused = batch.refused + [(item.record, error) for item, error in written.rejected]
+        dead_letters = [self._dead_letter(record, error) for record, error in refused]
         try:
-            send_and_wait(self._producer, [*letters, *self._cleanups(written)], self._tracing)
-        except (KafkaException, BufferError):
-            self._metrics.dead_letter_write_failures_total.inc(len(letters))
+            send_and_wait(self._producer, [*dead_letters, *self._cleanups(written)], self._tracing)
+        except NotAcknowledgedError:
+            self._metrics.dead_letter_write_failures_total.inc(len(dead_letters))
             raise
         if commit_offsets(self._consumer, next_offsets(batch.records)):
             self._counts.count(written.outcomes, refused)
         end_spans(batch.received, written)
-        self._counts.observe(written.outcomes, len(letters), time.perf_counter() - batch.begun)
+        self._counts.observe(written.outcomes, len(dead_letters), time.perf_counter() - batch.begun)
 
     def _cleanups(self, written: Written) -> list[OutboundRecord]:
         """One request for each media, upload and outcome, however often the batch has it."""
@@ -238,7 +236,7 @@ class PersistRole:
             return read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, record.value, record.headers)
         return read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, record.value, record.headers)
 
-    def _letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
+    def _dead_letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
         now = self._now()
         log.error("result_refused", error_code=error.code, error=error.message, **record.log_fields)
         failure = Failure(error, Stage.PERSIST, attempts=1, first_failed_at=now, failed_at=now)

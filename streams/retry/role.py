@@ -8,22 +8,23 @@ from datetime import UTC, datetime
 from typing import Final
 
 import structlog
-from confluent_kafka import TopicPartition
 
 from schemas import headers as h
 from schemas.metrics import Metrics
 from schemas.topics import RETRY_DELAYS_S, UNPREFIXED, Topics
 from streams.event_metrics import RecentIds, TaskType, exemplar_of
 from streams.kafka.client import (
-    Place,
+    assigned_to,
     commit_offsets,
     next_offsets,
-    places_of,
+    partitions_of,
+    pause,
     read_records,
+    resume_at,
     send_and_wait,
     start_partitions,
 )
-from streams.kafka.ports import KafkaClients, KafkaConsumer
+from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, TopicPartition
 from streams.kafka.records import InboundRecord, place_of
 from streams.retry.hops import HopRules
 from streams.tracing import NO_TRACING, Tracing
@@ -80,17 +81,25 @@ class RetryRole:
         self._metrics: Final = metrics
         self._tracing: Final = tracing
         self._now: Final = now
-        self._held: Final[dict[Place, deque[_Waiting]]] = {}
+        self._held: Final[dict[TopicPartition, deque[_Waiting]]] = {}
         """Records that were fetched and are not handed on, of each partition in its order: no more than one batch."""
-        self._paused: Final[dict[Place, int]] = {}
+        self._paused: Final[dict[TopicPartition, int]] = {}
         """Partitions whose first held record is not due, and the offset to go on from after the held ones."""
         self._stopping = False
         self._seen: Final = RecentIds()
-        self._told: frozenset[int] = frozenset()
-        """The tiers whose next due time is told."""
+        self._shown_tiers: frozenset[int] = frozenset()
+        """The tiers whose next due time the metric shows."""
+        self._next_dues: tuple[datetime, ...] = ()
+        """When the first held record of each tier is due, as of its last round; another thread may read it."""
         self.last_progress_at = time.monotonic()
-        self.owned: frozenset[Place] = frozenset()
+        self.owned: frozenset[TopicPartition] = frozenset()
         """The partitions that the group has given to this role, as of its last round."""
+
+    @property
+    def overdue(self) -> int:
+        """Return in how many tiers a record should have been handed on by now."""
+        now = self._now()
+        return sum(due_at <= now for due_at in self._next_dues)
 
     def stop(self) -> None:
         """Ask run() to end after the batch that it is working on; safe in a signal handler."""
@@ -103,8 +112,8 @@ class RetryRole:
             while not self._stopping:
                 self._read()
                 self._hand_on_what_is_due()
-                self._tell_what_is_next()
-                self.owned = places_of(self._consumer.assignment())
+                self._show_what_is_next()
+                self.owned = assigned_to(self._consumer)
                 self.last_progress_at = time.monotonic()
         finally:
             self._consumer.close()
@@ -121,37 +130,36 @@ class RetryRole:
         if first:
             self._hold(read_records(self._consumer, BATCH - 1, 0.0))
 
-    def _forget(self, _consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
-        for place in ((partition.topic, partition.partition) for partition in partitions):
-            self._held.pop(place, None)
-            self._paused.pop(place, None)
+    def _forget(self, _consumer: KafkaConsumer, partitions: list[PartitionOffset]) -> None:
+        for partition in partitions_of(partitions):
+            self._held.pop(partition, None)
+            self._paused.pop(partition, None)
 
     def _hold(self, records: list[InboundRecord]) -> None:
         now = self._now()
         for record in records:
-            place = (record.topic, record.partition)
+            partition = (record.topic, record.partition)
             # What was on its way when its partition was paused is read again after the held ones: it may not be all.
-            if place not in self._paused:
+            if partition not in self._paused:
                 waiting = _Waiting(record, self._rules.due_at(record, now))
-                self._held.setdefault(place, deque()).append(waiting)
+                self._held.setdefault(partition, deque()).append(waiting)
 
     def _hand_on_what_is_due(self) -> None:
         """From the first record that is not due on, its partition waits; the others go on."""
         now = self._now()
         due: list[_Waiting] = []
-        for place, held in list(self._held.items()):
+        for partition, held in list(self._held.items()):
             while held and held[0].due_at <= now:
                 due.append(held.popleft())
-            if held and place not in self._paused:
-                self._consumer.pause([TopicPartition(*place)])
-                self._paused[place] = held[-1].record.offset + 1
+            if held and partition not in self._paused:
+                pause(self._consumer, partition)
+                self._paused[partition] = held[-1].record.offset + 1
             if not held:
-                del self._held[place]
+                del self._held[partition]
         if due:
             self._hand_on([waiting.record for waiting in due])
-        for place in [place for place in self._paused if place not in self._held]:
-            self._consumer.resume([TopicPartition(*place)])
-            self._consumer.seek(TopicPartition(*place, self._paused.pop(place)))
+        for partition in [partition for partition in self._paused if partition not in self._held]:
+            resume_at(self._consumer, partition, self._paused.pop(partition))
 
     def _hand_on(self, due: list[InboundRecord]) -> None:
         started, now = time.perf_counter(), self._now()
@@ -178,13 +186,15 @@ class RetryRole:
             else:
                 self._metrics.redelivered_total.labels(TaskType.RETRY).inc()
 
-    def _tell_what_is_next(self) -> None:
-        """When the first held record of each tier is due; nothing of a tier in which none waits."""
-        gauge = self._metrics.next_retry_due_timestamp_seconds
+    def _show_what_is_next(self) -> None:
+        """Set when the first held record of each tier is due; remove a tier in which none waits."""
+        gauge, next_dues = self._metrics.next_retry_due_timestamp_seconds, []
         for tier, topic in enumerate(self._topics, start=1):
-            dues = [held[0].due_at for place, held in self._held.items() if place[0] == topic]
+            dues = [held[0].due_at for partition, held in self._held.items() if partition[0] == topic]
             if dues:
                 gauge.labels(tier).set(min(dues).timestamp())
-            elif tier in self._told:
+                next_dues.append(min(dues))
+            elif tier in self._shown_tiers:
                 gauge.remove(tier)
-            self._told = self._told | {tier} if dues else self._told - {tier}
+            self._shown_tiers = self._shown_tiers | {tier} if dues else self._shown_tiers - {tier}
+        self._next_dues = tuple(next_dues)

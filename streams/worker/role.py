@@ -16,8 +16,8 @@ from schemas.topics import (
     THUMBNAIL_RETRIES,
 )
 from streams.failures.guard import DeadLetterFloodError
-from streams.kafka.client import Place
-from streams.kafka.faults import NO_ANSWER, explain_fault
+from streams.kafka.client import NO_ANSWER, explain_fault
+from streams.kafka.ports import TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.stopping import end_after
 from streams.worker.ack_gate import AckGate, Entry, GatedEvent
@@ -76,7 +76,7 @@ class WorkerClient(Protocol):
     async def crash(self, exc: BaseException) -> None:
         """Stop, and let the process end with exit code 1."""
 
-    def owned(self) -> frozenset[Place]:
+    def owned(self) -> frozenset[TopicPartition]:
         """Return the partitions that the group has given to this worker; safe in any thread."""
 
     def signs(self, in_flight: int) -> Signs | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from streams.kafka.faults import explain_fault
+from streams.kafka.client import explain_fault
 
 CHECK_EVERY_S: Final = 2.0
 SILENCE_S: Final = 20.0

@@ -28,7 +28,7 @@ from schemas.topics import (
 )
 from streams.dlq.ledger import Ledger
 from streams.dlq.plan import ReplayRules, Send
-from streams.dlq.read import read_letter
+from streams.dlq.read import read_dead_letter
 from streams.kafka.records import InboundRecord, read_delivery
 from streams.retry.hops import HopRules
 from streams.thumbnails.staleness import media_of_key
@@ -120,7 +120,7 @@ def test_a_waiting_record_goes_on_where_it_was(golden: Golden) -> None:
 
 @pytest.mark.parametrize("golden", of_topics(THUMBNAIL_DLQ.name, THUMBNAIL_READY_DLQ.name))
 def test_a_dead_letter_still_explains_itself_and_can_be_replayed(golden: Golden) -> None:
-    letter = read_letter(golden.record)
+    letter = read_dead_letter(golden.record)
     assert (letter.media, letter.code) == (golden.means["media"], golden.means["error_code"])
     assert letter.header(h.ATTEMPTS) == golden.means["attempts"]
     (source,) = [topic for topic in (THUMBNAIL_DLQ, THUMBNAIL_READY_DLQ) if topic.name == golden.record.topic]

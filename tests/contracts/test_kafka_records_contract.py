@@ -172,3 +172,19 @@ def test_an_assigned_partition_without_an_offset_goes_on_from_the_groups_own(clu
     consumer.assign(places(topic, 0))
     assert read(cluster, consumer, 1) == [(0, 1)]
     consumer.close()
+
+
+def test_a_topic_is_listed_with_its_partitions_and_a_missing_one_with_an_error(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic(partitions=3)
+    consumer = cluster.consumer(group)
+
+    def numbers_of(name: str) -> list[int]:
+        return sorted(consumer.list_topics(name, timeout=30).topics[name].partitions)
+
+    cluster.wait_until(lambda: numbers_of(topic) == [0, 1, 2], FOREVER_S)
+    missing = f"{topic}-missing"
+    error = consumer.list_topics(missing, timeout=30).topics[missing].error
+    assert error is not None
+    assert error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+    assert topic in consumer.list_topics(timeout=30).topics
+    consumer.close()

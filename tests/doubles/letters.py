@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 from schemas import headers as h
-from streams.dlq.read import DeadLetter, read_letter
+from streams.dlq.read import DeadLetter, read_dead_letter
 from streams.kafka.records import InboundRecord
 from tests.doubles.pipeline import NOW
 
@@ -52,4 +52,4 @@ def letter_record(
 
 def a_letter(offset: int = 17, **changes: object) -> DeadLetter:
     """As letter_record, read."""
-    return read_letter(letter_record(offset, **changes))  # type: ignore[arg-type] # the same names
+    return read_dead_letter(letter_record(offset, **changes))  # type: ignore[arg-type] # the same names

@@ -17,8 +17,7 @@ from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, Thumbnai
 from schemas.metrics import Metrics
 from schemas.tables import videos
 from schemas.topics import THUMBNAIL_DUE, THUMBNAIL_RETRIES
-from streams.kafka.client import Place
-from streams.kafka.ports import KafkaClients
+from streams.kafka.ports import KafkaClients, TopicPartition
 from streams.kafka.records import InboundRecord
 from streams.persist.role import PersistOptions, PersistRole
 from streams.retry.role import RetryOptions, RetryRole
@@ -76,7 +75,7 @@ class Guest:
 
     def __init__(self, loop: Loop, topics: list[str]) -> None:
         self.consumer = MemoryConsumer(loop.broker, loop.group)
-        self.found: list[tuple[Place, int]] = []
+        self.found: list[tuple[TopicPartition, int]] = []
         self._loop, self._topics = loop, topics
 
     def join(self) -> None:
@@ -94,15 +93,16 @@ class Guest:
 
 
 class RetryLoop(Loop):
-    """The retry role, with delays of 60, 120 and 240 seconds."""
+    """The retry role, with delays of 60, 120 and 240 seconds unless `options` say otherwise."""
 
     group = "retry"
 
     def __init__(self) -> None:
         super().__init__(dict.fromkeys(TIERS, 2) | {DUE: 1})
+        self.options = RetryOptions()
 
     def run(self, seconds: float) -> None:
-        role = RetryRole(self.clients, RetryOptions(), self.metrics, now=self.clock.now)
+        role = RetryRole(self.clients, self.options, self.metrics, now=self.clock.now)
         self.clock.after(seconds, role.stop)
         role.run()
 
@@ -112,7 +112,7 @@ class RetryLoop(Loop):
             self.run(1000)
             raise AssertionError("nothing killed it")
 
-    def put(self, value: bytes, due_in_s: float, place: Place = (TIERS[0], 0)) -> None:
+    def put(self, value: bytes, due_in_s: float, place: TopicPartition = (TIERS[0], 0)) -> None:
         due_at = self.clock.now() + timedelta(seconds=due_in_s)
         headers: HeaderList = [("own", None), (h.RETRY_DUE_AT, h.header_text(h.format_time(due_at)))]
         self.broker.put(place, value, key=b"video:1", headers=headers)

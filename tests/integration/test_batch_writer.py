@@ -55,8 +55,8 @@ def test_one_poison_result_in_a_hundred_is_refused_alone(engine: sa.Engine, pois
         connection.execute(sa.text("ALTER TABLE videos ADD CHECK (thumbnail_placeholder <> 'unheard-of')"))
     results: list[Result] = [ready(1, a_media(number)) for number in ROWS]
     written = write(engine, poison_in(results, 36, poison))
-    assert [(item.result.media.id, error.code) for item, error in written.poison] == [(37, ErrorCode.EVENT_MALFORMED)]
-    assert reason in written.poison[0][1].message
+    assert [(item.result.media.id, error.code) for item, error in written.rejected] == [(37, ErrorCode.EVENT_MALFORMED)]
+    assert reason in written.rejected[0][1].message
     assert written_ids(engine) == [number for number in ROWS if number != 37]
     assert {outcome for _, outcome in written.outcomes} == {RowOutcome.APPLIED}
 
@@ -75,5 +75,5 @@ def test_a_result_that_could_not_be_written_but_need_not_be_is_no_poison(engine:
     written = write(
         engine, [ready(2, a_media(1)), ready(1, a_media(1), 1, **unwritable), ready(1, a_media(999), 1, **unwritable)]
     )
-    assert written.poison == []
+    assert written.rejected == []
     assert [str(outcome) for _, outcome in written.outcomes] == ["applied", "stale", "row_gone"]

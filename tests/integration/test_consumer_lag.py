@@ -5,16 +5,16 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
-from service.kafka.clients import client_config, consumer_config, producer_config
+from service.kafka.clients import consumer_config, consumers_of, producer_config
 from service.settings import KafkaSettings
+from streams.dlq.backlog import DlqBacklog
 from streams.dlq.ledger import Mark, MarkState, mark_record
 from streams.kafka.client import send_and_wait
-from streams.kafka.lag import LagReader
+from streams.kafka.lag import GroupLag
 from streams.kafka.reader import TopicReadError
 from streams.kafka.records import InboundRecord
-from streams.kafka.waiting_letters import LetterWatch
 from tests.doubles.pipeline import NOW
 from tests.integration.test_retry_role import settings_for
 
@@ -45,7 +45,7 @@ def settled(ask: Callable[[], T]) -> T:
     while True:
         try:
             return ask()
-        except (KafkaException, TopicReadError):
+        except TopicReadError:
             assert time.monotonic() < deadline, "the topics were not ready in time"
             time.sleep(0.1)
 
@@ -61,7 +61,7 @@ def commit(settings: KafkaSettings, topic: str, offset: int) -> None:
 
 def test_the_lag_begins_with_the_first_record_that_is_not_committed(settings: KafkaSettings) -> None:
     place = (f"{settings.kafka_topic_prefix}media.uploaded", 0)
-    reader = LagReader(client_config(settings), "group")
+    reader = GroupLag(consumers_of(settings, "group"))
     try:
         assert settled(lambda: reader.read([place]))[place].records == 0
         produce(settings, "media.uploaded", 5)
@@ -82,7 +82,7 @@ def test_the_lag_begins_with_the_first_record_that_is_not_committed(settings: Ka
 def test_the_end_of_a_transaction_is_no_lag(settings: KafkaSettings) -> None:
     place = (f"{settings.kafka_topic_prefix}thumbnail.due", 0)
     produce(settings, "thumbnail.due", 2, **{"transactional.id": f"{settings.kafka_topic_prefix}t"})
-    reader = LagReader(client_config(settings), "group")
+    reader = GroupLag(consumers_of(settings, "group"))
     try:
         assert settled(lambda: reader.read([place]))[place].records >= 2
         commit(settings, "thumbnail.due", 2)  # the marker stands at 2, and nothing is behind it
@@ -95,7 +95,7 @@ def test_the_end_of_a_transaction_is_no_lag(settings: KafkaSettings) -> None:
 
 def test_dead_letters_wait_until_the_ledger_knows_what_became_of_them(settings: KafkaSettings) -> None:
     topic, ledger = (f"{settings.kafka_topic_prefix}thumbnail.{name}" for name in ("dlq", "dlq.replays"))
-    watch = LetterWatch(consumer_config(settings, "group"), (topic,), ledger)
+    backlog = DlqBacklog(consumers_of(settings, "group"), (topic,), ledger)
     now_ms = int(time.time() * 1000)
 
     def mark(offset: int, state: MarkState) -> None:
@@ -103,20 +103,20 @@ def test_dead_letters_wait_until_the_ledger_knows_what_became_of_them(settings: 
         send_and_wait(Producer(producer_config(settings)), [mark_record(ledger, letter, Mark(state, NOW, "x"))])
 
     try:
-        assert settled(watch.look).count == 0
+        assert settled(backlog.poll).count == 0
         producer = Producer(producer_config(settings))
         for number in range(3):
             producer.produce(topic, b"x", partition=0, timestamp=now_ms + number)
         assert producer.flush(10) == 0
-        first = watch.look()
+        first = backlog.poll()
         assert (first.count, first.oldest_at and round(first.oldest_at.timestamp() * 1000)) == (3, now_ms)
         mark(0, MarkState.SENDING)
-        assert watch.look() == first, "perhaps it was sent, perhaps not"
+        assert backlog.poll() == first, "perhaps it was sent, perhaps not"
         mark(0, MarkState.REPLAYED)
-        second = watch.look()
+        second = backlog.poll()
         assert (second.count, second.oldest_at and round(second.oldest_at.timestamp() * 1000)) == (2, now_ms + 1)
         mark(1, MarkState.PARKED)
         mark(2, MarkState.REPLAYED)
-        assert (watch.look().count, watch.look().oldest_at) == (0, None)
+        assert (backlog.poll().count, backlog.poll().oldest_at) == (0, None)
     finally:
-        watch.close()
+        backlog.close()

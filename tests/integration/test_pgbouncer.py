@@ -31,7 +31,7 @@ def write_all(url: str, ids: range, size: int) -> int:
     refused = 0
     for start in range(0, len(ids), size):
         written = writer.write([Item(record, ready(1, a_media(number))) for number in ids[start : start + size]])
-        refused += len(written.poison)
+        refused += len(written.rejected)
     engine.dispose()
     return refused
 

@@ -12,7 +12,7 @@ from schemas.topics import ALL_TOPICS
 from service.kafka.connection import KafkaUnreachableError
 from service.kafka.topics import create_topics
 from service.settings import Settings
-from service.status.topic_states import GroupState, TopicState, read_topic_states
+from service.status.topic_states import GroupBacklog, TopicBacklog, read_topics
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -28,9 +28,9 @@ def settings(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> 
     return settings
 
 
-def of(settings: Settings, topic: str) -> TopicState:
+def of(settings: Settings, topic: str) -> TopicBacklog:
     name = settings.kafka.kafka_topic_prefix + topic
-    return next(state for state in read_topic_states(settings) if state.name == name)
+    return next(state for state in read_topics(settings).states if state.name == name)
 
 
 def produce(settings: Settings, topic: str, *ages_s: float, partition: int = 0, transaction: str = "") -> None:
@@ -58,7 +58,7 @@ def commit(settings: Settings, suffix: str, topic: str, partition: int, offset: 
 
 def test_every_topic_is_told_with_the_groups_that_read_it(settings: Settings) -> None:
     prefix, group = settings.kafka.kafka_topic_prefix, settings.worker.worker_group
-    states = read_topic_states(settings)
+    states = read_topics(settings).states
     assert [(state.name, state.partitions, state.records) for state in states] == [
         (prefix + topic.name, topic.partitions, 0) for topic in ALL_TOPICS
     ]
@@ -73,13 +73,13 @@ def test_lag_counts_from_the_committed_offset_and_tells_the_oldest_record_after_
     group = settings.worker.worker_group
     produce(settings, "media.uploaded", 300, 200, 100, partition=0)
     produce(settings, "media.uploaded", 250, partition=4)
-    assert of(settings, "media.uploaded").groups == (GroupState(group, 4, NOW - timedelta(seconds=300)),)
+    assert of(settings, "media.uploaded").groups == (GroupBacklog(group, 4, NOW - timedelta(seconds=300)),)
     commit(settings, "", "media.uploaded", 0, 1)
-    assert of(settings, "media.uploaded").groups == (GroupState(group, 3, NOW - timedelta(seconds=250)),)
+    assert of(settings, "media.uploaded").groups == (GroupBacklog(group, 3, NOW - timedelta(seconds=250)),)
     commit(settings, "", "media.uploaded", 0, 3)
     commit(settings, "", "media.uploaded", 4, 1)
     state = of(settings, "media.uploaded")
-    assert (state.records, state.groups) == (4, (GroupState(group, 0, None),))
+    assert (state.records, state.groups) == (4, (GroupBacklog(group, 0, None),))
 
 
 def test_the_end_of_a_transaction_is_no_lag(settings: Settings) -> None:
@@ -87,27 +87,27 @@ def test_the_end_of_a_transaction_is_no_lag(settings: Settings) -> None:
     produce(settings, "thumbnail.due", 60, transaction=f"{settings.worker.worker_group}-replay")
     assert of(settings, "thumbnail.due").groups[0].lag_records >= 1
     commit(settings, "", "thumbnail.due", 0, 1)
-    assert of(settings, "thumbnail.due").groups == (GroupState(settings.worker.worker_group, 0, None),)
+    assert of(settings, "thumbnail.due").groups == (GroupBacklog(settings.worker.worker_group, 0, None),)
 
 
 def test_topics_that_do_not_exist_have_no_partitions(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka)
     monkeypatch.setenv("KAFKA_TOPIC_PREFIX", "nobody-made-these.")
-    states = read_topic_states(Settings())
+    states = read_topics(Settings()).states
     assert {(state.partitions, state.records, state.groups) for state in states} == {(0, 0, ())}
 
 
 def test_many_topics_are_asked_in_little_time(settings: Settings) -> None:
     produce(settings, "media.uploaded", *range(200))
-    read_topic_states(settings)
-    assert _seconds(lambda: read_topic_states(settings)) < 2
+    read_topics(settings)
+    assert _seconds(lambda: read_topics(settings)) < 2
 
 
 def test_a_broker_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setattr("service.kafka.connection.CONNECT_TIMEOUT_S", 3.0)
     with pytest.raises(KafkaUnreachableError, match=r"^No Kafka broker answers at 127\.0\.0\.1:1"):
-        read_topic_states(Settings())
+        read_topics(Settings())
 
 
 def _seconds(action: Callable[[], object]) -> float:

@@ -9,6 +9,8 @@ from typing import Final
 
 import structlog
 
+from service.periodic import Periodic
+
 log = structlog.get_logger(__name__)
 
 PROVE_EVERY_S: Final = 2.0
@@ -96,28 +98,14 @@ class Dependency:
         return None
 
 
-class Prover:
-    """Proves dependencies in threads, one each, so that one that hangs holds up no other."""
+def prover(dependency: Dependency, probe: Probe) -> Periodic:
+    """Return what proves one dependency every few seconds. One thread each: a probe that hangs holds up no other."""
 
-    def __init__(self, probes: Iterable[tuple[Dependency, Probe]]) -> None:
-        self._ended: Final = threading.Event()
-        self._threads: Final = [
-            threading.Thread(target=self._run, args=pair, name=f"prove-{pair[0].name}", daemon=True) for pair in probes
-        ]
+    def prove() -> None:
+        dependency.begin()
+        dependency.end(probe())
 
-    def start(self) -> None:
-        """Begin to prove."""
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """Prove no more. A proof that hangs is not waited for."""
-        self._ended.set()
-
-    def _run(self, dependency: Dependency, probe: Probe) -> None:
-        while not self._ended.wait(PROVE_EVERY_S):
-            dependency.begin()
-            dependency.end(probe())
+    return Periodic(f"prove-{dependency.name}", prove, PROVE_EVERY_S)
 
 
 def up_for_s(states: Iterable[DependencyState]) -> float:

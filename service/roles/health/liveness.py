@@ -17,8 +17,8 @@ _RESTART: Final = (
 
 
 @dataclass(frozen=True)
-class Signs:
-    """What a role looks like from inside. Times in seconds.
+class LivenessInputs:
+    """A role as seen from inside. Times in seconds.
 
     `unprocessed` records are there to be worked on now; `progress` is anything that changes when one is finished.
     """
@@ -31,7 +31,7 @@ class Signs:
 
 
 class Liveness:
-    """Decides from the signs of a role, and from how long everything that it needs has been up.
+    """Decides from what a role shows of itself, and from how long everything that it needs has been up.
 
     - The loop must come round within LOOP_BOUND_S.
     - No event may be in work for longer than `event_bound_s`.
@@ -43,13 +43,13 @@ class Liveness:
     def __init__(
         self,
         event_bound_s: float,
-        signs: Callable[[], Signs],
+        inputs: Callable[[], LivenessInputs],
         up_for_s: Callable[[], float],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._event_bound_s: Final = event_bound_s
-        self._signs: Final = signs
+        self._inputs: Final = inputs
         self._up_for_s: Final = up_for_s
         self._clock: Final = clock
         self._lock: Final = threading.Lock()
@@ -59,11 +59,11 @@ class Liveness:
         self._since = datetime.now(UTC)
 
     def details(self) -> dict[str, Any]:
-        """What /health/live answers: `ok`, since when, what is wrong, what to do, and the signs."""
+        """What /health/live answers: `ok`, since when, what is wrong, what to do, and the inputs."""
         with self._lock:
-            signs = self._signs()
-            stalled_s = self._observe(signs)
-            problem = self._problem(signs, stalled_s)
+            inputs = self._inputs()
+            stalled_s = self._observe(inputs)
+            problem = self._problem(inputs, stalled_s)
             if self._was_ok is not (problem is None):
                 self._was_ok, self._since = problem is None, datetime.now(UTC)
             return {
@@ -71,24 +71,24 @@ class Liveness:
                 "since": format_time(self._since),
                 "problem": problem,
                 "next_action": None if problem is None else _RESTART,
-                "loop_silent_s": round(signs.loop_silent_s, 1),
-                "in_flight": signs.in_flight,
-                "oldest_in_flight_s": round(signs.oldest_in_flight_s, 1),
-                "unprocessed": signs.unprocessed,
+                "loop_silent_s": round(inputs.loop_silent_s, 1),
+                "in_flight": inputs.in_flight,
+                "oldest_in_flight_s": round(inputs.oldest_in_flight_s, 1),
+                "unprocessed": inputs.unprocessed,
                 "stalled_s": round(stalled_s, 1),
             }
 
-    def _observe(self, signs: Signs) -> float:
+    def _observe(self, inputs: LivenessInputs) -> float:
         """For how long records have waited while none was finished, in seconds."""
         now = self._clock()
-        if not signs.unprocessed or signs.progress != self._progress:
-            self._stalled_since, self._progress = now, signs.progress
+        if not inputs.unprocessed or inputs.progress != self._progress:
+            self._stalled_since, self._progress = now, inputs.progress
         return now - self._stalled_since
 
-    def _problem(self, signs: Signs, stalled_s: float) -> str | None:
+    def _problem(self, inputs: LivenessInputs, stalled_s: float) -> str | None:
         faults = (
-            (signs.loop_silent_s, LOOP_BOUND_S, "Its main loop has not come round for {:.0f} s"),
-            (signs.oldest_in_flight_s, self._event_bound_s, "An event has been in work for {:.0f} s (EVENT_BOUND_S)"),
+            (inputs.loop_silent_s, LOOP_BOUND_S, "Its main loop has not come round for {:.0f} s"),
+            (inputs.oldest_in_flight_s, self._event_bound_s, "An event has been in work for {:.0f} s (EVENT_BOUND_S)"),
             (stalled_s, 2 * self._event_bound_s, "Records wait, and none was finished for {:.0f} s"),
         )
         up_for_s = self._up_for_s()

@@ -18,22 +18,22 @@ _PROBE_BYTES: Final = 4096
 
 
 def kafka_dependency(servers: str) -> Dependency:
-    """The cluster, for a role that is proven by what it asks anyway: see told_by."""
+    """Return the cluster, which is proven by what a role asks anyway: see with_kafka_health."""
     return Dependency(
         "kafka", f"See that the brokers at {servers} run and can be reached from here; the role waits for them."
     )
 
 
-def told_by(find_topics: FindTopics, kafka: Dependency) -> FindTopics:
-    """`find_topics`, whose every answer proves `kafka`: a role that watches its topics needs no other proof."""
+def with_kafka_health(find_topics: FindTopics, kafka: Dependency) -> FindTopics:
+    """Return `find_topics`, whose every answer proves `kafka`: a role that watches its topics needs no other proof."""
 
-    def find_and_tell() -> frozenset[str] | None:
+    def find_and_prove() -> frozenset[str] | None:
         kafka.begin()
         found = find_topics()
         kafka.end("No broker answers." if found is None else None)
         return found
 
-    return find_and_tell
+    return find_and_prove
 
 
 def database_dependency() -> Dependency:

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from schemas.headers import format_time
 from schemas.metrics import Metrics
-from service.roles.health.dependencies import Dependency, DependencyState, Probe, Prover, up_for_s
-from service.roles.health.liveness import Liveness, Signs
+from service.roles.health.dependencies import Dependency, DependencyState, Probe, prover, up_for_s
+from service.roles.health.liveness import Liveness, LivenessInputs
 
 
 class RoleHealth:
@@ -19,25 +19,27 @@ class RoleHealth:
     def __init__(
         self,
         event_bound_s: float,
-        signs: Callable[[], Signs],
+        inputs: Callable[[], LivenessInputs],
         kafka: Dependency,
         probes: Sequence[tuple[Dependency, Probe]] = (),
         more: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._dependencies: Final = (kafka, *(dependency for dependency, _ in probes))
-        self._prover: Final = Prover(probes)
-        self._liveness: Final = Liveness(event_bound_s, signs, lambda: up_for_s(self._states()))
+        self._provers: Final = [prover(dependency, probe) for dependency, probe in probes]
+        self._liveness: Final = Liveness(event_bound_s, inputs, lambda: up_for_s(self._states()))
         self._more: Final = more
 
     def start(self, metrics: Metrics) -> None:
         """Begin to prove, and export what is up."""
         for dependency in self._dependencies:
             metrics.dependency_up.labels(dependency.name).set_function(partial(_up, dependency))
-        self._prover.start()
+        for one in self._provers:
+            one.start()
 
     def stop(self) -> None:
-        """Prove no more."""
-        self._prover.stop()
+        """Prove no more. A probe that hangs is not waited for."""
+        for one in self._provers:
+            one.stop(wait=False)
 
     def live(self) -> dict[str, Any]:
         """Return what /health/live answers."""

@@ -8,7 +8,7 @@ from faust import Stream
 from faust.types import EventT, StreamT
 
 from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DUE, Topic
-from streams.kafka.client import Place
+from streams.kafka.ports import TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.worker.faust.app import build_app
 from streams.worker.faust.assignor import TrackingAssignor
@@ -60,7 +60,7 @@ class FaustClient:
         """Stop the app, so that the process ends with exit code 1."""
         await self.app.crash(exc)
 
-    def owned(self) -> frozenset[Place]:
+    def owned(self) -> frozenset[TopicPartition]:
         """Return the partitions that the group has given to this worker; safe in any thread."""
         consumer = self.app._consumer  # noqa: SLF001 - the property would make one
         return frozenset() if consumer is None else read_owned(consumer)

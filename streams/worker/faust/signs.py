@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from streams.kafka.client import Place
+from streams.kafka.ports import TopicPartition
 from streams.worker.watchdog import Signs
 
 
-def read_owned(consumer: Any) -> frozenset[Place]:
+def read_owned(consumer: Any) -> frozenset[TopicPartition]:
     """Return topic and partition of what the consumer may fetch now; its own methods need its own thread."""
     inner = consumer._thread._consumer  # noqa: SLF001 - see read_signs
     subscription = inner._subscription.subscription if inner is not None else None  # noqa: SLF001

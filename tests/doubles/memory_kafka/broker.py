@@ -11,7 +11,8 @@ from typing import Protocol
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, KafkaException, Message
 
-from streams.kafka.client import Place, inbound
+from streams.kafka.client import inbound
+from streams.kafka.ports import TopicPartition
 from streams.kafka.records import InboundRecord
 from tests.doubles.memory_kafka.clock import VirtualClock
 
@@ -113,11 +114,11 @@ class Group:
     """
 
     partitions_of: Callable[[str], int]
-    committed: dict[Place, int] = field(default_factory=dict)
+    committed: dict[TopicPartition, int] = field(default_factory=dict)
     members: list[Member] = field(default_factory=list)
     revoking: list[Member] = field(default_factory=list)
     """Members that hold partitions and were not yet asked to give them up."""
-    assigned: list[tuple[Member, list[Place]]] = field(default_factory=list)
+    assigned: list[tuple[Member, list[TopicPartition]]] = field(default_factory=list)
     """Assignments that their members have not yet taken."""
 
     def join(self, member: Member) -> None:
@@ -148,7 +149,7 @@ class Group:
         if not self.revoking:
             self.assigned = [(member, list(self._share_of(member))) for member in self.members]
 
-    def _share_of(self, member: Member) -> Iterator[Place]:
+    def _share_of(self, member: Member) -> Iterator[TopicPartition]:
         """As the range assignor: of each topic the members in their order take equal ranges, the first ones more."""
         for topic in member.topics:
             readers = [one for one in self.members if topic in one.topics]
@@ -165,7 +166,7 @@ class MemoryBroker:
         self.clock = clock
         self.journal: list[str] = []
         """«sent TOPIC», «committed TOPIC[PARTITION]@OFFSET», and what a test adds."""
-        self._logs: dict[Place, Log] = {}
+        self._logs: dict[TopicPartition, Log] = {}
         self._groups: dict[str, Group] = {}
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
@@ -175,7 +176,10 @@ class MemoryBroker:
     def partitions_of(self, topic: str) -> int:
         return sum(name == topic for name, _ in self._logs)
 
-    def log(self, place: Place) -> Log:
+    def topics(self) -> list[str]:
+        return sorted({name for name, _ in self._logs})
+
+    def log(self, place: TopicPartition) -> Log:
         """The partition. Raises KafkaException where there is none."""
         found = self._logs.get(place)
         if found is None:
@@ -185,9 +189,11 @@ class MemoryBroker:
     def group(self, name: str) -> Group:
         return self._groups.setdefault(name, Group(self.partitions_of))
 
-    def put(self, place: Place, value: bytes | None, *, key: bytes | None = None, headers: HeaderList = []) -> int:  # noqa: B006 - it is only read
+    def put(
+        self, place: TopicPartition, value: bytes | None, *, key: bytes | None = None, headers: HeaderList | None = None
+    ) -> int:
         """Append a record as another producer would; its offset."""
-        message = self.log(place).append(NewRecord(key, value, headers, self.clock.now_ms()))
+        message = self.log(place).append(NewRecord(key, value, headers or [], self.clock.now_ms()))
         return message.offset() or 0
 
     def records(self, topic: str) -> list[InboundRecord]:

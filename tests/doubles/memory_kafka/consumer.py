@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Partition
+from confluent_kafka.admin._metadata import ClusterMetadata, PartitionMetadata, TopicMetadata
 
-from streams.kafka.client import Place
-from streams.kafka.ports import RebalanceCallback
+from streams.kafka.ports import RebalanceCallback, TopicPartition
 from tests.doubles.memory_kafka.broker import Group, MemoryBroker
 from tests.doubles.memory_kafka.client import ScriptedClient
 
@@ -28,10 +28,10 @@ class MemoryConsumer(ScriptedClient):
         self.polled_at = 0.0
         self.is_evicted = False
         self._callbacks: dict[str, RebalanceCallback | None] = {}
-        self._positions: dict[Place, int] = {}
-        self._ended: dict[Place, int] = {}
+        self._positions: dict[TopicPartition, int] = {}
+        self._ended: dict[TopicPartition, int] = {}
         """Where the end of a partition was last reported."""
-        self._paused: set[Place] = set()
+        self._paused: set[TopicPartition] = set()
         self._is_closed = False
         self._callback_assigned = self._knows_of_eviction = False
 
@@ -223,6 +223,16 @@ class MemoryConsumer(ScriptedClient):
         self._check_open()
         return 0, self._broker.log((partition.topic, partition.partition)).end(committed_only=self._committed_only)
 
+    def list_topics(self, topic: str = "", timeout: float = -1) -> ClusterMetadata:  # noqa: ARG002
+        self._check_open()
+        cluster = ClusterMetadata()
+        for name in [topic] if topic else self._broker.topics():
+            found = cluster.topics[name] = TopicMetadata()
+            found.partitions = {number: PartitionMetadata() for number in range(self._broker.partitions_of(name))}
+            if not found.partitions:
+                found.error = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        return cluster
+
     def close(self) -> None:
         self._arrive("close")
         if self._is_closed:
@@ -241,6 +251,6 @@ class MemoryConsumer(ScriptedClient):
         self._group.leave(self)
 
 
-def _end_of(place: Place, offset: int) -> Message:
+def _end_of(place: TopicPartition, offset: int) -> Message:
     error = KafkaError(KafkaError._PARTITION_EOF)
     return Message(topic=place[0], partition=place[1], offset=offset, error=error, timestamp=(0, -1))

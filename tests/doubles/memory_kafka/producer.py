@@ -5,8 +5,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from streams.kafka.client import Place
-from streams.kafka.ports import DeliveryCallback
+from streams.kafka.ports import DeliveryCallback, TopicPartition
 from tests.doubles.memory_kafka.broker import Log, MemoryBroker, NewRecord, Transaction, TransactionState
 from tests.doubles.memory_kafka.client import ScriptedClient
 
@@ -16,7 +15,7 @@ class MemoryProducer(ScriptedClient):
 
     def __init__(self, broker: MemoryBroker, *, queue_size: int = 100_000, max_bytes: int = 16 * 1024**2) -> None:
         super().__init__(broker)
-        self._queue: list[tuple[Place, NewRecord, DeliveryCallback | None]] = []
+        self._queue: list[tuple[TopicPartition, NewRecord, DeliveryCallback | None]] = []
         self._queue_size = queue_size
         self._max_bytes = max_bytes
         self._transaction: Transaction | None = None

@@ -35,7 +35,7 @@ def test_the_page_says_since_when_kafka_is_away_and_goes_on_by_itself(
 
         own_kafka.stop_process()
         expect(link).to_have_text(
-            re.compile(r"Kafka is away since \d\d:\d\d:\d\d; what is below is as of then\. No broker answers"),
+            re.compile(r"Kafka is away since \d\d:\d\d:\d\d; what is below is as of then\. No Kafka broker answers"),
             timeout=SLOW_MS,
         )
         own_kafka.start()

@@ -18,7 +18,7 @@ import uvicorn
 from service.web.access import Access
 from service.web.app import STATIC, WebParts, build_app
 from service.web.feed import Feed
-from service.web.replay import Outcome, ReplayResult
+from service.web.replay import ReplayOutcome, ReplayResult
 from service.web.tiles import Tile
 from service.web.wall import Wall
 
@@ -186,7 +186,7 @@ def test_a_letter_is_replayed_for_the_page_itself_and_for_nobody_else() -> None:
 
     def replay(tile: Tile) -> ReplayResult:
         replayed.append(tile.key)
-        return ReplayResult(Outcome.REPLAYED, "Replayed.")
+        return ReplayResult(ReplayOutcome.REPLAYED, "Replayed.")
 
     with served(replay=replay) as page:
         page.do(page.parts.wall.show, [a_tile("broken", is_failed=True), a_tile("fine")])

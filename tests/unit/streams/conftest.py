@@ -1,4 +1,4 @@
-"""The two loops on the in-memory Kafka; each test of the persist loop has a copy of one database file."""
+"""The two loops and the readers on the in-memory Kafka; each test of the persist loop has a copy of one database file."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.memory_loops import PersistLoop, RetryLoop, make_rows_file
+from tests.doubles.memory_topics import Kafka
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +29,8 @@ def persist_loop(rows_file: Path, tmp_path: Path) -> Iterator[PersistLoop]:
 @pytest.fixture
 def retry_loop() -> RetryLoop:
     return RetryLoop()
+
+
+@pytest.fixture
+def kafka_in_memory() -> Kafka:
+    return Kafka()

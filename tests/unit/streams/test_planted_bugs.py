@@ -28,7 +28,7 @@ RETRY_BUGS: dict[str, tuple[Edit, Callable[[RetryLoop], None]]] = {
         retry.test_a_record_is_handed_on_at_its_due_time_and_then_committed,
     ),
     "nobody flushes before the commit": (
-        Edit(CLIENT, "unsent = producer.flush(SEND_TIMEOUT_S) if records else 0", "unsent = 0"),
+        Edit(CLIENT, "unsent = producer.flush(timeout_s) if records else 0", "unsent = 0"),
         retry.test_a_record_is_handed_on_at_its_due_time_and_then_committed,
     ),
     "retry forgets a pause after a rebalance": (
@@ -36,7 +36,7 @@ RETRY_BUGS: dict[str, tuple[Edit, Callable[[RetryLoop], None]]] = {
         lambda loop: retry.test_a_paused_partition_that_goes_away_and_comes_back_is_read_again(loop, 20),
     ),
     "retry remembers what it held of a partition that went away": (
-        Edit(RETRY, "            self._held.pop(place, None)\n", ""),
+        Edit(RETRY, "            self._held.pop(partition, None)\n", ""),
         retry.test_held_records_of_a_partition_that_goes_away_are_left_to_its_next_owner,
     ),
     "retry seeks to the first of the held records": (

@@ -1,74 +1,49 @@
 """A role's own signs: dependencies that come and go, lag by topic, and a port that is taken."""
 
 import socket
-import threading
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.metrics import ALL_ROLES, Metrics, Role
 from schemas.topics import Topics
-from service.observability.observations import Observation
-from service.observability.role_metrics import _LagGauges
+from service.observability.role_metrics import LoggedOnce, _LagGauges
 from service.roles.checks import check_http_port
 from service.roles.http import HttpServer
 from service.settings import HttpSettings
-from streams.kafka.lag import Head, PartitionLag
+from streams.kafka.lag import PartitionLag
+from streams.kafka.records import InboundRecord
 
 
-class Dependency:
-    def __init__(self) -> None:
-        self.works = True
-        self.now = 0.0
-        self.seen = Observation("database", self._ask, every_s=5, patience_s=15, clock=lambda: self.now)
-
-    def is_up(self) -> bool:
-        return self.seen.is_up
-
-    def _ask(self) -> None:
-        if not self.works:
-            raise OSError("refused")
-
-
-def test_a_dependency_is_down_when_it_refuses_and_up_when_it_answers_again() -> None:
-    dependency = Dependency()
-    assert dependency.is_up()
-    dependency.works = False
-    dependency.seen.look_once()
-    assert not dependency.is_up()
-    dependency.works = True
-    dependency.seen.look_once()
-    assert dependency.is_up()
-
-
-def test_a_dependency_that_does_not_even_refuse_is_down_in_the_end() -> None:
-    dependency = Dependency()
-    dependency.seen.look_once()
-    dependency.now = 19
-    assert dependency.is_up()
-    dependency.now = 21
-    assert not dependency.is_up()
-
-
-def test_an_observation_looks_again_and_again_until_it_is_stopped() -> None:
-    enough, looks = threading.Event(), iter(range(3))
+def test_an_observation_that_fails_is_logged_once_and_once_when_it_works_again() -> None:
+    problems: list[Exception | None] = [None, OSError("refused"), OSError("refused"), None, None]
 
     def look() -> None:
-        if next(looks, None) is None:
-            enough.set()
+        problem = problems.pop(0)
+        if problem is not None:
+            raise problem
 
-    observation = Observation("kafka", look, every_s=0.001)
-    observation.start()
-    assert enough.wait(10)
-    observation.stop()
+    observation = LoggedOnce("consumer lag", look)
+    with capture_logs() as logs:
+        for _ in range(5):
+            observation()
+    assert [(entry["event"], entry.get("reason")) for entry in logs] == [
+        ("observation_failed", "OSError: refused"),
+        ("observation_works_again", None),
+    ]
 
 
-def test_lag_is_told_by_topic_without_the_prefix_and_ends_with_the_partition() -> None:
+def head(offset: int, timestamp_ms: int) -> InboundRecord:
+    return InboundRecord("p.media.uploaded", 0, offset, timestamp_ms, None, None, ())
+
+
+def test_lag_is_shown_by_topic_without_the_prefix_and_ends_with_the_partition() -> None:
     metrics = Metrics()
     gauges, value = _LagGauges(metrics, Topics("p.")), metrics.registry.get_sample_value
     topic = {"topic": "media.uploaded"}
-    old, new = PartitionLag(3, Head(7, 1_000_000)), PartitionLag(2, Head(9, 2_000_000_000_000))
+    old, new = PartitionLag(3, head(7, 1_000_000)), PartitionLag(2, head(9, 2_000_000_000_000))
     gauges.show(
         {("p.media.uploaded", 0): old, ("p.media.uploaded", 1): new, ("p.thumbnail.due", 0): PartitionLag(0, None)}
     )

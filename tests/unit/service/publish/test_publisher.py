@@ -127,7 +127,7 @@ def test_a_row_that_the_database_refuses_leaves_no_object(
 ) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE videos"))
-    with pytest.raises(PublishError, match=r"run `thumbnails db upgrade` \(no such table: videos\)"):
+    with pytest.raises(PublishError, match=r"run `thumbnails db upgrade` \(no such table: videos\)\. Published: none"):
         published(engine, paths)
     assert files_below(tmp_path / "storage") == []
     assert cluster.sent == []

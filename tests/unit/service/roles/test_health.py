@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from schemas.migrations import upgrade
 from service.roles.health.dependencies import ANSWER_WITHIN_S, PROOF_HOLDS_S, Dependency
-from service.roles.health.liveness import LOOP_BOUND_S, Liveness, Signs
-from service.roles.health.probes import database_probe, local_storage_probe, told_by
+from service.roles.health.liveness import LOOP_BOUND_S, Liveness, LivenessInputs
+from service.roles.health.probes import database_probe, local_storage_probe, with_kafka_health
 
 EVENT_BOUND_S = 180.0
 
@@ -18,7 +18,7 @@ class Case:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.signs = Signs(0.0)
+        self.signs = LivenessInputs(0.0)
         self.database = Dependency("database", "Bring it back.", clock=lambda: self.now)
         self.liveness = Liveness(
             EVENT_BOUND_S, lambda: self.signs, lambda: self.database.state().up_for_s, clock=lambda: self.now
@@ -85,7 +85,7 @@ def test_an_idle_role_is_live_for_ever(case: Case) -> None:
 
 def test_a_loop_that_does_not_come_round_is_not_live(case: Case) -> None:
     case.pass_time(100)
-    case.signs = Signs(LOOP_BOUND_S + 1)
+    case.signs = LivenessInputs(LOOP_BOUND_S + 1)
     details = case.liveness.details()
     assert details["ok"] is False
     assert details["problem"] == "Its main loop has not come round for 61 s."
@@ -94,26 +94,26 @@ def test_a_loop_that_does_not_come_round_is_not_live(case: Case) -> None:
 
 def test_an_event_that_takes_too_long_is_not_live(case: Case) -> None:
     case.pass_time(1000)
-    case.signs = Signs(0.0, in_flight=1, oldest_in_flight_s=EVENT_BOUND_S - 1)
+    case.signs = LivenessInputs(0.0, in_flight=1, oldest_in_flight_s=EVENT_BOUND_S - 1)
     assert case.is_live()
-    case.signs = Signs(0.0, in_flight=1, oldest_in_flight_s=EVENT_BOUND_S)
+    case.signs = LivenessInputs(0.0, in_flight=1, oldest_in_flight_s=EVENT_BOUND_S)
     assert not case.is_live()
 
 
 def test_records_that_wait_while_none_is_finished_are_not_live_after_two_bounds(case: Case) -> None:
     case.pass_time(10_000)
-    case.signs = Signs(0.0, unprocessed=7)
+    case.signs = LivenessInputs(0.0, unprocessed=7)
     case.pass_time(2 * EVENT_BOUND_S - 4)
     assert case.is_live()
     case.pass_time(6)
     assert not case.is_live()
-    case.signs = Signs(0.0, unprocessed=6, progress=1.0)
+    case.signs = LivenessInputs(0.0, unprocessed=6, progress=1.0)
     assert case.is_live()
 
 
 def test_a_backlog_that_moves_is_live(case: Case) -> None:
     for finished in range(1000):
-        case.signs = Signs(0.0, unprocessed=100_000 - finished, progress=float(finished))
+        case.signs = LivenessInputs(0.0, unprocessed=100_000 - finished, progress=float(finished))
         case.pass_time(20)
     assert case.is_live()
 
@@ -122,7 +122,7 @@ def test_an_outage_is_not_the_roles_fault_and_neither_is_the_time_until_it_has_r
     case.pass_time(1000)
     case.database.begin()  # frozen: the event in work waits for it, and so does the loop
     case.now += 5000
-    case.signs = Signs(5000.0, in_flight=1, oldest_in_flight_s=5000.0, unprocessed=1)
+    case.signs = LivenessInputs(5000.0, in_flight=1, oldest_in_flight_s=5000.0, unprocessed=1)
     assert case.is_live()
     case.database.end(None)
     assert case.is_live()
@@ -134,7 +134,7 @@ def test_an_outage_is_not_the_roles_fault_and_neither_is_the_time_until_it_has_r
 
 def test_what_watches_the_topics_proves_kafka(case: Case) -> None:
     answers: list[frozenset[str] | None] = [frozenset({"a"}), None, frozenset({"a"})]
-    find = told_by(lambda: answers.pop(0), case.database)
+    find = with_kafka_health(lambda: answers.pop(0), case.database)
     ups = []
     for _ in range(3):
         find()

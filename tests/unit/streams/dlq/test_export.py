@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.dlq.export import ExportFileError, export_letters, fingerprints, read_export
-from streams.dlq.purge import purgeable
-from streams.dlq.read import DeadLetter, read_letter
+from streams.dlq.export import ExportFileError, export_dead_letters, fingerprints, purgeable, read_export
+from streams.dlq.read import DeadLetter, read_dead_letter
 from streams.kafka.reader import Extent
 from streams.kafka.records import InboundRecord
 from tests.doubles.letters import a_letter, letter_record
@@ -18,7 +17,7 @@ STRANGE = InboundRecord("p.thumbnail.dlq", 0, 3, -1, None, b"\x00\xff\n", (("a",
 
 def test_what_was_exported_is_read_back_byte_for_byte(tmp_path: Path) -> None:
     records = [letter_record(1), STRANGE, letter_record(4, value=b"")]
-    assert export_letters(tmp_path / "x.jsonl", [read_letter(record) for record in records]) == 3
+    assert export_dead_letters(tmp_path / "x.jsonl", [read_dead_letter(record) for record in records]) == 3
     assert list(read_export(tmp_path / "x.jsonl")) == records
     first = json.loads((tmp_path / "x.jsonl").read_text().splitlines()[0])
     assert (first["code"], first["media"], first["offset"]) == ("storage.denied", "video:42", 1)
@@ -26,7 +25,7 @@ def test_what_was_exported_is_read_back_byte_for_byte(tmp_path: Path) -> None:
 
 def test_an_export_that_fails_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    export_letters(path, [a_letter(1)])
+    export_dead_letters(path, [a_letter(1)])
     before = path.read_bytes()
 
     def broken() -> Iterator[DeadLetter]:
@@ -34,13 +33,13 @@ def test_an_export_that_fails_leaves_the_earlier_file_and_nothing_else(tmp_path:
         raise RuntimeError("the broker is gone")
 
     with pytest.raises(RuntimeError):
-        export_letters(path, broken())
+        export_dead_letters(path, broken())
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ExportFileError, match=r"x\.jsonl cannot be written: No such file"):
-        export_letters(tmp_path / "no" / "x.jsonl", [])
+        export_dead_letters(tmp_path / "no" / "x.jsonl", [])
     with pytest.raises(ExportFileError, match="cannot be read: No such file"):
         fingerprints(tmp_path / "x.jsonl")
 
@@ -48,7 +47,7 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", [b"hello", b"{}", b"[]", b"\xff"])
 def test_a_file_that_is_no_export_is_refused_with_its_line(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "x.jsonl"
-    export_letters(path, [a_letter(1)])
+    export_dead_letters(path, [a_letter(1)])
     path.write_bytes(path.read_bytes() + line)
     with pytest.raises(ExportFileError, match="line 2"):
         fingerprints(path)
@@ -57,7 +56,7 @@ def test_a_file_that_is_no_export_is_refused_with_its_line(tmp_path: Path, line:
 def until(
     tmp_path: Path, exported: list[InboundRecord], there: list[InboundRecord], low: int = 0
 ) -> tuple[int, int, int]:
-    export_letters(tmp_path / "x.jsonl", [read_letter(record) for record in exported])
+    export_dead_letters(tmp_path / "x.jsonl", [read_dead_letter(record) for record in exported])
     state = purgeable({0: Extent(low, 100)}, there, fingerprints(tmp_path / "x.jsonl"))[0]
     return state.until, state.letters, state.kept
 

@@ -4,9 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from streams.dlq.filter import DeadLetterFilter
-from streams.dlq.read import read_letter
-from streams.dlq.stats import group_by_code
+from streams.dlq.read import DeadLetterFilter, group_by_code, read_dead_letter
 from streams.kafka.records import InboundRecord
 from tests.doubles.letters import a_letter
 from tests.doubles.pipeline import NOW
@@ -33,13 +31,15 @@ def test_what_no_schema_reads_is_known_by_its_key(value: bytes) -> None:
 
 
 def test_a_record_of_somebody_else_is_a_letter_too() -> None:
-    letter = read_letter(InboundRecord("p.thumbnail.dlq", 1, 5, 1_764_000_000_000, None, None, (("error-code", None),)))
+    letter = read_dead_letter(
+        InboundRecord("p.thumbnail.dlq", 1, 5, 1_764_000_000_000, None, None, (("error-code", None),))
+    )
     assert (letter.code, letter.stage, letter.media, letter.position) == ("unknown", "unknown", None, "1:5")
     assert letter.failed_at == letter.record.timestamp
 
 
 def test_what_a_terminal_would_obey_is_taken_out_of_facts() -> None:
-    letter = read_letter(InboundRecord("t", 0, 0, 0, b"\x1b[31mred", b"x", (("error-message", b"a\x1b[2Jb\nc"),)))
+    letter = read_dead_letter(InboundRecord("t", 0, 0, 0, b"\x1b[31mred", b"x", (("error-message", b"a\x1b[2Jb\nc"),)))
     assert (letter.media, letter.header("error-message")) == (" [31mred", "a [2Jb c")
 
 

@@ -10,7 +10,7 @@ from schemas import headers as h
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic, Topics
 from streams.dlq.ledger import Ledger, Mark, MarkState, mark_record
 from streams.dlq.plan import Refusal, ReplayRules, Send
-from streams.dlq.read import DeadLetter, read_letter
+from streams.dlq.read import DeadLetter, read_dead_letter
 from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
 from streams.dlq.sender import ReplayError, Step
 from streams.kafka.records import InboundRecord
@@ -90,7 +90,7 @@ def test_a_letter_that_came_back_after_every_replay_is_parked_as_it_is() -> None
 
 
 def test_a_parked_letter_that_somebody_sends_on_gets_all_its_replays_again() -> None:
-    parked = read_letter(letter_record(replays=3, topic="p.thumbnail.dlq.parked"))
+    parked = read_dead_letter(letter_record(replays=3, topic="p.thumbnail.dlq.parked"))
     found = sent(parked, THUMBNAIL_PARKED)
     assert (found.is_parked, h.get_header(found.record.headers, "replay-count")) == (False, "1")
     assert h.get_header(found.record.headers, "parked-reason") is None

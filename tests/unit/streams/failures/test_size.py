@@ -8,7 +8,7 @@ from schemas import headers as h
 from schemas.errors import ErrorCode, PermanentError, Stage
 from schemas.topics import CARRIER_BYTES, THUMBNAIL_DLQ, Topics
 from streams.dlq.plan import Refusal, ReplayRules, Send
-from streams.dlq.read import read_letter
+from streams.dlq.read import read_dead_letter
 from streams.failures.dead_letter import Failure, dead_letter
 from streams.failures.size import DEAD_LETTER_BYTES
 from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
@@ -84,7 +84,7 @@ def test_what_fits_is_kept_to_the_last_byte() -> None:
 
 @pytest.mark.parametrize(("value", "is_sent"), [(LARGE, False), (LARGE[: DEAD_LETTER_BYTES - 4000], True)])
 def test_only_a_letter_that_holds_its_whole_record_is_replayed_and_that_fits_again(value: bytes, is_sent: bool) -> None:
-    letter = read_letter(read_back(letter_of(a_record(value=value))))
+    letter = read_dead_letter(read_back(letter_of(a_record(value=value))))
     plan = ReplayRules(THUMBNAIL_DLQ, Topics("p."), 3).plan(letter, NOW)
     if is_sent:
         assert isinstance(plan, Send)

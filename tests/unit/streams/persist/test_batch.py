@@ -51,7 +51,7 @@ def test_one_refused_value_among_good_ones_is_exactly_one_dead_letter(
 ) -> None:
     answers(monkeypatch, alone=state, together=state)
     written = BatchWriter(engine, lambda: NOW).write(items())
-    assert [item.result.media.id for item, _ in written.poison] == [POISON]
+    assert [item.result.media.id for item, _ in written.rejected] == [POISON]
     assert len(written.outcomes) == 9
 
 

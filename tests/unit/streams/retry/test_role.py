@@ -8,12 +8,12 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from schemas import headers as h
-from streams.kafka.client import Place
-from streams.retry.role import BATCH
+from streams.kafka.ports import TopicPartition
+from streams.retry.role import BATCH, RetryOptions
 from tests.doubles.memory_loops import DUE, TIERS, Guest, RetryLoop, lost_membership
 
-TIER: Place = (TIERS[0], 0)
-NEIGHBOUR: Place = (TIERS[0], 1)
+TIER: TopicPartition = (TIERS[0], 0)
+NEIGHBOUR: TopicPartition = (TIERS[0], 1)
 
 
 @pytest.fixture
@@ -151,6 +151,7 @@ def test_a_commit_that_the_group_refuses_counts_nothing_and_the_role_goes_on(loo
 
 def test_a_process_that_slept_for_too_long_hands_on_again_what_it_could_not_commit(loop: RetryLoop) -> None:
     """As a machine that is suspended: the group has evicted the member, and gives it its partitions again."""
+    loop.options = RetryOptions(delays_s=(1000.0,))  # no record waits for longer than its tier
     loop.put(b"0", 0)
     loop.put(b"waits", 1000)
     loop.consumer.before("commit", lambda: loop.clock.wait(400))

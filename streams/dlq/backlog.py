@@ -1,58 +1,56 @@
 """How many dead letters wait for somebody, and since when, without reading them all."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from streams.dlq.ledger import Ledger
-from streams.kafka.client import Place
-from streams.kafka.reader import Extent, TopicReader
-
-_SMALL_FETCHES: Final = {"fetch.message.max.bytes": 1024, "queued.min.messages": 1}
+from streams.kafka.ports import MakeConsumer, TopicPartition
+from streams.kafka.reader import Extent
+from streams.kafka.topic_reader import TopicReader
 
 
 @dataclass(frozen=True)
-class WaitingLetters:
+class Backlog:
     """At most `count` dead letters wait; the oldest came at `oldest_at`, None when none waits."""
 
     count: int
     oldest_at: datetime | None
 
 
-class LetterWatch:
-    """Looks at the ends of the dead letter topics, reads what is new in the ledger, and one letter a partition.
+class DlqBacklog:
+    """Asks for the ends of the dead letter topics, and reads what is new in the ledger and one record a partition.
 
-    A mark is believed by its place alone, unlike where letters are replayed: a dead letter topic that is deleted and
-    made anew seems to be dealt with as far as the old one was.
+    A mark is believed by its topic, partition and offset alone, unlike where dead letters are replayed: a topic that is
+    deleted and created again seems to be dealt with as far as the old one was.
     """
 
-    def __init__(self, config: Mapping[str, Any], topics: tuple[str, ...], ledger_topic: str) -> None:
-        """`config` is a consumer's. Connects at the first look."""
-        self._letters: Final = [TopicReader(dict(config) | _SMALL_FETCHES, topic) for topic in topics]
-        self._ledger: Final = TopicReader(config, ledger_topic)
+    def __init__(self, make_consumer: MakeConsumer, topics: tuple[str, ...], ledger_topic: str) -> None:
+        """Connect at the first poll."""
+        self._dead_letters: Final = [TopicReader(make_consumer, topic, small=True) for topic in topics]
+        self._ledger: Final = TopicReader(make_consumer, ledger_topic)
         self._ledger_ends: dict[int, int] = {}
         self._done: Final[dict[str, dict[int, set[int]]]] = {topic: {} for topic in topics}
-        self._heads: Final[dict[Place, tuple[int, int, datetime]]] = {}
-        """The first offset that was looked at, that of the letter which was found, and its time."""
+        self._heads: Final[dict[TopicPartition, tuple[int, int, datetime]]] = {}
+        """The first offset that was looked at, that of the dead letter which was found, and its time."""
 
     def close(self) -> None:
-        """Let go of the connections."""
-        for reader in (*self._letters, self._ledger):
+        """Close the connections."""
+        for reader in (*self._dead_letters, self._ledger):
             reader.close()
 
-    def look(self) -> WaitingLetters:
-        """What waits now. Raises TopicReadError."""
+    def poll(self) -> Backlog:
+        """Return what waits now. Raises TopicReadError."""
         self._read_ledger()
         count, oldest = 0, []
-        for reader in self._letters:
+        for reader in self._dead_letters:
             for number, extent in reader.extents().items():
                 done = self._done[reader.topic].setdefault(number, set())
                 done -= {offset for offset in done if offset < extent.low}
                 count += max(0, extent.count - sum(offset < extent.high for offset in done))
                 found = self._head(reader, number, extent, done)
                 oldest += [] if found is None else [found]
-        return WaitingLetters(count if oldest else 0, min(oldest, default=None))
+        return Backlog(count if oldest else 0, min(oldest, default=None))
 
     def _read_ledger(self) -> None:
         extents = self._ledger.extents()
@@ -69,13 +67,13 @@ class LetterWatch:
         start = extent.low
         while start in done:
             start += 1
-        place = (reader.topic, number)
-        known = self._heads.get(place)
+        partition = (reader.topic, number)
+        known = self._heads.get(partition)
         if known is not None and known[0] <= start <= known[1] and known[1] not in done:
             return known[2]
-        self._heads.pop(place, None)
+        self._heads.pop(partition, None)
         for record in reader.read({number: Extent(start, extent.high)}):
             if record.offset not in done:
-                self._heads[place] = (start, record.offset, record.timestamp)
+                self._heads[partition] = (start, record.offset, record.timestamp)
                 return record.timestamp
         return None

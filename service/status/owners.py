@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from schemas import headers as h
 from service.status.role_endpoints import RoleState
-from streams.dlq.stats import Group
+from streams.dlq.read import ErrorGroup
 from streams.failures.guard import SUGGEST_A_BROKEN_DEPLOY
 
 MOST_NAMED: Final = 5
@@ -66,7 +66,7 @@ def owners(companies: Mapping[int | None, int]) -> str:
     return f"of {len(companies)} companies: {named}{', …' if len(companies) > MOST_NAMED else ''}"
 
 
-def suspicion(group: Group) -> str:
+def suspicion(group: ErrorGroup) -> str:
     """A sentence with a space after it where files are not to blame; else nothing."""
     is_broad = len(group.companies) > 1 and group.waiting >= MANY
     if not is_broad or group.code not in SUGGEST_A_BROKEN_DEPLOY:

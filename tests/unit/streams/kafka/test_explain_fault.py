@@ -10,7 +10,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped] # it has no stubs
 from confluent_kafka import KafkaError, KafkaException
 from faust.exceptions import ProducerSendError
 
-from streams.kafka.faults import explain_fault
+from streams.kafka.client import explain_fault
 
 
 def wrapped(cause: Exception) -> Exception:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from service.status.owners import owners, owners_json, resting_connections
 from service.status.role_endpoints import RoleState
 from service.status.snapshot import Snapshot, attention
-from service.status.whose import owners, owners_json, resting_connections
-from streams.dlq.stats import Group
+from streams.dlq.read import ErrorGroup
 
 NOW = datetime(2026, 11, 25, 10, tzinfo=UTC)
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -90,7 +90,9 @@ def test_many_letters_of_several_companies_are_more_likely_a_bad_deploy(
     code: str, companies: dict[int | None, int], is_suspected: bool
 ) -> None:
     count = sum(companies.values())
-    (sentence,) = said(letters={"thumbnail.dlq": [Group(code, NOW, NOW, "0:1", "", count, count, Counter(companies))]})
+    (sentence,) = said(
+        letters={"thumbnail.dlq": [ErrorGroup(code, NOW, NOW, "0:1", "", count, count, Counter(companies))]}
+    )
     assert ("suggest a bad deploy" in sentence) is is_suspected
 
 
@@ -109,7 +111,7 @@ def test_what_several_roles_have_lost_is_one_sentence() -> None:
 
 
 def test_dead_letters_are_told_with_their_companies() -> None:
-    group = Group("media.corrupt", NOW, NOW, "0:1", "", 3, 2, Counter({3: 2}))
+    group = ErrorGroup("media.corrupt", NOW, NOW, "0:1", "", 3, 2, Counter({3: 2}))
     (sentence,) = said(letters={"thumbnail.dlq": [group]})
     assert sentence.startswith(
         "Dead letters wait in thumbnail.dlq: 2 with media.corrupt, all of company 3. The file is"
