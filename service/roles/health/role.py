@@ -42,7 +42,7 @@ class RoleHealth:
             one.stop(wait=False)
 
     def live(self) -> dict[str, Any]:
-        """What /health/live answers: see the README."""
+        """Return what /health/live answers."""
         return self._liveness.details()
 
     def ready(self) -> dict[str, Any]:
