@@ -1,6 +1,6 @@
 """Metrics, traces and log of the worker's records, apart from the flow that works on them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -20,9 +20,10 @@ log = structlog.get_logger(__name__)
 class ReceivedRecord:
     """A record under way, as the trace has changed it, with its span."""
 
-    def __init__(self, record: InboundRecord, span: Span) -> None:
+    def __init__(self, record: InboundRecord, span: Span, log_fields: Mapping[str, object]) -> None:
         self.record: Final = record
         self.span: Final = span
+        self.log_fields: Final = log_fields
         self.error: str | None = None
         """The code that it failed with."""
 
@@ -41,7 +42,7 @@ class Observer:
         """Open the record's span, and bind its place and trace to every log line of the block."""
         received = self._receive(record)
         try:
-            with bound_contextvars(**received.record.log_fields):
+            with bound_contextvars(**received.log_fields):
                 yield received
         except BaseException as exc:
             received.error = type(exc).__name__
@@ -51,11 +52,13 @@ class Observer:
 
     def _receive(self, record: InboundRecord) -> ReceivedRecord:
         try:
-            return ReceivedRecord(*self._tracing.receive(record))
+            traced, span = self._tracing.receive(record)
+            return ReceivedRecord(traced, span, traced.log_fields)
         except Exception:
-            # Whatever stands in a record, a trace must not keep it from its outcome.
+            # Whatever stands in a record, neither a trace nor a log line must keep it from its outcome.
             log.exception("event_failed_unexpectedly")
-            return ReceivedRecord(record, NO_SPAN)
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            return ReceivedRecord(record, NO_SPAN, place)
 
     def on_outcome(self, received: ReceivedRecord, outcome: Outcome) -> None:
         """Log how the work ended, and say it to the trace; what follows from it is not sent yet."""
