@@ -71,7 +71,7 @@ PLANTS: Final = {
         (
             Edit(
                 "streams/kafka/client.py",
-                "unsent = producer.flush(SEND_TIMEOUT_S) if records else 0",
+                "unsent = producer.flush(timeout_s) if records else 0",
                 "unsent = 0",
             ),
             Edit("service/kafka/clients.py", '"linger.ms": 5,', '"linger.ms": 1500,'),
