@@ -123,7 +123,7 @@ def measure(runs: int) -> list[dict[str, Any]]:
         folder, console = Path(name), Console(stderr=True)
         console.print("Making the inputs …")
         inputs = make_inputs(folder)
-        minio, toxiproxy, slots = LocalMinio(tell=print), Toxiproxy(tell=print), DecodeSlots(1)
+        minio, toxiproxy, slots = LocalMinio(say=print), Toxiproxy(say=print), DecodeSlots(1)
         minio.start()
         toxiproxy.start()
         loop = asyncio.new_event_loop()

@@ -89,7 +89,7 @@ def rate(upload: Upload, threads: int, seconds: float, number: Iterator[int]) ->
 
 def measure(slices: int, seconds: float) -> list[dict[str, float]]:
     """One row a number of threads; the ratio is the median of neighbours'."""
-    minio = LocalMinio(tell=print)
+    minio = LocalMinio(say=print)
     minio.start()
     try:
         minio.server.make_bucket(BUCKET)

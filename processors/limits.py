@@ -78,5 +78,5 @@ OPENCV_FORMATS: Final = (
 
 
 def bytes_budget(size_bytes: int, most_bytes: int = MAX_BYTES_READ) -> int:
-    """How many bytes of a source may be read in all, `most_bytes` at the most."""
+    """Return how many bytes of a source may be read in all, `most_bytes` at the most."""
     return min(2 * size_bytes + 64 * MIB, most_bytes)

@@ -30,12 +30,12 @@ _CLOCKWISE: Final = {
 
 
 def clockwise(turn: Turn) -> int:
-    """Degrees of the rotation; of a mirrored picture, those that follow a flip from left to right."""
+    """Return the degrees of the rotation; of a mirrored picture, those after a flip from left to right."""
     return 0 if turn is None else _CLOCKWISE.get(turn, 0)
 
 
 def swaps_sides(turn: Turn) -> bool:
-    """Whether width and height change places."""
+    """Return whether width and height change places."""
     return clockwise(turn) in (90, 270)
 
 

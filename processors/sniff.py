@@ -22,7 +22,7 @@ _SHORT_IMAGE_HEADS: Final = (
 _AVIF_BRANDS: Final = (b"avif", b"avis")
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _EITHER_BRANDS: Final = (b"mif1", b"msf1")
-"""Of the container that both live in: the brands after the first one tell."""
+"""mif1/msf1 are shared by HEIC and AVIF; the compatible brands decide."""
 _IMAGE_BRANDS: Final = _AVIF_BRANDS + _HEIC_BRANDS + _EITHER_BRANDS
 _CONTAINER_HEADS: Final = (
     b"\x1aE\xdf\xa3",
@@ -106,14 +106,14 @@ def sniff_kind(head: bytes) -> Kind | None:
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
-    """A frame of MPEG audio has a layer; AAC has none. The segments of a JPEG begin nearly alike."""
+    """Return whether the header is one of MPEG audio: it has a layer, AAC has none. Segments of a JPEG begin nearly alike."""
     if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False
     return head[1] & 0x06 != 0 or head[1] & 0xF0 == 0xF0
 
 
 def unread_kind(head: bytes) -> str | None:
-    """What the file is called, where it is one of the known kinds that are not read."""
+    """Return what the file is called, where it is one of the known kinds that are not read."""
     if _CURSOR_HEAD.match(head):
         return "a Windows cursor"
     for at, magic, name in _UNREAD_AT:
@@ -123,7 +123,7 @@ def unread_kind(head: bytes) -> str | None:
 
 
 def is_heic(head: bytes) -> bool:
-    """Whether the file is a HEIC picture."""
+    """Return whether the file is a HEIC picture."""
     if head[4:8] != b"ftyp":
         return False
     if head[8:12] in _EITHER_BRANDS:

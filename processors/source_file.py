@@ -61,7 +61,7 @@ class SourceFile(io.BufferedIOBase):
         return True
 
     def tell(self) -> int:
-        """The position in bytes."""
+        """Return the position in bytes."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -71,7 +71,7 @@ class SourceFile(io.BufferedIOBase):
         return self._position
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """At most `size` bytes, never more: PyAV copies what it gets unchecked."""
+        """Read at most `size` bytes, never more: PyAV copies what it gets unchecked."""
         left = max(0, self.size - self._position)
         wanted = left if size is None or size < 0 else min(size, left)
         if wanted == 0:
@@ -88,7 +88,7 @@ class SourceFile(io.BufferedIOBase):
         return self.read(size)
 
     def expect_whole(self) -> None:
-        """The rest will be read from here to its end, as photographs are: in the longest runs at once."""
+        """Read ahead in the longest runs: the rest is read from here to its end, as photographs are."""
         self._next_sequential = self._position // BLOCK_BYTES + (self._position % BLOCK_BYTES > 0)
         self._run_bytes = MAX_BLOCK_RUN_BYTES
 

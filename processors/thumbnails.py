@@ -1,4 +1,4 @@
-"""create_thumbnails: the front door, one source in and every rendition out. Pure; runs inside the caged child."""
+"""create_thumbnails: the entry point: one source in, every rendition out. Pure; runs inside the caged child."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from processors.source_file import SourceFile
 from processors.still import pillow as photographs
 from processors.still.claims import check_claims
 from processors.still.heic import can_read_heic
-from processors.types import Kind, Source, TakenPicture, ThumbnailSet, ThumbnailSpec
+from processors.types import DecodedFrame, Kind, Source, ThumbnailSet, ThumbnailSpec
 from processors.video import opencv as video_opencv
 from processors.video import pyav as video_pyav
 from processors.video.container import open_container, refuse_first_packets
@@ -23,11 +23,11 @@ from schemas.errors import ErrorCode, PermanentError
 
 _ASF: Final = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
 """The older FFmpeg inside OpenCV goes round in circles in damaged files of this kind, until its processor time is up."""
-VideoWay = Callable[[SourceFile, ThumbnailSpec], TakenPicture]
+VideoWay = Callable[[SourceFile, ThumbnailSpec], DecodedFrame]
 
 
 def create_thumbnails(source: Source, spec: ThumbnailSpec, *, kind: Kind | None = None) -> ThumbnailSet:
-    """The renditions of `spec`. What the bytes are counts; `kind`, as the uploader declared it, only where they are unclear.
+    """Return the renditions of `spec`. What the bytes are counts; `kind`, as the uploader declared it, only where they are unclear.
 
     Raises PermanentError media.unsupported, media.corrupt, media.no_picture, media.too_many_pixels,
     media.too_many_frames or source.too_large; what the source raises comes through unchanged.
@@ -41,7 +41,7 @@ def create_thumbnails(source: Source, spec: ThumbnailSpec, *, kind: Kind | None 
         raise PermanentError(ErrorCode.MEDIA_CORRUPT, "The source is empty.")
     file = SourceFile(source, max_reads=spec.max_reads, max_bytes_read=spec.max_bytes_read)
     started = time.perf_counter()
-    taken = _take(file, spec, kind)
+    taken = _decode(file, spec, kind)
     decoded = time.perf_counter()
     rendered = render(taken.image, spec)
     placeholder = thumbhash(rendered.main)
@@ -59,7 +59,7 @@ def create_thumbnails(source: Source, spec: ThumbnailSpec, *, kind: Kind | None 
     )
 
 
-def _take(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> TakenPicture:
+def _decode(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> DecodedFrame:
     head = file.read(HEAD_BYTES)
     kind = sniff_kind(head)
     if kind == "image":
@@ -69,35 +69,35 @@ def _take(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Taken
                 "HEIC pictures are read only where the extra is installed: pip install 'thumbnail-pipeline[heic]'.",
             )
         check_claims(file, spec)
-        return photographs.take_picture(file, spec, video_pyav.take_deep)
+        return photographs.decode_still(file, spec, video_pyav.take_deep)
     if kind is None and declared == "image":
-        return photographs.take_picture(file, spec, video_pyav.take_deep)
+        return photographs.decode_still(file, spec, video_pyav.take_deep)
     if kind is None:
         return _take_unknown(file, head, spec)
-    return _take_frame(file, head, spec)
+    return _decode_video(file, head, spec)
 
 
-def _take_unknown(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> TakenPicture:
-    """A video whose container only FFmpeg knows; nothing else, whatever the upload says that it is."""
+def _take_unknown(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> DecodedFrame:
+    """Return a video whose container only FFmpeg knows; nothing else, whatever the upload says that it is."""
     unread = unread_kind(head)
     if unread is not None:
         raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, f"The file is {unread}, which is not read.")
     if _looks_like_text(head):
         raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The file is text, not a video or a picture.")
     try:
-        return _take_frame(file, head, spec)
+        return _decode_video(file, head, spec)
     except DamagedMediaError as error:
         raise DamagedMediaError(
             "The file begins like no video or picture that can be read: it is damaged, or of another kind."
         ) from error
 
 
-def _take_frame(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> TakenPicture:
+def _decode_video(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> DecodedFrame:
     """By each way in turn; when all fail, the first way's error stands, for it says most."""
     ways: dict[str, tuple[VideoWay, ...]] = {
-        "auto": (video_pyav.take_picture, *(() if head.startswith(_ASF) else (video_opencv.take_picture,))),
-        "pyav": (video_pyav.take_picture,),
-        "opencv": (video_opencv.take_picture,),
+        "auto": (video_pyav.decode_video, *(() if head.startswith(_ASF) else (video_opencv.decode_video,))),
+        "pyav": (video_pyav.decode_video,),
+        "opencv": (video_opencv.decode_video,),
     }
     first_error: PermanentError | None = None
     for way in ways[spec.decoder]:
@@ -107,7 +107,7 @@ def _take_frame(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> TakenPict
             first_error = first_error or error
             if error.code is not ErrorCode.MEDIA_CORRUPT:
                 raise
-            if way is video_pyav.take_picture:
+            if way is video_pyav.decode_video:
                 _refuse_giants(file, spec)  # before the next way tries to decode one
     raise first_error or AssertionError("there is always a way")
 

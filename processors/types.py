@@ -132,7 +132,7 @@ class SourceFacts:
 
 
 @dataclass(frozen=True)
-class TakenPicture:
+class DecodedFrame:
     """An upright picture with square pixels, in mode RGB or RGBA, scaled down to what the largest rendition needs."""
 
     image: "Image.Image"

@@ -1,1 +1,1 @@
-"""Every contract with the outside world: events, headers, topics, errors, metrics, tables. Imports nothing of ours."""
+"""Every contract with the outside world: events, headers, topics, errors, metrics, tables. Imports no other package of the project."""

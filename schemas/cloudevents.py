@@ -1,4 +1,4 @@
-"""Reads and writes CloudEvents 1.0 on Kafka: binary mode out; binary, structured or bare JSON in."""
+"""Read and write CloudEvents 1.0 on Kafka: binary mode out; binary, structured or bare JSON in."""
 
 import json
 import re
@@ -33,10 +33,10 @@ class _Envelope(BaseModel):
 
 
 def read_event(model: type[TEvent], event_type: str, value: bytes | None, headers: Headers) -> TEvent:
-    """The event in a record, whichever mode it was written in.
+    """Return the event in a record, whichever mode it was written in.
 
-    Raises PermanentError with event.malformed, event.unsupported_version or event.too_large, and nothing else:
-    whatever bytes a producer sends, they become one clear code.
+    Raises only PermanentError, with event.malformed, event.unsupported_version or event.too_large, whatever bytes a
+    producer sends.
     """
     if value is None:
         raise PermanentError(ErrorCode.EVENT_MALFORMED, "The record has a null value (a tombstone), not an event.")
@@ -87,7 +87,7 @@ def _with_context(data: Mapping[str, Any], event_id: str | None, occurred_at: st
 def _check_type(actual: str, expected: str) -> None:
     found, wanted = _TYPE_PATTERN.match(actual), _TYPE_PATTERN.match(expected)
     if wanted is None:
-        raise AssertionError(f"{expected!r} is not an event type of ours")
+        raise AssertionError(f"{expected!r} is not a known event type")
     if found is None or found["name"] != wanted["name"]:
         raise PermanentError(
             ErrorCode.EVENT_MALFORMED, f"The event type is {actual[:100]!r}; {expected!r} was expected."
@@ -106,12 +106,12 @@ def _first_problem(exc: ValidationError) -> str:
 
 
 def write_event(event: BaseModel) -> bytes:
-    """The value of a record: compact JSON in UTF-8."""
+    """Return the value of a record: compact JSON in UTF-8."""
     return event.model_dump_json().encode()
 
 
 def context_headers(*, event_type: str, event_id: str, occurred_at: datetime, subject: str) -> Headers:
-    """The binary mode's context attributes."""
+    """Return the binary mode's context attributes."""
     return h.with_headers(
         (),
         {

@@ -24,11 +24,11 @@ _UNREADABLE: Final = f"DATABASE_URL cannot be read: write {_POSTGRES_FORM} or {_
 
 
 class DatabaseUrlError(Exception):
-    """DATABASE_URL is wrong; the message is a sentence with a way out, and holds no part of a password."""
+    """DATABASE_URL is wrong. The message says what to do and contains no part of a password."""
 
 
 def create_engine_for(url: str) -> sa.Engine:
-    """An engine with bounded waits; it connects at its first use. Raises DatabaseUrlError."""
+    """Create an engine with bounded waits, which connects at its first use. Raises DatabaseUrlError."""
     parsed = _read_url(url)
     try:
         return _create_sqlite_engine(parsed) if parsed.drivername == "sqlite" else _create_postgres_engine(parsed)
@@ -37,7 +37,7 @@ def create_engine_for(url: str) -> sa.Engine:
 
 
 def _read_url(text: str) -> sa.URL:
-    """The URL with the driver that we use, whichever it names: platforms hand out postgres:// and asyncpg's, too."""
+    """Return the URL with the driver that we use, whichever it names: platforms hand out postgres:// and asyncpg's, too."""
     try:
         url = sa.make_url(text.strip())
     except (ArgumentError, ValueError):  # not chained: it quotes what may be a part of the password
@@ -55,7 +55,7 @@ def _read_url(text: str) -> sa.URL:
 
 @contextmanager
 def write_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction that is going to write: it commits at the end, or rolls back when the body raises."""
+    """Open a transaction for writing. It commits at the end, and rolls back when the body raises."""
     with engine.connect() as connection:
         writing = connection.execution_options(**{_WRITES: True})
         with writing.begin():
@@ -63,7 +63,7 @@ def write_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def _create_postgres_engine(url: sa.URL) -> sa.Engine:
-    """An engine that also works through PgBouncer in transaction mode, where each transaction may get another session.
+    """Return an engine that also works through PgBouncer in transaction mode, where each transaction may get another session.
 
     So nothing may be left in a session: no setting, which PgBouncer refuses in the start packet but for a few, and no
     prepared statement.

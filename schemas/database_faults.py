@@ -1,4 +1,4 @@
-"""What an error of the database means: a value that it refuses, or a state of its own that passes; a sentence for each.
+"""Classify errors of the database: a refused value, or a state that passes. Explain each in a sentence.
 
 The codes are PostgreSQL's SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html), of which the first
 two characters are the class, and SQLite's result codes (https://www.sqlite.org/rescode.html).
@@ -50,7 +50,7 @@ _MAX_SAID: Final = 300
 
 
 def sqlstate_of(exc: BaseException | None) -> str | None:
-    """PostgreSQL's code of the error, also when SQLAlchemy wraps it; None where the server sent none."""
+    """Return PostgreSQL's code of the error, also when SQLAlchemy wraps it; None when the server sent none."""
     state = getattr(exc.orig if isinstance(exc, StatementError) else exc, "sqlstate", None)
     return state if isinstance(state, str) else None
 
@@ -72,12 +72,12 @@ def is_about_a_value(exc: Exception) -> bool:
 
 
 def said_by_database(exc: BaseException) -> str:
-    """The first line of what it said. The statement and its parameters stay out: they hold the tenant's data."""
+    """Return the first line of the database's message, without the statement and its parameters: they hold the tenant's data."""
     return str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0][:_MAX_SAID].rstrip(". ")
 
 
 def explain_database_fault(exc: BaseException) -> str:
-    """One sentence: what is wrong and what to do, then what the database said."""
+    """Return one sentence: what is wrong, what to do, and what the database said."""
     said = said_by_database(exc)
     if isinstance(exc, NotSupportedError) and sqlstate_of(exc) is None:  # our own refusal, which says all
         return f"{said}."

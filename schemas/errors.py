@@ -1,10 +1,10 @@
-"""The one error tree: every class says what happens next, every code is a metric label, a log field and a header value."""
+"""Define the error classes and codes. The class decides what happens next; the code is a metric label, a log field and a header."""
 
 from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """Stable names to route on; the words after each dot never change meaning."""
+    """Stable codes to route on; a code never changes its meaning."""
 
     EVENT_MALFORMED = "event.malformed"
     EVENT_UNSUPPORTED_VERSION = "event.unsupported_version"
@@ -35,7 +35,7 @@ class ErrorCode(StrEnum):
 
 
 class Stage(StrEnum):
-    """How far an event had come when it failed."""
+    """The stage at which an event failed."""
 
     EVENT = "event"
     TENANT = "tenant"
@@ -64,9 +64,9 @@ class ThumbnailError(Exception):
 
 
 class TransientError(ThumbnailError):
-    """The same event may succeed later: it waits in a retry topic, until its attempts or its time budget are used up.
+    """The same event may succeed later. It is retried until its attempts or its time budget are used up.
 
-    `retry_after_s`, in seconds, is what the other side asked for; the retry policy waits at least that long.
+    `retry_after_s`, in seconds, is what the other side asked for. The retry policy waits at least that long.
     """
 
     retryable = True
@@ -77,11 +77,11 @@ class TransientError(ThumbnailError):
 
 
 class PermanentError(ThumbnailError):
-    """Trying again cannot help: the event becomes a dead letter at once, and a person reads its next action."""
+    """A retry cannot help: the event becomes a dead letter at once, and a person reads its next action."""
 
 
 class ObjectNotFoundError(TransientError):
-    """No object has this key (yet): uploads may lag behind their events, so the event is retried before it is given up."""
+    """No object has this key yet. An upload may finish after its event, so the event is retried first."""
 
     def __init__(self, key: str) -> None:
         super().__init__(ErrorCode.SOURCE_MISSING, f"No object has the key {key!r}.")
@@ -89,9 +89,9 @@ class ObjectNotFoundError(TransientError):
 
 
 NEXT_ACTIONS: dict[ErrorCode, str] = {
-    ErrorCode.EVENT_MALFORMED: "Mend the producer: the value must match the media.uploaded schema. Then publish the upload again.",
+    ErrorCode.EVENT_MALFORMED: "Fix the producer: the value must match the media.uploaded schema. Then publish the upload again.",
     ErrorCode.EVENT_UNSUPPORTED_VERSION: "Upgrade this service, or have the producer send a supported major version, then replay.",
-    ErrorCode.EVENT_TOO_LARGE: "Mend the producer: an event carries a key, never the media itself. Then publish it again.",
+    ErrorCode.EVENT_TOO_LARGE: "Fix the producer: an event carries a key, never the media itself. Then publish it again.",
     ErrorCode.EVENT_IN_FUTURE: "Correct the producer's clock and publish again. If the worker's clock was wrong, correct it and replay.",
     ErrorCode.TENANT_UNKNOWN: "Check company_id against the companies table; when the company exists, replay.",
     ErrorCode.TENANT_INACTIVE: "Activate the company, then replay; or purge the record when the company has left.",
@@ -99,7 +99,7 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.SOURCE_UNREADABLE: "Check the object in the tenant's storage: it was there but could not be read. Then replay.",
     ErrorCode.SOURCE_TOO_LARGE: "Raise DECODE_MAX_SOURCE_BYTES if such files are expected, then replay.",
     ErrorCode.MEDIA_UNSUPPORTED: "Ask the uploader for a common format (MP4, MOV, WebM, JPEG, PNG, WebP) and upload again.",
-    ErrorCode.MEDIA_CORRUPT: "The file is damaged: ask the uploader to export it again and upload it anew.",
+    ErrorCode.MEDIA_CORRUPT: "The file is damaged: ask the uploader to export it again and upload the new file.",
     ErrorCode.MEDIA_NO_PICTURE: "The file has no video or picture stream: ask the uploader for a file that has one.",
     ErrorCode.MEDIA_TOO_MANY_PIXELS: "Ask the uploader for a smaller picture, or raise DECODE_MAX_PIXELS, then replay.",
     ErrorCode.MEDIA_TOO_MANY_FRAMES: "Ask the uploader for a video instead, or raise DECODE_MAX_FRAMES, then replay.",
@@ -111,9 +111,9 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.STORAGE_PAUSED: "The tenant's storage was down for the whole time budget: bring it back, then replay.",
     ErrorCode.STORAGE_DENIED: "Renew the storage connection's credentials or rights, then replay.",
     ErrorCode.STORAGE_FULL: "Free or add space in the tenant's storage, then replay.",
-    ErrorCode.STORAGE_BAD_KEY: "Mend the producer: the key must stay inside the company's storage_path.",
+    ErrorCode.STORAGE_BAD_KEY: "Fix the producer: the key must stay inside the company's storage_path.",
     ErrorCode.UPLOAD_UNVERIFIED: "The storage did not confirm what was written: check it for faults, then replay.",
     ErrorCode.DATABASE_UNAVAILABLE: "Bring the database back; when it answers, replay.",
-    ErrorCode.INTERNAL_ERROR: "Look up the trace id in the worker's log and report the bug; replay after the mend.",
+    ErrorCode.INTERNAL_ERROR: "Look up the trace id in the worker's log and report the bug; replay after the fix.",
 }
-"""What a person should do now, one or two sentences a code."""
+"""What a person should do about each code, in one or two sentences."""

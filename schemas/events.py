@@ -1,4 +1,4 @@
-"""The events of the pipeline: pydantic models that bound every size, and ignore the fields they do not know."""
+"""Define the events of the pipeline: pydantic models that bound every size and ignore unknown fields."""
 
 import hashlib
 import uuid
@@ -95,17 +95,17 @@ class Media(_Event):
 
     @property
     def row_id(self) -> int:
-        """The id of the database row that shows the thumbnail: of videos for a video, of ar_contents for an image."""
+        """Return the id of the database row that shows the thumbnail: of videos for a video, of ar_contents for an image."""
         return self.id if self.kind is MediaKind.VIDEO else self.ar_content_id
 
     @property
     def record_key(self) -> str:
-        """The Kafka key, so that events of one media keep their order: video:42 or ar_content:9."""
+        """Return the Kafka key, so that events of one media keep their order: video:42 or ar_content:9."""
         return f"{'video' if self.kind is MediaKind.VIDEO else 'ar_content'}:{self.row_id}"
 
 
 def upload_version(occurred_at: datetime, upload_event_id: str) -> str:
-    """The folder of one upload's renditions; a later upload sorts after an earlier one."""
+    """Return the folder of one upload's renditions; a later upload sorts after an earlier one."""
     digest = hashlib.sha256(upload_event_id.encode()).hexdigest()[:12]
     return f"{occurred_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{digest}"
 
@@ -149,7 +149,7 @@ class StorageInfo(_Event):
 
 
 class SourceInfo(_Event):
-    """What the source turned out to be. Sizes in pixels before rotation; `rotation` in degrees clockwise."""
+    """The decoded source. Sizes are in pixels before rotation; `rotation` is in degrees clockwise."""
 
     width: int
     height: int
@@ -161,7 +161,7 @@ class SourceInfo(_Event):
 
 
 class FrameInfo(_Event):
-    """Which frame was taken, how it was found and how good it is (0 to 1; null where nothing was to choose)."""
+    """Which frame was selected, by which method, and its score (0 to 1; null when there was no choice)."""
 
     time_s: float | None = None
     method: str
@@ -237,7 +237,7 @@ class CleanupReason(StrEnum):
 
 
 class ThumbnailCleanup(_Result):
-    """Ask for the removal of what no row shows: `version` unless the row shows it, and every older version."""
+    """A request to delete objects that no row refers to: `version`, unless the row shows it, and every older version."""
 
     version: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z.-]+$")]
     storage: StorageInfo | None = None
@@ -245,5 +245,5 @@ class ThumbnailCleanup(_Result):
 
 
 def derived_event_id(upload_event_id: str, outcome: str) -> str:
-    """The same id for the same upload and outcome, however often it is redelivered."""
+    """Return an id that is the same for every redelivery of the same upload and outcome."""
     return str(uuid.uuid5(_EVENT_ID_NAMESPACE, f"{outcome}:{upload_event_id}"))

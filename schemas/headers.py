@@ -1,4 +1,4 @@
-"""Every Kafka header we read or write: UTF-8 text only, so that each Kafka UI can show and filter them."""
+"""Read and write Kafka headers. They are UTF-8 text only, so that every Kafka UI can show and filter them."""
 
 import re
 import unicodedata
@@ -38,7 +38,7 @@ RETRYABLE: Final = "retryable"
 ATTEMPTS: Final = "attempts"
 NEXT_ACTION: Final = "next-action"
 CUT: Final = "x-cut"
-"""Only in a letter that holds a part of its record: what is missing, and where the whole is."""
+"""Only on a dead letter that holds a part of its record: says what is missing and where the whole record is."""
 
 REPLAY_COUNT: Final = "replay-count"
 REPLAYED_AT: Final = "replayed-at"
@@ -54,28 +54,28 @@ WORKING_HEADERS: Final = frozenset(
         *(REPLAY_COUNT, REPLAYED_AT, REPLAYED_FROM, PARKED_AT, PARKED_REASON),
     }
 )
-"""What our roles note about a record's way: believed on topics that they alone write to, dropped on all others."""
+"""Headers that the roles write while they process a record. They are trusted on internal topics and dropped on all others."""
 
 MAX_HEADER_BYTES: Final = 1024
-"""No header of ours is longer: an oversized one makes the dead letter itself unsendable and stops the partition."""
+"""The longest header that the roles write. A larger one would make the dead letter unsendable and stop the partition."""
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-")
 
 Headers = tuple[tuple[str, bytes | None], ...]
-"""Headers in their order, as they stand on the wire; names may repeat, and values be null, in records of others."""
+"""Headers in wire order. In records of other producers names may repeat and values may be null."""
 
 
 def header_text(value: object) -> bytes:
-    """`value` as one printable line of at most MAX_HEADER_BYTES bytes of UTF-8, cut between characters."""
+    """Return `value` as one printable line of at most MAX_HEADER_BYTES bytes of UTF-8, cut between characters."""
     text = str(value)
-    if text.isascii() and text.isprintable():  # nearly every header of ours, a dozen a record
+    if text.isascii() and text.isprintable():  # the fast path: nearly every header, about a dozen a record
         return text[:MAX_HEADER_BYTES].encode()
     line = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
     return line.encode("utf-8", "replace")[:MAX_HEADER_BYTES].decode("utf-8", "ignore").encode()
 
 
 def get_header(headers: Headers, name: str) -> str | None:
-    """The last value of `name` as text (undecodable bytes replaced), or None when it is absent."""
+    """Return the last value of `name` as text (undecodable bytes replaced), or None when it is absent."""
     for key, value in reversed(headers):
         if key == name:
             return (value or b"").decode("utf-8", "replace")
@@ -83,31 +83,31 @@ def get_header(headers: Headers, name: str) -> str | None:
 
 
 def get_count(headers: Headers, name: str) -> int:
-    """The small number in `name`; 0 when it is absent, or anything but up to three digits."""
+    """Return the number in `name`; 0 when the header is absent or is not one to three digits."""
     text = get_header(headers, name) or "0"
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
 
 def trace_id(headers: Headers) -> str | None:
-    """The trace that a W3C traceparent names, 32 hexadecimal digits; None where there is none, or no valid one."""
+    """Return the trace id of a W3C traceparent, 32 hexadecimal digits; None when it is absent or invalid."""
     found = _TRACEPARENT.match(get_header(headers, TRACEPARENT) or "")
     return found[1] if found else None
 
 
 def with_headers(headers: Headers, changes: Mapping[str, object]) -> Headers:
-    """`headers` with each name in `changes` standing exactly once, at the end; the others keep bytes and order."""
+    """Return `headers` with each name in `changes` exactly once, at the end. The others keep their bytes and order."""
     kept = tuple((key, value) for key, value in headers if key not in changes)
     return kept + tuple((name, header_text(value)) for name, value in changes.items())
 
 
 def without_headers(headers: Headers, names: Iterable[str]) -> Headers:
-    """`headers` less every one of `names`."""
+    """Return `headers` without `names`."""
     dropped = frozenset(names)
     return tuple((key, value) for key, value in headers if key not in dropped)
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds: 2026-11-23T18:09:00.123Z."""
+    """Format a time as RFC 3339 in UTC with milliseconds: 2026-11-23T18:09:00.123Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -1,4 +1,4 @@
-"""The closed vocabulary of metrics: every name, label and bucket of every role stands here and nowhere else."""
+"""Declare every metric of every role: its name, labels, buckets and help text."""
 
 from typing import Final, Literal
 
@@ -18,42 +18,40 @@ ALL_ROLES: Final[tuple[Role, ...]] = ("worker", "persist", "retry")
 
 
 class Metrics:
-    """All metrics of one process. Labels are bounded: never a company's or a media's id.
+    """The metrics of one process. Labels are bounded: never the id of a company or a media.
 
-    `role` exports only what that role sets: a gauge that nobody sets would claim to be 0. Without one, all are exported.
+    With `role`, only what that role sets is exported, because an unset gauge would read 0. Without it, all are exported.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None, *, role: Role | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self.roles: Final[dict[str, tuple[Role, ...]]] = {}
-        """Which roles export a metric, by its name as it is exported, less a histogram's suffixes."""
+        """The roles that export each metric, by its exported name without a histogram's suffixes."""
         self._role: Final = role
-        self._declare_the_platforms()
-        self._declare_the_outcomes()
-        self._declare_the_workers()
-        self._declare_the_storages()
-        self._declare_the_consumers()
-        self._declare_the_retries()
-        self._declare_the_processes()
+        self._declare_platform_metrics()
+        self._declare_outcomes()
+        self._declare_worker_metrics()
+        self._declare_storage_metrics()
+        self._declare_consumer_metrics()
+        self._declare_retry_metrics()
+        self._declare_process_metrics()
 
-    def _declare_the_platforms(self) -> None:
-        """The six names that the platform's dashboards were built on; they never change."""
+    def _declare_platform_metrics(self) -> None:
+        """Declare the six metrics that the platform's dashboards use; their names never change."""
         self.generation_total = self._counter(
             "thumbnail_generation_total", "Uploads by outcome.", _WORKER, "type", "status"
         )
         self.generation_duration_seconds = self._histogram(
             "thumbnail_generation_duration_seconds",
-            "Time from taking an upload to its outcome.",
+            "Time from receiving an upload to its outcome.",
             _WORKER,
             _TASK_SECONDS,
             "type",
         )
-        self.upload_total = self._counter(
-            "thumbnail_upload_total", "Renditions put into storage.", _WORKER, "provider", "status"
-        )
+        self.upload_total = self._counter("thumbnail_upload_total", "Renditions stored.", _WORKER, "provider", "status")
         self.upload_duration_seconds = self._histogram(
             "thumbnail_upload_duration_seconds",
-            "Time to store one rendition and have it confirmed.",
+            "Time to store and verify one rendition.",
             _WORKER,
             _TASK_SECONDS,
             "provider",
@@ -69,23 +67,23 @@ class Metrics:
             "task_type",
         )
 
-    def _declare_the_outcomes(self) -> None:
+    def _declare_outcomes(self) -> None:
         self.redelivered_total = self._counter(
             "thumbnail_redelivered_total",
-            "Records whose event was counted before: they are in no other count of events.",
+            "Records delivered again after their event was counted; no other event counter includes them.",
             ALL_ROLES,
             "task_type",
         )
         self.retries_total = self._counter("thumbnail_retries_total", "Events sent to a retry topic.", _WORKER, "code")
         self.breaker_waiting_total = self._counter(
             "thumbnail_breaker_waiting_total",
-            "Events that waited because their storage was given a rest; a wait is no failure and uses up no attempt.",
+            "Events sent to a retry topic because the circuit breaker of their storage is open. They use up no attempt.",
             _WORKER,
             "provider",
         )
         self.stale_retries_total = self._counter(
             "thumbnail_stale_retries_total",
-            "Retries and replays dropped without being decoded, for the row needs them no more.",
+            "Retries and replays dropped before decoding, because their row no longer needs them.",
             _WORKER,
             "reason",
         )
@@ -94,24 +92,26 @@ class Metrics:
         )
         self.dead_letter_write_failures_total = self._counter(
             "thumbnail_dead_letter_write_failures_total",
-            "Dead letters that the broker did not take; the process then ends, and their records come again.",
+            "Dead letters that the broker did not accept. The process then ends, and Kafka redelivers the records.",
             _CONSUMERS,
         )
 
-    def _declare_the_workers(self) -> None:
-        self.events_in_flight = self._gauge("thumbnail_events_in_flight", "Events taken and not yet done.", _WORKER)
+    def _declare_worker_metrics(self) -> None:
+        self.events_in_flight = self._gauge(
+            "thumbnail_events_in_flight", "Events received and not yet finished.", _WORKER
+        )
         self.oldest_event_age_seconds = self._gauge(
             "thumbnail_oldest_event_age_seconds", "Age of the oldest event in flight.", _WORKER
         )
         self.upload_to_ready_seconds = self._histogram(
             "thumbnail_upload_to_ready_seconds",
-            "From the upload's own time to thumbnail.ready.",
+            "Time from the upload's occurred_at to thumbnail.ready.",
             _WORKER,
             _LATENCY_SECONDS,
         )
         self.fallbacks_total = self._counter(
             "thumbnail_fallbacks_total",
-            "Uploads whose thumbnails went to local storage instead.",
+            "Uploads whose thumbnails were stored in local storage instead of the tenant's.",
             _WORKER,
             "provider",
             "reason",
@@ -120,29 +120,29 @@ class Metrics:
             "thumbnail_source_bytes_read_total", "Bytes read from sources.", _WORKER, "type"
         )
         self.source_size_bytes_total = self._counter(
-            "thumbnail_source_size_bytes_total", "Size in bytes of the sources that were read.", _WORKER, "type"
+            "thumbnail_source_size_bytes_total", "Total size in bytes of the sources that were read.", _WORKER, "type"
         )
         self.decoder_used_total = self._counter(
-            "thumbnail_decoder_used_total", "How the frame was found.", _WORKER, "method"
+            "thumbnail_decoder_used_total", "Decoded sources, by the method that selected the frame.", _WORKER, "method"
         )
-        self.slots = self._gauge("thumbnail_slots", "Decode slots: idle or busy.", _WORKER, "state")
+        self.slots = self._gauge("thumbnail_slots", "Decode slots by state: idle or busy.", _WORKER, "state")
         self.decoders_confined = self._gauge(
-            "thumbnail_decoders_confined", "1 while every decoder is locked in, 0 when one is not.", _WORKER
+            "thumbnail_decoders_confined", "1 while every decoder is sandboxed, 0 when one is not.", _WORKER
         )
         self.slot_restarts_total = self._counter(
-            "thumbnail_slot_restarts_total", "Decode slots started anew.", _WORKER, "cause"
+            "thumbnail_slot_restarts_total", "Decode slots restarted.", _WORKER, "cause"
         )
         self.cleaned_objects_total = self._counter(
-            "thumbnail_cleaned_objects_total", "Objects deleted because no row shows them.", _WORKER, "reason"
+            "thumbnail_cleaned_objects_total", "Objects deleted because no row refers to them.", _WORKER, "reason"
         )
 
-    def _declare_the_storages(self) -> None:
+    def _declare_storage_metrics(self) -> None:
         self.breakers = self._gauge(
-            "thumbnail_storage_breakers", "Storage connections by the state of their breaker.", _WORKER, "state"
+            "thumbnail_storage_breakers", "Storage connections by the state of their circuit breaker.", _WORKER, "state"
         )
         self.breaker_opened_total = self._counter(
             "thumbnail_storage_breaker_opened_total",
-            "How often a storage connection was given a rest.",
+            "Times that the circuit breaker of a storage connection opened.",
             _WORKER,
             "provider",
         )
@@ -150,10 +150,10 @@ class Metrics:
             "thumbnail_storage_providers_open", "Storage connections that are open.", _WORKER
         )
 
-    def _declare_the_consumers(self) -> None:
+    def _declare_consumer_metrics(self) -> None:
         self.upload_to_visible_seconds = self._histogram(
             "thumbnail_upload_to_visible_seconds",
-            "From the upload's own time to its committed row.",
+            "Time from the upload's occurred_at to its committed row.",
             _PERSIST,
             _LATENCY_SECONDS,
         )
@@ -161,65 +161,69 @@ class Metrics:
             "thumbnail_persistence_batch_size", "Records in one transaction.", _PERSIST, _BATCH_SIZES
         )
         self.persistence_batch_duration_seconds = self._histogram(
-            "thumbnail_persistence_batch_duration_seconds", "Time of one transaction.", _PERSIST, _TASK_SECONDS
+            "thumbnail_persistence_batch_duration_seconds", "Duration of one transaction.", _PERSIST, _TASK_SECONDS
         )
         self.stale_results_total = self._counter(
-            "thumbnail_stale_results_total", "Results of an upload that a newer one has replaced.", _PERSIST
+            "thumbnail_stale_results_total", "Results of uploads that a newer upload has replaced.", _PERSIST
         )
         self.orphaned_results_total = self._counter(
-            "thumbnail_orphaned_results_total", "Results whose row is gone.", _PERSIST
+            "thumbnail_orphaned_results_total", "Results whose row no longer exists.", _PERSIST
         )
         self.consumer_lag_records = self._gauge(
             "thumbnail_consumer_lag_records",
-            "Records not yet processed, in the partitions that this process owns.",
+            "Records not yet processed in the partitions assigned to this process.",
             _CONSUMERS,
             "topic",
         )
         self.consumer_lag_seconds = self._gauge(
             "thumbnail_consumer_lag_seconds",
-            "Age of the oldest record not yet processed, in the partitions that this process owns; 0 without any.",
+            "Age of the oldest unprocessed record in the partitions assigned to this process; 0 when there is none.",
             _CONSUMERS,
             "topic",
         )
 
-    def _declare_the_retries(self) -> None:
+    def _declare_retry_metrics(self) -> None:
         self.retry_lateness_seconds = self._histogram(
             "thumbnail_retry_lateness_seconds",
-            "How long after its due time a retry was republished.",
+            "Delay between a retry's due time and its republishing.",
             _RETRY,
             _TASK_SECONDS,
         )
         self.retries_waiting = self._gauge(
-            "thumbnail_retries_waiting", "Retries that wait, in the partitions that this process owns.", _RETRY, "tier"
+            "thumbnail_retries_waiting", "Retries waiting in the partitions assigned to this process.", _RETRY, "tier"
         )
         self.next_retry_due_timestamp_seconds = self._gauge(
             "thumbnail_next_retry_due_timestamp_seconds",
-            "Unix time at which the next retry of a tier is due; absent when none waits.",
+            "Unix time when the next retry of a tier is due; absent when none waits.",
             _RETRY,
             "tier",
         )
         self.dead_letters_waiting = self._gauge(
             "thumbnail_dead_letters_waiting",
-            "Dead letters that were neither replayed, parked nor purged; each retry process counts all of them.",
+            "Dead letters neither replayed, parked nor purged. Every retry process reports the total of the installation.",
             _RETRY,
         )
         self.oldest_dead_letter_age_seconds = self._gauge(
-            "thumbnail_oldest_dead_letter_age_seconds", "Age of the oldest of them; 0 without any.", _RETRY
+            "thumbnail_oldest_dead_letter_age_seconds",
+            "Age of the oldest waiting dead letter; 0 when there is none.",
+            _RETRY,
         )
 
-    def _declare_the_processes(self) -> None:
+    def _declare_process_metrics(self) -> None:
         self.dependency_up = self._gauge(
             "thumbnail_dependency_up",
-            "1 while a dependency of this process answers: kafka, database or local_storage.",
+            "1 while a dependency of this process (kafka, database or local_storage) answers, else 0.",
             ALL_ROLES,
             "dependency",
         )
         self.last_progress_timestamp_seconds = self._gauge(
             "thumbnail_last_progress_timestamp_seconds",
-            "Unix time at which a record was last finished; until the first one, the start of the process.",
+            "Unix time when a record was last finished; before the first one, the start time of the process.",
             ALL_ROLES,
         )
-        self.role_info = self._gauge("thumbnail_role_info", "Always 1.", ALL_ROLES, "role", "version")
+        self.role_info = self._gauge(
+            "thumbnail_role_info", "Always 1; the labels have the role and the version.", ALL_ROLES, "role", "version"
+        )
 
     def _counter(self, name: str, meaning: str, by: tuple[Role, ...], *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self._registry_for(name, by))

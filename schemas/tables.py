@@ -1,4 +1,4 @@
-"""The platform's tables as far as we use them, and our own columns on videos and ar_contents."""
+"""Define the platform's tables as far as the pipeline uses them, and its own columns on videos and ar_contents."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The one list of topics: name, size, retention, key, value, who writes and who reads."""
+"""List every topic: name, size, retention, key, value, writers and readers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Final
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 CARRIER_BYTES: Final = 16 * 1024**2
-"""Record limit of the topics that carry records of others: an upstream topic may allow more than Kafka's default."""
+"""Record limit of the topics that carry records of other producers: their topic may allow more than Kafka's default."""
 
 RETRY_DELAYS_S: Final = (60.0, 120.0, 240.0)
 """Seconds that a record waits in each retry topic, unless RETRY_DELAYS_S is set: one retry topic for each."""
@@ -17,7 +17,7 @@ SEGMENT_MS: Final = DAY_MS
 Kafka's own 7 days a record of a topic that is kept for 7 days could live for 14. It compacts closed segments alone, too. A day
 makes at most 91 segments a partition (`thumbnail.dlq.parked`)."""
 SAFE_REPLICAS: Final = 3
-"""With so many replicas one broker may be down while a record must still be on two to be acknowledged."""
+"""With three replicas one broker may be down although an acknowledged record must be on two."""
 MIN_INSYNC_REPLICAS: Final = 2
 
 KEY: Final = "media key, UTF-8: video:42 or ar_content:9"
@@ -43,7 +43,7 @@ class Topic:
 
     @property
     def config(self) -> dict[str, str]:
-        """The topic's settings in the cluster, without which a role does not start."""
+        """Return the topic's settings in the cluster, without which a role does not start."""
         limit = {} if self.max_message_bytes is None else {"max.message.bytes": str(self.max_message_bytes)}
         return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)} | limit
 
@@ -164,7 +164,7 @@ ALL_TOPICS: Final = (
 
 
 def durable_config(replicas: int) -> dict[str, str]:
-    """The settings that a topic with so many replicas should have, too: roles start without them.
+    """Return the settings that a topic should also have; roles start without them.
 
     With fewer than SAFE_REPLICAS, `min.insync.replicas` is left to the cluster: 2 of 2 would stop everything with one broker.
     """

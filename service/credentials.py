@@ -34,8 +34,8 @@ def rotate_all(engine: sa.Engine, cipher: CredentialsCipher) -> Rewritten:
 
 
 def _rewrite(engine: sa.Engine, cipher: CredentialsCipher, is_wanted: Callable[[str], bool]) -> Rewritten:
-    """All in one transaction, with its rows locked: dying half way changes nothing."""
-    cipher.encrypt({})  # a missing key is told before anything is locked
+    """Do all in one transaction with its rows locked: a crash half way changes nothing."""
+    cipher.encrypt({})  # a missing key is reported before anything is locked
     done, problems = 0, {}
     with write_transaction(engine) as connection:
         query = sa.select(storage_connections.c.id, _TEXT.label("text")).order_by(storage_connections.c.id)
@@ -55,5 +55,5 @@ def _rewrite(engine: sa.Engine, cipher: CredentialsCipher, is_wanted: Callable[[
 
 
 def encrypt_text(text: str, cipher: CredentialsCipher) -> str:
-    """Credentials as JSON text, to the JSON text that belongs into the column. Raises ProviderConfigurationError."""
+    """Encrypt credentials in JSON text to the JSON text for the column. Raises ProviderConfigurationError."""
     return json.dumps(cipher.encrypt(cipher.decrypt(text)))

@@ -26,7 +26,7 @@ from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.kafka.topic_reader import TopicReader
 from streams.tracing import NO_TRACING, Tracing
 
-RECENT_LETTERS: Final = 500
+RECENT_DEAD_LETTERS: Final = 500
 """Of each partition."""
 
 
@@ -48,7 +48,7 @@ TOPICS: Final[dict[DlqSource, Topic]] = {
 class DeadLetterBox:
     """One dead letter topic as it is now. Use it in a `with`; every method may raise TopicReadError.
 
-    `on_read` is told the offset's worth of progress, one a record, for a progress bar.
+    `on_read` is called once for each record, for a progress bar.
     """
 
     def __init__(self, settings: Settings, source: DlqSource) -> None:
@@ -70,28 +70,28 @@ class DeadLetterBox:
 
     @property
     def topic(self) -> str:
-        """The topic's name in the cluster."""
+        """Return the topic's name in the cluster."""
         return self._reader.topic
 
     def extents(self) -> dict[int, Extent]:
-        """What each partition holds."""
+        """Return what each partition holds."""
         return self._reader.extents()
 
-    def letters(
+    def dead_letters(
         self,
         wanted: DeadLetterFilter,
         extents: dict[int, Extent],
         on_read: Callable[[], object] = lambda: None,
     ) -> Iterator[DeadLetter]:
-        """The wanted letters within `extents`, in order within each partition."""
+        """Return the wanted dead letters within `extents`, in order within each partition."""
         for record in self._reader.read(extents):
             on_read()
-            letter = read_dead_letter(record)
-            if wanted.matches(letter):
-                yield letter
+            dead_letter = read_dead_letter(record)
+            if wanted.matches(dead_letter):
+                yield dead_letter
 
     def one(self, partition: int, offset: int) -> DeadLetter | None:
-        """The letter at a position, or None when there is none (any more)."""
+        """Return the dead letter at a position, or None when there is none."""
         extent = self.extents().get(partition)
         if extent is None or not extent.low <= offset < extent.high:
             return None
@@ -99,12 +99,12 @@ class DeadLetterBox:
         return next((read_dead_letter(record) for record in found), None)
 
     def ledger(self) -> Ledger:
-        """What became of letters so far."""
+        """Return what became of the dead letters so far."""
         return Ledger.read(self._ledger_records())
 
     def replay(
         self,
-        letters: Iterator[DeadLetter],
+        dead_letters: Iterator[DeadLetter],
         pace: ReplayPace,
         *,
         dry_run: bool,
@@ -112,7 +112,7 @@ class DeadLetterBox:
         tracing: Tracing = NO_TRACING,
         on_batch: Callable[[int], None] = lambda _count: None,
     ) -> ReplayReport:
-        """Replay `letters`, or only say what would be done. Raises ReplayError."""
+        """Replay `dead_letters`, or only say what would be done. Raises ReplayError."""
         sender, ledger = None, Ledger()
         if dry_run:
             ledger = self.ledger()  # a dry run takes nothing from a replay that is at work
@@ -123,14 +123,14 @@ class DeadLetterBox:
             sender, ledger = open_sender(options, self._ledger_records)
             sender = TracedSender(sender, tracing)
         rules = ReplayRules(TOPICS[self._source], self._topics, self._settings.dead_letters.dlq_max_replays)
-        return DeadLetterReplay(rules, ledger, sender, pace, stop=stop, on_batch=on_batch).run(letters)
+        return DeadLetterReplay(rules, ledger, sender, pace, stop=stop, on_batch=on_batch).run(dead_letters)
 
-    def export(self, path: Path, letters: Iterator[DeadLetter]) -> int:
-        """Write `letters` to a file. Raises ExportFileError."""
-        return export_dead_letters(path, letters)
+    def export(self, path: Path, dead_letters: Iterator[DeadLetter]) -> int:
+        """Write `dead_letters` to a file. Raises ExportFileError."""
+        return export_dead_letters(path, dead_letters)
 
     def purgeable(self, path: Path, on_read: Callable[[], object] = lambda: None) -> dict[int, Purgeable]:
-        """How far each partition is covered by an exported file. Raises ExportFileError."""
+        """Return how far each partition is covered by an exported file. Raises ExportFileError."""
         exported, extents = fingerprints(path), self.extents()
 
         def records() -> Iterator[InboundRecord]:
@@ -141,9 +141,9 @@ class DeadLetterBox:
         return purgeable(extents, records(), exported)
 
     def purge(self, until: dict[int, int]) -> None:
-        """Delete the letters before each partition's offset, then their marks. Raises KafkaUnreachableError.
+        """Delete the dead letters before each partition's offset, then their marks. Raises KafkaUnreachableError.
 
-        Dying in between leaves marks without letters, which nobody looks at; the next purge removes them.
+        A crash in between leaves marks without dead letters, which are harmless; the next purge removes them.
         """
         delete_records(self._settings.kafka, self.topic, until)
         places = self.ledger().places(self.topic)
@@ -157,12 +157,12 @@ class DeadLetterBox:
 
 
 def recent_owners(settings: Settings, within_s: float) -> Counter[Owner]:
-    """Return how many letters the worker's topic got within the last `within_s` seconds, by owner, of the last thousand or so.
+    """Return how many dead letters the worker's topic got within the last `within_s` seconds, by owner, of about the last thousand.
 
     Raises TopicReadError.
     """
     since = datetime.now(UTC) - timedelta(seconds=within_s)
     with DeadLetterBox(settings, DlqSource.UPLOADS) as box:
-        tail = {number: extent.newest(RECENT_LETTERS) for number, extent in box.extents().items()}
-        letters = box.letters(DeadLetterFilter(since=since), tail)
-        return Counter(owner_of(letter.company_id, letter.code) for letter in letters)
+        tail = {number: extent.newest(RECENT_DEAD_LETTERS) for number, extent in box.extents().items()}
+        dead_letters = box.dead_letters(DeadLetterFilter(since=since), tail)
+        return Counter(owner_of(dead_letter.company_id, dead_letter.code) for dead_letter in dead_letters)

@@ -26,7 +26,7 @@ def failure(exc: OSError, what: str) -> ThumbnailError:
 
 @contextmanager
 def whole_or_absent(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the name `path` when the block ends well, and is gone when it does not.
+    """Provide a file that takes the name `path` when the block ends well, and is gone when it does not.
 
     Raises what `failure` makes of a system error.
     """

@@ -133,4 +133,4 @@ class _MemoryReader(SourceReader):
         return self._content[offset : offset + length]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no connection is held."""

@@ -26,7 +26,7 @@ class RangedAnswer:
 
     @property
     def total(self) -> int | None:
-        """The size of the whole object, or None where the answer does not say it."""
+        """Return the size of the whole object, or None where the answer does not say it."""
         if self.content_range is None:
             return self.content_length
         total = self.content_range.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""The bounds of a stop: a process that is told to end does so in time, whatever hangs."""
+"""Bound a stop: a process that gets a stop signal ends in time, whatever hangs."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ LEAVING_S: Final = 5.0
 
 
 def finishing_s(timeout_s: float) -> float:
-    """How long of a stop, in seconds, work may go on."""
+    """Return how long of a stop, in seconds, work may go on."""
     return max(timeout_s - LEAVING_S, timeout_s / 2)
 
 
@@ -25,7 +25,7 @@ def end_at_once(reason: str) -> None:
 
     As after a SIGKILL, but with a line that says why; decoders end with the process.
     """
-    log.critical("role_ends_at_once", reason=reason)
+    log.critical("role_exit_forced", reason=reason)
     logging.shutdown()
     os._exit(EXIT_FAILED)
 
@@ -33,12 +33,12 @@ def end_at_once(reason: str) -> None:
 def end_idle_after(timeout_s: float, has_joined: Callable[[], bool]) -> None:
     """End this process well when, after `timeout_s`, it still never had a partition, and so has nothing to lose.
 
-    Faust waits for its first partitions also where it is told to stop. One that got them meanwhile stops as any other.
+    Faust waits for its first partitions even after a stop signal. One that got them meanwhile stops as any other.
     """
 
     def end() -> None:
         if not has_joined():
-            log.info("role_ends_without_ever_having_had_a_partition")
+            log.info("standby_stopped_idle")
             logging.shutdown()
             os._exit(0)
 

@@ -174,8 +174,8 @@ def own_postgres() -> Iterator[SystemPostgres]:
 def s3_server(pytestconfig: pytest.Config) -> Iterator[S3Server]:
     """An S3 that all tests share; take a bucket of your own."""
     try:
-        with time_to_build(pytestconfig) as tell:
-            found = s3_service.choose_s3(tell)
+        with time_to_build(pytestconfig) as say:
+            found = s3_service.choose_s3(say)
         found.start()
     except NoS3Error as exc:
         missing(str(exc))
@@ -216,8 +216,8 @@ def own_tls_minio(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[Local
 
 def _running_minio(config: pytest.Config, tls: Certificates | None) -> Iterator[LocalMinio]:
     try:
-        with time_to_build(config) as tell:
-            minio = LocalMinio(tls=tls, tell=tell)
+        with time_to_build(config) as say:
+            minio = LocalMinio(tls=tls, say=say)
         minio.start()
     except NoS3Error as exc:
         missing(str(exc))
@@ -231,8 +231,8 @@ def _running_minio(config: pytest.Config, tls: Certificates | None) -> Iterator[
 def toxiproxy(pytestconfig: pytest.Config) -> Iterator[Toxiproxy]:
     """Proxies that cut, slow and mangle connections; each test makes its own."""
     try:
-        with time_to_build(pytestconfig) as tell:
-            server = Toxiproxy(tell)
+        with time_to_build(pytestconfig) as say:
+            server = Toxiproxy(say)
         server.start()
     except NoToxiproxyError as exc:
         missing(str(exc))

@@ -41,7 +41,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
                     "waits for {{provider}}",
                 ),
             ),
-            "A wait is no failure: its storage is given a rest.",
+            "A wait is not a failure: the circuit breaker of its storage is open.",
         ),
     ),
     "Failures": (
@@ -50,7 +50,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             "reqps",
             (("sum by (code) (rate(thumbnail_dead_letters_total[$__rate_interval]))", "{{code}}"),),
         ),
-        Panel("Dead letters that wait", "short", (("max(thumbnail_dead_letters_waiting)", "letters"),)),
+        Panel("Dead letters that wait", "short", (("max(thumbnail_dead_letters_waiting)", "dead letters"),)),
         Panel("Age of the oldest dead letter", "s", (("max(thumbnail_oldest_dead_letter_age_seconds)", "age"),)),
         Panel(
             "Retries by code",
@@ -93,7 +93,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             (("sum by (method) (rate(thumbnail_decoder_used_total[$__rate_interval]))", "{{method}}"),),
         ),
         Panel(
-            "Slots started anew",
+            "Slot restarts",
             "short",
             (("sum by (cause) (increase(thumbnail_slot_restarts_total[$__rate_interval]))", "{{cause}}"),),
         ),

@@ -27,7 +27,7 @@ class PictureColours:
 
 
 def to_srgb(image: Image.Image, colours: PictureColours) -> Image.Image:
-    """A new image of mode RGB or RGBA, without metadata, of one in mode RGB, RGBA, L, CMYK or LAB."""
+    """Return a new image of mode RGB or RGBA, without metadata, of one in mode RGB, RGBA, L, CMYK or LAB."""
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     opaque = image.convert("RGB") if alpha is not None else image
     converted = _by_profile(opaque, colours.profile) if colours.profile or image.mode == "LAB" else None
@@ -51,7 +51,7 @@ def _by_profile(image: Image.Image, content: bytes | None) -> Image.Image | None
 
 
 def _in_space(image: Image.Image, space: bytes) -> Image.Image | None:
-    """The image in the mode that a profile of this colour space is for; None where it is for other pictures."""
+    """Return the image in the mode that a profile of this colour space is for; None where it is for other pictures."""
     if space == b"GRAY" and image.mode == "RGB":
         red, green, blue = image.split()
         is_grey = not (ImageChops.difference(red, green).getbbox() or ImageChops.difference(red, blue).getbbox())

@@ -41,7 +41,7 @@ _CODES: Final = np.rint(255 * _light_to_srgb(np.arange(_STEPS) / (_STEPS - 1))).
 
 
 def to_bt709(source: Chromaticities) -> Matrix:
-    """What turns light of `source`'s gamut into light of sRGB's; white stays white. Raises ValueError for no gamut."""
+    """Return what turns light of `source`'s gamut into light of sRGB's; white stays white. Raises ValueError for no gamut."""
     try:
         matrix = np.linalg.inv(_to_xyz(BT709)) @ _adapt_white(source, BT709) @ _to_xyz(source)
     except (np.linalg.LinAlgError, ZeroDivisionError) as exc:
@@ -52,7 +52,7 @@ def to_bt709(source: Chromaticities) -> Matrix:
 
 
 def into_gamut(light: Light, matrix: Matrix) -> Light:
-    """As sRGB's light: colours outside its gamut keep their hue and brightness, and lose what saturation they must."""
+    """Convert to sRGB's light: colours outside its gamut keep their hue and brightness, and lose what saturation they must."""
     turned = cast(Light, light @ matrix.T)
     # Channel by channel: numpy is ten times slower along an axis of three.
     lowest = np.minimum(np.minimum(turned[..., 0], turned[..., 1]), turned[..., 2])
@@ -66,7 +66,7 @@ def into_gamut(light: Light, matrix: Matrix) -> Light:
 
 
 def to_codes(light: Light) -> Codes:
-    """As sRGB; what is brighter than white is white."""
+    """Convert to sRGB codes; what is brighter than white is white."""
     steps = np.minimum(light * (_STEPS - 1) + 0.5, _STEPS - 1).astype(np.uint16)
     return cast(Codes, _CODES[steps])
 

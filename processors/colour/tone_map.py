@@ -43,7 +43,7 @@ def tone_map(coded: NDArray[np.uint16], transfer: Transfer, matrix: Matrix) -> C
 
 
 def luma_as_sdr(transfer: Transfer, *, is_full_range: bool) -> Codes:
-    """A table from eight bits of HDR luma to about the sRGB code that it is shown as, for judging frames."""
+    """Return a table from eight bits of HDR luma to about the sRGB code that it is shown as, for judging frames."""
     codes = np.arange(256)
     shares = codes / 255 if is_full_range else np.clip((codes - 16) / 219, 0, 1)
     coded = np.rint(shares * 65535).astype(np.uint16)
@@ -52,7 +52,7 @@ def luma_as_sdr(transfer: Transfer, *, is_full_range: bool) -> Codes:
 
 
 def _gains(peak: float) -> Light:
-    """What the light of each step is multiplied by; steps are square roots of shares of `peak`."""
+    """Return what the light of each step is multiplied by; steps are square roots of shares of `peak`."""
     light = np.linspace(0, 1, _CURVE_STEPS) ** 2 * peak
     whole = _pq(np.array([peak]))[0]
     white = _pq(np.array([1.0]))[0] / whole

@@ -26,7 +26,7 @@ def square_size(width: int, height: int, sample_aspect: Fraction | None) -> tupl
 
 
 def fit(width: int, height: int, box_width: int, box_height: int) -> tuple[int, int]:
-    """The largest size with the same aspect inside the box; never larger than the picture, never below 1 pixel."""
+    """Return the largest size with the same aspect inside the box; never larger than the picture, never below 1 pixel."""
     scale = min(box_width / width, box_height / height, 1.0)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -49,7 +49,7 @@ def fill(
 def needed_size(
     width: int, height: int, renditions: tuple[RenditionSpec, ...], *, is_turned: bool = False
 ) -> tuple[int, int]:
-    """The smallest size with the same aspect that every rendition can be made from without upscaling; never a larger one.
+    """Return the smallest size with the same aspect that every rendition can be made from without upscaling; never a larger one.
 
     `is_turned`: the picture, in square pixels, lies on its side, and is turned upright only after it was scaled.
     """
@@ -63,7 +63,7 @@ def needed_size(
 
 
 def scale(image: Image.Image, size: tuple[int, int], box: Box | None = None, gap: float = _REDUCING_GAP) -> Image.Image:
-    """The picture, or what of it is in `box`, as large as `size`; of the modes RGB, RGBA, L or CMYK."""
+    """Return the picture, or what of it is in `box`, as large as `size`; of the modes RGB, RGBA, L or CMYK."""
     if box is None and image.size == size:
         return image
     if image.mode != "RGBA":

@@ -30,7 +30,7 @@ class Rendered:
 
 
 def render(image: Image.Image, spec: ThumbnailSpec) -> Rendered:
-    """Every rendition of `spec`, in its order; each is made from `image` itself, without metadata."""
+    """Return every rendition of `spec`, in its order; each is made from `image` itself, without metadata."""
     flat = flatten(image, spec.background) if _is_flat(image, spec) else image
     scaled = [_scale(flat, wanted) for wanted in spec.renditions]
     renditions = tuple(_encode_one(found, wanted, spec) for found, wanted in zip(scaled, spec.renditions, strict=True))
@@ -43,7 +43,7 @@ def _is_flat(image: Image.Image, spec: ThumbnailSpec) -> bool:
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:
-    """The picture on the background colour, RRGGBB; before scaling, so that both mix as they would on a page."""
+    """Return the picture on the background colour, RRGGBB; before scaling, so that both mix as they would on a page."""
     if image.mode != "RGBA":
         return image
     flat = Image.new("RGB", image.size, f"#{background}")
@@ -58,7 +58,7 @@ def _scale(image: Image.Image, wanted: RenditionSpec) -> Image.Image:
 
 
 def _encode_one(image: Image.Image, wanted: RenditionSpec, spec: ThumbnailSpec) -> Rendition:
-    """The rendition within its bytes: by less quality first, then by fewer pixels, down to one if it must be."""
+    """Return the rendition within its bytes: by less quality first, then by fewer pixels, down to one if it must be."""
     # A result that the worker would not take must not come to be either.
     most_bytes = min(spec.max_rendition_bytes, (MAX_RESULT_BYTES - _FACTS_BYTES) // len(spec.renditions))
     worst = min(spec.quality, _WORST_QUALITY)

@@ -14,7 +14,7 @@ _ENTRY: Final = re.compile(r"([a-z0-9_-]{1,32}):([0-9]{1,5})x([0-9]{1,5})(?::(fi
 
 
 def parse_renditions(text: str) -> tuple[RenditionSpec, ...]:
-    """The renditions in `name:WIDTHxHEIGHT[:fit|fill],...`. Raises ValueError that says what is wrong."""
+    """Return the renditions in `name:WIDTHxHEIGHT[:fit|fill],...`. Raises ValueError that says what is wrong."""
     parsed = tuple(_parse_one(entry.strip()) for entry in text.split(","))
     if len(parsed) > MAX_RENDITIONS:
         raise ValueError(f"{len(parsed)} renditions are too many: give at most {MAX_RENDITIONS}")
@@ -38,5 +38,5 @@ def _parse_one(entry: str) -> RenditionSpec:
 
 
 def main_index(names: Sequence[str]) -> int:
-    """The rendition whose URL is the thumbnail's, and whose pixels make the placeholder: `medium`, else the middle one."""
+    """Return the rendition whose URL is the thumbnail's, and whose pixels make the placeholder: `medium`, else the middle one."""
     return names.index(MAIN_NAME) if MAIN_NAME in names else len(names) // 2

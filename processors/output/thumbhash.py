@@ -12,7 +12,7 @@ Channel = NDArray[np.float64]
 
 
 def thumbhash(image: Image.Image) -> str:
-    """The hash of a picture of mode RGB or RGBA, as base64."""
+    """Return the hash of a picture of mode RGB or RGBA, as base64."""
     small = image.convert("RGBA")
     small.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.BILINEAR)
     pixels = np.asarray(small, dtype=np.float64) / 255

@@ -19,8 +19,8 @@ _BUFFER_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lock:
-    """What every child of a slot is locked into."""
+class SandboxConfig:
+    """The limits and the sandbox of every child of a slot."""
 
     memory_mb: int
     cpu_s: int
@@ -28,8 +28,8 @@ class Lock:
     allow_threads: bool
 
 
-def be_child(job_fd: int, not_its_own: Iterable[int], slot_pid: int, lock: Lock) -> NoReturn:
-    """The child's whole life. It leaves by os._exit: nothing of the slot's may run in it."""
+def be_child(job_fd: int, not_its_own: Iterable[int], slot_pid: int, config: SandboxConfig) -> NoReturn:
+    """Run the child until its end. It leaves by os._exit: no code of the slot may run in it."""
     status = 1
     try:
         confinement.die_with_parent(slot_pid)
@@ -38,9 +38,9 @@ def be_child(job_fd: int, not_its_own: Iterable[int], slot_pid: int, lock: Lock)
         gc.disable()  # a job ends before it has garbage; a collection would touch, and so copy, every object there is
         # Its read() fills one bytes object of the right size, by the call read alone, and without another copy.
         connection: BinaryIO = open(job_fd, "rb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - for as long as this process lives
-        confinement.limit_job(lock.memory_mb, lock.cpu_s)
-        if lock.is_caged:
-            confinement.lock_job(allow_threads=lock.allow_threads)
+        confinement.limit_job(config.memory_mb, config.cpu_s)
+        if config.is_caged:
+            confinement.lock_job(allow_threads=config.allow_threads)
         status = _serve(job_fd, connection)
     finally:
         os._exit(status)
@@ -66,7 +66,7 @@ def _serve(job_fd: int, connection: BinaryIO) -> int:
     except MemoryError:
         message = "Decoding needs more memory than is allowed."
         frame_kind, payload = FAILED, _failure(ErrorCode.MEDIA_TOO_MANY_PIXELS, message)
-    except Exception as exc:  # noqa: BLE001 - a mistake of ours: the worker calls it a crash, and can say what it was
+    except Exception as exc:  # noqa: BLE001 - a bug here: the worker reports a crash with this text
         frame_kind, payload = FAILED, _failure(ErrorCode.MEDIA_CRASHED_DECODER, f"{type(exc).__name__}: {exc}")
     _send(job_fd, FRAME.pack(frame_kind, len(payload), 0) + payload)
     return 0

@@ -1,4 +1,4 @@
-"""The cage: what a decoder process gives up. Its parent's protection, resources, and the kernel's doors.
+"""Sandbox a decoder process: it ends with its parent, has resource limits, and may make few system calls.
 
 The order matters, and is the same in every process that runs a decoder:
 slot: PDEATHSIG, parent check, NO_NEW_PRIVS, DUMPABLE 0, imports and warm-up, one thread, Landlock;
@@ -32,9 +32,9 @@ _ADDRESS_SPACE_EXTRA_MB: Final = 1024
 class ConfinementError(Exception):
     """A decoder could get out of its cage, and DECODE_CONFINEMENT=required; the message says what to do."""
 
-    def __init__(self, open_doors: Sequence[str]) -> None:
+    def __init__(self, sandbox_gaps: Sequence[str]) -> None:
         super().__init__(
-            f"Decoders cannot be confined on this machine: a caged one could {', '.join(open_doors)}. "
+            f"Decoders cannot be confined on this machine: a caged one could {', '.join(sandbox_gaps)}. "
             "Linux on x86-64 or aarch64 with seccomp is needed; DECODE_CONFINEMENT=best_effort decodes without."
         )
 

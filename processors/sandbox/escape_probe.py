@@ -1,4 +1,4 @@
-"""The proof, at every start of a slot, that a caged child cannot get out: it tries, and tells what it reached."""
+"""Check at every start of a slot that a sandboxed child cannot escape: it tries, and reports what it reached."""
 
 import mmap
 import os
@@ -60,7 +60,7 @@ def try_all() -> int:
 
 
 def describe(status: int) -> list[str]:
-    """What a child with this wait status "could", in words; any end but a clean one proves nothing, and is said."""
+    """Return what a child with this wait status "could", in words; any end but a clean one proves nothing, and is said."""
     if os.WIFSIGNALED(status):
         return [f"not finish its attempts ({signal.Signals(os.WTERMSIG(status)).name})"]
     code = os.waitstatus_to_exitcode(status)

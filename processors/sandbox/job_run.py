@@ -1,4 +1,4 @@
-"""One job in one slot: answers the child's reads, and judges how it ended."""
+"""Run one job in one slot: answer the child's reads and turn its exit into a result or an error."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from processors.limits import KILL_GRACE_S, MAX_ERROR_BYTES, MAX_READ_BYTES, MAX_RESULT_BYTES, bytes_budget
-from processors.sandbox.process import Child, SlotProcess, Verdict
+from processors.sandbox.process import Child, ChildExit, SlotProcess
 from processors.sandbox.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, WireError, unpack_result
 from processors.types import Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
@@ -26,18 +26,18 @@ _ALLOWED_CODES: Final = frozenset(
         ErrorCode.SOURCE_UNREADABLE,
     }
 )
-"""What a decoder may say of its media; any other code from it is not believed."""
+"""The error codes that a decoder may report; any other code counts as a crash."""
 
 
 _NEARLY: Final = 0.8
-"""Of the memory limit: a decoder that came this near may have failed for want of it."""
+"""Part of the memory limit: a decoder that used more may have failed for lack of memory."""
 
 _Answer = tuple[bytes, bytes]
 """The kind of a child's last frame, and what it holds."""
 
 
 class JobRun:
-    """Runs once. `bytes_read` is what the child has asked of the source; `on_answer` is called when the slot is free for another job."""
+    """One run of a job. `bytes_read` counts what the child asked of the source; `on_answer` is called when the slot is free again."""
 
     def __init__(
         self, slot: SlotProcess, threads: ThreadPoolExecutor, timeout_s: float, on_answer: Callable[[], None]
@@ -52,31 +52,33 @@ class JobRun:
         self._source_error: BaseException | None = None
 
     async def run(self, job: Job, source: Source) -> ThumbnailSet:
-        """The child's result, believed only as far as `job` allows. Raises as DecodeSlots.create_thumbnails says."""
+        """Return the child's result, checked against `job`. Raises what DecodeSlots.create_thumbnails documents."""
         packed = job.pack()
         try:
             child = self._slot.begin(self._timeout_s)
         except OSError as exc:
             self._slot.mark_broken("died")
             raise TransientError(ErrorCode.INTERNAL_ERROR, "The decode slot has died.") from exc
-        with suppress(OSError):  # a child that has died: its verdict says how
+        with suppress(OSError):  # a child that has died: its exit says how
             child.connection.sendall(FRAME.pack(JOB, len(packed), 0) + packed)
         # One thread a job, and blocking calls: half the processor time of a hop to the event loop and back for each read.
         served = self._threads.submit(self._serve, child.connection, source, job.spec)
         answer = asyncio.wrap_future(served)
         try:
-            return await self._judge(answer, child, job.spec)
+            return await self._await_result(answer, child, job.spec)
         finally:
             if served.cancel():  # every thread waits for a storage, so that this job has none yet
                 child.connection.close()
             await self._tidy(answer, child)
 
-    async def _judge(self, answer: "asyncio.Future[_Answer | None]", child: Child, spec: ThumbnailSpec) -> ThumbnailSet:
-        # The verdict ends a job also while its storage is still being waited for.
+    async def _await_result(
+        self, answer: "asyncio.Future[_Answer | None]", child: Child, spec: ThumbnailSpec
+    ) -> ThumbnailSet:
+        # The exit of the child ends a job even while a read of the storage is pending.
         limit_s = self._timeout_s + KILL_GRACE_S
-        either: set[asyncio.Future[Any]] = {answer, child.verdict}
+        either: set[asyncio.Future[Any]] = {answer, child.child_exit}
         await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        if child.verdict.done() and not answer.done() and not self._is_reading:
+        if child.child_exit.done() and not answer.done() and not self._is_reading:
             await asyncio.wait({answer}, timeout=KILL_GRACE_S)  # its last frames may still be in the socket
         said = answer.result() if answer.done() else None
         if said is not None:
@@ -87,18 +89,18 @@ class JobRun:
             raise self._source_error
         ended = await self._ended(child)
         if said is not None:
-            return self._believe(*said, spec, ended)
-        raise self._explain(ended)
+            return self._parse_result(*said, spec, ended)
+        raise self._error_from_exit(ended)
 
-    async def _ended(self, child: Child) -> Verdict | None:
-        """The slot's verdict; None, and a broken slot, when none comes."""
-        await asyncio.wait({child.verdict}, timeout=self._timeout_s + KILL_GRACE_S)
-        ended = child.verdict.result() if child.verdict.done() else None
+    async def _ended(self, child: Child) -> ChildExit | None:
+        """Return the child's exit; None, and a broken slot, when none is reported."""
+        await asyncio.wait({child.child_exit}, timeout=self._timeout_s + KILL_GRACE_S)
+        ended = child.child_exit.result() if child.child_exit.done() else None
         if ended is None:
-            self._slot.mark_broken("stuck" if not child.verdict.done() else "died")
+            self._slot.mark_broken("stuck" if not child.child_exit.done() else "died")
         return ended
 
-    def _believe(self, kind: bytes, payload: bytes, spec: ThumbnailSpec, ended: Verdict | None) -> ThumbnailSet:
+    def _parse_result(self, kind: bytes, payload: bytes, spec: ThumbnailSpec, ended: ChildExit | None) -> ThumbnailSet:
         if kind == DONE:
             try:
                 return unpack_result(payload, spec, self.bytes_read)
@@ -115,8 +117,8 @@ class JobRun:
         kind_of_error = TransientError if code == ErrorCode.SOURCE_UNREADABLE else PermanentError
         raise kind_of_error(ErrorCode(code), message)
 
-    def _explain(self, ended: Verdict | None) -> ThumbnailError:
-        """Why a child ended without an answer."""
+    def _error_from_exit(self, ended: ChildExit | None) -> ThumbnailError:
+        """Return the error of a child that ended without an answer."""
         if ended is None:
             return TransientError(ErrorCode.MEDIA_CRASHED_DECODER, "The decode slot died during the job.")
         if ended.late and self._is_reading:
@@ -132,7 +134,7 @@ class JobRun:
             if number == signal.SIGSYS:
                 return PermanentError(
                     ErrorCode.MEDIA_CRASHED_DECODER,
-                    "The decoder tried to break out of its cage: keep the file for a look.",
+                    "The decoder tried to break out of its sandbox: keep the file for analysis.",
                 )
             return TransientError(
                 ErrorCode.MEDIA_CRASHED_DECODER, f"The decoder was ended by {signal.Signals(number).name}."
@@ -161,7 +163,7 @@ class JobRun:
                 return None
 
     def _read(self, source: Source, spec: ThumbnailSpec, offset: int, length: int) -> bytes | None:
-        """What the child asked for; None ends the job, with the reason in `_source_error`."""
+        """Return what the child asked for; None ends the job, with the reason in `_source_error`."""
         self._reads += 1
         self.bytes_read += length
         if not 0 < length <= MAX_READ_BYTES or offset + length > source.size:
@@ -193,10 +195,10 @@ class JobRun:
             with suppress(OSError):
                 child.connection.shutdown(socket.SHUT_RDWR)
             answer.cancel()
-        if not child.verdict.done():
+        if not child.child_exit.done():
             self._slot.end(child)
-            await asyncio.wait({child.verdict}, timeout=KILL_GRACE_S)
-        if not child.verdict.done() or child.verdict.result() is None:
+            await asyncio.wait({child.child_exit}, timeout=KILL_GRACE_S)
+        if not child.child_exit.done() or child.child_exit.result() is None:
             self._slot.mark_broken("stuck")
 
 

@@ -52,7 +52,7 @@ class DecodeSlots:
         self.kill()
 
     def kill(self) -> None:
-        """As stop(), also where no event loop runs any more."""
+        """Stop as stop() does, also where no event loop runs any more."""
         for slot in self._slots:
             slot.kill()
         self._jobs.shutdown(wait=False, cancel_futures=True)
@@ -67,28 +67,28 @@ class DecodeSlots:
         await self.stop()
 
     @property
-    def open_doors(self) -> list[str]:
-        """What a decoder could do that it must not; empty where cages are shut, or off."""
-        return sorted({door for slot in self._slots for door in slot.open_doors})
+    def sandbox_gaps(self) -> list[str]:
+        """Return what a decoder could do that it must not; empty where cages are shut, or off."""
+        return sorted({gap for slot in self._slots for gap in slot.sandbox_gaps})
 
     @property
     def has_landlock(self) -> bool:
-        """Whether the second wall stands around every slot; the first one, seccomp, is enough."""
+        """Return whether the second wall stands around every slot; the first one, seccomp, is enough."""
         return all(slot.landlock > 0 for slot in self._slots)
 
     @property
     def idle(self) -> int:
-        """How many slots wait for a job."""
+        """Return how many slots wait for a job."""
         return self._idle.qsize()
 
     @property
     def busy(self) -> int:
-        """How many have one, or are being started."""
+        """Return how many have one, or are being started."""
         return len(self._slots) - self._idle.qsize()
 
     @property
     def pids(self) -> list[int]:
-        """The slots' process ids, for looking at them from outside."""
+        """Return the slots' process ids, for looking at them from outside."""
         return [slot.pid for slot in self._slots if slot.pid]
 
     async def create_thumbnails(self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None) -> ThumbnailSet:

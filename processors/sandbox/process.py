@@ -1,4 +1,4 @@
-"""One slot process as the worker sees it: started with a bare environment, spoken to over one control socket."""
+"""One slot process as the worker sees it: started with a bare environment, and controlled over one socket."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from typing import Final
 
 from processors.limits import CPU_S, JOBS_PER_SLOT, START_TIMEOUT_S
 from processors.sandbox.confinement import Confinement, ConfinementError
-from processors.sandbox.wire import BROKEN, END, HELLO, ORDER, PREPARE, START, VERDICT
+from processors.sandbox.wire import BROKEN, CHILD_EXIT, END, HELLO, ORDER, PREPARE, START
 from schemas.errors import ErrorCode, TransientError
 
 _ENVIRONMENT: Final = {
@@ -32,8 +32,8 @@ _START: Final = (
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a child ended, as its slot saw it."""
+class ChildExit:
+    """How a child ended, as its slot reports it."""
 
     status: int
     late: bool
@@ -43,14 +43,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Child:
-    """A child that waits for its job or works on it: the worker's end of its socket, and how it ended, once it has.
+    """A child that waits for its job or works on it: the worker's end of its socket and, later, its exit.
 
-    None for a verdict: the slot itself has ended.
+    None for the exit: the slot itself has ended.
     """
 
     number: int
     connection: socket.socket
-    verdict: "asyncio.Future[Verdict | None]"
+    child_exit: "asyncio.Future[ChildExit | None]"
 
 
 class SlotProcess:
@@ -62,7 +62,7 @@ class SlotProcess:
         self._heic: Final = heic
         self._confinement: Final = confinement
         self.landlock = 0
-        self.open_doors: tuple[str, ...] = ()
+        self.sandbox_gaps: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._jobs = 0
         self._broken_by: str | None = None
@@ -70,22 +70,22 @@ class SlotProcess:
         self._loop: asyncio.AbstractEventLoop
         self._next_number = 0
         self._waiting: Child | None = None
-        self._verdicts: Final[dict[int, asyncio.Future[Verdict | None]]] = {}
+        self._child_exits: Final[dict[int, asyncio.Future[ChildExit | None]]] = {}
 
     @property
     def pid(self) -> int:
-        """The slot's process id; 0 when it does not run."""
+        """Return the slot's process id; 0 when it does not run."""
         return self._process.pid if self._process else 0
 
     def is_fit(self) -> bool:
-        """Whether the slot can take a job."""
+        """Return whether the slot can take a job."""
         alive = self._process is not None and self._process.poll() is None
         if alive:
-            self._take_verdict()  # the child that waits may have been killed a moment ago
+            self._receive_child_exit()  # the child that waits may have been killed a moment ago
         return alive and self._broken_by is None and self._jobs < JOBS_PER_SLOT
 
     def cause_of_end(self) -> str:
-        """Why the slot is not fit: a label of thumbnail_slot_restarts_total."""
+        """Return why the slot is not fit: a label of thumbnail_slot_restarts_total."""
         if self._broken_by is not None:
             return self._broken_by
         return "worn" if self._process is not None and self._process.poll() is None else "died"
@@ -95,7 +95,7 @@ class SlotProcess:
         self._broken_by = self._broken_by or cause
 
     def begin(self, timeout_s: float) -> Child:
-        """The child that waits, its time running from now on, and another one in its place. Raises OSError when the slot is dead."""
+        """Return the child that waits, its time running from now on, and another one in its place. Raises OSError when the slot is dead."""
         child = self._waiting
         if child is None:
             raise BrokenPipeError("the slot has no child")
@@ -114,10 +114,10 @@ class SlotProcess:
             self._control.send(ORDER.pack(END, child.number, 0.0))
 
     async def start(self) -> None:
-        """Start the process and wait until it is warm and has proven its cage.
+        """Start the process and wait until it is warm and has checked its sandbox.
 
-        Raises TransientError internal.error when it does not come up, and ConfinementError when its cage is open although
-        that is required to be shut; `open_doors` says what is open where it is not required.
+        Raises TransientError internal.error when it does not start, and ConfinementError when the required sandbox has
+        gaps. `sandbox_gaps` lists them where it is not required.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         root = Path(__file__).parents[2]
@@ -146,13 +146,13 @@ class SlotProcess:
             is_told = hello.startswith(BROKEN)
             why = f": {hello.removeprefix(BROKEN).decode('ascii', 'replace')}" if is_told else "."
             raise TransientError(ErrorCode.INTERNAL_ERROR, f"A decode slot does not start{why}")
-        landlock, *open_doors = hello.removeprefix(HELLO).decode("utf-8", "replace").splitlines()
-        self.landlock, self.open_doors = int(landlock), tuple(open_doors)
-        if self.open_doors and self._confinement == "required":
+        landlock, *sandbox_gaps = hello.removeprefix(HELLO).decode("utf-8", "replace").splitlines()
+        self.landlock, self.sandbox_gaps = int(landlock), tuple(sandbox_gaps)
+        if self.sandbox_gaps and self._confinement == "required":
             self.kill()
-            raise ConfinementError(self.open_doors)
+            raise ConfinementError(self.sandbox_gaps)
 
-        self._loop.add_reader(ours, self._take_verdict)
+        self._loop.add_reader(ours, self._receive_child_exit)
         try:
             self._prepare()
         except OSError as exc:
@@ -170,34 +170,34 @@ class SlotProcess:
             ours.close()
             raise
         self._next_number = number + 1 & 0xFFFFFFFF
-        self._verdicts[number] = self._loop.create_future()
-        self._waiting = Child(number, ours, self._verdicts[number])
+        self._child_exits[number] = self._loop.create_future()
+        self._waiting = Child(number, ours, self._child_exits[number])
 
-    def _take_verdict(self) -> None:
+    def _receive_child_exit(self) -> None:
         """A child has ended, or the slot itself has."""
         try:
-            data = self._control.recv(VERDICT.size)
+            data = self._control.recv(CHILD_EXIT.size)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if len(data) != VERDICT.size:
+        if len(data) != CHILD_EXIT.size:
             self._give_up_children()
             return
-        number, status, late, cpu_s, peak_kib = VERDICT.unpack(data)
+        number, status, late, cpu_s, peak_kib = CHILD_EXIT.unpack(data)
         if self._waiting is not None and self._waiting.number == number:
             self.mark_broken("died")  # before it had a job
-        if (verdict := self._verdicts.pop(number, None)) is not None and not verdict.done():
-            verdict.set_result(Verdict(status, bool(late), cpu_s, peak_kib / 1024))
+        if (child_exit := self._child_exits.pop(number, None)) is not None and not child_exit.done():
+            child_exit.set_result(ChildExit(status, bool(late), cpu_s, peak_kib / 1024))
 
     def _give_up_children(self) -> None:
         self.mark_broken("died")
         if not self._loop.is_closed():
             self._loop.remove_reader(self._control)
-            for verdict in self._verdicts.values():
-                if not verdict.done():
-                    verdict.set_result(None)
-        self._verdicts.clear()
+            for child_exit in self._child_exits.values():
+                if not child_exit.done():
+                    child_exit.set_result(None)
+        self._child_exits.clear()
         if self._waiting is not None:
             self._waiting.connection.close()
             self._waiting = None

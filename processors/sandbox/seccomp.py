@@ -119,7 +119,7 @@ _CLONE_APART: Final = 0x7E020080
 
 
 def is_supported() -> bool:
-    """Whether this machine is one that the filter is made for."""
+    """Return whether this machine is one that the filter is made for."""
     return sys.platform == "linux" and platform.machine() in _AUDIT
 
 
@@ -135,7 +135,7 @@ def install(*, allow_threads: bool = False) -> None:
 
 
 def build_filter(machine: str, own_pid: int, *, allow_threads: bool = False) -> bytes:
-    """The program, 8 bytes an instruction; with `allow_threads` one that lets threads start, and still no process.
+    """Return the program, 8 bytes an instruction; with `allow_threads` one that lets threads start, and still no process.
 
     Raises ValueError for a machine that it is not made for.
     """
@@ -146,7 +146,7 @@ def build_filter(machine: str, own_pid: int, *, allow_threads: bool = False) -> 
     steps = [_step(_LOAD, _ARCHITECTURE_AT), _step(_JUMP_EQUAL, _AUDIT[machine], 1, 0), _step(_RETURN, _KILL)]
     steps.append(_step(_LOAD, _NUMBER_AT))
     for numbers in _ALLOWED.values():
-        steps += _verdict(numbers[of], _ALLOW)
+        steps += _rule(numbers[of], _ALLOW)
     steps += _unless_set(_MMAP[of], ((_low(2), _PROT_EXEC), (_low(3), _MAP_SHARED)))
     steps += _unless_set(_MPROTECT[of], ((_low(2), _PROT_EXEC),))
     steps += _only_if(_TGKILL[of], _low(0), own_pid)  # abort() sends itself a signal
@@ -155,9 +155,9 @@ def build_filter(machine: str, own_pid: int, *, allow_threads: bool = False) -> 
         steps += _threads_only(_CLONE[of])
         steps += _only_if(_PRCTL[of], _low(0), _PR_SET_NAME)  # libraries name their threads
     for *refused, code in _REFUSED.values():
-        steps += _verdict(refused[of], _ERRNO | code)
+        steps += _rule(refused[of], _ERRNO | code)
     for killed in _KILLED.values():
-        steps += _verdict(killed[of], _KILL)
+        steps += _rule(killed[of], _KILL)
     steps.append(_step(_RETURN, _ERRNO | errno.EPERM))
     return b"".join(steps)
 
@@ -166,8 +166,8 @@ def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("=HBBI", code, if_true, if_false, value)
 
 
-def _verdict(number: int | None, verdict: int) -> list[bytes]:
-    return [] if number is None else [_step(_JUMP_EQUAL, number, 0, 1), _step(_RETURN, verdict)]
+def _rule(number: int | None, action: int) -> list[bytes]:
+    return [] if number is None else [_step(_JUMP_EQUAL, number, 0, 1), _step(_RETURN, action)]
 
 
 def _low(index: int) -> int:

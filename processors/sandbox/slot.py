@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from processors.sandbox import confinement, escape_probe
-from processors.sandbox.child import Lock, be_child
+from processors.sandbox.child import SandboxConfig, be_child
 from processors.sandbox.warm_up import fill_holes, warm_up
-from processors.sandbox.wire import BROKEN, END, HELLO, ORDER, PREPARE, START, VERDICT
+from processors.sandbox.wire import BROKEN, CHILD_EXIT, END, HELLO, ORDER, PREPARE, START
 from processors.still.heic import register_heic
 
 _MAX_REASON_BYTES: Final = 500
@@ -31,11 +31,11 @@ def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s:
     except Exception as exc:  # noqa: BLE001 - whatever it is, the worker must be able to say why it does not start
         control.send(BROKEN + f"{type(exc).__name__}: {exc}".encode("ascii", "replace")[:_MAX_REASON_BYTES])
         return 1
-    landlock, open_doors, can_lock_jobs = _prove_cage(allow_threads=bool(heic)) if is_caged else (0, [], False)
+    landlock, sandbox_gaps, can_lock_jobs = _prove_cage(allow_threads=bool(heic)) if is_caged else (0, [], False)
     fill_holes()
-    control.send(HELLO + "\n".join([str(landlock), *open_doors]).encode())
-    lock = Lock(memory_mb=memory_mb, cpu_s=cpu_s, is_caged=can_lock_jobs, allow_threads=bool(heic))
-    _Children(control, lock).serve()
+    control.send(HELLO + "\n".join([str(landlock), *sandbox_gaps]).encode())
+    config = SandboxConfig(memory_mb=memory_mb, cpu_s=cpu_s, is_caged=can_lock_jobs, allow_threads=bool(heic))
+    _Children(control, config).serve()
     return 0
 
 
@@ -45,11 +45,11 @@ def _prove_cage(*, allow_threads: bool) -> tuple[int, list[str], bool]:
     Landlock's version (0: none), what the child could do, and whether jobs can be locked at all. The worker decides
     whether that is good enough.
     """
-    landlock, open_doors = 0, []
+    landlock, sandbox_gaps = 0, []
     try:
         landlock = confinement.lock_slot()
     except OSError as exc:
-        open_doors.append(f"not have its slot locked: {exc.strerror or exc}")
+        sandbox_gaps.append(f"not have its slot locked: {exc.strerror or exc}")
     child_pid = os.fork()
     if child_pid == 0:
         status = escape_probe.EXIT_NOT_LOCKED
@@ -60,7 +60,7 @@ def _prove_cage(*, allow_threads: bool) -> tuple[int, list[str], bool]:
             os._exit(status)
     status = os.waitpid(child_pid, 0)[1]
     is_locked = os.waitstatus_to_exitcode(status) != escape_probe.EXIT_NOT_LOCKED
-    return landlock, [*open_doors, *escape_probe.describe(status)], is_locked
+    return landlock, [*sandbox_gaps, *escape_probe.describe(status)], is_locked
 
 
 @dataclass
@@ -76,9 +76,9 @@ class _Child:
 class _Children:
     """One child that waits, one that works, and perhaps one that is about to end; each known by its job's number."""
 
-    def __init__(self, control: socket.socket, lock: Lock) -> None:
+    def __init__(self, control: socket.socket, config: SandboxConfig) -> None:
         self._control: Final = control
-        self._lock: Final = lock
+        self._lock: Final = config
         self._by_pidfd: Final[dict[int, _Child]] = {}
         self._poll: Final = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -141,7 +141,7 @@ class _Children:
         os.close(pidfd)
         _, status, usage = os.wait4(child.pid, 0)
         cpu_s = usage.ru_utime + usage.ru_stime
-        self._control.send(VERDICT.pack(child.number, status, child.late, cpu_s, usage.ru_maxrss))
+        self._control.send(CHILD_EXIT.pack(child.number, status, child.late, cpu_s, usage.ru_maxrss))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ ORDER: Final = struct.Struct("<cxxxId")
 """To the slot: kind, the job's number, and its deadline in seconds."""
 PREPARE, START, END = b"P", b"S", b"X"
 """Fork a child for the socket that comes along; its job is on its way, count the time; it is to end now, if it has not."""
-VERDICT: Final = struct.Struct("<IiBdI")
+CHILD_EXIT: Final = struct.Struct("<IiBdI")
 """From the slot when a child has ended: its job's number, exit status as wait4 gives it, whether it was killed for being
 late, CPU seconds, peak memory in KiB."""
 HELLO: Final = b"ready:"
@@ -40,7 +40,7 @@ _KINDS: Final[tuple[Kind, ...]] = ("video", "image")
 
 
 class WireError(Exception):
-    """A decoder sent something that no decoder of ours sends."""
+    """A decoder sent something that the protocol does not allow."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Job:
     kind: Kind | None
 
     def pack(self) -> bytes:
-        """As JSON: it comes from us, and is read by whoever has nothing to lose."""
+        """JSON is safe in this direction: the worker writes it, only the sandboxed child parses it."""
         return json.dumps({"size": self.size, "kind": self.kind, "spec": asdict(self.spec)}).encode()
 
     @classmethod
     def unpack(cls, data: bytes) -> "Job":
-        """The job in `data`."""
+        """Return the job in `data`."""
         fields: dict[str, Any] = json.loads(data)
         spec = fields["spec"]
         renditions = tuple(RenditionSpec(**item) for item in spec.pop("renditions"))
@@ -66,7 +66,7 @@ class Job:
 
 
 def pack_result(result: ThumbnailSet) -> bytes:
-    """Facts as one fixed structure, then each picture with its size. Names and formats stay behind: the spec has them."""
+    """Pack the facts as one fixed structure, then each picture with its size. The spec has names and formats."""
     facts, frame = result.source, result.frame
     meta = _META.pack(
         _KINDS.index(facts.kind),
@@ -92,7 +92,7 @@ def pack_result(result: ThumbnailSet) -> bytes:
 
 
 def unpack_result(data: bytes, spec: ThumbnailSpec, bytes_read: int) -> ThumbnailSet:
-    """The result in `data`, every number checked against `spec`. Raises WireError."""
+    """Return the result in `data`, every number checked against `spec`. Raises WireError."""
     if len(data) > MAX_RESULT_BYTES:
         raise WireError("the result is too large")
     try:

@@ -43,14 +43,14 @@ def preferred_time_s(duration_s: float | None) -> float:
 
 
 def candidate_times_s(duration_s: float | None) -> tuple[float, ...]:
-    """Moments to look at, the preferred one first; the others only when those before them are not good enough."""
+    """Return the moments to look at, the preferred one first; the others only when those before them are not good enough."""
     if not duration_s:
         return (0.0, 1.0, 3.0, 8.0)
     return (preferred_time_s(duration_s), *(share * duration_s for share in _SPREAD), 0.0)
 
 
 def clamp_time_s(wanted_s: float, duration_s: float | None) -> float:
-    """The uploader's own moment, moved into the video."""
+    """Return the uploader's own moment, moved into the video."""
     return wanted_s if duration_s is None else max(0.0, min(wanted_s, duration_s - 0.05))
 
 
@@ -64,7 +64,7 @@ class SearchBudget:
         self._bytes_before: Final = bytes_read()
 
     def is_spent(self, best_score: float) -> bool:
-        """Whether the best frame so far must do, which has this score."""
+        """Return whether the best frame so far must do, which has this score."""
         most_s, most_bytes = (FAIR_SEARCH_S, FAIR_SEARCH_BYTES) if best_score >= FAIR else (SEARCH_S, SEARCH_BYTES)
         spent_bytes = self._bytes_read() - self._bytes_before
         return spent_bytes > most_bytes or self._clock() - self._started > most_s
@@ -76,7 +76,7 @@ def choose(
     look_at: Callable[[float], tuple[Found, Judgement] | None],
     budget: SearchBudget,
 ) -> Choice[Found] | None:
-    """The first candidate that is good enough, else the best within the budget; None when no moment gives a frame.
+    """Return the first candidate that is good enough, else the best within the budget; None when no moment gives a frame.
 
     `look_at` gives the frame at a moment and what there is to say of it. The strategy `fixed` takes the first moment
     that gives one.

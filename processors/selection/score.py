@@ -40,12 +40,12 @@ class Judgement:
 
 
 def judge(luma: Luma) -> Judgement:
-    """What there is to say of one frame by itself."""
+    """Return what there is to say of one frame by itself."""
     return Judgement(score_luma(luma), _histogram(luma) / luma.size)
 
 
 def score_luma(luma: Luma) -> float:
-    """From 0 (black, white or one colour) to 1: contrast, times how little is plain, times how sharp it is."""
+    """Return a score from 0 (black, white or one colour) to 1: contrast, times how little is plain, times how sharp it is."""
     spread = float(luma.std())
     if spread < _FLAT_SPREAD or float(np.percentile(luma, 95)) < _BLACK:
         return 0.0

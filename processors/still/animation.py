@@ -21,7 +21,7 @@ _ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 
 
 def is_animated(opened: Image.Image) -> bool:
-    """Whether there are frames to choose from; not where damage begins behind the first one."""
+    """Return whether there are frames to choose from; not where damage begins behind the first one."""
     try:
         with reading("picture"):
             return opened.format in _ANIMATED_FORMATS and getattr(opened, "is_animated", False)
@@ -30,7 +30,7 @@ def is_animated(opened: Image.Image) -> bool:
 
 
 def show_frame(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> tuple[Image.Image, Frame]:
-    """The frame that is shown, decoded and composed with those before it, and how it was found; a still as it is.
+    """Return the frame that is shown, decoded and composed with those before it, and how it was found; a still as it is.
 
     Frames are decoded from the first one on, for each builds on the one before, and only as many as the search may
     cost. Damage behind a frame that was found does not matter. Raises DamagedMediaError where there is no frame.
@@ -52,7 +52,7 @@ def show_frame(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile) -> tu
 
 
 def _frames(opened: Image.Image) -> Iterator[tuple[float, Image.Image]]:
-    """Every frame with its time in seconds, until the end or, once there was one, the first damage."""
+    """Yield every frame with its time in seconds, until the end or, once there was one, the first damage."""
     first = 1 if opened.info.get("default_image") else 0  # an APNG's picture for those that cannot play it
     time_s, number = 0.0, first
     while True:
@@ -70,7 +70,7 @@ def _frames(opened: Image.Image) -> Iterator[tuple[float, Image.Image]]:
 
 
 def _frame_at(frames: Iterator[tuple[float, Image.Image]], wanted_s: float) -> tuple[float, Image.Image]:
-    """The frame on screen at `wanted_s`; the nearest before it that the budgets of time and frames reach."""
+    """Return the frame on screen at `wanted_s`; the nearest before it that the budgets of time and frames reach."""
     deadline = time.perf_counter() + FORWARD_BUDGET_S
     found = next(frames)
     for later in frames:

@@ -20,7 +20,7 @@ _LOOKED_INTO: Final = frozenset({b"meta", b"iprp", b"ipco", b"moov", b"trak"})
 
 
 def check_claims(file: SourceFile, spec: ThumbnailSpec) -> None:
-    """Raises PermanentError media.too_many_pixels or media.too_many_frames; what is damaged is left to the decoder."""
+    """Raise PermanentError media.too_many_pixels or media.too_many_frames; damaged files are left to the decoder."""
     file.seek(0)
     head = file.read(32)
     if head.startswith(b"GIF8"):
@@ -36,7 +36,7 @@ def check_claims(file: SourceFile, spec: ThumbnailSpec) -> None:
 
 
 def check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:
-    """Raises PermanentError media.too_many_pixels."""
+    """Raise PermanentError media.too_many_pixels for too many pixels."""
     if width * height > spec.max_pixels:
         raise PermanentError(
             ErrorCode.MEDIA_TOO_MANY_PIXELS,
@@ -90,11 +90,11 @@ class _GifWalk:
 
     @property
     def position(self) -> int:
-        """Bytes from the beginning."""
+        """Return the position in bytes from the beginning."""
         return self._before + self._at
 
     def byte(self) -> int:
-        """The next byte. Raises EOFError."""
+        """Return the next byte. Raises EOFError."""
         while self._at >= len(self._buffer):
             self._fill()
         self._at += 1
@@ -165,7 +165,7 @@ def _count_webp_frames(file: SourceFile, limit: int) -> int:
 
 
 def _iso_sizes(file: SourceFile) -> Iterator[tuple[int, int]]:
-    """Every size that an AVIF or HEIC file claims: of its pictures and their parts (ispe), and of its films (tkhd)."""
+    """Yield every size that an AVIF or HEIC file claims: of its pictures and their parts (ispe), and of its films (tkhd)."""
     for box in walk_boxes(file, _LOOKED_INTO):
         if box.kind == b"ispe":
             body = box.read(file, 12)

@@ -33,7 +33,7 @@ _DEEP: Final = frozenset({"I", "F"})
 
 
 def decode_reduced(opened: Image.Image, file: SourceFile, target: tuple[int, int]) -> Image.Image | None:
-    """The opaque 8-bit RGB picture that Pillow has opened, whole, in its own colours, and at least 5/4 of `target`.
+    """Return the opaque 8-bit RGB picture that Pillow has opened, whole, in its own colours, and at least 5/4 of `target`.
 
     It is not turned yet.
 
@@ -61,7 +61,7 @@ def _is_plain(opened: Image.Image) -> bool:
 
 @reading("picture")
 def exif_of(opened: Image.Image, file: SourceFile) -> Image.Exif:
-    """The picture's tags, without decoding it: Pillow decodes a whole PNG to see whether there are any behind its pixels."""
+    """Return the picture's tags, without decoding it: Pillow decodes a whole PNG to see whether there are any behind its pixels."""
     if opened.format != "PNG" or "exif" in opened.info or "Raw profile type exif" in opened.info:
         return opened.getexif()
     file.seek(max(0, file.size - _TAIL_BYTES))

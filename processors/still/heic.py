@@ -1,4 +1,4 @@
-"""HEIC pictures: read only where the extra `heic` is installed and the slot was told so, for their decoder needs threads."""
+"""Read HEIC pictures, only where the extra `heic` is installed and the slot allows it: their decoder needs threads."""
 
 from importlib.util import find_spec
 from typing import Final
@@ -10,7 +10,7 @@ _FORMAT: Final = "HEIF"
 
 
 def is_heic_installed() -> bool:
-    """Whether the extra `heic` is installed; nothing is loaded."""
+    """Return whether the extra `heic` is installed; nothing is loaded."""
     return find_spec(_PLUGIN) is not None
 
 
@@ -23,5 +23,5 @@ def register_heic() -> None:
 
 
 def can_read_heic() -> bool:
-    """Whether this process was taught to."""
+    """Return whether this process was taught to."""
     return _FORMAT in Image.OPEN

@@ -66,12 +66,12 @@ class _Markers:
     """By component, the coefficients whose last bit a scan gives."""
 
     def are_all_scans_there(self) -> bool:
-        """Whether nothing is missing behind the last scan."""
+        """Return whether nothing is missing behind the last scan."""
         return all(self.exact.get(component) == _ALL_COEFFICIENTS for component in self.components)
 
 
 def has_end(file: SourceFile, around: int) -> bool:
-    """Whether a JPEG has its end marker near the place `around`: its own, not the one of a small picture in its headers."""
+    """Return whether a JPEG has its end marker near the place `around`: its own, not the one of a small picture in its headers."""
     at = 2
     for _ in range(_MAX_SEGMENTS):
         file.seek(at)
@@ -90,7 +90,7 @@ def has_end(file: SourceFile, around: int) -> bool:
 
 
 def complete(file: SourceFile) -> CompletedJpeg | None:
-    """The JPEG in `file` with an end put to it; None for all other files, for those with an end, and where too much is missing.
+    """Return the JPEG in `file` with an end put to it; None for all other files, for those with an end, and where too much is missing.
 
     Raises what the source raises.
     """
@@ -116,7 +116,7 @@ def complete(file: SourceFile) -> CompletedJpeg | None:
 
 
 def _segment(content: bytes, at: int) -> tuple[int, int, int] | None:
-    """The marker at `at`, and where the content of its segment begins and ends; None where there is no whole one."""
+    """Return the marker at `at`, and where the content of its segment begins and ends; None where there is no whole one."""
     while content[at : at + 2] == b"\xff\xff":
         at += 1  # fill bytes
     if len(content) < at + 4 or content[at] != 0xFF:
@@ -163,7 +163,7 @@ def _note_scan(found: _Markers, header: bytes) -> None:
 
 
 def _end_of_scan(content: bytes, at: int) -> int:
-    """Where the marker behind a scan's pixels is; -1 where they go on to the end of the file."""
+    """Return where the marker behind a scan's pixels is; -1 where they go on to the end of the file."""
     while (at := content.find(b"\xff", at)) >= 0 and at + 1 < len(content):
         after = content[at + 1]
         if after not in (0x00, 0xFF) and not 0xD0 <= after <= 0xD7:
@@ -173,7 +173,7 @@ def _end_of_scan(content: bytes, at: int) -> int:
 
 
 def _is_needed(data: bytes) -> bool:
-    """Whether the zeros at the end of `data` are pixels, as those of an even area may be. Raises DamagedMediaError.
+    """Return whether the zeros at the end of `data` are pixels, as those of an even area may be. Raises DamagedMediaError.
 
     A broken transfer leaves zeros in the place of all that did not come, and a decoder takes them for pixels; but it is through
     with the picture before it is through with them, for they are the shortest of all.
@@ -182,7 +182,7 @@ def _is_needed(data: bytes) -> bool:
 
 
 def _lost_share(data: bytes) -> float:
-    """The share of the picture that is not in `data`. Raises DamagedMediaError."""
+    """Return the share of the picture that is not in `data`. Raises DamagedMediaError."""
     difference = ImageChops.difference(_decode(data), _decode(data + _noise()))
     box = difference.getbbox()
     if box is None:

@@ -18,7 +18,7 @@ from processors.still.claims import check_pixels
 from processors.still.colours import colours_of
 from processors.still.decode import decode_reduced, exif_of, plain_mode
 from processors.still.jpeg_end import complete, has_end
-from processors.types import Frame, SourceFacts, TakenPicture, ThumbnailSpec
+from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
 _ORIENTATION_TAG = 0x0112
@@ -27,8 +27,8 @@ DeepDecoder = Callable[[SourceFile, Literal["pq", "hlg"], tuple[int, int], tuple
 """Decodes an HDR photograph in all its bits: file, curve, its size as stored, wanted size. None where it cannot."""
 
 
-def take_picture(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) -> TakenPicture:
-    """The photograph, reduced and upright. Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels.
+def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) -> DecodedFrame:
+    """Return the photograph, reduced and upright. Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels.
 
     Of a JPEG without an end, what there is; `degraded` where more than the end marker is missing. `take_deep` is asked for HDR
     photographs first.
@@ -43,13 +43,13 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
     return replace(taken, degraded=not completed.is_whole)
 
 
-def _take(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) -> TakenPicture:
+def _take(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) -> DecodedFrame:
     file.seek(0)
     Image.MAX_IMAGE_PIXELS = None  # our own limit stands below, and is an error rather than a warning
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata, which is dropped anyway
         with _open(file) as opened:
-            return _take_from(opened, spec, file, take_deep)
+            return _decode_from(opened, spec, file, take_deep)
 
 
 @reading("picture")
@@ -78,14 +78,14 @@ def _unidentified(file: SourceFile) -> PermanentError:
     return PermanentError(ErrorCode.MEDIA_UNSUPPORTED, message)
 
 
-def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, take_deep: DeepDecoder) -> TakenPicture:
+def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, take_deep: DeepDecoder) -> DecodedFrame:
     width, height = opened.size
     if width < 1 or height < 1:
         raise DamagedMediaError("The picture has no pixels.")
     check_pixels(width, height, spec)
     exif = exif_of(opened, file)
     turn = _turn(exif)
-    left_to_turn = None if opened.format == "TIFF" else turn  # Pillow turns TIFF itself, and tells the turned size
+    left_to_turn = None if opened.format == "TIFF" else turn  # Pillow rotates TIFF itself and reports the rotated size
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(left_to_turn))
     colours = colours_of(opened, exif, file)
     image, frame = None, Frame(None, "image")
@@ -106,13 +106,13 @@ def _take_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, take_
         format=(opened.format or "unknown").lower(),
         rotation=clockwise(turn),
     )
-    return TakenPicture(image, frame, facts)
+    return DecodedFrame(image, frame, facts)
 
 
 def _stored(
     opened: Image.Image, target: tuple[int, int], spec: ThumbnailSpec, file: SourceFile
 ) -> tuple[Image.Image, Frame]:
-    """The pixels as they are stored, at least as many as `target`, in a mode that can be scaled; of films one frame."""
+    """Return the pixels as they are stored, at least as many as `target`, in a mode that can be scaled; of films one frame."""
     reduced = decode_reduced(opened, file, target)
     if reduced is not None:
         return reduced, Frame(None, "image")

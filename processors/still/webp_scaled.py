@@ -59,7 +59,7 @@ class _Config(ctypes.Structure):
 
 
 def decode_scaled(data: bytes, width: int, height: int) -> NDArray[np.uint8] | None:
-    """The opaque, still picture in `data` as height x width x 3 sRGB values; None where it is not one, or the library is missing.
+    """Return the opaque, still picture in `data` as height x width x 3 sRGB values; None where it is not one, or the library is missing.
 
     Source of the interface: libwebp's src/webp/decode.h, WebPDecoderConfig. The scaler averages areas, as thumbnails need.
     """
@@ -79,7 +79,7 @@ def decode_scaled(data: bytes, width: int, height: int) -> NDArray[np.uint8] | N
 
 
 def _load() -> Any:
-    """The libwebp that Pillow brings along; None where Pillow was built with the system's, whose version is not known."""
+    """Return the libwebp that Pillow brings along; None where Pillow was built with the system's, whose version is not known."""
     folder = Path(PIL.__file__).parent.parent / "pillow.libs"
     found = sorted(folder.glob("libwebp-*.so*")) if sys.platform == "linux" else []
     if not found:

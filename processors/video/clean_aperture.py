@@ -33,7 +33,7 @@ class Crop:
     bottom: int
 
     def is_sane(self, width: int, height: int) -> bool:
-        """Whether it cuts something off, lies in the frame, and leaves enough of it."""
+        """Return whether it cuts something off, lies in the frame, and leaves enough of it."""
         left_over = (width - self.left - self.right, height - self.top - self.bottom)
         sides = (self.left, self.top, self.right, self.bottom)
         return (
@@ -45,7 +45,7 @@ class Crop:
 
 
 def find_crop(file: SourceFile, film: int, width: int, height: int) -> Crop | None:
-    """The container's crop of the film with this index among the file's films, of a frame of width x height pixels."""
+    """Return the container's crop of the film with this index among the file's films, of a frame of width x height pixels."""
     file.seek(0)
     head = file.read(8)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
@@ -71,7 +71,7 @@ def _of_mp4(file: SourceFile, film: int, width: int, height: int) -> Crop | None
 
 
 def _descriptions_of_films(file: SourceFile, movie: Box) -> Iterator[Box | None]:
-    """The sample descriptions (stsd) of each video track, in order; read no further than the track that is asked for."""
+    """Yield the sample descriptions (stsd) of each video track, in order; read no further than the track that is asked for."""
     is_film, descriptions = False, None
     for box in walk_boxes(file, _LOOKED_INTO, movie.start, movie.end):
         if box.kind == b"trak":
@@ -138,7 +138,7 @@ def _elements(
 
 
 def _vint(data: bytes, *, keeps_marker: bool) -> tuple[int, int]:
-    """A number of variable length, and how many bytes it takes; 0 bytes where there is none."""
+    """Return a number of variable length, and how many bytes it takes; 0 bytes where there is none."""
     length = 9 - data[0].bit_length() if data and data[0] else 0
     if not length or len(data) < length:
         return 0, 0

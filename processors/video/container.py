@@ -45,7 +45,7 @@ Messages = list[tuple[int, str, str]]
 
 @contextmanager
 def open_container(file: SourceFile, *, in_a_hurry: bool) -> Iterator[InputContainer]:
-    """The container, from its beginning. In a hurry streams may be unknown, or without a size.
+    """Provide the container, from its beginning. In a hurry streams may be unknown, or without a size.
 
     Raises FFmpegError, and PermanentError media.too_many_pixels for headers that claim what FFmpeg cannot decode.
     """
@@ -69,20 +69,20 @@ def _refuse_to_open(url: str, _flags: int, _options: dict[str, str]) -> NoReturn
 
 @reading("video")
 def is_described(container: InputContainer) -> bool:
-    """Whether the headers alone said what the video streams are."""
+    """Return whether the headers alone said what the video streams are."""
     streams = container.streams.video
     return bool(streams) and all(has_decoder(stream) and stream.codec_context.width > 0 for stream in streams)
 
 
 def has_decoder(stream: VideoStream) -> bool:
-    """Whether FFmpeg knows the codec; PyAV's types say that it always does."""
+    """Return whether FFmpeg knows the codec; PyAV's types say that it always does."""
     context: object = stream.codec_context
     return context is not None
 
 
 @reading("video")
 def picture_stream(container: InputContainer) -> tuple[VideoStream, bool]:
-    """The largest video stream, else an embedded cover (True). Raises PermanentError media.no_picture or media.unsupported."""
+    """Return the largest video stream, else an embedded cover (True). Raises PermanentError media.no_picture or media.unsupported."""
     films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     covers = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
     if not films and not covers:
@@ -96,7 +96,7 @@ def picture_stream(container: InputContainer) -> tuple[VideoStream, bool]:
 
 @reading("video")
 def start_ticks(container: InputContainer, stream: VideoStream) -> int:
-    """The first picture's time in the stream's time base; the first packet tells where the headers do not.
+    """Return the first picture's time in the stream's time base, from the first packet where the headers lack it.
 
     That packet is taken out of the container: seek before reading on.
     """
@@ -121,7 +121,7 @@ def duration_s(container: InputContainer, stream: VideoStream, start: int) -> fl
 
 @contextmanager
 def heard() -> Iterator[Messages]:
-    """What FFmpeg says of errors within. It is silent otherwise, for hostile files make it say much."""
+    """Provide what FFmpeg says of errors within. It is silent otherwise, for hostile files make it say much."""
     messages.set_level(messages.ERROR)
     messages.set_skip_repeated(False)  # what is skipped would be said later, of another file
     try:
@@ -132,7 +132,7 @@ def heard() -> Iterator[Messages]:
 
 
 def refuse_claims(said: Messages) -> None:
-    """Raises PermanentError media.too_many_pixels when one of the messages is about a size that is too large."""
+    """Raise PermanentError media.too_many_pixels when one of the messages is about a size that is too large."""
     for _, _, text in said:
         claim = _CLAIM.match(text)
         if claim:

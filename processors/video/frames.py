@@ -49,11 +49,11 @@ class FrameFinder:
         self._looked_at: Final[set[int | None]] = set()
 
     def time_s(self, frame: VideoFrame) -> float:
-        """The frame's time from the video's beginning, in seconds."""
+        """Return the frame's time from the video's beginning, in seconds."""
         return round(max(0.0, self._ticks_to_s(frame.pts)), 3)
 
     def near(self, time_s: float) -> VideoFrame | None:
-        """A frame around `time_s`: the keyframe before it or behind it when that is near enough, else the frame itself.
+        """Return a frame around `time_s`: the keyframe before it or behind it when that is near enough, else the frame itself.
 
         None where there is none, and where it is one that was given before.
         """
@@ -81,7 +81,7 @@ class FrameFinder:
         return frame
 
     def at(self, time_s: float) -> VideoFrame | None:
-        """The frame that is on screen at `time_s`; the nearest before it that the budgets of time and frames reach."""
+        """Return the frame that is on screen at `time_s`; the nearest before it that the budgets of time and frames reach."""
         frames = self._frames_from(time_s)
         found = next(frames, None)
         if found is not None and 0 < time_s < self.time_s(found) - 1e-3:
@@ -102,7 +102,7 @@ class FrameFinder:
         return self._decode()
 
     def first(self) -> VideoFrame | None:
-        """The first frame that can be decoded from where the container stands: no seek, so that it is tried last."""
+        """Return the first frame that can be decoded from where the container stands: no seek, so that it is tried last."""
         return next(self._decode(), None)
 
     def _is_near(self, keyframe: "Packet[VideoStream]", time_s: float, *, backward: bool) -> bool:
@@ -112,7 +112,7 @@ class FrameFinder:
         return time_s - found_s <= NEAR_S and (found_s >= time_s / 2 or time_s <= _BEGINNING_S)
 
     def _is_the_cheaper(self, keyframe: "Packet[VideoStream]", time_s: float) -> bool:
-        """Whether a keyframe far before `time_s` is worth a look first: decoding on from it costs hundreds of megapixels."""
+        """Return whether a keyframe far before `time_s` is worth a look first: decoding on from it costs hundreds of megapixels."""
         if self._has_later_keyframe(time_s):
             return False
         context = self._stream.codec_context
@@ -121,7 +121,7 @@ class FrameFinder:
         return (time_s - found_s) * rate * context.width * context.height > MAX_PIXELS_FORWARD
 
     def _has_later_keyframe(self, time_s: float) -> bool:
-        """Whether the container's index has a keyframe soon after `time_s`: a seek beyond the last one may read to the end."""
+        """Return whether the container's index has a keyframe soon after `time_s`: a seek beyond the last one may read to the end."""
         with reading("video"):
             entries = self._stream.index_entries
             found = entries.search_timestamp(self._ticks(time_s), backward=False)
@@ -131,13 +131,13 @@ class FrameFinder:
         return later_s - time_s <= max(NEAR_S, _LATER_SHARE * self._duration_s)
 
     def _keyframes(self) -> "Iterator[Packet[VideoStream]]":
-        """The keyframes' packets from where the container stands."""
+        """Return the keyframes' packets from where the container stands."""
         for packet in islice(self._packets(), MAX_PACKETS_TO_KEYFRAME):
             if packet.size and packet.is_keyframe:
                 yield packet
 
     def _first_sound(self, keyframes: "Iterable[Packet[VideoStream]]") -> VideoFrame | None:
-        """The first that is whole, decoded alone: no other frame costs anything. Else the first that is there at all."""
+        """Return the first that is whole, decoded alone: no other frame costs anything. Else the first that is there at all."""
         spoilt: VideoFrame | None = None
         for packet in keyframes:
             frame = self._decode_alone(packet)
@@ -147,7 +147,7 @@ class FrameFinder:
         return spoilt
 
     def _decode_alone(self, packet: "Packet[VideoStream]") -> VideoFrame | None:
-        """What one packet gives; the decoder is emptied, for it may hold the frame back until others come."""
+        """Return what one packet gives; the decoder is emptied, for it may hold the frame back until others come."""
         context = self._decoder
         frames: list[VideoFrame] = []
         try:
@@ -176,7 +176,7 @@ class FrameFinder:
         return self._start + int(time_s / self._base)
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """Every sound frame from here on, in order; when there is none, the first spoilt one."""
+        """Yield every sound frame from here on, in order; when there is none, the first spoilt one."""
         spoilt: VideoFrame | None = None
         is_any_sound = False
         for packet in self._packets():

@@ -19,7 +19,7 @@ from processors.readers import DamagedMediaError, reading
 from processors.selection.choice import SearchBudget, choose, clamp_time_s
 from processors.selection.score import JUDGED_SIDE, Judgement, Luma, judge
 from processors.source_file import SourceFile
-from processors.types import Frame, SourceFacts, TakenPicture, ThumbnailSpec
+from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from processors.video.clean_aperture import Crop, find_crop
 from schemas.errors import ErrorCode, PermanentError
 
@@ -32,8 +32,8 @@ os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{OPENCV_FORMATS
 _TURNS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
-def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
-    """The chosen frame. Raises PermanentError media.corrupt or media.too_many_pixels."""
+def decode_video(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
+    """Return the chosen frame. Raises PermanentError media.corrupt or media.too_many_pixels."""
     file.seek(0)
     # OpenCV keeps a borrowed reference to `file`: the caller's variable outlives the capture.
     with reading("video"):
@@ -41,12 +41,12 @@ def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
     try:
         if not capture.isOpened():
             raise DamagedMediaError("OpenCV cannot open the video.")
-        return _take_from(capture, file, spec)
+        return _decode_from(capture, file, spec)
     finally:
         capture.release()
 
 
-def _take_from(capture: cv2.VideoCapture, file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
+def _decode_from(capture: cv2.VideoCapture, file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
     width, height = _whole(capture, cv2.CAP_PROP_FRAME_WIDTH), _whole(capture, cv2.CAP_PROP_FRAME_HEIGHT)
     if width * height > spec.max_pixels:
         raise PermanentError(ErrorCode.MEDIA_TOO_MANY_PIXELS, f"The video has {width}x{height} pixels a frame.")
@@ -66,7 +66,7 @@ def _take_from(capture: cv2.VideoCapture, file: SourceFile, spec: ThumbnailSpec)
     )
     crop = find_crop(file, 0, found.shape[1], found.shape[0])  # OpenCV takes the first film
     seen = found if crop is None else _cut(found, crop)
-    return TakenPicture(_upright(seen, rotation, _sample_aspect(capture), spec), frame, facts)
+    return DecodedFrame(_upright(seen, rotation, _sample_aspect(capture), spec), frame, facts)
 
 
 def _cut(picture: Picture, crop: Crop) -> Picture:
@@ -77,7 +77,7 @@ def _cut(picture: Picture, crop: Crop) -> Picture:
 def _choose(
     capture: cv2.VideoCapture, duration_s: float | None, spec: ThumbnailSpec, budget: SearchBudget
 ) -> tuple[Picture, Frame]:
-    """The frame, and how it was found. Raises PermanentError media.corrupt when there is none."""
+    """Return the frame, and how it was found. Raises PermanentError media.corrupt when there is none."""
     if spec.frame_time_s is not None:
         time_s = clamp_time_s(spec.frame_time_s, duration_s)
         picture = _read_at(capture, time_s)
@@ -124,7 +124,7 @@ def _read_first(capture: cv2.VideoCapture) -> Picture | None:
 
 @reading("video")
 def _whole(capture: cv2.VideoCapture, what: int) -> int:
-    """One of its numbers; OpenCV hands out floats, which may be none."""
+    """Return one of its numbers; OpenCV hands out floats, which may be none."""
     return int(capture.get(what))
 
 

@@ -92,13 +92,13 @@ def upright_picture(
 
 
 def scaled_srgb(frame: VideoFrame, codec: str, size: tuple[int, int]) -> Image.Image:
-    """The whole frame as sRGB, as it is stored."""
+    """Return the whole frame as sRGB, as it is stored."""
     mark_matrix(frame, codec)
     return _scaled(frame, *size)
 
 
 def judged_luma(frame: VideoFrame) -> Luma:
-    """What is judged of a frame: its luma, small, and of HDR as it will be shown."""
+    """Return what is judged of a frame: its luma, small, and of HDR as it will be shown."""
     width, height = fit(frame.width, frame.height, JUDGED_SIDE, JUDGED_SIDE)
     luma = grey_of(frame, max(2, width), max(2, height))
     transfer = colours_of(frame).transfer
@@ -112,12 +112,12 @@ def _turn(frame: VideoFrame) -> Turn:
     try:
         matrix = cast(Any, frame.side_data).get("DISPLAYMATRIX")  # PyAV's types have it as a dictionary of one key
         return None if matrix is None else turn_of_matrix(np.frombuffer(matrix, np.int32).tolist())
-    except ValueError:  # PyAV does not know all that may stand beside it, as of spatial videos; the angle it tells
+    except ValueError:  # PyAV does not know all that may stand beside it, as of spatial videos; the angle that it gives
         return turn_of_angle(-frame.rotation)
 
 
 def _cropped(frame: VideoFrame, crop: Crop, full: tuple[int, int], size: tuple[int, int]) -> Image.Image:
-    """The frame of `full` pixels scaled as a whole, and the crop cut out of few pixels."""
+    """Return the frame of `full` pixels scaled as a whole, and the crop cut out of few pixels."""
     seen = full[0] - crop.left - crop.right, full[1] - crop.top - crop.bottom
     # Scaling mixes what is cut off into the outermost pixels: they are cut off as well.
     rim = 1 if size[0] < seen[0] or size[1] < seen[1] else 0
@@ -144,7 +144,7 @@ def _scaled(frame: VideoFrame, width: int, height: int) -> Image.Image:
 
 
 def has_alpha(frame: VideoFrame) -> bool:
-    """Whether the frame's format can be transparent; palettes may be."""
+    """Return whether the frame's format can be transparent; palettes may be."""
     return frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
 
 
@@ -195,7 +195,7 @@ def mark_matrix(frame: VideoFrame, codec: str) -> None:
 
 @reading("video")
 def grey_of(frame: VideoFrame, width: int | None = None, height: int | None = None) -> NDArray[np.uint8]:
-    """The frame's luma in eight bits, scaled; in the frame's own range."""
+    """Return the frame's luma in eight bits, scaled; in the frame's own range."""
     # Luma needs no matrix, but swscale refuses frames that are marked with one that it does not know.
     grey = frame.reformat(width, height, "gray", _BT709, _BT709, "AREA", threads=1)
     return cast(NDArray[np.uint8], grey.to_ndarray())
@@ -209,7 +209,7 @@ def _usual_matrix(frame: VideoFrame, codec: str) -> int:
 
 
 def without_comb(frame: VideoFrame) -> VideoFrame:
-    """The frame, or one field of it where its two fields show different moments.
+    """Return the frame, or one field of it where its two fields show different moments.
 
     A field has half the lines, each twice as high, which thumbnails hardly need; mixed, the two moments would be seen as
     ghosts even in small ones. Where nothing moved, the frame keeps its better resolution.
@@ -231,12 +231,12 @@ def without_comb(frame: VideoFrame) -> VideoFrame:
 
 
 def _has_comb(frame: VideoFrame) -> bool:
-    lines = grey_of(frame)[:, ::4].astype(np.int16)  # every fourth column tells as much
+    lines = grey_of(frame)[:, ::4].astype(np.int16)  # every fourth column is enough
     above, below = lines[1:-1] - lines[:-2], lines[1:-1] - lines[2:]
     teeth = ((above > _TOOTH) & (below > _TOOTH)) | ((above < -_TOOTH) & (below < -_TOOTH))
     return float(teeth.mean()) > _COMBED_SHARE
 
 
 def _lines(plane: Any) -> NDArray[np.uint8]:
-    """The plane's lines, as many bytes each as they take in memory: a view, which writes through."""
+    """Return the plane's lines, as many bytes each as they take in memory: a view, which writes through."""
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)

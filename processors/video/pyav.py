@@ -18,7 +18,7 @@ from processors.readers import DamagedMediaError, reading
 from processors.selection.choice import SearchBudget, choose, clamp_time_s
 from processors.selection.score import Judgement, judge
 from processors.source_file import SourceFile
-from processors.types import Frame, SourceFacts, TakenPicture, ThumbnailSpec
+from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from processors.video.clean_aperture import find_crop
 from processors.video.container import (
     duration_s,
@@ -37,16 +37,16 @@ _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _TRANSFERS: Final = {"pq": ColorTrc.SMPTE2084, "hlg": ColorTrc.ARIB_STD_B67}
 
 
-def take_picture(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
-    """The chosen frame. Raises PermanentError media.no_picture, media.corrupt, media.unsupported or media.too_many_pixels."""
+def decode_video(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
+    """Return the chosen frame. Raises PermanentError media.no_picture, media.corrupt, media.unsupported or media.too_many_pixels."""
     return _in_a_hurry(file, spec) or _with_care(file, spec)
 
 
-def _in_a_hurry(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture | None:
+def _in_a_hurry(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame | None:
     """By the headers alone, as most files allow; None where they do not say enough, or something went wrong."""
     try:
         with open_container(file, in_a_hurry=True) as container:
-            return _take_from(container, file, spec) if is_described(container) else None
+            return _decode_from(container, file, spec) if is_described(container) else None
     except FFmpegError:
         return None
     except PermanentError as error:
@@ -55,24 +55,24 @@ def _in_a_hurry(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture | None:
         return None
 
 
-def _with_care(file: SourceFile, spec: ThumbnailSpec) -> TakenPicture:
+def _with_care(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
     try:
         with open_container(file, in_a_hurry=False) as container:
             try:
-                return _take_from(container, file, spec)
+                return _decode_from(container, file, spec)
             except PermanentError as error:
                 if error.code is not ErrorCode.MEDIA_CORRUPT:
                     raise
         # No seek gives a frame: take what comes first.
         with open_container(file, in_a_hurry=False) as container:
-            return _take_from(container, file, spec, is_seekable=False)
+            return _decode_from(container, file, spec, is_seekable=False)
     except FFmpegError as exc:
         raise DamagedMediaError(f"The video cannot be decoded: {exc.strerror}.") from exc
 
 
-def _take_from(
+def _decode_from(
     container: InputContainer, file: SourceFile, spec: ThumbnailSpec, *, is_seekable: bool = True
-) -> TakenPicture:
+) -> DecodedFrame:
     stream, is_cover = picture_stream(container)
     _check_pixels(stream.codec_context.width, stream.codec_context.height, spec)
     context = _decoder(stream)
@@ -98,7 +98,7 @@ def _take_from(
         format=container.format.name.split(",")[0],
         rotation=clockwise(turn),
     )
-    return TakenPicture(image, frame, facts, degraded=is_cover or not is_seekable or found.is_corrupt)
+    return DecodedFrame(image, frame, facts, degraded=is_cover or not is_seekable or found.is_corrupt)
 
 
 def _check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:
@@ -114,7 +114,7 @@ def _take_first(finder: FrameFinder, *, is_cover: bool) -> tuple[VideoFrame, Fra
 def _choose(
     finder: FrameFinder, length_s: float | None, spec: ThumbnailSpec, budget: SearchBudget
 ) -> tuple[VideoFrame, Frame]:
-    """The frame, and how it was found. Raises PermanentError media.corrupt when there is none."""
+    """Return the frame, and how it was found. Raises PermanentError media.corrupt when there is none."""
     if spec.frame_time_s is not None:
         found = _must_be_there(finder.at(clamp_time_s(spec.frame_time_s, length_s)))
         return found, Frame(finder.time_s(found), "pyav-chosen")
@@ -137,7 +137,7 @@ def _look_at(finder: FrameFinder, time_s: float) -> tuple[VideoFrame, Judgement]
 
 
 def _decoder(stream: VideoStream) -> VideoCodecContext:
-    """The stream's own, or one that decodes its alpha as well."""
+    """Return the stream's own, or one that decodes its alpha as well."""
     name = _ALPHA_DECODERS.get(stream.codec_context.name)
     if name is None or stream.metadata.get("alpha_mode") != "1":
         return stream.codec_context
@@ -157,7 +157,7 @@ def _shape(container: InputContainer, stream: VideoStream, file: SourceFile, fra
 def take_deep(
     file: SourceFile, transfer: Literal["pq", "hlg"], stored: tuple[int, int], size: tuple[int, int]
 ) -> Image.Image | None:
-    """The HDR photograph (AVIF) in sRGB of `size`, as it is stored (not turned): Pillow hands out eight bits, which leave
+    """Return the HDR photograph (AVIF) in sRGB of `size`, as it is stored (not turned): Pillow hands out eight bits, which leave
     bands in a sky of PQ.
 
     None where FFmpeg has no whole picture of `stored` pixels; it leaves the tiles of some pictures apart.

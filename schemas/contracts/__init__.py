@@ -1,1 +1,1 @@
-"""The contract with other teams as files: JSON Schema of each event, one AsyncAPI document, and what may not change."""
+"""Export the contract with other teams: a JSON Schema of each event and an AsyncAPI document. Check what may not change."""

@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document: every topic, who sends and receives what on it, and what each record looks like."""
+"""Build the AsyncAPI 3.0 document: every topic, its senders and receivers, and its records."""
 
 from importlib.metadata import version
 from typing import Any, Final
@@ -27,7 +27,7 @@ _MEDIA_KEY: Final[dict[str, Any]] = {
 
 
 def asyncapi() -> dict[str, Any]:
-    """The whole document. Payloads stand in the dialect that AsyncAPI 3.0 has by itself, so every tool reads them."""
+    """Return the whole document. Payloads use AsyncAPI 3.0's own schema dialect, so that every tool reads them."""
     messages = {contract.title: _event(contract) for contract in EVENTS} | {one.name: _carrier(one) for one in CARRIERS}
     return {
         "asyncapi": ASYNCAPI,
@@ -52,7 +52,7 @@ def asyncapi() -> dict[str, Any]:
 
 
 def messages_of(topic: Topic) -> tuple[str, ...]:
-    """The names of the messages that a topic carries."""
+    """Return the names of the messages that a topic carries."""
     return tuple(dict.fromkeys(name for one in OPERATIONS if one.topic == topic for name in one.messages))
 
 
@@ -101,14 +101,14 @@ def _event(contract: EventContract) -> dict[str, Any]:
 
 
 def event_headers(contract: EventContract, payload: dict[str, Any]) -> dict[str, str]:
-    """The headers of an example record in CloudEvents' binary mode."""
-    told = {name: examples.HEADERS[name] for name in contract.headers["properties"]}
+    """Return the headers of an example record in CloudEvents' binary mode."""
+    headers = {name: examples.HEADERS[name] for name in contract.headers["properties"]}
     media = payload["media"]
     subject = f"video:{media['id']}" if media["kind"] == "video" else f"ar_content:{media['ar_content_id']}"
     moment = payload["produced_at"] if contract.is_ours else payload["occurred_at"]
     source = {"ce_source": "/thumbnail-pipeline"} if contract.is_ours else {}
     context = {"ce_id": payload["event_id"], "ce_type": contract.event_type, "ce_time": moment, "ce_subject": subject}
-    return told | context | source
+    return headers | context | source
 
 
 def _carrier(carrier: Carrier) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _key(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    """Every model under its own name: the events that we read as we read them, those that we write as we write them."""
+    """Return every model under its own name: the events that we read as we read them, those that we write as we write them."""
     wanted = [(contract.model, contract.mode) for contract in EVENTS]
     names, definitions = models_json_schema(wanted, ref_template="#/components/schemas/{model}")
     found: dict[str, Any] = definitions["$defs"]

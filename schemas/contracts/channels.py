@@ -1,4 +1,4 @@
-"""Who sends and who receives what on which topic, by role, and the records that are no events of their own."""
+"""Declare which role sends and receives what on which topic, and the records that are not events."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -26,7 +26,7 @@ class Carrier:
 
     @property
     def headers(self) -> dict[str, Any]:
-        """The JSON Schema of its headers; those of the original record stand beside them."""
+        """Return the JSON Schema of its headers; those of the original record stand beside them."""
         return headers_schema(self.required, self.optional)
 
 
@@ -73,7 +73,7 @@ DEAD_LETTER: Final = Carrier(
     "A record that was given up: key and value as they came, and headers that explain it.",
     _ANY,
     _ORIGINAL,
-    of.ORIGIN + of.ERROR + of.LETTER,
+    of.ORIGIN + of.ERROR + of.DEAD_LETTER,
     of.CUT + of.REPLAY,
 )
 PARKED: Final = Carrier(
@@ -81,7 +81,7 @@ PARKED: Final = Carrier(
     "A dead letter that failed again after every replay.",
     _ANY,
     _ORIGINAL,
-    of.ORIGIN + of.ERROR + of.LETTER + of.PARKED,
+    of.ORIGIN + of.ERROR + of.DEAD_LETTER + of.PARKED,
     of.REPLAY,
 )
 MARK: Final = Carrier(

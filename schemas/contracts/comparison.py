@@ -1,4 +1,4 @@
-"""What a reader with one JSON Schema refuses of what a writer with another one may write.
+"""Compare two JSON Schemas: find what a reader refuses of what a writer may write.
 
 Which side changed does not matter here: an event that others write is read by the new schema and was written by the old
 one, an event that we write is the other way round. A keyword that is not known here is a refusal, too: a comparison that
@@ -31,7 +31,7 @@ class Document:
         self._root: Final = root
 
     def resolved(self, schema: Schema) -> Schema:
-        """The schema behind `$ref`; what stands beside the reference is added. Raises KeyError for a wrong reference."""
+        """Return the schema behind `$ref`; what stands beside the reference is added. Raises KeyError for a wrong reference."""
         reference = schema.get("$ref")
         if reference is None:
             return schema
@@ -42,7 +42,7 @@ class Document:
         return self.resolved(found) | beside
 
     def branches(self, schema: Schema) -> list[Schema]:
-        """The alternatives of a schema, each with one set of types."""
+        """Return the alternatives of a schema, each with one set of types."""
         schema = self.resolved(schema)
         if "anyOf" not in schema:
             return [schema]
@@ -50,12 +50,12 @@ class Document:
 
 
 def refusals(reader: Schema, writer: Schema, path: str = "") -> list[str]:
-    """Sentences: what `reader` refuses of what `writer` may write; empty when it takes everything."""
+    """Return a sentence for each thing that `writer` may write and `reader` refuses; empty when it accepts everything."""
     return _Comparison(Document(reader), Document(writer)).of(reader, writer, path)
 
 
 def missing_fields(old: Schema, new: Schema, path: str = "") -> list[str]:
-    """Sentences: the fields of `old` that `new` does not have any more."""
+    """Return a sentence for each field of `old` that `new` lacks."""
     return _missing(Document(old), Document(new), old, new, path)
 
 
@@ -86,7 +86,7 @@ class _Comparison:
         self._writer_in: Final = writer_in
 
     def of(self, reader: Schema, writer: Schema, path: str) -> list[str]:
-        """Each alternative of the writer must be taken whole by one of the reader's alternatives."""
+        """Compare alternatives: one of the reader's must accept each of the writer's whole."""
         found: list[str] = []
         readers = self._reader_in.branches(reader)
         for branch in self._writer_in.branches(writer):
@@ -156,7 +156,7 @@ def _is_taken(reader: Schema, value: Any) -> bool:
     if taken is not None:
         return value in taken
     if not isinstance(value, str):
-        return not any(name in reader for name in (*_LOWER, *_UPPER))  # no list of ours has numbers
+        return not any(name in reader for name in (*_LOWER, *_UPPER))  # no schema here has a list of numbers
     fits = reader.get("minLength", 0) <= len(value) <= reader.get("maxLength", len(value))
     return fits and "format" not in reader and re.search(reader.get("pattern", ""), value) is not None
 
@@ -174,7 +174,7 @@ def _bounds(reader: Schema, writer: Schema, path: str) -> list[str]:
 
 
 def _forms(reader: Schema, writer: Schema, path: str) -> list[str]:
-    """Of patterns and formats it can only be told whether they are the same."""
+    """Compare patterns and formats, which can only be equal or different."""
     return [
         f"{_at(path)}: {name} is {reader[name]!r} for the reader and {writer.get(name)!r} for the writer"
         for name in ("pattern", "format")

@@ -1,4 +1,4 @@
-"""Whether producers, consumers and records of an earlier release still fit: what may not change within a major version."""
+"""Check that producers, consumers and records of an earlier release stay compatible within a major version."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from schemas.contracts.files import ASYNCAPI_FILE, schema_file
 from schemas.contracts.json_schema import reader_schema
 
 Documents = dict[str, dict[str, Any]]
-"""Exported documents by file name."""
+"""The exported documents by file name."""
 
 
 def breaks(released: Documents, present: Documents, readers: Documents | None = None) -> list[str]:
-    """What is not compatible with `released` in `present`: one sentence each, empty when nothing is.
+    """Return a sentence for each part of `present` that is incompatible with `released`.
 
     `readers` is what the present code accepts of the events that it writes itself, by file name: its own records of the
     last days, and the dead letters of a month, must stay readable. By default from the models.

@@ -1,4 +1,4 @@
-"""The events of the contract: which model, who writes them, on which topic, with which headers and examples."""
+"""Declare the events of the contract: model, writer, topic, headers and examples."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -15,7 +15,7 @@ Mode = Literal["validation", "serialization"]
 
 @dataclass(frozen=True)
 class EventContract:
-    """One event and major version. `is_ours` when we write it: then other teams read exactly what write_event writes."""
+    """One event and major version. `is_ours` says that the pipeline writes it: then other teams read exactly what write_event writes."""
 
     event_type: str
     model: type[events.MediaUploaded | events.ThumbnailReady | events.ThumbnailFailed | events.ThumbnailCleanup]
@@ -28,22 +28,22 @@ class EventContract:
 
     @property
     def name(self) -> str:
-        """The event's short name, which its file has: media.uploaded.v1."""
+        """Return the event's short name, which its file has: media.uploaded.v1."""
         return self.event_type.removeprefix("vertexar.")
 
     @property
     def title(self) -> str:
-        """The model's name."""
+        """Return the model's name."""
         return self.model.__name__
 
     @property
     def mode(self) -> Mode:
-        """Pydantic's name for the side that the exported schema describes: what we accept, or what we write."""
+        """Return Pydantic's name for the described side: what the pipeline accepts, or what it writes."""
         return "serialization" if self.is_ours else "validation"
 
     @property
     def headers(self) -> dict[str, Any]:
-        """The JSON Schema of the record's headers."""
+        """Return the JSON Schema of the record's headers."""
         fixed = {h.CE_SPECVERSION: "1.0"}
         if self.is_ours:
             fixed |= {h.CE_TYPE: self.event_type, h.CONTENT_TYPE: "application/json"}

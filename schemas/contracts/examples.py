@@ -1,4 +1,4 @@
-"""One example of each event, as it stands on the wire; the exported files and the documents show them."""
+"""Provide one example of each event as it is on the wire, for the exported files and the documents."""
 
 from typing import Any, Final
 
@@ -45,7 +45,7 @@ MEDIA_UPLOADED: Final[tuple[dict[str, Any], ...]] = (
         "media": {"kind": "image", "id": 9, "ar_content_id": 9, "key": "acme/uploads/photo.jpg"},
     },
 )
-"""A video with everything, and a photograph with only what is required."""
+"""A video with every field, and a photograph with the required fields only."""
 
 THUMBNAIL_READY: Final[tuple[dict[str, Any], ...]] = (
     {
@@ -84,7 +84,7 @@ THUMBNAIL_FAILED: Final[tuple[dict[str, Any], ...]] = (
             "message": "The video cannot be decoded: Invalid data found when processing input.",
             "stage": "decode",
             "retryable": False,
-            "next_action": "The file is damaged: ask the uploader to export it again and upload it anew.",
+            "next_action": "The file is damaged: ask the uploader to export it again and upload the new file.",
         },
         "attempts": 1,
         "first_failed_at": "2026-11-23T19:31:25.259405Z",
@@ -137,7 +137,7 @@ HEADERS: Final[dict[str, str]] = {
     "error-stage": "decode",
     "retryable": "false",
     "attempts": "1",
-    "next-action": "The file is damaged: ask the uploader to export it again and upload it anew.",
+    "next-action": "The file is damaged: ask the uploader to export it again and upload the new file.",
     "x-cut": "Only the beginning is here, for the record is too large for this topic: value 16700000 bytes, key 8 bytes,"
     " 9 headers of 420 bytes. The whole is in media.uploaded, partition 3, offset 17, as long as that topic keeps it.",
     "replay-count": "1",

@@ -1,4 +1,4 @@
-"""The exported files: the same bytes for the same code, and whether those in a folder are still these."""
+"""Write the exported files, with the same bytes for the same code, and find stale ones."""
 
 import json
 from pathlib import Path
@@ -14,22 +14,22 @@ ASYNCAPI_FILE: Final = "asyncapi.json"
 
 
 def schema_file(contract: EventContract) -> str:
-    """The file of one event's schema."""
+    """Return the file of one event's schema."""
     return f"{contract.name}.schema.json"
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """Every document by its file name."""
+    """Return every document by its file name."""
     return {schema_file(contract): json_schema(contract) for contract in EVENTS} | {ASYNCAPI_FILE: asyncapi()}
 
 
 def file_text(document: dict[str, Any]) -> str:
-    """The document as it stands in its file."""
+    """Return the document as it stands in its file."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_files(folder: Path) -> list[str]:
-    """Write every document into `folder`, which is made; the names of those that changed. Raises OSError."""
+    """Write every document into `folder`, which is created, and return the names of those that changed. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     changed = stale_files(folder)
     for name, document in documents().items():
@@ -39,14 +39,14 @@ def write_files(folder: Path) -> list[str]:
 
 
 def stale_files(folder: Path) -> list[str]:
-    """The names of the files that are missing or are not what the code says now, and of those that should not be there."""
+    """Return the names of missing, stale and unexpected files."""
     wanted = {name: file_text(document) for name, document in documents().items()}
     stale = [name for name, text in wanted.items() if _text(folder / name) != text]
     return stale + sorted(path.name for path in folder.glob("*.json") if path.name not in wanted)
 
 
 def released(folder: Path = RELEASED) -> dict[str, dict[str, dict[str, Any]]]:
-    """The documents of every release, by version and file name, the oldest first."""
+    """Return the documents of every release, by version and file name, the oldest first."""
     found = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: _numbers(path.name))
     return {path.name: _documents(path) for path in found}
 

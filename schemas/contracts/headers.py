@@ -1,4 +1,4 @@
-"""What each Kafka header means, and which of them stand on which records."""
+"""Declare what each Kafka header means, and which records carry it."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,7 +20,7 @@ class Header:
     pattern: str | None = None
 
     def schema(self, constant: str | None = None) -> dict[str, Any]:
-        """Its JSON Schema; with `constant`, its only value."""
+        """Return the JSON Schema of the header; with `constant`, its only value."""
         said: dict[str, Any] = {"type": "string", "description": self.meaning}
         if constant is not None:
             return said | {"const": constant}
@@ -67,7 +67,7 @@ ERROR: Final = (
 ATTEMPT: Final = (Header(h.RETRY_ATTEMPT, "Which retry this is, from 1.", _COUNT),)
 DUE_AT: Final = (Header(h.RETRY_DUE_AT, "When it leaves the retry topic.", _TIME),)
 NOT_BEFORE: Final = (Header(h.RETRY_NOT_BEFORE, "The storage asked not to be tried before.", _TIME),)
-LETTER: Final = (
+DEAD_LETTER: Final = (
     Header(h.ATTEMPTS, "How often it was tried, since its last replay.", _NUMBER),
     Header(h.NEXT_ACTION, "What a person should do now."),
 )
@@ -86,14 +86,14 @@ PARKED: Final = (
     Header(h.PARKED_REASON, "Why it is not replayed any more."),
 )
 ALL_HEADERS: Final = (
-    CONTEXT + LINKS + TRACE + ORIGIN + ERROR + ATTEMPT + DUE_AT + NOT_BEFORE + LETTER + CUT + REPLAY + PARKED
+    CONTEXT + LINKS + TRACE + ORIGIN + ERROR + ATTEMPT + DUE_AT + NOT_BEFORE + DEAD_LETTER + CUT + REPLAY + PARKED
 )
 
 
 def headers_schema(
     required: tuple[Header, ...], optional: tuple[Header, ...], constants: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """The JSON Schema of a record's headers as one object; other headers may stand beside them."""
+    """Return the JSON Schema of a record's headers as one object; other headers may stand beside them."""
     fixed = constants or {}
     return {
         "type": "object",

@@ -1,4 +1,4 @@
-"""JSON Schema 2020-12 of each event, made from the models that read and write them."""
+"""Make the JSON Schema 2020-12 of each event from the models that read and write it."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ _WRITTEN: Final = "What the pipeline writes. Every field is always there; later 
 
 
 def json_schema(contract: EventContract) -> dict[str, Any]:
-    """The whole document. `$id` is a name, not an address: nothing is to be fetched."""
+    """Return the whole document. `$id` is a name, not an address: nothing is to be fetched."""
     body = contract.model.model_json_schema(mode=contract.mode)
     side = _WRITTEN if contract.is_ours else _READ
     head = {
@@ -23,5 +23,5 @@ def json_schema(contract: EventContract) -> dict[str, Any]:
 
 
 def reader_schema(contract: EventContract) -> dict[str, Any]:
-    """What the present code accepts: for an event that we write, more than the exported schema."""
+    """Return the schema of what the present code accepts: for an event that the pipeline writes, more than the exported schema."""
     return contract.model.model_json_schema(mode="validation")

@@ -1,4 +1,4 @@
-"""Alembic migrations, run without any file of settings."""
+"""Run the Alembic migrations, without a configuration file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ _LOCK: Final = 7_246_331_042
 
 
 class MigrationError(Exception):
-    """The database cannot be brought to the revision; the message is a sentence with a way out."""
+    """The database cannot be migrated to the revision; the message says what to do."""
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
@@ -25,7 +25,7 @@ def upgrade(database_url: str, revision: str = "head") -> None:
 
 
 def downgrade(database_url: str, revision: str = "base") -> None:
-    """Take our columns away again; the platform's tables and rows stay."""
+    """Remove the pipeline's columns; the platform's tables and rows stay."""
     _run(database_url, lambda config: command.downgrade(config, revision))
 
 
@@ -39,7 +39,7 @@ def _run(database_url: str, action: Callable[[Config], None]) -> None:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             config.attributes["connection"] = connection
             action(config)
-    except CommandError as exc:  # the revision in the database is none of ours
+    except CommandError as exc:  # the database has a revision that this release does not know
         raise MigrationError(
             f"The database is of another version of this service: upgrade with the newest that used it ({exc})."
         ) from exc

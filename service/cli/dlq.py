@@ -1,4 +1,4 @@
-"""`thumbnails dlq …`: look at dead letters, mend, replay them, keep them in a file, delete them."""
+"""`thumbnails dlq …`: look at dead letters, replay them, export them to a file, purge them."""
 
 import signal
 import sys
@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from service.cli import dlq_view as view
-from service.cli.dlq_options import AsJson, Limit, Topic, choosing_letters, position_of, positions_of
+from service.cli.dlq_options import AsJson, Limit, Topic, choosing_dead_letters, position_of, positions_of
 from service.dead_letters import DeadLetterBox, DlqSource
 from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, fail
 from service.observability.traces import start_traces
@@ -35,8 +35,8 @@ dlq_app = typer.Typer(
 
 
 @dlq_app.command("list")
-@choosing_letters
-def list_letters(
+@choosing_dead_letters
+def list_dead_letters(
     *,
     topic: Topic = DlqSource.UPLOADS,
     wanted: DeadLetterFilter,
@@ -47,15 +47,15 @@ def list_letters(
     with DeadLetterBox(Settings(), topic) as box:
         ledger, extents = box.ledger(), box.extents()
         with _reading(extents, shown=not as_json) as read_one:
-            found = islice(box.letters(wanted, extents, read_one), limit)
+            found = islice(box.dead_letters(wanted, extents, read_one), limit)
             if as_json:
-                for letter in found:
-                    view.write_json(view.letter_json(letter, ledger.of(letter.record)))
+                for dead_letter in found:
+                    view.write_json(view.dead_letter_json(dead_letter, ledger.of(dead_letter.record)))
                 return
-            rows = [(letter, ledger.of(letter.record)) for letter in found]
+            rows = [(dead_letter, ledger.of(dead_letter.record)) for dead_letter in found]
     if rows:
-        view.stdout.print(view.letters_table(rows))
-    view.say(f"{len(rows)} letters of {_total(extents)} in {box.topic}.")
+        view.stdout.print(view.dead_letters_table(rows))
+    view.say(f"{len(rows)} dead letters of {_total(extents)} in {box.topic}.")
 
 
 @dlq_app.command()
@@ -67,18 +67,18 @@ def show(
     """Show everything about one dead letter. Example: thumbnails dlq show 0:17."""
     partition, offset = position_of(position)
     with DeadLetterBox(Settings(), topic) as box:
-        letter = box.one(partition, offset)
-        if letter is None:
-            fail(f"{box.topic} has no letter at {position}: `thumbnails dlq list` shows those that it has.")
-        mark = box.ledger().of(letter.record)
+        dead_letter = box.one(partition, offset)
+        if dead_letter is None:
+            fail(f"{box.topic} has no dead letter at {position}: `thumbnails dlq list` shows those that it has.")
+        mark = box.ledger().of(dead_letter.record)
     if as_json:
-        view.write_json(view.shown_json(letter, mark))
+        view.write_json(view.shown_json(dead_letter, mark))
     else:
-        view.show_letter(letter, mark)
+        view.show_dead_letter(dead_letter, mark)
 
 
 @dlq_app.command()
-@choosing_letters
+@choosing_dead_letters
 def stats(
     *,
     topic: Topic = DlqSource.UPLOADS,
@@ -89,8 +89,8 @@ def stats(
     with DeadLetterBox(Settings(), topic) as box:
         ledger, extents = box.ledger(), box.extents()
         with _reading(extents, shown=not as_json) as read_one:
-            found = box.letters(wanted, extents, read_one)
-            groups = group_by_code((letter, not ledger.is_done(letter.record)) for letter in found)
+            found = box.dead_letters(wanted, extents, read_one)
+            groups = group_by_code((dead_letter, not ledger.is_done(dead_letter.record)) for dead_letter in found)
     if as_json:
         for group in groups:
             view.write_json(view.group_json(group))
@@ -98,18 +98,18 @@ def stats(
     if groups:
         view.stdout.print(view.stats_table(groups))
     total, waiting = sum(group.count for group in groups), sum(group.waiting for group in groups)
-    view.say(f"{total} letters in {box.topic}, {waiting} of them waiting.")
+    view.say(f"{total} dead letters in {box.topic}, {waiting} of them waiting.")
 
 
 @dlq_app.command()
-@choosing_letters
+@choosing_dead_letters
 def replay(
     *,
     positions: Annotated[list[str] | None, typer.Argument(help="PARTITION:OFFSET …; without any, all.")] = None,
     topic: Topic = DlqSource.UPLOADS,
     wanted: DeadLetterFilter,
     limit: Limit = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Letters a second at most.")] = DEFAULT_RATE_PER_S,
+    rate: Annotated[float, typer.Option(min=0.1, help="Dead letters a second at most.")] = DEFAULT_RATE_PER_S,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, it is a dry run.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -123,8 +123,8 @@ def replay(
     ):
         extents = box.extents()
         with view.progress("Replaying" if yes else "Planning", _total(extents), shown=not as_json) as advance:
-            letters = box.letters(chosen, extents, lambda: advance(1))
-            report = box.replay(letters, ReplayPace(rate, limit), dry_run=not yes, stop=stop, tracing=tracing)
+            dead_letters = box.dead_letters(chosen, extents, lambda: advance(1))
+            report = box.replay(dead_letters, ReplayPace(rate, limit), dry_run=not yes, stop=stop, tracing=tracing)
     if as_json:
         view.write_json(view.report_json(report, dry_run=not yes))
     else:
@@ -133,7 +133,7 @@ def replay(
 
 
 @dlq_app.command()
-@choosing_letters
+@choosing_dead_letters
 def export(
     *,
     file: Annotated[Path, typer.Argument(help="JSON lines; replaced only when the new file is complete.")],
@@ -146,11 +146,11 @@ def export(
     with DeadLetterBox(Settings(), topic) as box:
         extents = box.extents()
         with _reading(extents, shown=not as_json) as read_one:
-            count = box.export(file, islice(box.letters(wanted, extents, read_one), limit))
+            count = box.export(file, islice(box.dead_letters(wanted, extents, read_one), limit))
     if as_json:
         view.write_json({"file": str(file), "topic": box.topic, "letters": count})
     else:
-        view.say(f"{count} letters of {box.topic} are in {file}.")
+        view.say(f"{count} dead letters of {box.topic} are in {file}.")
 
 
 @dlq_app.command()
@@ -160,28 +160,30 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the topic's name.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete letters that were exported. Example: thumbnails dlq purge --exported letters.jsonl."""
+    """Delete dead letters that were exported. Example: thumbnails dlq purge --exported letters.jsonl."""
     with DeadLetterBox(Settings(), topic) as box:
         with _reading(box.extents(), shown=not as_json) as read_one:
             found = box.purgeable(exported, read_one)
-        doomed = {number: state.until for number, state in found.items() if state.letters}
+        doomed = {number: state.until for number, state in found.items() if state.dead_letters}
         if not as_json:
             _tell_purge(box.topic, found, exported)
         if not doomed:
-            fail(f"{exported} does not hold the first letters of {box.topic}: nothing can be deleted.")
+            fail(f"{exported} does not hold the first dead letters of {box.topic}: nothing can be deleted.")
         if not yes:
             _confirm(box.topic)
         box.purge(doomed)
-    deleted, kept = sum(state.letters for state in found.values()), sum(state.kept for state in found.values())
+    deleted, kept = sum(state.dead_letters for state in found.values()), sum(state.kept for state in found.values())
     if as_json:
         view.write_json({"topic": box.topic, "deleted": deleted, "kept": kept, "until": doomed})
     else:
-        view.say(f"{deleted} letters of {box.topic} are deleted, {kept} are left.")
+        view.say(f"{deleted} dead letters of {box.topic} are deleted, {kept} are left.")
 
 
 def _tell_purge(topic: str, found: dict[int, Purgeable], exported: Path) -> None:
     for number, state in found.items():
-        view.say(f"{topic} partition {number}: {state.letters} letters before offset {state.until} can be deleted.")
+        view.say(
+            f"{topic} partition {number}: {state.dead_letters} dead letters before offset {state.until} can be deleted."
+        )
         if state.kept:
             view.say(f"  {state.kept} are kept: the next one is not in {exported}.")
 

@@ -14,7 +14,7 @@ from streams.dlq.read import DeadLetterFilter
 
 
 def moment_of(text: str) -> datetime:
-    """A time as people write it: 2026-11-23T18:09:00Z, 2026-11-23, or an age: 90m, 24h, 7d."""
+    """Return a time as people write it: 2026-11-23T18:09:00Z, 2026-11-23, or an age: 90m, 24h, 7d."""
     age = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if age is not None:
         unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[age[2]]
@@ -35,7 +35,7 @@ def position_of(text: str) -> tuple[int, int]:
 
 
 def positions_of(texts: Iterable[str]) -> frozenset[str]:
-    """Each PARTITION:OFFSET in its plain form."""
+    """Return each PARTITION:OFFSET in its plain form."""
     return frozenset(f"{partition}:{offset}" for partition, offset in map(position_of, texts))
 
 
@@ -50,7 +50,7 @@ Since = Annotated[
     datetime | None, typer.Option("--since", parser=moment_of, help="Failed at or after: a time, or 24h.")
 ]
 Until = Annotated[datetime | None, typer.Option("--until", parser=moment_of, help="Failed before: a time, or 1h.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="No more letters than this.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="No more dead letters than this.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
@@ -62,7 +62,7 @@ def filter_of(
     since: Since = None,
     until: Until = None,
 ) -> DeadLetterFilter:
-    """The letters that all the options together mean."""
+    """Return the dead letters that all the options together mean."""
     return DeadLetterFilter(
         codes=tuple(code or ()),
         stages=tuple(stage or ()),
@@ -73,7 +73,7 @@ def filter_of(
     )
 
 
-def choosing_letters(command: Callable[..., None]) -> Callable[..., None]:
+def choosing_dead_letters(command: Callable[..., None]) -> Callable[..., None]:
     """`command` with the options of filter_of in place of its parameter `wanted`, which is what they mean together."""
     options = inspect.signature(filter_of, eval_str=True).parameters
     parameters = [

@@ -1,4 +1,4 @@
-"""How dead letters look: tables and sentences on a terminal, plain lines elsewhere, JSON for programs."""
+"""Show dead letters: tables and sentences on a terminal, plain lines elsewhere, JSON for programs."""
 
 import base64
 import json
@@ -28,18 +28,18 @@ stderr = Console(stderr=True, highlight=False)
 
 
 def say(text: str) -> None:
-    """One line; what letters say is never markup."""
+    """Print one line; text from dead letters is never markup."""
     stdout.print(Text(text), soft_wrap=True)
 
 
 def write_json(data: object) -> None:
-    """One line of JSON."""
+    """Print one line of JSON."""
     sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
 
 
 @contextmanager
 def progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr where that is a terminal; the function adds to it."""
+    """Provide a bar on stderr where that is a terminal; the function adds to it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr, transient=True, disable=not (shown and stderr.is_terminal)) as bar:
         task = bar.add_task(what, total=total)
@@ -47,63 +47,63 @@ def progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[int], 
 
 
 def state_of(mark: Mark | None) -> str:
-    """What became of a letter, in a word or two."""
+    """Return what became of a dead letter, in a word or two."""
     if mark is None:
         return "waiting"
     return f"{mark.state} {_short(mark.at)}"
 
 
-def letter_json(letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
-    """The facts of a letter, without its bytes."""
+def dead_letter_json(dead_letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
+    """Return the facts of a dead letter, without its bytes."""
     return {
-        "topic": letter.record.topic,
-        "partition": letter.record.partition,
-        "offset": letter.record.offset,
-        "code": letter.code,
-        "stage": letter.stage,
-        "company_id": letter.company_id,
-        "media": letter.media,
-        "message": letter.header(h.ERROR_MESSAGE),
-        "attempts": h.get_count(letter.record.headers, h.ATTEMPTS),
-        "replays": letter.replays,
-        "first_failed_at": letter.header(h.FIRST_FAILED_AT),
-        "failed_at": h.format_time(letter.failed_at),
-        "origin": letter.header(h.ORIGINAL_TOPIC),
-        "next_action": next_action(letter),
+        "topic": dead_letter.record.topic,
+        "partition": dead_letter.record.partition,
+        "offset": dead_letter.record.offset,
+        "code": dead_letter.code,
+        "stage": dead_letter.stage,
+        "company_id": dead_letter.company_id,
+        "media": dead_letter.media,
+        "message": dead_letter.header(h.ERROR_MESSAGE),
+        "attempts": h.get_count(dead_letter.record.headers, h.ATTEMPTS),
+        "replays": dead_letter.replays,
+        "first_failed_at": dead_letter.header(h.FIRST_FAILED_AT),
+        "failed_at": h.format_time(dead_letter.failed_at),
+        "origin": dead_letter.header(h.ORIGINAL_TOPIC),
+        "next_action": next_action(dead_letter),
         "state": "waiting" if mark is None else mark.state,
         "state_since": None if mark is None else h.format_time(mark.at),
     }
 
 
-def next_action(letter: DeadLetter) -> str:
-    """What a person should do now: as this version knows it, else as the letter says."""
+def next_action(dead_letter: DeadLetter) -> str:
+    """Return what a person should do now: as this version knows it, else as the dead letter says."""
     try:
-        return NEXT_ACTIONS[ErrorCode(letter.code)]
+        return NEXT_ACTIONS[ErrorCode(dead_letter.code)]
     except ValueError:
-        return letter.header(h.NEXT_ACTION) or "Nothing is known about it: find out who wrote it to this topic."
+        return dead_letter.header(h.NEXT_ACTION) or "Nothing is known about it: find out who wrote it to this topic."
 
 
-def letters_table(rows: list[tuple[DeadLetter, Mark | None]]) -> Table:
-    """One row a letter."""
+def dead_letters_table(rows: list[tuple[DeadLetter, Mark | None]]) -> Table:
+    """Return a table with one row for each dead letter."""
     table = _table("position", "failed at", "code", "stage", "company", "media", "replays", "state", "message")
-    for letter, mark in rows:
+    for dead_letter, mark in rows:
         cells = (
-            letter.position,
-            _short(letter.failed_at),
-            letter.code,
-            letter.stage,
-            str(letter.company_id or "-"),
-            letter.media or "-",
-            str(letter.replays),
+            dead_letter.position,
+            _short(dead_letter.failed_at),
+            dead_letter.code,
+            dead_letter.stage,
+            str(dead_letter.company_id or "-"),
+            dead_letter.media or "-",
+            str(dead_letter.replays),
             state_of(mark),
-            letter.header(h.ERROR_MESSAGE) or "-",
+            dead_letter.header(h.ERROR_MESSAGE) or "-",
         )
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
 def stats_table(groups: list[ErrorGroup]) -> Table:
-    """One row an error code."""
+    """Return a table with one row for each error code."""
     table = _table("code", "letters", "waiting", "first", "last", "example", "what to do now")
     for group in groups:
         first, last = _short(group.first_at), _short(group.last_at)
@@ -113,7 +113,7 @@ def stats_table(groups: list[ErrorGroup]) -> Table:
 
 
 def group_json(group: ErrorGroup) -> dict[str, Any]:
-    """One error code."""
+    """Return the JSON of one error code."""
     return {
         "code": group.code,
         "count": group.count,
@@ -126,13 +126,15 @@ def group_json(group: ErrorGroup) -> dict[str, Any]:
     }
 
 
-def show_letter(letter: DeadLetter, mark: Mark | None) -> None:
-    """Everything about one letter."""
-    record = letter.record
-    say(f"{record.topic} {letter.position}, written {h.format_time(record.timestamp)}, {state_of(mark)}")
-    say(f"\n{letter.code}: {letter.header(h.ERROR_MESSAGE) or 'it does not say why it is here.'}")
-    say(f"What to do now: {next_action(letter)}")
-    say(f"\nCompany {letter.company_id or '-'}, media {letter.media or '-'}, replayed {letter.replays} times before")
+def show_dead_letter(dead_letter: DeadLetter, mark: Mark | None) -> None:
+    """Print everything about one dead letter."""
+    record = dead_letter.record
+    say(f"{record.topic} {dead_letter.position}, written {h.format_time(record.timestamp)}, {state_of(mark)}")
+    say(f"\n{dead_letter.code}: {dead_letter.header(h.ERROR_MESSAGE) or 'it does not say why it is here.'}")
+    say(f"What to do now: {next_action(dead_letter)}")
+    say(
+        f"\nCompany {dead_letter.company_id or '-'}, media {dead_letter.media or '-'}, replayed {dead_letter.replays} times before"
+    )
     say("\nHeaders")
     for name, value in record.headers:
         say(f"  {h.header_text(name).decode()}: {'null' if value is None else as_text(value) or value.hex(' ')}")
@@ -142,10 +144,10 @@ def show_letter(letter: DeadLetter, mark: Mark | None) -> None:
             say(as_text(data) or hex_dump(data))
 
 
-def shown_json(letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
-    """Everything about one letter, its bytes in base64 and, where they are text, as text too."""
-    record = letter.record
-    return letter_json(letter, mark) | {
+def shown_json(dead_letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
+    """Return everything about one dead letter, its bytes in base64 and, where they are text, as text too."""
+    record = dead_letter.record
+    return dead_letter_json(dead_letter, mark) | {
         "timestamp_ms": record.timestamp_ms,
         "key": _encoded(record.key),
         "value": _encoded(record.value),
@@ -176,7 +178,7 @@ def hex_dump(data: bytes) -> str:
 
 
 def report_json(report: ReplayReport, *, dry_run: bool) -> dict[str, Any]:
-    """What a replay did."""
+    """Return what a replay did."""
     return {
         "dry_run": dry_run,
         "replayed": dict(report.sent),
@@ -196,16 +198,16 @@ def show_report(report: ReplayReport, *, dry_run: bool) -> None:
     """What a replay did, or would do."""
     would = "would be " if dry_run else ""
     for topic, count in report.sent.items():
-        say(f"{count} letters {would}replayed to {topic}.")
+        say(f"{count} dead letters {would}replayed to {topic}.")
     if report.parked:
-        say(f"{report.parked} letters {would}parked: they failed again after DLQ_MAX_REPLAYS replays.")
+        say(f"{report.parked} dead letters {would}parked: they failed again after DLQ_MAX_REPLAYS replays.")
     if report.done_before:
-        say(f"{report.done_before} letters were replayed or parked before, and are left out.")
+        say(f"{report.done_before} dead letters were replayed or parked before, and are left out.")
     for reason, count in report.refused.items():
-        say(f"{count} letters are refused, such as {report.refused_examples[reason]}. {reason}")
+        say(f"{count} dead letters are refused, such as {report.refused_examples[reason]}. {reason}")
     if report.maybe_twice:
         say(
-            f"{len(report.maybe_twice)} letters may come twice, for an earlier replay was killed while it sent them:"
+            f"{len(report.maybe_twice)} dead letters may come twice, for an earlier replay was killed while it sent them:"
             f" {', '.join(report.maybe_twice)}."
         )
     if not report.is_transactional:

@@ -77,14 +77,14 @@ def main() -> None:
 
 
 def _names_without_dlq() -> set[str]:
-    """The commands that need not wait for what `dlq` loads."""
+    """Return the commands that need not wait for what `dlq` loads."""
     commands = {found.name or found.callback.__name__ for found in app.registered_commands if found.callback}
     return commands | {found.name for found in app.registered_groups if found.name}
 
 
 @cache
 def all_commands() -> typer.Typer:
-    """The command line with `dlq`, for which Kafka's and the storages' libraries are loaded."""
+    """Return the command line with `dlq`, for which Kafka's and the storages' libraries are loaded."""
     with loading():
         from service.cli.dlq import dlq_app
 
@@ -116,7 +116,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
 
 
 def _database_errors() -> tuple[type[Exception], ...]:
-    """What a command may meet at any use of the database: explained, and no traceback."""
+    """Return what a command may meet at any use of the database: explained, and no traceback."""
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 

@@ -150,7 +150,7 @@ def _line(report: dict[str, Any]) -> str:
 
 
 def _distinct_stems(files: list[Path]) -> list[tuple[Path, str]]:
-    """A file name for each source: its own stem, numbered where two sources share it."""
+    """Return a file name for each source: its own stem, numbered where two sources share it."""
     taken: set[str] = set()
     used: Counter[str] = Counter()
     stems = []

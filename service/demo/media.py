@@ -35,7 +35,7 @@ class DemoFile:
 
 
 def make_demo_media(folder: Path) -> list[DemoFile]:
-    """Every file of the demo, made in `folder` in a few seconds."""
+    """Make every file of the demo in `folder`, in a few seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     scenes = [scene(640, 360, index / 60) for index in range(60)]
     black = np.zeros((360, 640, 3), np.uint8)
@@ -62,7 +62,7 @@ def write_meadow(path: Path) -> Path:
 
 
 def scene(width: int, height: int, progress: float) -> Pixels:
-    """A sun over hills, the sun moving with `progress` from 0 to 1; a coloured patch in each corner."""
+    """Return a sun over hills, the sun moving with `progress` from 0 to 1; a coloured patch in each corner."""
     image = Image.new("RGB", (width, height))
     draw = ImageDraw.Draw(image)
     for y in range(height):
@@ -138,7 +138,7 @@ def _write_logo(path: Path) -> Path:
 
 
 def _write_broken(path: Path) -> Path:
-    """The beginning of an upload that broke off before the index at the file's end was sent."""
+    """Return the beginning of an upload that broke off before the index at the file's end was sent."""
     whole = io.BytesIO()
     with av.open(whole, "w", format="mp4") as container:
         stream: Any = container.add_stream("libx264", rate=Fraction(RATE))

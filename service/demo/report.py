@@ -31,7 +31,7 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}.others{display:flex;gap
 
 
 def print_table(console: Console, journeys: list[Journey]) -> None:
-    """One line a file: time, frame, sizes, where stored, row."""
+    """Print one line a file: time, frame, sizes, storage, row."""
     table = Table("file", "time", "frame", "sizes", "stored", "row")
     for journey in journeys:
         row, ready = journey.row or {}, journey.ready
@@ -62,7 +62,7 @@ def print_dead_letters(console: Console, journeys: list[Journey]) -> None:
 
 
 def write_contact_sheet(journeys: list[Journey], tenants: Tenants, folder: Path) -> Path:
-    """An HTML page with every picture inside it; needs nothing but a browser."""
+    """Return an HTML page with every picture inside it; needs nothing but a browser."""
     cards = "".join(_card(journey, tenants) for journey in journeys)
     ready = sum(journey.ready is not None for journey in journeys)
     page = (
@@ -112,7 +112,7 @@ def _article(state: str, title: str, name: str, picture: str, facts: dict[str, s
 
 
 def _image(rendition: RenditionInfo, tenant: TenantStorage) -> str:
-    """The stored bytes themselves, read from the company's own storage."""
+    """Return the stored bytes themselves, read from the company's own storage."""
     with tenant.open_source(rendition.key) as source:
         data = base64.b64encode(source.read_at(0, source.size)).decode()
     label = f"{rendition.name}, {rendition.width} by {rendition.height} pixels"

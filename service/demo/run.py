@@ -66,13 +66,13 @@ def _run(
         producer = make_producer(stack.kafka_settings)
         publish_uploads(producer, [journey.upload for journey in journeys], topic=stack.kafka_settings.topics.uploads)
 
-        def tell(journey: Journey, step: str) -> None:
+        def say(journey: Journey, step: str) -> None:
             journey.steps.append(step)
             over = sum(other.is_over for other in journeys)
             line = f"[{over}/{len(journeys)}] {journey.file.path.name}: {' -> '.join(journey.steps)}"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-        finished = watch(journeys, stack.kafka_settings, engine, check=stack.check_roles, tell=tell)
+        finished = watch(journeys, stack.kafka_settings, engine, check=stack.check_roles, say=say)
         sheet = write_contact_sheet(journeys, tenants, out)
         engine.dispose()
     print_table(console, journeys)

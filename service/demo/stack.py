@@ -72,7 +72,7 @@ class DemoStack:
 
     @property
     def description(self) -> str:
-        """What the demo runs on, for its first line."""
+        """Return what the demo runs on, for its first line."""
         return f"{self._kafka.description if self._kafka else 'no broker'}, SQLite, {self.storages.description}"
 
     @property
@@ -86,7 +86,7 @@ class DemoStack:
         )
 
     def engine(self) -> sa.Engine:
-        """A connection to the demo's database."""
+        """Return a connection to the demo's database."""
         return create_engine_for(self.database_url)
 
     def check_roles(self) -> None:

@@ -97,7 +97,7 @@ class DemoStorages:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the roles are told."""
+        """Return the environment of the roles."""
         return {
             "LOCAL_STORAGE_ROOT": str(self._root),
             "LOCAL_STORAGE_URL": self._root.as_uri(),
@@ -108,7 +108,7 @@ class DemoStorages:
         }
 
     def fill_database(self, connection: sa.Connection) -> None:
-        """Each company with its connection; credentials are encrypted, as they should be."""
+        """Insert each company with its connection; credentials are encrypted."""
         for number, company in enumerate(self.companies, start=1):
             row = {"id": number, "name": f"{company.slug}'s own", "base_path": f"tenants-{number}"}
             connection.execute(sa.insert(storage_connections).values(**row, **self._connection(company)))

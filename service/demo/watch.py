@@ -1,4 +1,4 @@
-"""Follows the demo's uploads through topics and rows, and tells of each step."""
+"""Follow the demo's uploads through topics and rows, and print each step."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ class Journey:
 
     @property
     def is_over(self) -> bool:
-        """Whether the row tells the end, and the dead letter of a failure was seen."""
+        """Return whether the row shows the outcome, and the dead letter of a failure was seen."""
         return self.row is not None and (self.ready is not None or self.dead_letter is not None)
 
 
@@ -48,9 +48,9 @@ def watch(
     engine: sa.Engine,
     *,
     check: Callable[[], None],
-    tell: Callable[[Journey, str], None],
+    say: Callable[[Journey, str], None],
 ) -> bool:
-    """Follow every journey to its end; False when TIMEOUT_S passed first. `check` may raise, `tell` shows each step."""
+    """Follow every journey to its end; False when TIMEOUT_S passed first. `check` may raise, `say` shows each step."""
     consumer = consumers_of(settings, f"demo-watch-{time.time_ns()}")({})
     topics = settings.topics
     consumer.subscribe([topics.ready, topics.failed, topics.dlq, *topics.retries])
@@ -65,16 +65,16 @@ def watch(
                 journey = by_key.get((record.key or b"").decode("utf-8", "replace"))
                 if journey is not None:
                     topic = record.topic.removeprefix(topics.prefix)
-                    _note(journey, topic, record.value, record.headers, tell)
+                    _note(journey, topic, record.value, record.headers, say)
             for journey in _rows_that_changed(journeys, engine):
-                tell(journey, f"row {journey.row['thumbnail_status'] if journey.row else ''}")
+                say(journey, f"row {journey.row['thumbnail_status'] if journey.row else ''}")
         return True
     finally:
         consumer.close()
 
 
 def _note(
-    journey: Journey, topic: str, value: bytes | None, headers: Headers, tell: Callable[[Journey, str], None]
+    journey: Journey, topic: str, value: bytes | None, headers: Headers, say: Callable[[Journey, str], None]
 ) -> None:
     if topic == THUMBNAIL_READY.name:
         journey.ready = read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, value, headers)
@@ -83,11 +83,11 @@ def _note(
     elif topic == THUMBNAIL_DLQ.name:
         journey.dead_letter = headers
     reason = "" if journey.ready else f" ({h.get_header(headers, h.ERROR_CODE) or journey_code(journey)})"
-    tell(journey, f"{topic}{reason}")
+    say(journey, f"{topic}{reason}")
 
 
 def journey_code(journey: Journey) -> str:
-    """The error code of a failed journey."""
+    """Return the error code of a failed journey."""
     return journey.failed.error.code if journey.failed else ""
 
 

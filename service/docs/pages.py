@@ -27,7 +27,7 @@ raises `thumbnail_redelivered_total`; a result that its row shows already does s
 that is killed within the second between acknowledging and committing, and whose events come again elsewhere. Counts of
 work (renditions stored, bytes read, slots restarted) count what was really done, a repetition included.
 
-**Waiting is no failure.** An event whose storage is given a rest is in `thumbnail_breaker_waiting_total` and, as
+**Waiting is not a failure.** An event whose storage is paused (breaker open) is in `thumbnail_breaker_waiting_total` and, as
 `storage.paused`, in `thumbnail_retries_total`, and in no count of outcomes. A persist role that waits for its database
 shows it in `thumbnail_dependency_up` and in its lag.
 

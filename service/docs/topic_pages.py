@@ -22,7 +22,7 @@ _ABOUT_SETTINGS: Final = (
 
 
 def topics_page(made: str) -> str:
-    """The page; `made` is the line that says where it comes from."""
+    """Return the page; `made` is the line that says where it comes from."""
     lines = ["# Topics\n", made, _ABOUT]
     lines.append("| topic | partitions | kept for | value | written by | read by |\n|---|---|---|---|---|---|\n")
     lines += [

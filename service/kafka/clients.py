@@ -15,13 +15,13 @@ _LOGGER: Final = logging.getLogger("librdkafka")
 
 
 def client_config(settings: KafkaSettings) -> dict[str, Any]:
-    """What every client needs to reach the cluster. Raises KafkaFilesError."""
+    """Return what every client needs to reach the cluster. Raises KafkaFilesError."""
     basics = {"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 3, "logger": _LOGGER}
     return basics | librdkafka_security(settings)
 
 
 def producer_config(settings: KafkaSettings) -> dict[str, Any]:
-    """Nothing counts as sent before all in-sync replicas have it; partitions are chosen as Java and aiokafka do."""
+    """Return the producer's settings: all in-sync replicas acknowledge, and partitions are chosen as in Java and aiokafka."""
     return client_config(settings) | {
         "acks": "all",
         "enable.idempotence": True,
@@ -33,7 +33,7 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
-    """Offsets are committed by hand, after what follows from the records is safe."""
+    """Return the consumer's settings: offsets are committed by hand, after the results of the records are safe."""
     session_timeout_ms = int(settings.kafka_session_timeout_s * 1000)
     return client_config(settings) | {
         "group.id": group,
@@ -48,7 +48,7 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
 
 
 def waiting_consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
-    """For a consumer that leaves most of its records where they are: it fetches little ahead.
+    """Return the settings of a consumer that leaves most records where they are: it fetches little ahead.
 
     librdkafka would hold 64 MiB and 100,000 records, which are dropped as soon as their partition is paused. A record
     that is larger than a fetch still comes, alone.
@@ -57,7 +57,7 @@ def waiting_consumer_config(settings: KafkaSettings, group: str) -> dict[str, An
         "fetch.message.max.bytes": 128 * 1024,
         "queued.max.messages.kbytes": 4 * 1024,
         "queued.min.messages": 500,
-        "fetch.queue.backoff.ms": 20,  # a full queue is the rule here, and a second's rest would make retries late
+        "fetch.queue.backoff.ms": 20,  # a full queue is the rule here, and a pause of a second would make retries late
     }
 
 

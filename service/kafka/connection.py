@@ -34,7 +34,7 @@ class _Complaints(logging.Handler):
         super().__init__()
         self.errors: Final[list[KafkaError]] = []
         self.hang_ups = 0
-        self.logger: Final = logging.Logger("kafka connection")  # of its own: each try would be told otherwise
+        self.logger: Final = logging.Logger("kafka connection")  # of its own: otherwise each try would be logged
         self.logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -42,12 +42,12 @@ class _Complaints(logging.Handler):
 
     @property
     def are_hopeless(self) -> bool:
-        """Whether waiting cannot help."""
+        """Return whether waiting cannot help."""
         return any(error.code() in _HOPELESS for error in self.errors)
 
 
 def connect(settings: KafkaSettings) -> tuple[AdminClient, ClusterMetadata]:
-    """An admin client, and what the cluster has. Raises KafkaUnreachableError, at once when waiting cannot help."""
+    """Return an admin client, and what the cluster has. Raises KafkaUnreachableError, at once when waiting cannot help."""
     complaints = _Complaints()
     config = client_config(settings) | {"log_level": _LOG_NOTICE, "error_cb": complaints.errors.append}
     admin = AdminClient(config, logger=complaints.logger)
@@ -74,7 +74,7 @@ class TopicFinder:
         self._admin: Final = AdminClient(client_config(settings) | {"log_level": 0, "error_cb": lambda _error: None})
 
     def find(self) -> frozenset[str] | None:
-        """The names of all topics; None when no broker answers within PATIENCE_S."""
+        """Return the names of all topics; None when no broker answers within PATIENCE_S."""
         try:
             found = self._admin.list_topics(timeout=PATIENCE_S).topics
         except KafkaException:
@@ -89,7 +89,7 @@ def _nobody(settings: KafkaSettings) -> str:
 
 
 def _explain(settings: KafkaSettings, complaints: _Complaints) -> str | None:
-    """Why waiting would not help, if that is known."""
+    """Return why waiting would not help, if that is known."""
     asked = settings.kafka_bootstrap_servers
     if settings.uses_tls:
         problem = tls_problem(settings, _servers(asked))

@@ -53,7 +53,7 @@ def faust_credentials(settings: KafkaSettings) -> object | None:
 
 
 def tls_context(settings: KafkaSettings) -> ssl.SSLContext:
-    """What Python's TLS needs to talk to a broker, every file proven. Raises KafkaFilesError."""
+    """Return what Python's TLS needs to talk to a broker, every file proven. Raises KafkaFilesError."""
     context = _trusting(settings.kafka_ssl_ca_file)
     context.check_hostname = settings.kafka_ssl_check_hostname
     certificate, key = settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file

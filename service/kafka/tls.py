@@ -1,4 +1,4 @@
-"""Asks a broker for its certificate with Python's own TLS, which tells apart what librdkafka calls «handshake failed»."""
+"""Ask a broker for its certificate with Python's own TLS, which distinguishes what librdkafka calls «handshake failed»."""
 
 import socket
 import ssl
@@ -26,7 +26,7 @@ class Server(NamedTuple):
 
 
 def tls_problem(settings: KafkaSettings, servers: list[Server]) -> str | None:
-    """What is wrong between our certificates and the first server that can be reached, as a sentence; None if nothing."""
+    """Return what is wrong between our certificates and the first server that can be reached, as a sentence; None if nothing."""
     for server in servers:
         context = tls_context(settings)
         try:
@@ -76,7 +76,7 @@ def _about_ours(exc: ssl.SSLError, settings: KafkaSettings, server: Server) -> s
         return _not_tls(settings, server)
     if settings.kafka_ssl_cert_file is None:
         return (
-            f"The Kafka broker at {place} asks for a certificate of ours ({reason}):"
+            f"The Kafka broker at {place} asks for a client certificate ({reason}):"
             " set KAFKA_SSL_CERT_FILE and KAFKA_SSL_KEY_FILE."
         )
     return (

@@ -13,7 +13,7 @@ _CONSEQUENCES: Final = {
 
 
 def warnings_about(states: Iterable[TopicState], bootstrap_servers: str) -> tuple[str, ...]:
-    """One sentence for each thing that could be better, whatever the number of topics."""
+    """Return one sentence for each thing that could be better, whatever the number of topics."""
     there = [state for state in states if state.partitions > 0]
     found: dict[tuple[str, str, str], list[TopicState]] = {}
     for state in there:

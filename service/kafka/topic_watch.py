@@ -27,5 +27,5 @@ class TopicWatch:
         self.problem = self._missing.problem(self._find_topics())
         if self.problem is not None:
             self._periodic.stop()
-            log.critical("topics_gone", reason=self.problem)
+            log.critical("topics_missing", reason=self.problem)
             self._stop_role()

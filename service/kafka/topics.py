@@ -122,7 +122,7 @@ def delete_records(settings: KafkaSettings, topic: str, until: Mapping[int, int]
 
 
 def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
-    """Every topic of the list, with what is wrong with it in the cluster. Raises KafkaUnreachableError."""
+    """Return every topic of the list, with what is wrong with it in the cluster. Raises KafkaUnreachableError."""
     admin, cluster = connect(settings)
     found = cluster.topics
     names = {settings.topics.name_of(topic): topic for topic in ALL_TOPICS}
@@ -165,7 +165,7 @@ def _sentence(exc: KafkaException, settings: KafkaSettings) -> str:
 
 
 def _replicas_to_be(admin: AdminClient, cluster: ClusterMetadata, settings: KafkaSettings) -> int:
-    """How many replicas a new topic will have; 0 when the brokers decide, and keep to themselves what they would."""
+    """Return how many replicas a new topic will have; 0 when the brokers decide, and keep to themselves what they would."""
     if settings.kafka_replication_factor > 0:
         return settings.kafka_replication_factor
     asked = admin.describe_configs(
@@ -192,7 +192,7 @@ def _state(name: str, topic: Topic, found: TopicMetadata | None, config: dict[st
 
 
 def _compare(config: dict[str, str | None], wanted: dict[str, str]) -> tuple[Difference, ...]:
-    """What the cluster tells otherwise; what it does not tell cannot be compared."""
+    """Return the settings that differ in the cluster; what it does not report cannot be compared."""
     return tuple(
         Difference(setting, actual, value)
         for setting, value in wanted.items()

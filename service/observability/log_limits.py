@@ -43,7 +43,7 @@ class RepeatLimit:
         self._lock: Final = threading.Lock()
 
     def admit(self, key: Hashable) -> int | None:
-        """How many lines of `key` were held back before this one, which is shown; None when it is held back itself."""
+        """Return how many lines of `key` were held back before this one, which is shown; None when it is held back itself."""
         now = self._clock()
         with self._lock:
             seen = self._seen.get(key)
@@ -68,7 +68,7 @@ class LimitOurs:
         self._limit: Final = limit
 
     def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-        """The line, or structlog's DropEvent."""
+        """Return the line, or structlog's DropEvent."""
         event = LOG_EVENTS.get(line["event"])
         if event is None or event.limited_by is None:
             return line
@@ -86,7 +86,7 @@ class LimitLibraries(logging.Filter):
         self._limit: Final = limit
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is shown; its `held_back` says how many were not."""
+        """Return whether the line is shown; its `held_back` says how many were not."""
         if record.levelno < logging.WARNING or isinstance(record.msg, dict):  # ours come as a dictionary
             return True
         held_back = self._limit.admit((record.name, str(record.msg), _kind(record.args)))
@@ -95,7 +95,7 @@ class LimitLibraries(logging.Filter):
 
 
 def tell_held_back(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """A processor that puts what LimitLibraries counted into the line."""
+    """Return a processor that puts what LimitLibraries counted into the line."""
     record: Any = line.get("_record")
     held_back = getattr(record, "held_back", None)
     return {**line, "held_back": held_back} if held_back else line

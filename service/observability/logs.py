@@ -20,7 +20,7 @@ _QUIET_LIBRARIES: Final = (
     *("faust", "mode", "aiokafka", "alembic", "sqlalchemy.engine", "asyncio"),
     *("boto3", "botocore", "s3transfer", "urllib3", "requests", "yadisk", "uvicorn", "opentelemetry"),
 )
-"""Below warnings they tell how they work, and with LOG_LEVEL=DEBUG headers and URLs with signatures: never that."""
+"""Below warnings these libraries log their internals and, with LOG_LEVEL=DEBUG, headers and signed URLs, which must never be logged."""
 _QUERY: Final = re.compile(r"(?<=[^\s?])\?[^\s?'\"<>)=]+=[^\s'\"<>)]*")
 
 
@@ -72,7 +72,7 @@ def configure_logs(log_format: Literal["auto", "json", "console"], level: str, *
 
 
 def hide_queries(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """A processor that cuts the queries of URLs out of texts that others wrote: signatures stand there."""
+    """Return a processor that cuts the queries of URLs out of texts that others wrote: signatures stand there."""
     for name in ("event", "exception", "reason", "problem"):
         text = line.get(name)
         if isinstance(text, str) and "?" in text:

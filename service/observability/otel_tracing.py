@@ -29,7 +29,7 @@ _TRACE_HEADERS: Final = (h.TRACEPARENT, h.TRACESTATE)
 
 
 class OtelTracing:
-    """Sends what the flow tells to a tracer provider; `group` is the role's consumer group, None for a mere producer."""
+    """Send the spans of the flow to a tracer provider; `group` is the role's consumer group, None for a mere producer."""
 
     def __init__(self, provider: TracerProvider, group: str | None) -> None:
         self._tracer: Final = provider.get_tracer(TRACER_NAME)
@@ -68,7 +68,7 @@ class OtelTracing:
         return sent, _OpenSpan(self, span)
 
     def add_stage(self, parent: Context, stage: StageTime, epoch_ns: int) -> None:
-        """A span that is over; `epoch_ns` is what time.perf_counter() lacks of Unix time."""
+        """Add a finished span; `epoch_ns` is what time.perf_counter() lacks of Unix time."""
         span = self._tracer.start_span(
             stage.name, parent, attributes=dict(stage.facts), start_time=epoch_ns + int(stage.started_s * 1e9)
         )
@@ -127,7 +127,7 @@ def _attributes(operation: str, topic: str, key: bytes | None, value: bytes | No
 
 
 def _context_of(headers: Headers) -> Context:
-    """The creation context that `headers` hold; an empty one when they hold none that can be read."""
+    """Return the creation context that `headers` hold; an empty one when they hold none that can be read."""
     carrier = {name: text for name in _TRACE_HEADERS if (text := h.get_header(headers, name)) is not None}
     return _CONTEXT.extract(carrier, _NO_CONTEXT) if carrier else _NO_CONTEXT
 

@@ -20,11 +20,11 @@ FLUSH_S: Final = 2.0
 """How long a process that ends waits for its last spans: what the stop's own bound leaves over."""
 _PACKAGE: Final = "thumbnail-pipeline"
 _QUIET: Final = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal")
-"""They tell of each batch that fails, and of each span that finds the queue full: we tell once."""
+"""The SDK logs each batch that fails and each span that finds the queue full; this module logs once."""
 
 
 class TellingExporter(SpanExporter):
-    """Another exporter, whose failures are told in our log: the first of a row, and the first success after it."""
+    """Wrap an exporter and log its failures: the first in a row, and the first success after it."""
 
     def __init__(self, inner: SpanExporter, reasons: "LastMessage") -> None:
         self._inner: Final = inner
@@ -36,9 +36,9 @@ class TellingExporter(SpanExporter):
         result = self._inner.export(spans)
         if result is not SpanExportResult.SUCCESS:
             self._lost += len(spans)
-            log.warning("spans_not_sent", lost=self._lost, reason=self._reasons.text)
+            log.warning("span_export_failed", lost=self._lost, reason=self._reasons.text)
         elif self._lost:
-            log.info("spans_sent_again", lost=self._lost)
+            log.info("span_export_recovered", lost=self._lost)
             self._lost = 0
         return result
 
@@ -79,7 +79,7 @@ class SpanPipe:
 
     def close(self) -> None:
         """Send what is left within FLUSH_S, and give up the rest."""
-        # The SDK's own shutdown waits for half a minute, whatever it is told; the thread ends with the process.
+        # The SDK's own shutdown waits for half a minute whatever its timeout; the thread ends with the process.
         flushing = threading.Thread(target=self.provider.shutdown, name="last-spans", daemon=True)
         flushing.start()
         flushing.join(FLUSH_S)

@@ -45,7 +45,7 @@ class Traces:
 
 
 def start_traces(settings: TraceSettings, role: str, group: str | None = None) -> Traces:
-    """Traces to where OTEL_EXPORTER_OTLP_ENDPOINT says, or none; `group` is the role's consumer group.
+    """Start the export of traces to OTEL_EXPORTER_OTLP_ENDPOINT, if it is set; `group` is the role's consumer group.
 
     Raises TracesError for TRACES=on without the extra, and for settings that OpenTelemetry does not understand.
     """
@@ -57,7 +57,7 @@ def start_traces(settings: TraceSettings, role: str, group: str | None = None) -
     except ImportError as exc:
         if settings.traces == "on":
             raise TracesError(NO_EXTRA) from exc
-        log.warning("traces_not_available", hint=NO_EXTRA)
+        log.warning("tracing_unavailable", hint=NO_EXTRA)
         return Traces()
     try:
         pipe = SpanPipe(role)

@@ -21,13 +21,13 @@ from streams.tracing import NO_TRACING, Tracing
 
 
 def build_engine(settings: Settings) -> sa.Engine:
-    """The database engine; it connects at its first use."""
+    """Return the database engine; it connects at its first use."""
     return create_engine_for(settings.database.database_url)
 
 
 @contextmanager
 def open_engine(settings: Settings) -> Iterator[sa.Engine]:
-    """The database engine for one command; its connections are closed at the end."""
+    """Provide the database engine for one command; its connections are closed at the end."""
     engine = build_engine(settings)
     try:
         yield engine
@@ -36,19 +36,19 @@ def open_engine(settings: Settings) -> Iterator[sa.Engine]:
 
 
 def persist_group(settings: Settings) -> str:
-    """The consumer group of the persist role."""
+    """Return the consumer group of the persist role."""
     return f"{settings.worker.worker_group}-persist"
 
 
 def retry_group(settings: Settings) -> str:
-    """The consumer group of the retry role."""
+    """Return the consumer group of the retry role."""
     return f"{settings.worker.worker_group}-retry"
 
 
 def build_persist(
     settings: Settings, metrics: Metrics, engine: sa.Engine, tracing: Tracing = NO_TRACING
 ) -> PersistRole:
-    """The persist role."""
+    """Return the persist role."""
     group = persist_group(settings)
     clients = KafkaClients(consumers_of(settings.kafka, group)({}), make_producer(settings.kafka))
     options = PersistOptions(group, settings.kafka.topics)
@@ -56,7 +56,7 @@ def build_persist(
 
 
 def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING) -> RetryRole:
-    """The retry role."""
+    """Return the retry role."""
     chosen = settings.retry
     budgets_s = [limit.budget_s for limit in parse_limits(chosen.retry_limits).values() if limit.budget_s is not None]
     options = RetryOptions(

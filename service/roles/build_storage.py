@@ -67,7 +67,7 @@ def _count_breakers(cache: ProviderCache, state: BreakerState) -> int:
 
 
 def build_tenants(settings: Settings, engine: sa.Engine, providers: ProviderCache | None = None) -> Tenants:
-    """Companies and their storage, as the database says."""
+    """Build the companies and their storage from the database."""
     return Tenants(
         SqlCompanyDirectory(engine),
         settings=provider_settings(settings),

@@ -1,4 +1,4 @@
-"""Proves each dependency by using it, and says in one sentence what is wrong and how to mend it."""
+"""Check each dependency by using it, and say in one sentence what is wrong and how to fix it."""
 
 import errno
 import socket
@@ -29,7 +29,7 @@ class CheckResult:
 
 
 def check_kafka(settings: KafkaSettings) -> CheckResult:
-    """A broker answers, and every topic is there with the partitions and settings that it must have.
+    """Check that a broker answers and that every topic has the required partitions and settings.
 
     Settings that it should have are warnings, for topics that an earlier release made have none of them.
     """
@@ -44,7 +44,7 @@ def check_kafka(settings: KafkaSettings) -> CheckResult:
 
 
 def check_database(engine: sa.Engine) -> CheckResult:
-    """The database answers, and has our columns."""
+    """Check that the database answers and has the pipeline's columns."""
     name = f"Database at {redact_url(engine.url.render_as_string())}"
     try:
         with engine.connect() as connection:
@@ -71,7 +71,7 @@ def check_http_port(settings: HttpSettings) -> CheckResult:
 
 
 def check_storage(provider: StorageProvider) -> CheckResult:
-    """A probe can be written, read and deleted."""
+    """Check that a probe can be written, read and deleted."""
     name = f"Storage {provider.name}"
     try:
         provider.check()
@@ -81,5 +81,5 @@ def check_storage(provider: StorageProvider) -> CheckResult:
 
 
 def run_checks(checks: Iterable[Callable[[], CheckResult]]) -> list[CheckResult]:
-    """Every check, in order, also when an earlier one failed."""
+    """Run every check, in order, also when an earlier one failed."""
     return [check() for check in checks]

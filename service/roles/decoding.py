@@ -10,7 +10,7 @@ from service.settings import DecodeSettings
 
 
 def build_slots(settings: DecodeSettings, on_restart: Callable[[str], None] | None = None) -> DecodeSlots:
-    """The decoders; start them from the thread that runs the event loop."""
+    """Return the decoders; start them from the thread that runs the event loop."""
     return DecodeSlots(
         settings.decode_slots,
         timeout_s=settings.decode_timeout_s,
@@ -23,7 +23,7 @@ def build_slots(settings: DecodeSettings, on_restart: Callable[[str], None] | No
 
 
 def build_spec(settings: DecodeSettings) -> ThumbnailSpec:
-    """The renditions of every upload, and the limits of making them."""
+    """Return the renditions of every upload, and the limits of making them."""
     return ThumbnailSpec(
         renditions=parse_renditions(settings.thumbnail_renditions),
         format=settings.thumbnail_format,

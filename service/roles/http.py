@@ -23,7 +23,7 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """Return the port that is listened on."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
@@ -58,6 +58,6 @@ def _handler(registry: CollectorRegistry, live: Health, ready: Health) -> type[B
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-            """Probes come every few seconds; they are not news."""
+            """Log nothing: probes come every few seconds."""
 
     return Handler

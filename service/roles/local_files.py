@@ -53,7 +53,7 @@ class LocalFilesServer(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """Return the port that it listens on."""
         return int(self.server_address[1])
 
 

@@ -54,7 +54,7 @@ class LoopRole(Protocol):
 
 
 def run_persist_role(settings: Settings) -> int:
-    """The persist role; exit code 1 when a dependency fails at start or a record cannot be sent."""
+    """Run the persist role. Return exit code 1 when a dependency fails at start or a record cannot be sent."""
     metrics = begin(settings, "persist")
     lag = RoleMetrics(metrics, "persist")
     engine = bootstrap.build_engine(settings)
@@ -70,7 +70,7 @@ def run_persist_role(settings: Settings) -> int:
 
 
 def run_retry_role(settings: Settings) -> int:
-    """The retry role; exit code 1 when Kafka fails at start or a record cannot be handed on."""
+    """Run the retry role. Return exit code 1 when Kafka fails at start or a record cannot be republished."""
     metrics = begin(settings, "retry")
     lag = RoleMetrics(metrics, "retry")
     if not proven([lambda: check_http_port(settings.http), lambda: check_kafka(settings.kafka)]):
@@ -83,14 +83,14 @@ def run_retry_role(settings: Settings) -> int:
 
 
 def begin(settings: Settings, role: Role) -> Metrics:
-    """The role's logs and metrics, from now on."""
+    """Set up the role's logs and metrics."""
     configure_logs(settings.log.log_format, settings.log.log_level, role=role)
-    log.info("role_starts", pid=os.getpid(), settings=settings.redacted())
+    log.info("role_starting", pid=os.getpid(), settings=settings.redacted())
     return Metrics(role=role)
 
 
 def proven(checks: list[Callable[[], CheckResult]]) -> bool:
-    """Whether all hold; those that do not are told on stderr and in the log."""
+    """Return whether all hold; those that do not are printed on stderr and logged."""
     failed = [result for result in run_checks(checks) if result.problem is not None]
     for result in failed:
         log.error("dependency_failed", dependency=result.name, problem=result.problem)
@@ -119,7 +119,7 @@ def _run_loop(
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if last_resorts:
-            end_at_once("it was told to stop for the second time")
+            end_at_once("it got a second stop signal")
         last_resorts.append(end_after(settings.worker.shutdown_timeout_s))
         role.stop()
 

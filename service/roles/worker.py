@@ -70,7 +70,7 @@ def run_worker_role(settings: Settings) -> int:
         if limits.dlq_max_consecutive or limits.dlq_max_ratio:
             parts.guard.prime(recent_owners(settings, limits.dlq_window_s), recent_companies(settings, SEEN_FOR_S))
         swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
-        log.info("unfinished_uploads_swept", files=swept)
+        log.info("unfinished_uploads_deleted", files=swept)
         closing.callback(parts.slots.kill)
         try:
             loop.run_until_complete(parts.slots.start())
@@ -86,10 +86,10 @@ def run_worker_role(settings: Settings) -> int:
 
 
 def _report_confinement(settings: Settings, metrics: Metrics, slots: DecodeSlots) -> None:
-    is_open = bool(slots.open_doors) or settings.decode.decode_confinement == "off"
+    is_open = bool(slots.sandbox_gaps) or settings.decode.decode_confinement == "off"
     metrics.decoders_confined.set(not is_open)
     if is_open:
-        log.warning("decoders_not_confined", could=slots.open_doors, setting=settings.decode.decode_confinement)
+        log.warning("decoders_not_confined", could=slots.sandbox_gaps, setting=settings.decode.decode_confinement)
     elif not slots.has_landlock:
         log.warning("landlock_missing", hint="Seccomp alone confines the decoders; Linux 5.13 and later have both.")
 
@@ -121,10 +121,10 @@ def _serve(
 def _storage_details(providers: ProviderCache, tenants: Tenants) -> dict[str, Any]:
     """Return the state of the tenants' storages. One that is down makes no worker unready: the other tenants need it."""
     connections = providers.health()
-    resting = [found for found in connections if found.state is not BreakerState.CLOSED]
+    paused = [found for found in connections if found.state is not BreakerState.CLOSED]
     return {
         "storage_connections": len(connections),
-        "resting_connections": {found.connection_id: found.state for found in resting},
+        "resting_connections": {found.connection_id: found.state for found in paused},
         "resting": [
             {
                 "connection_id": found.connection_id,
@@ -132,6 +132,6 @@ def _storage_details(providers: ProviderCache, tenants: Tenants) -> dict[str, An
                 "state": found.state,
                 "company_ids": tenants.companies_of(found.connection_id),
             }
-            for found in resting
+            for found in paused
         ],
     }

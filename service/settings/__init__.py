@@ -53,7 +53,7 @@ class Settings:
         self.traces = TraceSettings()
 
     def components(self) -> tuple[BaseSettings, ...]:
-        """Every component's settings, in the order of the documentation."""
+        """Return every component's settings, in the order of the documentation."""
         return (
             self.kafka,
             self.worker,
@@ -70,7 +70,7 @@ class Settings:
         )
 
     def redacted(self) -> dict[str, Any]:
-        """Every setting by its environment name, passwords in URLs replaced."""
+        """Return every setting by its environment name, passwords in URLs replaced."""
         values = {
             name.upper(): value for part in self.components() for name, value in part.model_dump(mode="json").items()
         }

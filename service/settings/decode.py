@@ -18,7 +18,7 @@ class DecodeSettings(Component):
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
         le=256,
-        description="Decoders at once; one a core by default.",
+        description="Number of files decoded in parallel; by default one for each core.",
     )
     decode_timeout_s: float = Field(30.0, gt=0, description="Wall time of one decode, in seconds.")
     decode_cpu_s: int = Field(limits.CPU_S, ge=1, le=3600, description="Processor time of one decode, in seconds.")
@@ -42,16 +42,16 @@ class DecodeSettings(Component):
     )
     decode_confinement: Literal["required", "best_effort", "off"] = Field(
         "required",
-        description="Whether a worker starts where its decoders cannot be locked in: by seccomp, and Landlock where it is.",
+        description="required: do not start unless seccomp (and Landlock, where the kernel has it) can sandbox the decoders.",
     )
     decode_heic: Literal["auto", "off"] = Field(
         "auto", description="Whether HEIC pictures are read: auto where the extra `heic` is installed."
     )
-    frame_decoder: FrameDecoder = Field("auto", description="What takes frames out of videos.")
-    frame_strategy: FrameStrategy = Field("smart", description="How the moment of a video is chosen.")
+    frame_decoder: FrameDecoder = Field("auto", description="Library that reads frames from videos.")
+    frame_strategy: FrameStrategy = Field("smart", description="How the frame of a video is selected.")
     thumbnail_renditions: str = Field(
         "small:150x112:fit,medium:320x240:fit,large:640x480:fit",
-        description="The pictures that are made of each source: name:WIDTHxHEIGHT:fit or fill, at most 16.",
+        description="Thumbnails made of each source: name:WIDTHxHEIGHT:fit or fill, at most 16.",
     )
     thumbnail_format: PictureFormat = Field(
         PictureFormat.WEBP, description=f"Format of the thumbnails: {', '.join(PictureFormat)}."
@@ -60,13 +60,15 @@ class DecodeSettings(Component):
     thumbnail_max_bytes: int = Field(
         limits.MAX_RENDITION_BYTES,
         ge=1024,
-        description="A larger thumbnail is made with less quality, then with fewer pixels, in bytes.",
+        description="Size limit in bytes: a larger thumbnail is encoded again with less quality, then with fewer pixels.",
     )
     thumbnail_alpha: AlphaMode = Field(
-        "keep", description="Whether transparency is kept, or laid on the background; JPEG never keeps it."
+        "keep", description="keep transparency, or flatten it onto the background; JPEG is always flattened."
     )
     thumbnail_background: str = Field(
-        "ffffff", pattern="^#?[0-9a-fA-F]{6}$", description="Colour behind what is transparent: RRGGBB, in hexadecimal."
+        "ffffff",
+        pattern="^#?[0-9a-fA-F]{6}$",
+        description="Background colour behind transparency: RRGGBB, in hexadecimal.",
     )
 
     @field_validator("thumbnail_renditions")

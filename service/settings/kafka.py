@@ -13,12 +13,15 @@ from service.settings.component import Component
 class KafkaSettings(Component):
     """How to reach Kafka."""
 
-    kafka_bootstrap_servers: str = Field("localhost:9092", description="Brokers to start from: host:port,host:port.")
+    kafka_bootstrap_servers: str = Field("localhost:9092", description="Bootstrap brokers: host:port,host:port.")
     kafka_topic_prefix: str = Field(
-        "", description="Put before every topic's name, so that installations share a cluster."
+        "", description="Prefix of every topic name, so that several installations can share a cluster."
     )
     kafka_session_timeout_s: float = Field(
-        30.0, ge=6, le=300, description="A consumer that is silent this long loses its partitions, in seconds."
+        30.0,
+        ge=6,
+        le=300,
+        description="Consumer session timeout, in seconds: a silent consumer loses its partitions after it.",
     )
     kafka_replication_factor: int = Field(
         -1,
@@ -27,23 +30,25 @@ class KafkaSettings(Component):
         " `min.insync.replicas` is 2, and no broker's disk is the only one that has an acknowledged event.",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How the brokers' listener speaks: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
+        "PLAINTEXT",
+        description="Security protocol of the brokers' listener: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="How we log in with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+        None, description="SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
     )
-    kafka_sasl_username: str | None = Field(None, description="Whom we log in as with SASL.")
-    kafka_sasl_password: SecretStr | None = Field(None, description="The password to it.")
+    kafka_sasl_username: str | None = Field(None, description="User name for SASL.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="Password for SASL.")
     kafka_ssl_ca_file: Path | None = Field(
-        None, description="PEM file of the authorities that may vouch for a broker; without it, the system's."
+        None,
+        description="PEM file of the certificate authorities that are trusted for brokers; without it, the system's.",
     )
     kafka_ssl_cert_file: Path | None = Field(
-        None, description="PEM file of our own certificate (and its chain), where brokers ask for one (mTLS)."
+        None, description="PEM file of the client certificate and its chain, where brokers require one (mTLS)."
     )
-    kafka_ssl_key_file: Path | None = Field(None, description="PEM file of its private key.")
-    kafka_ssl_key_password: SecretStr | None = Field(None, description="The password of that key, if it has one.")
+    kafka_ssl_key_file: Path | None = Field(None, description="PEM file of the client certificate's private key.")
+    kafka_ssl_key_password: SecretStr | None = Field(None, description="Password of the private key, if it has one.")
     kafka_ssl_check_hostname: bool = Field(
-        True, description="Whether a broker's certificate must be for the name that we connect to."
+        True, description="Whether a broker's certificate must match the host name of the connection."
     )
 
     @property
@@ -53,12 +58,12 @@ class KafkaSettings(Component):
 
     @property
     def uses_tls(self) -> bool:
-        """Whether connections are encrypted."""
+        """Return whether connections are encrypted."""
         return self.kafka_security_protocol in ("SSL", "SASL_SSL")
 
     @property
     def uses_sasl(self) -> bool:
-        """Whether we log in by name."""
+        """Return whether we log in by name."""
         return self.kafka_security_protocol in ("SASL_PLAINTEXT", "SASL_SSL")
 
     @model_validator(mode="after")
@@ -70,7 +75,7 @@ class KafkaSettings(Component):
 
 
 def _sasl_problem(kafka: KafkaSettings) -> str | None:
-    """What contradicts KAFKA_SECURITY_PROTOCOL in the settings of SASL, as a sentence without its full stop."""
+    """Return what contradicts KAFKA_SECURITY_PROTOCOL in the settings of SASL, as a sentence without its full stop."""
     given = {
         "KAFKA_SASL_MECHANISM": kafka.kafka_sasl_mechanism,
         "KAFKA_SASL_USERNAME": kafka.kafka_sasl_username,
@@ -88,7 +93,7 @@ def _sasl_problem(kafka: KafkaSettings) -> str | None:
 
 
 def _tls_problem(kafka: KafkaSettings) -> str | None:
-    """The same of TLS. A certificate that is not used would be trusted to protect what it does not."""
+    """Return the same for TLS. An unused certificate would give false confidence."""
     given = {
         "KAFKA_SSL_CA_FILE": kafka.kafka_ssl_ca_file,
         "KAFKA_SSL_CERT_FILE": kafka.kafka_ssl_cert_file,

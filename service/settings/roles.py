@@ -15,10 +15,13 @@ class WorkerSettings(Component):
 
     worker_group: str = Field("thumbnails", description="Consumer group; the roles add -persist and -retry to it.")
     worker_concurrency: int = Field(
-        8, ge=1, le=256, description="Events in work at once; more than DECODE_SLOTS, so that uploads overlap decoding."
+        8,
+        ge=1,
+        le=256,
+        description="Events processed in parallel; more than DECODE_SLOTS, so that storage uploads overlap decoding.",
     )
     event_bound_s: float = Field(
-        180.0, gt=0, description="An event in work for longer makes /health/live fail, in seconds."
+        180.0, gt=0, description="Seconds after which an event still in progress makes /health/live fail."
     )
     event_max_clock_skew_s: float = Field(
         300.0,
@@ -30,8 +33,8 @@ class WorkerSettings(Component):
         25.0,
         gt=0,
         le=600,
-        description="What a role that is told to stop may finish, in seconds; the rest is handed back."
-        " Stay below the grace period of whoever stops it.",
+        description="Seconds that a role may use to finish work after a stop signal; unfinished records are redelivered."
+        " Stay below the supervisor's grace period.",
     )
 
 
@@ -39,12 +42,12 @@ class RetrySettings(Component):
     """When failed events are tried again."""
 
     retry_delays_s: Annotated[tuple[float, ...], NoDecode] = Field(
-        RETRY_DELAYS_S, description="Seconds to wait before each retry, one a retry topic: 60,120,240."
+        RETRY_DELAYS_S, description="Delay in seconds of each retry topic: 60,120,240."
     )
     retry_budget_s: float = Field(
         86_400.0,
         gt=0,
-        description="No retry later than this after the first failure, or the last replay, in seconds.",
+        description="Seconds after the first failure, or the last replay, beyond which nothing is retried.",
     )
     retry_limits: str = Field(
         "media.timeout=1,media.crashed_decoder=1",
@@ -96,8 +99,10 @@ class DeadLetterSettings(Component):
         le=1,
         description="Likewise when a larger part of DLQ_WINDOW_S fails with codes that suggest a broken deploy; 0: never.",
     )
-    dlq_window_s: float = Field(300.0, gt=0, description="What DLQ_MAX_RATIO looks at, in seconds.")
-    dlq_min_events: int = Field(100, ge=1, description="Fewer records than this in the window are no ratio.")
+    dlq_window_s: float = Field(300.0, gt=0, description="Length of the window of DLQ_MAX_RATIO, in seconds.")
+    dlq_min_events: int = Field(
+        100, ge=1, description="Records in the window below which DLQ_MAX_RATIO does not apply."
+    )
 
 
 class HttpSettings(Component):
@@ -111,7 +116,7 @@ class LogSettings(Component):
     """What is logged, and how it looks."""
 
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: JSON unless on a terminal.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least severe level shown.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Minimum level of log lines.")
 
 
 class TraceSettings(Component):
@@ -125,16 +130,18 @@ class TraceSettings(Component):
 class WebSettings(Component):
     """The web page of `thumbnails web`."""
 
-    web_host: str = Field("127.0.0.1", description="Address to listen on; any but this machine's own needs WEB_TOKEN.")
+    web_host: str = Field(
+        "127.0.0.1", description="Address to listen on; any other than a loopback address needs WEB_TOKEN."
+    )
     web_port: int = Field(8090, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    web_token: SecretStr | None = Field(None, description="What a visitor must give, at least 16 characters.")
+    web_token: SecretStr | None = Field(None, description="Token that a visitor must enter, at least 16 characters.")
     web_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Names under which the page is reached, besides addresses: thumbs.example,thumbs."
+        (), description="Host names of the page, besides IP addresses: thumbs.example,thumbs."
     )
     web_image_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Storages whose pictures browsers may load, besides LOCAL_STORAGE_URL: https://s3.example,…"
+        (), description="Origins from which browsers may load pictures, besides LOCAL_STORAGE_URL: https://s3.example,…"
     )
-    web_tiles: int = Field(200, ge=10, le=1000, description="Uploads that the page remembers, the newest ones.")
+    web_tiles: int = Field(200, ge=10, le=1000, description="Number of newest uploads that the page shows.")
 
     @field_validator("web_allowed_hosts", "web_image_origins", mode="before")
     @classmethod

@@ -20,17 +20,16 @@ _NO_PORT: Final = re.compile(r"^([^:/?\[]+):(?!\d+(?:[/?]|$))[^/?]*")
 class StorageSettings(Component):
     """Local storage, and what happens when a tenant's own storage fails."""
 
-    local_storage_root: Path = Field(Path("storage-data"), description="Folder of local storage.")
+    local_storage_root: Path = Field(Path("storage-data"), description="Root folder of local storage.")
     local_storage_url: str = Field(
         "http://localhost:8000/storage",
-        description="URL under which that folder is served; `thumbnails serve-local` does.",
+        description="Base URL of local storage: thumbnail URLs begin with it. `thumbnails serve-local` serves the default.",
     )
     storage_fallback: FallbackPolicy = Field(
-        "local", description="Where thumbnails go when the tenant's own storage fails for good: local, or nowhere."
+        "local",
+        description="local: use local storage when the tenant's storage fails permanently; never: make a dead letter.",
     )
-    tenant_cache_s: float = Field(
-        10.0, ge=0, description="How long a company's storage settings are remembered, in seconds."
-    )
+    tenant_cache_s: float = Field(10.0, ge=0, description="Seconds for which a company's storage settings are cached.")
 
 
 class ConnectionSettings(YandexDiskOptions, Component):
@@ -42,24 +41,30 @@ class ConnectionSettings(YandexDiskOptions, Component):
         " `thumbnails credentials key` makes one.",
     )
     storage_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
-        (), description="Networks that are not public, but that storage may connect to: 10.0.0.0/8,fd00::/8."
+        (), description="Private networks that storage connections may use: 10.0.0.0/8,fd00::/8."
     )
-    storage_allow_http: bool = Field(False, description="Whether storage may also be spoken to without TLS.")
+    storage_allow_http: bool = Field(False, description="Whether storage connections may use HTTP without TLS.")
     storage_connect_timeout_s: float = Field(
-        HttpLimits.connect_timeout_s, gt=0, description="To connect to a storage, in seconds."
+        HttpLimits.connect_timeout_s, gt=0, description="Timeout to connect to a storage, in seconds."
     )
     storage_read_timeout_s: float = Field(
-        HttpLimits.read_timeout_s, gt=0, description="Between two bytes of an answer, in seconds."
+        HttpLimits.read_timeout_s, gt=0, description="Timeout between two bytes of a storage's answer, in seconds."
     )
     storage_pool_size: int = Field(
-        HttpLimits.max_connections, ge=1, le=256, description="HTTP connections at most to one storage connection."
+        HttpLimits.max_connections, ge=1, le=256, description="Maximum of HTTP connections for each storage connection."
     )
-    storage_max_open: int = Field(64, ge=1, le=4096, description="Storage connections that are open at once at most.")
+    storage_max_open: int = Field(
+        64, ge=1, le=4096, description="Maximum of storage connections that are open at once."
+    )
     storage_breaker_failures: int = Field(
-        BreakerPolicy.failures, ge=1, description="Failures in a row after which a storage connection is given a rest."
+        BreakerPolicy.failures,
+        ge=1,
+        description="Failures in a row that open the circuit breaker of a storage connection.",
     )
     storage_breaker_open_s: float = Field(
-        BreakerPolicy.open_s, gt=0, description="How long it rests before one call tries it again, in seconds."
+        BreakerPolicy.open_s,
+        gt=0,
+        description="Seconds that the circuit breaker stays open before one call tries the storage again.",
     )
 
     @field_validator("storage_allowed_networks", mode="before")

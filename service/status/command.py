@@ -54,11 +54,11 @@ def status(
 
 def _end_on_interrupt() -> threading.Event:
     """Set by Ctrl-C, which also interrupts: an exception that is raised within a callback of a library is lost there."""
-    told = threading.Event()
+    stop_requested = threading.Event()
 
     def interrupt(*_: object) -> None:
-        told.set()
+        stop_requested.set()
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
-    return told
+    return stop_requested

@@ -1,4 +1,4 @@
-"""Whose storage rests, and whose dead letters wait: what a person on call must know to call the right company."""
+"""Find whose storage is paused and whose dead letters wait, so that a person on call calls the right company."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,23 +16,23 @@ MANY: Final = 20
 
 
 @dataclass
-class RestingConnection:
-    """A storage connection that one worker or more give a rest; `companies` as far as the workers know."""
+class PausedConnection:
+    """A storage connection that one worker or more have paused; `companies` as far as the workers know."""
 
     connection_id: str
     provider: str
     companies: set[int] = field(default_factory=set)
 
     def sentence(self) -> str:
-        """What is wrong, whose it is, and what to do."""
+        """Say what is wrong, whose it is, and what to do."""
         return (
-            f"Storage connection {self.connection_id} ({self.provider}, {_of_companies(sorted(self.companies))}) rests, for"
-            " it failed again and again: tell the company, or mend the connection. `thumbnails check --tenants` says why it"
+            f"Storage connection {self.connection_id} ({self.provider}, {_of_companies(sorted(self.companies))}) is paused,"
+            " because it failed repeatedly: tell the company, or fix the connection. `thumbnails check --tenants` says why it"
             " fails. Its uploads wait and lose nothing; other companies' go on."
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As docs/status.md describes it."""
+        """Return the JSON that docs/status.md describes."""
         return {
             "connection_id": self.connection_id,
             "provider": self.provider,
@@ -40,16 +40,16 @@ class RestingConnection:
         }
 
 
-def resting_connections(roles: Iterable[RoleState]) -> list[RestingConnection]:
-    """Each connection once, however many workers give it a rest."""
-    found: dict[str, RestingConnection] = {}
+def paused_connections(roles: Iterable[RoleState]) -> list[PausedConnection]:
+    """Return each connection once, however many workers have paused it."""
+    found: dict[str, PausedConnection] = {}
     for role in roles:
-        told = role.health.get("resting")
-        for item in told if isinstance(told, list) else ():
+        reported = role.health.get("resting")
+        for item in reported if isinstance(reported, list) else ():
             if isinstance(item, dict):
                 number, provider = _clean(item.get("connection_id")), _clean(item.get("provider"))
                 companies = item.get("company_ids")
-                known = found.setdefault(number, RestingConnection(number, provider))
+                known = found.setdefault(number, PausedConnection(number, provider))
                 known.companies |= (
                     {one for one in companies if isinstance(one, int)} if isinstance(companies, list) else set()
                 )
@@ -57,7 +57,7 @@ def resting_connections(roles: Iterable[RoleState]) -> list[RestingConnection]:
 
 
 def owners(companies: Mapping[int | None, int]) -> str:
-    """Whose so many letters are, in words: «all of company 3», «of 3 companies: 1 (40), 2 (39), 3 (20)»."""
+    """Return in words whose dead letters these are: «all of company 3», «of 3 companies: 1 (40), 2 (39), 3 (20)»."""
     if len(companies) == 1:
         (company,) = companies
         return "of no company that can be read" if company is None else f"all of company {company}"
@@ -67,7 +67,7 @@ def owners(companies: Mapping[int | None, int]) -> str:
 
 
 def suspicion(group: ErrorGroup) -> str:
-    """A sentence with a space after it where files are not to blame; else nothing."""
+    """Return a sentence with a space after it where files are not to blame; else nothing."""
     is_broad = len(group.companies) > 1 and group.waiting >= MANY
     if not is_broad or group.code not in SUGGEST_A_BROKEN_DEPLOY:
         return ""
@@ -75,7 +75,7 @@ def suspicion(group: ErrorGroup) -> str:
 
 
 def owners_json(companies: Mapping[int | None, int]) -> list[dict[str, int | None]]:
-    """As docs/status.md describes it, those with the most letters first."""
+    """Return the JSON that docs/status.md describes, those with the most dead letters first."""
     return [{"company_id": company, "waiting": count} for company, count in Counter(companies).most_common()]
 
 
@@ -87,5 +87,5 @@ def _of_companies(ids: list[int]) -> str:
 
 
 def _clean(value: object) -> str:
-    """What a role says is shown in a terminal: without what it would obey."""
+    """Return text of a role without the characters that a terminal would obey."""
     return h.header_text(str(value)).decode()

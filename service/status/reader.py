@@ -1,4 +1,4 @@
-"""Looks at Kafka and at the roles, again and again; what cannot be reached is told, never raised."""
+"""Poll Kafka and the roles. What cannot be reached is shown, never raised."""
 
 import time
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from service.status.topic_states import Topics, read_topics
 from streams.dlq.read import DeadLetterFilter, ErrorGroup, group_by_code
 from streams.kafka.reader import TopicReadError
 
-LETTERS_EVERY_S: Final = 15.0
+DEAD_LETTERS_EVERY_S: Final = 15.0
 FALLBACKS_EVERY_S: Final = 15.0
 """The database is asked about the same fallbacks as rarely."""
-MAX_LETTERS: Final = 2000
+MAX_DEAD_LETTERS: Final = 2000
 """Of each partition, the newest: `thumbnails dlq stats` counts all of them."""
-_LETTER_TOPICS: Final = (DlqSource.UPLOADS, DlqSource.READY)
+_DEAD_LETTER_TOPICS: Final = (DlqSource.UPLOADS, DlqSource.READY)
 
 
 class StatusReader:
@@ -32,8 +32,8 @@ class StatusReader:
         self._urls: Final = urls
         self._window_s: Final = window_s
         self._recent: RecentResults | None = None
-        self._letters: dict[str, list[ErrorGroup]] = {}
-        self._letters_at = float("-inf")
+        self._dead_letters: dict[str, list[ErrorGroup]] = {}
+        self._dead_letters_at = float("-inf")
         self._fallbacks: list[Fallback] = []
         self._reasons: dict[int, str] = {}
         self._fallbacks_at = float("-inf")
@@ -45,7 +45,7 @@ class StatusReader:
             self._recent = None
 
     def look(self) -> Snapshot:
-        """What is found now; takes a second or two, and some 20 s when brokers are silent."""
+        """Return what is found now; takes a second or two, and some 20 s when brokers are silent."""
         roles = ask_roles(self._urls)
         try:
             topics = read_topics(self._settings)
@@ -54,9 +54,9 @@ class StatusReader:
             if self._recent is None:
                 self._recent = RecentResults(self._settings, self._window_s)
             recent = self._recent.look()
-            letters = self._look_at_letters(topics)
+            dead_letters = self._look_at_dead_letters(topics)
             fallbacks = self._look_at_fallbacks(recent)
-            return Snapshot(now(), roles, topics=topics, recent=recent, letters=letters, fallbacks=fallbacks)
+            return Snapshot(now(), roles, topics=topics, recent=recent, dead_letters=dead_letters, fallbacks=fallbacks)
         except (KafkaUnreachableError, TopicReadError) as exc:
             problem = str(exc)
         self.close()  # a reader that was interrupted may have left something out
@@ -71,19 +71,19 @@ class StatusReader:
         self._fallbacks_at = time.monotonic()
         return self._fallbacks
 
-    def _look_at_letters(self, topics: Topics) -> dict[str, list[ErrorGroup]]:
-        if time.monotonic() - self._letters_at < LETTERS_EVERY_S:
-            return self._letters
+    def _look_at_dead_letters(self, topics: Topics) -> dict[str, list[ErrorGroup]]:
+        if time.monotonic() - self._dead_letters_at < DEAD_LETTERS_EVERY_S:
+            return self._dead_letters
         records = {state.name: state.records for state in topics.states}
-        for source in _LETTER_TOPICS:
+        for source in _DEAD_LETTER_TOPICS:
             name = self._settings.kafka.topics.name_of(TOPICS[source])
-            self._letters[name] = self._groups(source) if records[name] else []
-        self._letters_at = time.monotonic()
-        return self._letters
+            self._dead_letters[name] = self._groups(source) if records[name] else []
+        self._dead_letters_at = time.monotonic()
+        return self._dead_letters
 
     def _groups(self, source: DlqSource) -> list[ErrorGroup]:
         with DeadLetterBox(self._settings, source) as box:
             ledger = box.ledger()
-            newest = {number: extent.newest(MAX_LETTERS) for number, extent in box.extents().items()}
-            letters = box.letters(DeadLetterFilter(), newest)
-            return group_by_code((letter, not ledger.is_done(letter.record)) for letter in letters)
+            newest = {number: extent.newest(MAX_DEAD_LETTERS) for number, extent in box.extents().items()}
+            dead_letters = box.dead_letters(DeadLetterFilter(), newest)
+            return group_by_code((dead_letter, not ledger.is_done(dead_letter.record)) for dead_letter in dead_letters)

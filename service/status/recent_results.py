@@ -44,17 +44,17 @@ class Recent:
 
     @property
     def ready(self) -> int:
-        """How many uploads got thumbnails."""
+        """Return how many uploads got thumbnails."""
         return sum(result.error_code is None for result in self.results)
 
     @property
     def failed(self) -> int:
-        """How many were given up."""
+        """Return how many were given up."""
         return len(self.results) - self.ready
 
     @property
     def tenants(self) -> list[dict[str, int]]:
-        """By company, the busiest first."""
+        """Return the results by company, the busiest first."""
         counts = Counter((result.company_id, result.error_code is None) for result in self.results)
         companies = {company for company, _ in counts}
         rows = [
@@ -65,7 +65,7 @@ class Recent:
 
     @property
     def providers(self) -> list[dict[str, Any]]:
-        """By where thumbnails were stored; `fallbacks` went there because the tenant's own storage could not be used."""
+        """Return the results by provider; `fallbacks` went there because the tenant's own storage could not be used."""
         stored = [
             (result.provider, result.fallback is not None) for result in self.results if result.provider is not None
         ]
@@ -112,7 +112,7 @@ class RecentResults:
             reader.close()
 
     def look(self) -> Recent:
-        """The results of the window that ends now. Raises TopicReadError."""
+        """Return the results of the window that ends now. Raises TopicReadError."""
         now = datetime.now(UTC)
         begin = now - timedelta(seconds=self._window_s)
         for reader in self._readers:
@@ -140,7 +140,7 @@ class RecentResults:
 
 
 def _result(at: datetime, value: bytes | None) -> Result | None:
-    """What the record tells, or None when it is no result: others may write anything."""
+    """Return the result in the record, or None when it is not one: others may write anything."""
     try:
         event = json.loads(value or b"")
         company_id, error = event["company_id"], event.get("error")

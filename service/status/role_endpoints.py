@@ -1,4 +1,4 @@
-"""What the roles tell of themselves: their metrics and their readiness, asked of each endpoint at once."""
+"""Ask the roles for their metrics and readiness, all endpoints at once."""
 
 import json
 import urllib.error
@@ -28,13 +28,13 @@ class RoleState:
     samples: dict[tuple[str, tuple[tuple[str, str], ...]], float] = field(default_factory=dict)
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of a metric over all labels that are not given."""
+        """Return the sum of a metric over all labels that are not given."""
         wanted = set(labels.items())
         return sum(value for (found, pairs), value in self.samples.items() if found == name and wanted <= set(pairs))
 
     @property
     def down(self) -> list[str]:
-        """Which of its dependencies do not answer."""
+        """Return which of its dependencies do not answer."""
         return sorted(
             dict(pairs)["dependency"]
             for (name, pairs), value in self.samples.items()
@@ -43,7 +43,7 @@ class RoleState:
 
 
 def ask_roles(urls: Sequence[str]) -> list[RoleState]:
-    """Each endpoint's state, in the order of `urls`; takes two timeouts at most, and raises nothing."""
+    """Ask each endpoint and return the states in the order of `urls`; takes two timeouts at most, and raises nothing."""
     if not urls:
         return []
     with ThreadPoolExecutor(min(len(urls), 16)) as pool:
@@ -51,7 +51,7 @@ def ask_roles(urls: Sequence[str]) -> list[RoleState]:
 
 
 def metrics_url(text: str) -> str:
-    """The whole URL of what an operator may write shorter: worker:8080, or http://worker:8080."""
+    """Return the whole URL of what an operator may write shorter: worker:8080, or http://worker:8080."""
     url = text if "://" in text else f"http://{text}"
     return url if url.rstrip("/").endswith("/metrics") else f"{url.rstrip('/')}/metrics"
 
@@ -74,7 +74,7 @@ def _ask(url: str) -> RoleState:
 
 
 def _health(url: str) -> dict[str, Any]:
-    """What /health/ready says beside /metrics; empty where it is kept from us."""
+    """Return what /health/ready says beside /metrics; empty where it is kept from us."""
     try:
         found = json.loads(_get(url.rstrip("/").removesuffix("/metrics") + "/health/ready"))
     except (OSError, HTTPException, ValueError):

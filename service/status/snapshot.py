@@ -8,7 +8,7 @@ from typing import Any, Final
 from schemas import headers as h
 from schemas.topics import THUMBNAIL_RETRIES
 from service.status.fallbacks import Fallback, sentences
-from service.status.owners import owners, owners_json, resting_connections, suspicion
+from service.status.owners import owners, owners_json, paused_connections, suspicion
 from service.status.recent_results import Recent
 from service.status.role_endpoints import RoleState
 from service.status.topic_states import Topics
@@ -21,18 +21,18 @@ _RETRIES: Final = tuple(topic.name for topic in THUMBNAIL_RETRIES)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was found. The parts that Kafka tells are None where `kafka_problem` says why."""
+    """What was found. The parts read from Kafka are None where `kafka_problem` says why."""
 
     at: datetime
     roles: Sequence[RoleState]
     kafka_problem: str | None = None
     topics: Topics | None = None
     recent: Recent | None = None
-    letters: Mapping[str, Sequence[ErrorGroup]] | None = None
+    dead_letters: Mapping[str, Sequence[ErrorGroup]] | None = None
     fallbacks: Sequence[Fallback] = ()
 
     def retries(self) -> list[dict[str, Any]]:
-        """By tier: how many wait, and when the first of them is due."""
+        """Return by tier how many wait, and when the first of them is due."""
         rows = []
         for tier, name in enumerate(_RETRIES, start=1):
             for state in self.topics.states if self.topics else ():
@@ -45,12 +45,12 @@ class Snapshot:
         return rows
 
     def total(self, name: str, **labels: str) -> int | None:
-        """A metric's sum over the roles that have it; None when none has."""
+        """Return a metric's sum over the roles that have it; None when none has."""
         having = [role for role in self.roles if any(key[0] == name for key in role.samples)]
         return round(sum(role.total(name, **labels) for role in having)) if having else None
 
     def to_json(self, max_lag_s: float) -> dict[str, Any]:
-        """The shape that docs/status.md describes."""
+        """Return the shape that docs/status.md describes."""
         problems = attention(self, max_lag_s)
         recent = self.recent
         return {
@@ -73,15 +73,15 @@ class Snapshot:
             "topics": None if self.topics is None else [self._topic(state) for state in self.topics.states],
             "retries": None if self.topics is None else self.retries(),
             "dead_letters": None
-            if self.letters is None
-            else [_letters(topic, group) for topic, groups in self.letters.items() for group in groups],
+            if self.dead_letters is None
+            else [_dead_letters(topic, group) for topic, groups in self.dead_letters.items() for group in groups],
             "in_flight": self.total("thumbnail_events_in_flight"),
             "slots": {state: self.total("thumbnail_slots", state=state) for state in ("busy", "idle")},
             "breakers": {
                 state: self.total("thumbnail_storage_breakers", state=state)
                 for state in ("closed", "open", "half_open")
             },
-            "resting": [connection.to_json() for connection in resting_connections(self.roles)],
+            "resting": [connection.to_json() for connection in paused_connections(self.roles)],
             "roles": [_role(role) for role in self.roles],
         }
 
@@ -108,7 +108,7 @@ def lag_s(oldest_at: datetime | None, now: datetime) -> float:
 
 
 def attention(found: Snapshot, max_lag_s: float) -> list[str]:
-    """What a person should look at, most urgent first, one sentence each; empty when all is well."""
+    """Return what a person should look at, most urgent first, one sentence each; empty when all is well."""
     problems = [found.kafka_problem] if found.kafka_problem else []
     problems += [
         f"{_name(role)}: {role.problem}. If it runs no more, its last log line says why."
@@ -123,7 +123,7 @@ def attention(found: Snapshot, max_lag_s: float) -> list[str]:
     problems += _about_topics(found, max_lag_s)
     problems += _about_storages(found)
     problems += sentences(found.fallbacks)
-    for topic, groups in (found.letters or {}).items():
+    for topic, groups in (found.dead_letters or {}).items():
         problems += [
             f"Dead letters wait in {topic}: {group.waiting} with {_clean(group.code)}, {owners(group.companies)}."
             f" {suspicion(group)}{group.next_action}"
@@ -138,7 +138,7 @@ def _name(role: RoleState) -> str:
 
 
 def _about_dependencies(found: Snapshot) -> list[str]:
-    """One sentence for each thing that is lost, however many roles have lost it."""
+    """Return one sentence for each thing that is lost, however many roles have lost it."""
     losers: dict[tuple[str, str], list[str]] = {}
     for role in found.roles:
         if role.problem is None and role.down:
@@ -150,13 +150,13 @@ def _about_dependencies(found: Snapshot) -> list[str]:
 
 
 def _about_storages(found: Snapshot) -> list[str]:
-    resting = resting_connections(found.roles)
+    paused = paused_connections(found.roles)
     count = found.total("thumbnail_storage_breakers", state="open") or 0
-    if count and not resting:  # workers of a version that does not say which
+    if count and not paused:  # workers of a version that does not say which
         return [
-            f"Storage connections rest, for they failed again and again: {count}. See `thumbnails check --tenants`."
+            f"Storage connections are paused, because they failed repeatedly: {count}. See `thumbnails check --tenants`."
         ]
-    return [connection.sentence() for connection in resting]
+    return [connection.sentence() for connection in paused]
 
 
 def _about_topics(found: Snapshot, max_lag_s: float) -> list[str]:
@@ -183,7 +183,7 @@ def _what_to_do(role: RoleState) -> str:
     return " ".join(state["next_action"] for state in states if state.get("next_action"))
 
 
-def _letters(topic: str, group: ErrorGroup) -> dict[str, Any]:
+def _dead_letters(topic: str, group: ErrorGroup) -> dict[str, Any]:
     return {
         "topic": topic,
         "code": _clean(group.code),
@@ -210,7 +210,7 @@ def _role(role: RoleState) -> dict[str, Any]:
 
 
 def _clean(code: str) -> str:
-    """A code from a header: whoever wrote it may have put there what a terminal would obey."""
+    """Return a code from a header without the characters that a terminal would obey: others may have written it."""
     return h.header_text(code).decode()
 
 
@@ -219,5 +219,5 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def now() -> datetime:
-    """The moment of a look."""
+    """Return the present time."""
     return datetime.now(UTC)

@@ -46,7 +46,7 @@ class GroupBacklog:
 
 @dataclass(frozen=True)
 class TopicBacklog:
-    """One topic as it is now. `partitions` is 0 when it does not exist; `groups` are those of ours that read it."""
+    """One topic as it is now. `partitions` is 0 when it does not exist; `groups` are the pipeline's groups that read it."""
 
     name: str
     partitions: int
@@ -56,7 +56,7 @@ class TopicBacklog:
 
 @dataclass(frozen=True)
 class Topics:
-    """Every topic, and of each partition that a group of ours is behind in, the first record that it has not committed."""
+    """Every topic and, for each partition with lag of a pipeline group, the first record that is not committed."""
 
     states: tuple[TopicBacklog, ...]
     heads: Mapping[TopicPartition, InboundRecord]

@@ -17,13 +17,13 @@ _PLAIN_WIDTH: Final = 120
 
 
 def console() -> Console:
-    """Where it is shown: the terminal with its own width, or else lines that are long enough to search in."""
+    """Return where it is shown: the terminal with its own width, or else lines that are long enough to search in."""
     terminal = Console(highlight=False)
     return terminal if terminal.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 
 
 def render(found: Snapshot, max_lag_s: float) -> RenderableType:
-    """The whole view."""
+    """Return the whole view."""
     data = found.to_json(max_lag_s)
     parts: list[RenderableType] = [_headline(data), *(_bullet(line) for line in data["attention"]), _work(data), Text()]
     if data["topics"] is not None:
@@ -37,12 +37,12 @@ def render(found: Snapshot, max_lag_s: float) -> RenderableType:
 
 def _headline(data: dict[str, Any]) -> Text:
     count = len(data["attention"])
-    verdict = (
+    headline = (
         ("all is well", "bold green")
         if data["ok"]
         else (f"{count} thing{' needs' if count == 1 else 's need'} attention", "bold red")
     )
-    return Text.assemble(("thumbnails status  ", "bold"), verdict, f"  {data['at'][:19]}Z")
+    return Text.assemble(("thumbnails status  ", "bold"), headline, f"  {data['at'][:19]}Z")
 
 
 def _bullet(line: str) -> Table:

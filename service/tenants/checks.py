@@ -20,13 +20,13 @@ _NEEDS_NO_SECRET = frozenset({"local_disk"})
 
 
 def check_connections(engine: sa.Engine, settings: ProviderSettings) -> Iterator[CheckResult]:
-    """One result for each active storage connection, as it is found."""
+    """Yield one result for each active storage connection, as it is found."""
     try:
         with engine.connect() as connection:
             query = sa.select(storage_connections.c.id.label("found_connection_id"), *CONNECTION_COLUMNS)
             rows = connection.execute(query.order_by(storage_connections.c.id)).mappings().all()
     except SQLAlchemyError:
-        return  # the check of the database tells
+        return  # the check of the database reports it
     for row in rows:
         found = connection_of(row)
         if found is not None and found.is_active:
@@ -64,7 +64,7 @@ def first_step(engine: sa.Engine) -> str | None:
         with engine.connect() as connection:
             found = connection.scalar(sa.select(companies.c.id).limit(1))
     except SQLAlchemyError:
-        return None  # the check of the database tells
+        return None  # the check of the database reports it
     return (
         None if found is not None else "No company exists, so that no upload can work: `thumbnails company add NAME`."
     )
@@ -79,7 +79,7 @@ def check_prefixes(engine: sa.Engine) -> CheckResult:
             query = sa.select(columns.id, columns.slug, columns.storage_path, columns.storage_connection_id)
             rows = connection.execute(query.where(columns.is_active)).all()
     except SQLAlchemyError:
-        return CheckResult(name, None)  # the check of the database tells
+        return CheckResult(name, None)  # the check of the database reports it
     places: defaultdict[int | None, list[tuple[str, int]]] = defaultdict(list)
     for row in rows:
         places[row.storage_connection_id].append(((row.storage_path or "").strip("/") or row.slug, row.id))

@@ -121,7 +121,7 @@ def list_connections(engine: sa.Engine) -> list[dict[str, Any]]:
 
 
 def _is_encrypted(credentials: str) -> bool | None:
-    """Whether the column's text is encrypted; None where there is nothing to encrypt."""
+    """Return whether the column's text is encrypted; None where there is nothing to encrypt."""
     return None if credentials.strip() in ("", "null", "{}") else is_encrypted(credentials)
 
 

@@ -35,7 +35,7 @@ class NewCompany:
 
     @property
     def prefix(self) -> str:
-        """The folder that holds all the company's objects."""
+        """Return the folder that holds all the company's objects."""
         return self.storage_path or self.slug
 
 

@@ -14,13 +14,13 @@ _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to `host`."""
+    """Return whether only this machine can connect to `host`."""
     address = _address(host)
     return host == "localhost" if address is None else address.is_loopback
 
 
 def access_problem(host: str, token: str | None) -> str | None:
-    """Why the page must not be served like this, as a sentence; None when it may."""
+    """Return why the page must not be served like this, as a sentence; None when it may."""
     if token is None:
         if is_loopback(host):
             return None
@@ -43,11 +43,11 @@ class Access:
 
     @property
     def session(self) -> str:
-        """The cookie of a visitor who gave the token: made from it, so that it tells nothing of it."""
+        """Return the cookie of a visitor who gave the token: derived from it, without revealing it."""
         return hmac.digest((self.token or "").encode(), b"thumbnails web session", "sha256").hex()
 
     def is_known_host(self, header: str | None) -> bool:
-        """Whether a Host header is one of ours: a name that an attacker lets point to us (DNS rebinding) is not.
+        """Return whether a Host header is allowed. A name that an attacker lets point here (DNS rebinding) is not.
 
         An address cannot be let point anywhere, so that every one is good where the page listens for others.
         """
@@ -59,11 +59,11 @@ class Access:
         return _address(name) is not None and not is_loopback(self.host)
 
     def is_token(self, given: str) -> bool:
-        """Whether this is the token; takes as long for every wrong one of its length."""
+        """Return whether this is the token; takes as long for every wrong one of its length."""
         return self.token is not None and _same(given, self.token)
 
     def may_see(self, cookies: Mapping[str, str], authorization: str | None) -> bool:
-        """Whether a visitor has shown the token: by a session's cookie, or as `Authorization: Bearer TOKEN`."""
+        """Return whether a visitor has shown the token: by a session's cookie, or as `Authorization: Bearer TOKEN`."""
         if self.token is None:
             return True
         scheme, _, given = (authorization or "").partition(" ")
@@ -71,7 +71,7 @@ class Access:
         return by_cookie or (scheme.lower() == "bearer" and self.is_token(given.strip()))
 
     def is_same_origin(self, origin: str | None, host: str | None) -> bool:
-        """Whether a browser sent the request from a page of this server: every browser says so in a POST's Origin."""
+        """Return whether a browser sent the request from a page of this server: every browser says so in a POST's Origin."""
         if not origin or not host:
             return False
         try:
@@ -81,7 +81,7 @@ class Access:
         return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
     def is_csrf_token(self, given: str | None) -> bool:
-        """Whether the request knows what only the page was told."""
+        """Return whether the request has the secret that only the page was given."""
         return _same(given or "", self.csrf_token)
 
 
@@ -90,7 +90,7 @@ def _same(given: str, wanted: str) -> bool:
 
 
 def _host_name(header: str | None) -> str | None:
-    """The name or address in a Host header, without port and brackets."""
+    """Return the name or address in a Host header, without port and brackets."""
     try:
         parts = urlsplit(f"//{header or ''}")
         _ = parts.port  # raises for what is no number
@@ -107,7 +107,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def content_policy(image_origins: Iterable[str]) -> str:
-    """The Content-Security-Policy: our own files, pictures of the given storages, and nothing written into the page."""
+    """Return the Content-Security-Policy: our own files, pictures of the given storages, and nothing written into the page."""
     images = " ".join(["'self'", *sorted(image_origins)])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

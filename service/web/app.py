@@ -1,4 +1,4 @@
-"""The page's routes: the page itself, its events, signing in, and, only where it is allowed, the replay of a letter."""
+"""The page's routes: the page itself, its events, signing in, and, only where it is allowed, the replay of a dead letter."""
 
 import asyncio
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class WebParts:
 
 
 def build_app(parts: WebParts, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
-    """The ASGI application."""
+    """Return the ASGI application."""
     pages = _Pages(parts)
     routes = [
         Route("/", _file("index.html")),
@@ -76,7 +76,7 @@ class _Pages:
         self._parts: Final = parts
 
     async def events(self, request: Request) -> Any:
-        """The stream of changes; it goes on after the id that the browser saw last, where that is still possible."""
+        """Return the stream of changes; it goes on after the id that the browser saw last, where that is still possible."""
         feed = self._parts.wall.feed
         last_id = request.headers.get("last-event-id") or request.query_params.get("last")
         try:
@@ -108,7 +108,7 @@ class _Pages:
         return answer
 
     async def replay(self, request: Request) -> Response:
-        """Replay one letter. From our own page alone: its origin, and a header that other sites cannot set or know."""
+        """Replay one dead letter. Only the page itself may ask: the origin and a header that other sites cannot set are checked."""
         access, replay = self._parts.access, self._parts.replay
         is_ours = access.is_same_origin(request.headers.get("origin"), request.headers.get("host"))
         if replay is None or not is_ours or not access.is_csrf_token(request.headers.get("x-csrf-token")):

@@ -30,7 +30,7 @@ def web(
         serve(
             settings,
             may_replay=allow_replay,
-            tell=lambda url: typer.echo(f"{url} shows the newest thumbnails. Ctrl-C ends it."),
+            say=lambda url: typer.echo(f"{url} shows the newest thumbnails. Ctrl-C ends it."),
         )
     except WebStartError as exc:
         fail(str(exc), EXIT_USAGE)

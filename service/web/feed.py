@@ -52,7 +52,7 @@ class Visitor:
         self._gone.set()
 
     async def next(self, timeout_s: float) -> Change | None:
-        """The next change; None after `timeout_s` without any, or when the visitor was let go."""
+        """Return the next change; None after `timeout_s` without any, or when the visitor was let go."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._woken.wait()
@@ -83,12 +83,12 @@ class Feed:
 
     @property
     def visitor_count(self) -> int:
-        """How many streams there are."""
+        """Return how many streams there are."""
         return len(self._visitors)
 
     @property
     def last_id(self) -> str:
-        """The id of the newest change."""
+        """Return the id of the newest change."""
         return f"{self._epoch}-{self._number}"
 
     def publish(self, name: str, data: Any) -> None:
@@ -103,7 +103,7 @@ class Feed:
             self._visitors.discard(visitor)
 
     def join(self, last_id: str | None) -> tuple[Visitor, bool]:
-        """A new stream, and whether it goes on right after `last_id`; else it must begin with a snapshot.
+        """Return a new stream, and whether it goes on right after `last_id`; else it must begin with a snapshot.
 
         Raises FeedFullError.
         """
@@ -115,7 +115,7 @@ class Feed:
         return visitor, behind is not None
 
     def leave(self, visitor: Visitor) -> None:
-        """The stream has ended."""
+        """Remove a stream that has ended."""
         visitor.drop()
         self._visitors.discard(visitor)
 
@@ -126,7 +126,7 @@ class Feed:
         self._visitors.clear()
 
     def _since(self, last_id: str | None) -> list[Change] | None:
-        """What came after `last_id`; None when that is not known any more, or is too much to catch up with."""
+        """Return what came after `last_id`; None when that is not known any more, or is too much to catch up with."""
         epoch, _, number = (last_id or "").partition("-")
         if epoch != self._epoch or not number.isascii() or not number.isdigit() or len(number) > 18:
             return None
@@ -138,7 +138,7 @@ class Feed:
 
 
 def event_bytes(name: str, data: Any, event_id: str | None = None) -> bytes:
-    """A server-sent event; JSON has no line breaks, so that its data is one line."""
+    """Return a server-sent event; JSON has no line breaks, so that its data is one line."""
     head = f"id: {event_id}\n" if event_id else ""
     body = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return f"{head}event: {name}\ndata: {body}\n\n".encode()

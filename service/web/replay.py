@@ -42,7 +42,7 @@ class ReplayResult:
     sentence: str
 
 
-class LetterReplay:
+class TileReplay:
     """Blocks while it works, so call it in a thread. One replay at a time: a second one would fence the first."""
 
     def __init__(self, settings: Settings) -> None:
@@ -50,24 +50,28 @@ class LetterReplay:
         self._lock: Final = threading.Lock()
 
     def replay(self, tile: Tile) -> ReplayResult:
-        """Replay the newest waiting letter of the tile's upload. Raises nothing that is expected."""
+        """Replay the newest waiting dead letter of the tile's upload. Raises nothing that is expected."""
         with self._lock:
             try:
                 result = self._replay(tile)
             except (ReplayError, TopicReadError, KafkaUnreachableError) as exc:
                 result = ReplayResult(ReplayOutcome.FAILED, str(exc))
-        log.info("letter_replayed_by_page", company_id=tile.company_id, media=tile.record_key, outcome=result.outcome)
+        log.info("dead_letter_replayed", company_id=tile.company_id, media=tile.record_key, outcome=result.outcome)
         return result
 
     def _replay(self, tile: Tile) -> ReplayResult:
         wanted = DeadLetterFilter(companies=(tile.company_id,), media=(tile.record_key,))
         with DeadLetterBox(self._settings, DlqSource.UPLOADS) as box:
-            letters = [
-                letter for letter in box.letters(wanted, box.extents()) if _upload_of(letter) == tile.upload_event_id
+            dead_letters = [
+                dead_letter
+                for dead_letter in box.dead_letters(wanted, box.extents())
+                if _upload_of(dead_letter) == tile.upload_event_id
             ]
-            if not letters:
-                return ReplayResult(ReplayOutcome.NOT_FOUND, f"{box.topic} has no letter of this upload (any more).")
-            newest_first: Iterator[DeadLetter] = iter(sorted(letters, key=_written, reverse=True))
+            if not dead_letters:
+                return ReplayResult(
+                    ReplayOutcome.NOT_FOUND, f"{box.topic} has no dead letter of this upload (any more)."
+                )
+            newest_first: Iterator[DeadLetter] = iter(sorted(dead_letters, key=_written, reverse=True))
             pace = ReplayPace(per_s=1.0, limit=1)
             return _result(box.replay(newest_first, pace, dry_run=False, stop=threading.Event()))
 
@@ -87,14 +91,14 @@ def _result(report: ReplayReport) -> ReplayResult:
     return ReplayResult(ReplayOutcome.DONE_BEFORE, "It was replayed before; its result comes here when it is made.")
 
 
-def _upload_of(letter: DeadLetter) -> str | None:
-    """The id of the upload in a letter; None for what is no upload."""
+def _upload_of(dead_letter: DeadLetter) -> str | None:
+    """Return the id of the upload in a dead letter; None for what is not an upload."""
     try:
-        record = letter.record
+        record = dead_letter.record
         return read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, record.value, record.headers).event_id
     except PermanentError:
         return None
 
 
-def _written(letter: DeadLetter) -> tuple[int, int]:
-    return letter.record.timestamp_ms, letter.record.offset
+def _written(dead_letter: DeadLetter) -> tuple[int, int]:
+    return dead_letter.record.timestamp_ms, dead_letter.record.offset

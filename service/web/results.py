@@ -51,5 +51,5 @@ class ResultReader:
         except UnknownTopicError as exc:
             self._audience.link(Link(LinkState.MISSING, str(exc)))
         except TopicReadError as exc:
-            log.info("results_out_of_reach", reason=str(exc))
+            log.info("results_unreachable", reason=str(exc))
             self._audience.link(Link(LinkState.AWAY, str(exc)))

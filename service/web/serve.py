@@ -18,7 +18,7 @@ from service.status.topic_states import read_topics
 from service.web.access import Access, access_problem
 from service.web.app import WebParts, build_app
 from service.web.feed import Feed
-from service.web.replay import LetterReplay
+from service.web.replay import TileReplay
 from service.web.results import ResultReader
 from service.web.tiles import TileReader, origin_of
 from service.web.topics import TopicPoller
@@ -35,7 +35,7 @@ class WebStartError(Exception):
 
 
 class _Audience:
-    """Takes what the reader's thread tells into the event loop."""
+    """Pass what the reader's thread reports into the event loop."""
 
     def __init__(self, wall: Wall, tiles: TileReader, loop: asyncio.AbstractEventLoop) -> None:
         self._wall: Final = wall
@@ -64,8 +64,8 @@ class _Server(uvicorn.Server):
         self._feed: Final = feed
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Not uvicorn's: it would raise the signal again at the end, and being told to stop is no failure."""
-        self.force_exit = self.should_exit  # told for the second time
+        """Not uvicorn's: it would raise the signal again at the end, and a stop signal is not a failure."""
+        self.force_exit = self.should_exit  # the second signal
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
@@ -76,8 +76,8 @@ class _Server(uvicorn.Server):
         return must_end
 
 
-def serve(settings: Settings, *, may_replay: bool, tell: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; `tell` gets the page's address. Raises WebStartError."""
+def serve(settings: Settings, *, may_replay: bool, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; `say` gets the page's address. Raises WebStartError."""
     web = settings.web
     token = web.web_token.get_secret_value() if web.web_token else None
     problem = access_problem(web.web_host, token)
@@ -89,7 +89,7 @@ def serve(settings: Settings, *, may_replay: bool, tell: Callable[[str], None]) 
         Wall(feed, max_tiles=web.web_tiles),
         Access(web.web_host, token, web.web_allowed_hosts),
         image_origins,
-        LetterReplay(settings).replay if may_replay else None,
+        TileReplay(settings).replay if may_replay else None,
     )
     listener = _listen(web.web_host, web.web_port)
     configure_logs(settings.log.log_format, settings.log.log_level, role="web")
@@ -106,7 +106,7 @@ def serve(settings: Settings, *, may_replay: bool, tell: Callable[[str], None]) 
         timeout_graceful_shutdown=3,
     )
     host = f"[{web.web_host}]" if ":" in web.web_host else web.web_host
-    tell(f"http://{host}:{listener.getsockname()[1]}/")
+    say(f"http://{host}:{listener.getsockname()[1]}/")
     _Server(config, feed).run(sockets=[listener])
 
 

@@ -55,7 +55,7 @@ class TileReader:
         self._image_origins: Final = frozenset(image_origins)
 
     def read(self, record: InboundRecord) -> Tile | None:
-        """The tile of a record; None when no schema of ours reads it."""
+        """Return the tile of a record; None when no known schema reads it."""
         try:
             if record.topic == self._failed_topic:
                 failed = read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, record.value, record.headers)
@@ -66,7 +66,7 @@ class TileReader:
         return _tile(record, ready, _ready_facts(ready) | self._picture(ready))
 
     def _picture(self, ready: ThumbnailReady) -> dict[str, Any]:
-        """Where the browser finds the picture, or why it is not told to look."""
+        """Return where the browser finds the picture, or why it gets no address."""
         medium = next((item for item in ready.renditions if item.url == ready.thumbnail_url), None)
         shape = {"width": medium.width, "height": medium.height} if medium else {}
         url, origin = ready.thumbnail_url, origin_of(ready.thumbnail_url)

@@ -45,7 +45,7 @@ class TopicPoller:
             states = self._read()
         except KafkaUnreachableError as exc:
             # The page says since when Kafka is away; the last state stays, with its time.
-            log.info("topics_out_of_reach", reason=str(exc))
+            log.info("topics_unreachable", reason=str(exc))
         else:
             if not self._periodic.is_stopping:
                 self._on_topics(as_json(states))

@@ -45,7 +45,7 @@ class Wall:
         self._unreadable = 0
 
     def tile(self, key: str) -> Tile | None:
-        """The tile with this key, while it is among the newest."""
+        """Return the tile with this key, while it is among the newest."""
         return self._tiles.get(key)
 
     def show(self, tiles: Iterable[Tile], unreadable: int = 0) -> None:
@@ -75,12 +75,12 @@ class Wall:
         self.feed.publish("link", self._link_data())
 
     def set_topics(self, topics: dict[str, Any]) -> None:
-        """The topics' state, as JSON."""
+        """Set the topics' state, as JSON."""
         self._topics = topics
         self.feed.publish("topics", topics)
 
     def snapshot(self) -> dict[str, Any]:
-        """All of it, for who has just come."""
+        """Return all of it, for a new visitor."""
         return {
             "max_tiles": self._max_tiles,
             "tiles": [tile.data for tile in sorted(self._tiles.values(), key=_age)],

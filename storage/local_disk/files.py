@@ -23,7 +23,7 @@ NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, er
 
 @contextmanager
 def new_file(folder: int, partial: str) -> Iterator[tuple[int, bool]]:
-    """A new file in `folder`, and whether it has the name `partial` because the file system cannot do without."""
+    """Provide a new file in `folder`, and whether it has the name `partial` because the file system cannot do without."""
     try:
         fd, has_name = os.open(".", os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o644, dir_fd=folder), False
     except OSError as exc:
@@ -141,7 +141,7 @@ class LocalReader(SourceReader):
 
 
 def version(info: os.stat_result) -> str:
-    """Identifies the content of a file: modification time, size and inode."""
+    """Return what identifies the content of a file: modification time, size and inode."""
     return f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
 
 

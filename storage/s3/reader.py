@@ -58,7 +58,7 @@ class MinioReader(SourceReader):
 
     @property
     def version(self) -> str:
-        """The ETag."""
+        """Return the ETag."""
         return self._version
 
     def read_at(self, offset: int, length: int) -> bytes:

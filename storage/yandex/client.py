@@ -31,7 +31,7 @@ class GuardedYandexSession(RequestsSession):
 
     @property
     def requests_session(self) -> requests.Session:
-        """The guarded session, instead of one that yadisk makes for each thread."""
+        """Return the guarded session, instead of one that yadisk makes for each thread."""
         return self._session
 
     @property

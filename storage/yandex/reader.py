@@ -55,7 +55,7 @@ class YandexReader(SourceReader):
 
     @property
     def version(self) -> str:
-        """The file's SHA-256, MD5 or revision: the first that Yandex Disk gives."""
+        """Return the file's SHA-256, MD5 or revision: the first that Yandex Disk gives."""
         return self._meta.version
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -70,7 +70,7 @@ class YandexReader(SourceReader):
         return data
 
     def close(self) -> None:
-        """Nothing is held: connections belong to the provider's session."""
+        """Do nothing: connections belong to the provider's session."""
 
     def _fetch(self, offset: int, length: int) -> tuple[bytes, bool]:
         """Return the bytes, and whether the answer itself proves that they are of our version."""

@@ -28,8 +28,8 @@ class ExportFileError(Exception):
     """The file cannot be written or is no export; the message says why."""
 
 
-def export_dead_letters(path: Path, letters: Iterable[DeadLetter]) -> int:
-    """Write `letters` to `path`, and return how many.
+def export_dead_letters(path: Path, dead_letters: Iterable[DeadLetter]) -> int:
+    """Write `dead_letters` to `path`, and return how many.
 
     The file appears under its name only when it is complete and on the disk: 1 a temporary file beside it, 2 fsync,
     3 rename, 4 fsync of the folder. Dying before 3 leaves the earlier file as it was. Raises ExportFileError.
@@ -39,8 +39,8 @@ def export_dead_letters(path: Path, letters: Iterable[DeadLetter]) -> int:
         with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
             count = 0
-            for letter in letters:
-                file.write(json.dumps(_line(letter)).encode() + b"\n")
+            for dead_letter in dead_letters:
+                file.write(json.dumps(_line(dead_letter)).encode() + b"\n")
                 count += 1
             file.flush()
             os.fsync(file.fileno())
@@ -64,16 +64,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _line(letter: DeadLetter) -> dict[str, Any]:
-    record = letter.record
+def _line(dead_letter: DeadLetter) -> dict[str, Any]:
+    record = dead_letter.record
     return {
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
         "timestamp_ms": record.timestamp_ms,
-        "code": letter.code,
-        "media": letter.media,
-        "failed_at": h.format_time(letter.failed_at),
+        "code": dead_letter.code,
+        "media": dead_letter.media,
+        "failed_at": h.format_time(dead_letter.failed_at),
         "key": _encoded(record.key),
         "value": _encoded(record.value),
         "headers": [[name, _encoded(value)] for name, value in record.headers],
@@ -85,7 +85,7 @@ def _encoded(data: bytes | None) -> str | None:
 
 
 def read_export(path: Path) -> Iterator[InboundRecord]:
-    """The records in an exported file, as they stood in the topic. Raises ExportFileError."""
+    """Yield the records in an exported file, as they stood in the topic. Raises ExportFileError."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -115,7 +115,7 @@ def _decoded(text: str | None) -> bytes | None:
 
 
 def fingerprint(record: InboundRecord) -> bytes:
-    """The same for the same bytes: of key, value, headers and time."""
+    """Return a fingerprint of key, value, headers and time."""
     parts = (record.timestamp_ms, record.key, record.value, record.headers)
     return hashlib.sha256(repr(parts).encode()).digest()
 
@@ -127,17 +127,17 @@ def fingerprints(path: Path) -> dict[RecordId, bytes]:
 
 @dataclass
 class Purgeable:
-    """A partition: records before `until` may be deleted, `letters` of them are there; `kept` come after."""
+    """A partition: records before `until` may be deleted, `dead_letters` of them are there; `kept` come after."""
 
     until: int
-    letters: int = 0
+    dead_letters: int = 0
     kept: int = 0
 
 
 def purgeable(
     extents: Mapping[int, Extent], records: Iterable[InboundRecord], exported: Mapping[RecordId, bytes]
 ) -> dict[int, Purgeable]:
-    """For each partition the longest beginning whose every record is in `exported` with the same bytes.
+    """Return for each partition the longest beginning whose every record is in `exported` with the same bytes.
 
     Kafka deletes up to an offset, so the first record that the file does not hold ends it, whatever comes after.
     `records` are all that the topic holds within `extents`.
@@ -147,7 +147,7 @@ def purgeable(
         state = found[record.partition]
         if state.kept == 0 and exported.get((record.topic, record.partition, record.offset)) == fingerprint(record):
             state.until = record.offset + 1
-            state.letters += 1
+            state.dead_letters += 1
         else:
             state.kept += 1
     return found

@@ -1,9 +1,9 @@
 """Remembers what became of each dead letter, in a compacted topic: thumbnail.dlq.replays.
 
-Why one mark a letter, and not one position a partition: a replay has filters, so that what it has done is no prefix of
+Why one mark a dead letter, and not one position a partition: a replay has filters, so that what it has done is no prefix of
 the topic; a position would have to be kept for each filter, and would be wrong as soon as another filter overlaps. With a
-mark a letter, every later replay, with whatever filter, knows what is done, `list` shows it, and a killed replay needs no
-name to go on. A mark costs about 150 bytes; `dlq purge` removes the marks of the letters that it deletes.
+mark a dead letter, every later replay, with whatever filter, knows what is done, `list` shows it, and a killed replay needs no
+name to go on. A mark costs about 150 bytes; `dlq purge` removes the marks of the dead letters that it deletes.
 """
 
 import json
@@ -17,7 +17,7 @@ from streams.kafka.records import InboundRecord, OutboundRecord
 
 
 class MarkState(StrEnum):
-    """What became of a letter. `SENDING` is only written where the broker has no transactions: perhaps it was sent."""
+    """What became of a dead letter. `SENDING` is only written where the broker has no transactions: perhaps it was sent."""
 
     SENDING = "sending"
     REPLAYED = "replayed"
@@ -26,7 +26,7 @@ class MarkState(StrEnum):
 
 @dataclass(frozen=True)
 class Mark:
-    """What became of one letter, when, and to which topic it went."""
+    """What became of one dead letter, when, and to which topic it went."""
 
     state: MarkState
     at: datetime
@@ -38,22 +38,22 @@ def ledger_key(record: InboundRecord) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
-def mark_record(topic: str, letter: InboundRecord, mark: Mark) -> OutboundRecord:
-    """The record that keeps `mark` in the ledger's `topic`."""
+def mark_record(topic: str, dead_letter: InboundRecord, mark: Mark) -> OutboundRecord:
+    """Return the record that keeps `mark` in the ledger's `topic`."""
     value = {
         "state": mark.state,
         "at": h.format_time(mark.at),
         "to": mark.to,
-        "letter_timestamp_ms": letter.timestamp_ms,
+        "letter_timestamp_ms": dead_letter.timestamp_ms,
     }
-    return OutboundRecord(topic, ledger_key(letter).encode(), json.dumps(value).encode(), ())
+    return OutboundRecord(topic, ledger_key(dead_letter).encode(), json.dumps(value).encode(), ())
 
 
 @dataclass
 class Ledger:
-    """The marks by their letters' places. A mark holds only for the letter that has its timestamp.
+    """The marks by their dead letters' places. A mark holds only for the dead letter that has its timestamp.
 
-    A dead letter topic that was deleted and made anew starts at offset 0 again: without the timestamp, its new letters
+    A dead letter topic that was deleted and created again starts at offset 0: without the timestamp, its new dead letters
     would pass for those that were replayed before.
     """
 
@@ -61,7 +61,7 @@ class Ledger:
 
     @classmethod
     def read(cls, records: Iterable[InboundRecord]) -> "Ledger":
-        """What the topic's records say; later ones win, a null value removes a mark, what is no mark is ignored."""
+        """Return what the topic's records say; later ones win, a null value removes a mark, what is no mark is ignored."""
         ledger = cls()
         for record in records:
             place = (record.key or b"").decode("utf-8", "replace")
@@ -72,14 +72,14 @@ class Ledger:
                 ledger._marks[place] = mark
         return ledger
 
-    def of(self, letter: InboundRecord) -> Mark | None:
-        """The letter's mark, if it has one."""
-        timestamp_ms, mark = self._marks.get(ledger_key(letter), (None, None))
-        return mark if timestamp_ms == letter.timestamp_ms else None
+    def of(self, dead_letter: InboundRecord) -> Mark | None:
+        """Return the dead letter's mark, if it has one."""
+        timestamp_ms, mark = self._marks.get(ledger_key(dead_letter), (None, None))
+        return mark if timestamp_ms == dead_letter.timestamp_ms else None
 
-    def is_done(self, letter: InboundRecord) -> bool:
-        """Whether the letter was surely replayed or parked."""
-        mark = self.of(letter)
+    def is_done(self, dead_letter: InboundRecord) -> bool:
+        """Return whether the dead letter was surely replayed or parked."""
+        mark = self.of(dead_letter)
         return mark is not None and mark.state is not MarkState.SENDING
 
     def places(self, topic: str) -> list[tuple[int, int, str]]:
@@ -93,7 +93,7 @@ class Ledger:
         return found
 
     def settled(self, topic: str) -> list[tuple[int, int]]:
-        """Partition and offset of every place of a dead letter topic whose letter was surely replayed or parked."""
+        """Partition and offset of every place of a dead letter topic whose dead letter was surely replayed or parked."""
         return [
             (partition, offset)
             for partition, offset, name in self.places(topic)

@@ -50,12 +50,12 @@ _DROPPED: Final = (
     h.PARKED_AT,
     h.PARKED_REASON,
 )
-"""What is said of the failure: attempts begin anew, and another failure would write its own. Origin and trace stay."""
+"""Headers about the failure. A replay removes them: attempts start again, and another failure writes its own. Origin and trace stay."""
 
 
 @dataclass(frozen=True)
 class Send:
-    """Send `record`; it `is_parked` when it goes to the parked letters instead of back to work."""
+    """Send `record`; it `is_parked` when it goes to the parked dead letters instead of back to work."""
 
     record: OutboundRecord
     is_parked: bool
@@ -63,7 +63,7 @@ class Send:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Leave the letter where it is; `reason` is a sentence that says what to do."""
+    """Leave the dead letter where it is; `reason` is a sentence that says what to do."""
 
     reason: str
 
@@ -76,34 +76,34 @@ class ReplayRules:
     topics: Topics
     max_replays: int
 
-    def plan(self, letter: DeadLetter, now: datetime) -> Send | Refusal:
-        """What becomes of `letter`. Key and value stay byte for byte, headers of others too."""
-        record = letter.record
-        origin = letter.header(h.ORIGINAL_TOPIC)
+    def plan(self, dead_letter: DeadLetter, now: datetime) -> Send | Refusal:
+        """Return what becomes of `dead_letter`. Key and value stay byte for byte, as do headers of others."""
+        record = dead_letter.record
+        origin = dead_letter.header(h.ORIGINAL_TOPIC)
         name_of = self.topics.name_of
         targets = {name_of(old): name_of(new) for old, new in ALLOWED[self.source].items()}
         if origin is None:
             return Refusal(f"It does not say where it came from ({h.ORIGINAL_TOPIC}): publish it again at its source.")
         if origin not in targets:
             return Refusal(f"It came from {origin[:100]}, and is replayed only if from {', '.join(sorted(targets))}.")
-        if letter.header(h.CUT) is not None:
+        if dead_letter.header(h.CUT) is not None:
             return Refusal(
                 f"It holds only the beginning of its record ({h.CUT} says where the rest is): publish it again."
             )
         is_parked_already = self.source is THUMBNAIL_PARKED
-        if letter.replays >= self.max_replays and not is_parked_already:
-            reason = f"It failed again after {letter.replays} replays (DLQ_MAX_REPLAYS)."
+        if dead_letter.replays >= self.max_replays and not is_parked_already:
+            reason = f"It failed again after {dead_letter.replays} replays (DLQ_MAX_REPLAYS)."
             parked = h.with_headers(record.headers, {h.PARKED_AT: h.format_time(now), h.PARKED_REASON: reason})
             return Send(OutboundRecord(self.topics.parked, record.key, record.value, parked), True)
-        # Somebody looked at a parked letter and sent it on: it gets all its replays again.
-        count = 1 if is_parked_already else letter.replays + 1
-        headers = self._replay_headers(letter, count, now)
+        # Somebody looked at a parked dead letter and sent it on: it gets all its replays again.
+        count = 1 if is_parked_already else dead_letter.replays + 1
+        headers = self._replay_headers(dead_letter, count, now)
         return Send(OutboundRecord(targets[origin], record.key, record.value, headers), False)
 
-    def _replay_headers(self, letter: DeadLetter, count: int, now: datetime) -> Headers:
+    def _replay_headers(self, dead_letter: DeadLetter, count: int, now: datetime) -> Headers:
         facts = {
             h.REPLAY_COUNT: count,
             h.REPLAYED_AT: h.format_time(now),
-            h.REPLAYED_FROM: f"{letter.record.topic}/{letter.record.partition}/{letter.record.offset}",
+            h.REPLAYED_FROM: f"{dead_letter.record.topic}/{dead_letter.record.partition}/{dead_letter.record.offset}",
         }
-        return h.with_headers(h.without_headers(letter.record.headers, _DROPPED), facts)
+        return h.with_headers(h.without_headers(dead_letter.record.headers, _DROPPED), facts)

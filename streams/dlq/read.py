@@ -13,7 +13,7 @@ from schemas.errors import NEXT_ACTIONS, ErrorCode
 from streams.kafka.records import InboundRecord
 
 UNKNOWN: Final = "unknown"
-"""The code and stage of a record that has no headers of ours: somebody else wrote it."""
+"""The code and stage of a record without the pipeline's headers: another program wrote it."""
 MAX_TEXT: Final = 200
 
 
@@ -32,12 +32,12 @@ class DeadLetter:
 
     @property
     def code(self) -> str:
-        """The stable error code."""
+        """Return the stable error code."""
         return self.header(h.ERROR_CODE) or UNKNOWN
 
     @property
     def stage(self) -> str:
-        """How far the event had come."""
+        """Return how far the event had come."""
         return self.header(h.ERROR_STAGE) or UNKNOWN
 
     @property
@@ -47,17 +47,17 @@ class DeadLetter:
 
     @property
     def replays(self) -> int:
-        """How often it was replayed before."""
+        """Return how often it was replayed before."""
         return h.get_count(self.record.headers, h.REPLAY_COUNT)
 
     def header(self, name: str) -> str | None:
-        """A header as one printable line, or None."""
+        """Return a header as one printable line, or None."""
         text = h.get_header(self.record.headers, name)
         return None if text is None else h.header_text(text).decode()
 
 
 def read_dead_letter(record: InboundRecord) -> DeadLetter:
-    """The letter in a record. Never fails: what cannot be read is None."""
+    """Read the dead letter in a record. Never fails: what cannot be read is None."""
     data = _data(record.value)
     company_id = data.get("company_id")
     is_number = isinstance(company_id, int) and not isinstance(company_id, bool)
@@ -66,7 +66,7 @@ def read_dead_letter(record: InboundRecord) -> DeadLetter:
 
 @dataclass(frozen=True)
 class DeadLetterFilter:
-    """Everything that is given must hold; what is empty or None holds for every letter.
+    """Everything that is given must hold; what is empty or None holds for every dead letter.
 
     A code ends in * to mean all that begin so: storage.*. `since` is included, `until` is not; both are compared with
     the time of the last failure.
@@ -80,16 +80,16 @@ class DeadLetterFilter:
     until: datetime | None = None
     positions: frozenset[str] = frozenset()
 
-    def matches(self, letter: DeadLetter) -> bool:
-        """Whether this letter is meant."""
+    def matches(self, dead_letter: DeadLetter) -> bool:
+        """Return whether the filter matches this dead letter."""
         return (
-            (not self.codes or any(_is_code(letter.code, code) for code in self.codes))
-            and (not self.stages or letter.stage in self.stages)
-            and (not self.companies or letter.company_id in self.companies)
-            and (not self.media or letter.media in self.media)
-            and (self.since is None or letter.failed_at >= self.since)
-            and (self.until is None or letter.failed_at < self.until)
-            and (not self.positions or letter.position in self.positions)
+            (not self.codes or any(_is_code(dead_letter.code, code) for code in self.codes))
+            and (not self.stages or dead_letter.stage in self.stages)
+            and (not self.companies or dead_letter.company_id in self.companies)
+            and (not self.media or dead_letter.media in self.media)
+            and (self.since is None or dead_letter.failed_at >= self.since)
+            and (self.until is None or dead_letter.failed_at < self.until)
+            and (not self.positions or dead_letter.position in self.positions)
         )
 
 
@@ -99,7 +99,7 @@ def _is_code(code: str, wanted: str) -> bool:
 
 @dataclass
 class ErrorGroup:
-    """All letters with one code; `waiting` of them were neither replayed nor parked.
+    """All dead letters with one code; `waiting` of them were neither replayed nor parked.
 
     `example` is the newest's place. `companies` counts those that wait, by whose they are; None where no company can be read.
     """
@@ -115,29 +115,29 @@ class ErrorGroup:
 
     @property
     def next_action(self) -> str:
-        """What a person should do now."""
+        """Return what a person should do now."""
         try:
             return NEXT_ACTIONS[ErrorCode(self.code)]
         except ValueError:
             return f"No such error is known here: look at it with `thumbnails dlq show {self.example}`."
 
 
-def group_by_code(letters: Iterable[tuple[DeadLetter, bool]]) -> list[ErrorGroup]:
-    """The groups, largest first; each letter comes with whether it is still waiting for somebody."""
+def group_by_code(dead_letters: Iterable[tuple[DeadLetter, bool]]) -> list[ErrorGroup]:
+    """Return the groups, largest first. Each dead letter comes with whether it still waits."""
     groups: dict[str, ErrorGroup] = {}
-    for letter, is_waiting in letters:
-        at = letter.failed_at
-        group = groups.get(letter.code)
+    for dead_letter, is_waiting in dead_letters:
+        at = dead_letter.failed_at
+        group = groups.get(dead_letter.code)
         if group is None:
-            group = groups[letter.code] = ErrorGroup(letter.code, at, at, "", "")
+            group = groups[dead_letter.code] = ErrorGroup(dead_letter.code, at, at, "", "")
         if at >= group.last_at:
-            group.last_at, group.example = at, letter.position
-            group.example_message = letter.header(h.ERROR_MESSAGE) or ""
+            group.last_at, group.example = at, dead_letter.position
+            group.example_message = dead_letter.header(h.ERROR_MESSAGE) or ""
         group.first_at = min(group.first_at, at)
         group.count += 1
         group.waiting += is_waiting
         if is_waiting:
-            group.companies[letter.company_id] += 1
+            group.companies[dead_letter.company_id] += 1
     return sorted(groups.values(), key=lambda group: (-group.count, group.code))
 
 

@@ -1,4 +1,4 @@
-"""Replays dead letters batch by batch: paced, stoppable between batches, and each letter once."""
+"""Replays dead letters batch by batch: paced, stoppable between batches, and each dead letter once."""
 
 import math
 import threading
@@ -24,7 +24,7 @@ class ReplayReport:
     """What a replay did, or, in a dry run, would do.
 
     Where the broker is not transactional, a replay that is killed sends its last batch again when it goes on:
-    `maybe_twice` names the letters of such a batch. `refused` has an example position for each reason.
+    `maybe_twice` names the dead letters of such a batch. `refused` has an example position for each reason.
     """
 
     sent: Counter[str] = field(default_factory=Counter)
@@ -38,25 +38,25 @@ class ReplayReport:
 
     @property
     def total(self) -> int:
-        """Letters that were replayed or parked."""
+        """Dead letters that were replayed or parked."""
         return self.sent.total() + self.parked
 
 
 @dataclass(frozen=True)
 class ReplayPace:
-    """At most `per_s` letters a second, and `limit` letters in all."""
+    """At most `per_s` dead letters a second, and `limit` dead letters in all."""
 
     per_s: float
     limit: int | None = None
 
     @property
     def batch(self) -> int:
-        """As many as are sent at once: about a second's worth."""
+        """Return how many are sent at once: about a second's worth."""
         return max(1, min(MAX_BATCH, math.ceil(self.per_s)))
 
 
 class DeadLetterReplay:
-    """Plans each letter, and sends the planned ones; without a sender it only plans.
+    """Plans each dead letter, and sends the planned ones; without a sender it only plans.
 
     `stop` may be set at any moment, by a signal handler too: the batch in flight is finished, and run() returns.
     """
@@ -84,19 +84,19 @@ class DeadLetterReplay:
         self._free_at = clock()
         self._report = ReplayReport(is_transactional=sender is None or sender.is_transactional)
 
-    def run(self, letters: Iterable[DeadLetter]) -> ReplayReport:
-        """Replay `letters`. Raises ReplayError, and what reading the letters raises; what was sent is marked."""
+    def run(self, dead_letters: Iterable[DeadLetter]) -> ReplayReport:
+        """Replay `dead_letters`. Raises ReplayError, and what reading the dead letters raises; what was sent is marked."""
         batch: list[Step] = []
         planned = size = 0
-        for letter in letters:
+        for dead_letter in dead_letters:
             if self._stop.is_set():
                 break
-            step = self._plan(letter)
+            step = self._plan(dead_letter)
             if step is None:
                 continue
             batch.append(step)
             planned += 1
-            size += len(letter.record.value or b"")
+            size += len(dead_letter.record.value or b"")
             if len(batch) >= self._pace.batch or size >= MAX_BATCH_BYTES:
                 self._send(batch)
                 batch, size = [], 0
@@ -106,19 +106,19 @@ class DeadLetterReplay:
         self._report.is_interrupted = self._stop.is_set()
         return self._report
 
-    def _plan(self, letter: DeadLetter) -> Step | None:
-        report, record = self._report, letter.record
+    def _plan(self, dead_letter: DeadLetter) -> Step | None:
+        report, record = self._report, dead_letter.record
         if self._ledger.is_done(record):
             report.done_before += 1
             return None
-        plan = self._rules.plan(letter, self._now())
+        plan = self._rules.plan(dead_letter, self._now())
         if isinstance(plan, Refusal):
             report.refused[plan.reason] += 1
-            report.refused_examples.setdefault(plan.reason, letter.position)
+            report.refused_examples.setdefault(plan.reason, dead_letter.position)
             return None
         mark = self._ledger.of(record)
         if mark is not None and mark.state is MarkState.SENDING:
-            report.maybe_twice.append(letter.position)
+            report.maybe_twice.append(dead_letter.position)
         return record, plan
 
     def _send(self, batch: list[Step]) -> None:

@@ -1,11 +1,11 @@
 """Sends a batch of replays together with the marks that say so: in one transaction where the broker has them.
 
 With transactions (Apache Kafka) a batch and its marks become visible together or not at all: a replay that is killed
-at any moment has replayed each letter once or not at all, and the next one knows which. The transactional id is one for
-all replays of an installation, so that a second replay fences the first instead of sending the same letters beside it.
+at any moment has replayed each dead letter once or not at all, and the next one knows which. The transactional id is one for
+all replays of an installation, so that a second replay fences the first instead of sending the same dead letters beside it.
 
 Without them a batch takes three steps, each acknowledged before the next: 1 marks «sending», 2 the records, 3 marks
-«replayed». Killed between 1 and 3, the batch is sent again by the next replay, which says which letters may come twice.
+«replayed». Killed between 1 and 3, the batch is sent again by the next replay, which says which dead letters may come twice.
 """
 
 import logging
@@ -33,7 +33,7 @@ The broker looks for such transactions every 10 s, so it takes 20 s at most; the
 """
 CALL_TIMEOUT_S: Final = 30.0
 _QUIET: Final = logging.Logger("librdkafka", logging.CRITICAL + 1)
-"""What goes wrong comes as an exception too, and is told in one sentence."""
+"""Ignore librdkafka's error callback: the same error also comes as an exception."""
 _PROBE: Final = b"probe"
 _NO_TRANSACTIONS: Final = frozenset(
     {
@@ -73,7 +73,7 @@ class SenderOptions:
 def open_sender(
     options: SenderOptions, read_ledger: Callable[[], Iterable[InboundRecord]]
 ) -> tuple[ReplaySender, Ledger]:
-    """The sender that this broker allows for, and the ledger as no other replay can change it any more.
+    """Return the sender that this broker allows for, and the ledger as no other replay can change it any more.
 
     The order matters: first the id is taken, which ends the transaction of a replay that was killed, or that is still
     at work; only then is the ledger final. Whether the broker keeps aborted transactions from readers is tried out with
@@ -90,7 +90,7 @@ def open_sender(
 
 
 def _take_the_id(options: SenderOptions, probe: bytes) -> Producer | None:
-    """A producer with the transactional id, after an aborted probe; None where the broker knows no transactions."""
+    """Return a producer with the transactional id, after an aborted probe; None where the broker knows no transactions."""
     settings = {"transactional.id": options.transactional_id, "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS}
     timeouts = {"delivery.timeout.ms": TRANSACTION_TIMEOUT_MS}
     producer = Producer(dict(options.producer) | settings | timeouts, logger=_QUIET)
@@ -125,7 +125,7 @@ class TransactionalSender:
                 records = [*(step.record for _, step in steps), *_marks(self._ledger_topic, steps, now)]
                 send_and_wait(self._producer, records, timeout_s=CALL_TIMEOUT_S)
             except KafkaException:
-                with suppress(KafkaException):  # the first error tells more
+                with suppress(KafkaException):  # the first error says more
                     self._producer.abort_transaction(CALL_TIMEOUT_S)
                 raise
         with _telling_errors("The broker did not say whether the last batch was replayed; the next replay will know"):
@@ -143,14 +143,16 @@ class AcknowledgedSender:
 
     def send(self, steps: Sequence[Step], now: datetime) -> None:
         """As in the contract."""
-        with _telling_errors("The last batch was perhaps replayed; the next replay says which letters may come twice"):
+        with _telling_errors(
+            "The last batch was perhaps replayed; the next replay says which dead letters may come twice"
+        ):
             send_and_wait(self._producer, _marks(self._ledger_topic, steps, now, state=MarkState.SENDING))
             send_and_wait(self._producer, [step.record for _, step in steps])
             send_and_wait(self._producer, _marks(self._ledger_topic, steps, now))
 
 
 class TracedSender:
-    """Another sender: each letter that it sends is told to the trace that the letter ended in."""
+    """Wrap a sender: each dead letter that it sends continues the trace in which the record failed."""
 
     def __init__(self, inner: ReplaySender, tracing: Tracing) -> None:
         self.is_transactional = inner.is_transactional
@@ -159,16 +161,16 @@ class TracedSender:
 
     def send(self, steps: Sequence[Step], now: datetime) -> None:
         """As in the contract."""
-        received = [self._tracing.receive(letter) for letter, _ in steps]
+        received = [self._tracing.receive(dead_letter) for dead_letter, _ in steps]
         planned = [
-            replace(step.record, headers=_continued(step.record.headers, letter.headers))
-            for (_, step), (letter, _) in zip(steps, received, strict=True)
+            replace(step.record, headers=_continued(step.record.headers, dead_letter.headers))
+            for (_, step), (dead_letter, _) in zip(steps, received, strict=True)
         ]
         try:
             with sending(self._tracing, planned) as records:
                 traced = [
-                    (letter, replace(step, record=record))
-                    for (letter, step), record in zip(steps, records, strict=True)
+                    (dead_letter, replace(step, record=record))
+                    for (dead_letter, step), record in zip(steps, records, strict=True)
                 ]
                 self._inner.send(traced, now)
         except BaseException as exc:
@@ -179,16 +181,19 @@ class TracedSender:
             span.end()
 
 
-def _continued(headers: Headers, letter: Headers) -> Headers:
-    """`headers` in the place where they are, in the trace that `letter` says."""
-    trace = {name: value for name, value in letter if name in (h.TRACEPARENT, h.TRACESTATE)}
+def _continued(headers: Headers, dead_letter: Headers) -> Headers:
+    """Return `headers` with the trace of `dead_letter`."""
+    trace = {name: value for name, value in dead_letter if name in (h.TRACEPARENT, h.TRACESTATE)}
     there = {name for name, _ in headers}
     changed = tuple((name, trace.get(name, value)) for name, value in headers)
     return changed + tuple((name, value) for name, value in trace.items() if name not in there)
 
 
 def _marks(topic: str, steps: Sequence[Step], now: datetime, *, state: MarkState | None = None) -> list[OutboundRecord]:
-    return [mark_record(topic, letter, Mark(state or _state(step), now, step.record.topic)) for letter, step in steps]
+    return [
+        mark_record(topic, dead_letter, Mark(state or _state(step), now, step.record.topic))
+        for dead_letter, step in steps
+    ]
 
 
 def _state(step: Send) -> MarkState:
@@ -206,7 +211,7 @@ def _telling_errors(consequence: str) -> Iterator[None]:
 def _sentence(error: KafkaError) -> str:
     fenced = (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)  # noqa: SLF001 - public
     if error.code() in fenced:
-        return "another replay has taken over. Wait until it ends, then run this one again if letters are left."
+        return "another replay has taken over. Wait until it ends, then run this one again if dead letters are left."
     if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._MSG_TIMED_OUT):  # noqa: SLF001 - its public name
-        return f"{error.str()}. Run it again: it goes on where it stopped; --limit and filters tell which letter it is."
+        return f"{error.str()}. Run it again: it goes on where it stopped; --limit and filters find the dead letter."
     return f"{error.str()}. Run it again: it goes on where it stopped."

@@ -59,7 +59,7 @@ def dead_letter_headers(delivery: Delivery, failure: Failure, group: str) -> Hea
     return h.with_headers(h.without_headers(delivery.record.headers, _RETRY_HEADERS), facts)
 
 
-def dead_letter(topic: str, delivery: Delivery, failure: Failure, group: str) -> OutboundRecord:
+def make_dead_letter(topic: str, delivery: Delivery, failure: Failure, group: str) -> OutboundRecord:
     """Return the record for the dead letter topic: key and value byte for byte as they came, where the topic takes so much."""
     record = delivery.record
     headers = dead_letter_headers(delivery, failure, group)

@@ -139,7 +139,7 @@ class DeadLetterGuard:
         every = total_of(window)
         companies: dict[Owner, Ended] = {owner: part for owner, part in window.items() if owner is not None}
         reason = (
-            f"of {every.records} records{where} failed within {self._limit.window_s:g} s as if something of ours were"
+            f"of {every.records} records{where} failed within {self._limit.window_s:g} s as if something here were"
             f" broken (the last in a row: {scope.top_codes()}), more than DLQ_MAX_RATIO."
         )
         strangers, failures = apart({owner: part.failures for owner, part in window.items()})
@@ -157,14 +157,16 @@ class DeadLetterGuard:
             whose = ", ".join(f"{company or 'others'} ({count})" for company, count in failures.most_common(MOST_NAMED))
             raise DeadLetterFloodError(f"{failures.total()} {reason} By company: {whose}. {_WAY_OUT}")
         if self._is_news(worst):
-            log.warning("one_company_fails", company_id=worst, failed=count, reason=f"{failures.total()} {reason}")
+            log.warning(
+                "company_failure_limit_exceeded", company_id=worst, failed=count, reason=f"{failures.total()} {reason}"
+            )
 
     def _check_strangers(self, failed: int, reason: str) -> None:
         began_at = self._clock() if self._first_end_at is None else self._first_end_at
         if not self._knows_a_company and self._clock() - began_at >= FIRST_S:
             raise DeadLetterFloodError(f"{failed} {reason} None of them names a company that is known. {_WAY_OUT}")
         if self._is_news(None):
-            log.warning("records_of_no_company_fail", failed=failed, reason=f"{failed} {reason}")
+            log.warning("unattributed_failure_limit_exceeded", failed=failed, reason=f"{failed} {reason}")
 
     def _is_news(self, owner: Owner) -> bool:
         """Return whether the log has no line of this owner yet in this part of the window: a line costs more than a check."""

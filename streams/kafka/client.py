@@ -49,7 +49,7 @@ def read_records(consumer: KafkaConsumer, limit: int, timeout_s: float) -> list[
         elif not is_passing(error):
             raise KafkaException(error)
         else:
-            log.warning("kafka_out_of_reach", reason=error.str())
+            log.warning("kafka_unreachable", reason=error.str())
     return records
 
 
@@ -159,7 +159,7 @@ def commit_offsets(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) 
     except KafkaException as exc:
         if exc.args[0].code() not in _LOST_MEMBERSHIP:
             raise
-        log.warning("commit_refused", reason=exc.args[0].str())
+        log.warning("commit_failed", reason=exc.args[0].str())
         return False
     return True
 

@@ -51,7 +51,7 @@ class BatchWriter:
         self._now: Final = now
 
     def write(self, items: list[Item]) -> Written:
-        """One transaction; when the database refuses a value, halves of it, until the poison record stands alone.
+        """Write a batch in one transaction. When the database refuses a value, halve the batch until the bad record is alone.
 
         Raises DatabaseDownError for all else that goes wrong, in a half too. Halves that were committed before it
         stay so; repeated, they change nothing.

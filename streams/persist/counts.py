@@ -67,7 +67,7 @@ class ResultCounts:
         return is_new
 
     def observe(self, outcomes: Outcomes, dead_letters: int, took_s: float) -> None:
-        """Tell of a batch that was written, whether or not its offsets could be committed."""
+        """Count and log a batch that was written, whether or not its offsets could be committed."""
         metrics = self._metrics
         metrics.persistence_batch_size.observe(len(outcomes) + dead_letters)
         metrics.persistence_batch_duration_seconds.observe(took_s)

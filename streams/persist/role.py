@@ -15,7 +15,7 @@ from schemas.errors import PermanentError, Stage
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
 from schemas.metrics import Metrics
 from schemas.topics import UNPREFIXED, Topics
-from streams.failures.dead_letter import Failure, dead_letter
+from streams.failures.dead_letter import Failure, make_dead_letter
 from streams.kafka.client import (
     NotAcknowledgedError,
     assigned_to,
@@ -155,7 +155,7 @@ class PersistRole:
         self._pending = following
 
     def _wait_for_rows(self, batch: _Batch) -> Written | None:
-        """The rows' outcomes, waiting for the database as long as it takes; None when stop() came first."""
+        """Return the rows' outcomes, waiting for the database as long as it takes; None when stop() came first."""
         tries = 0
         while True:
             try:
@@ -173,7 +173,7 @@ class PersistRole:
                 continue
             if tries:
                 self.database_problem = None
-                log.info("database_back", tries=tries)
+                log.info("database_recovered", tries=tries)
                 self._consumer.resume(self._consumer.assignment())
             return written
 
@@ -207,7 +207,7 @@ class PersistRole:
         self._counts.observe(written.outcomes, len(dead_letters), time.perf_counter() - batch.begun)
 
     def _cleanups(self, written: Written) -> list[OutboundRecord]:
-        """One request for each media, upload and outcome, however often the batch has it."""
+        """Return one request for each media, upload and outcome, however often the batch has it."""
         wanted = {
             (item.result.media.record_key, item.result.upload_event_id, outcome): item
             for item, outcome in written.outcomes
@@ -220,7 +220,7 @@ class PersistRole:
         ]
 
     def _read(self, records: list[InboundRecord]) -> _Batch:
-        """The results in `records`, and the records that hold none."""
+        """Return the results in `records`, and the records that hold none."""
         batch = _Batch(records, [], [], [])
         for record, span in map(self._tracing.receive, records):
             try:
@@ -238,6 +238,6 @@ class PersistRole:
 
     def _dead_letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
         now = self._now()
-        log.error("result_refused", error_code=error.code, error=error.message, **record.log_fields)
+        log.error("result_dead_lettered", error_code=error.code, error=error.message, **record.log_fields)
         failure = Failure(error, Stage.PERSIST, attempts=1, first_failed_at=now, failed_at=now)
-        return dead_letter(self._topics.ready_dlq, read_delivery(record, self._topics), failure, self._group)
+        return make_dead_letter(self._topics.ready_dlq, read_delivery(record, self._topics), failure, self._group)

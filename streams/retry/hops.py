@@ -36,7 +36,7 @@ class HopRules:
         """Return when a record that is read at `now` may go on; one without a readable time may go at once.
 
         No record waits for longer than its tier does, from when it was written: others stand behind it. The record's
-        time and the due time are of the same clock, so that a record's time ahead of ours is no excuse.
+        time and the due time are of the same clock, so that a fast producer clock is no excuse.
         """
         asked = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))
         if asked is None:

@@ -176,7 +176,7 @@ class RetryRole:
             number = h.get_header(record.headers, h.RETRY_ATTEMPT)
             if hop.late_s is not None:
                 self._metrics.retry_lateness_seconds.observe(hop.late_s, exemplar_of(h.trace_id(record.headers)))
-            log.info("retry_handed_on", retry=number, to=hop.record.topic, **record.log_fields)
+            log.info("retry_republished", retry=number, to=hop.record.topic, **record.log_fields)
 
     def _count(self, committed: list[InboundRecord]) -> None:
         """Count each record once: what could not be committed is handed on, and counted, by its next owner."""

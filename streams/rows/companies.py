@@ -55,7 +55,7 @@ CONNECTION_COLUMNS: Final = (
 
 
 def connection_of(row: sa.RowMapping) -> StorageConnection | None:
-    """The connection in a row of CONNECTION_COLUMNS with its id as found_connection_id; None where there is none."""
+    """Return the connection in a row of CONNECTION_COLUMNS with its id as found_connection_id; None where there is none."""
     if row["found_connection_id"] is None:
         return None
     return StorageConnection(

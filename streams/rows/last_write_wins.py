@@ -41,11 +41,11 @@ class RowState:
 
     @classmethod
     def of(cls, company_id: int, occurred_at: datetime | None, event_id: str | None, status: str | None) -> "RowState":
-        """From a row's columns; `occurred_at` with its time zone."""
+        """Make the state from a row's columns; `occurred_at` with its time zone."""
         return cls(company_id, (occurred_at or _NEVER, event_id or "", status != FAILED), is_fresh=not event_id)
 
     def after(self, result: Result) -> "RowState":
-        """The state once `result` has been applied."""
+        """Return the state once `result` has been applied."""
         return RowState(self.company_id, rank_of(result), is_fresh=False)
 
 
@@ -59,17 +59,17 @@ class RowChange:
 
 
 def rank_of(result: Result) -> Rank:
-    """The place of `result` among all results of its row."""
+    """Return the place of `result` among all results of its row."""
     return result.occurred_at, result.upload_event_id, isinstance(result, ThumbnailReady)
 
 
 def row_of(result: Result) -> Row:
-    """The row that shows `result`."""
+    """Return the row that shows `result`."""
     return result.media.kind, result.media.row_id
 
 
 def outcome_of(state: RowState | None, result: Result) -> RowOutcome:
-    """What becomes of `result` when the row is as `state` says; None where there is no row."""
+    """Return what becomes of `result` when the row is as `state` says; None where there is no row."""
     if state is None:
         return RowOutcome.ROW_GONE
     if state.company_id != result.company_id:
@@ -81,7 +81,7 @@ def outcome_of(state: RowState | None, result: Result) -> RowOutcome:
 
 
 def newest_changes(results: Iterable[Result]) -> dict[tuple[Row, int], RowChange]:
-    """One change a row and company: what is left when `results` are applied in their order, whatever the row holds.
+    """Return one change for each row and company: what is left when `results` are applied in their order.
 
     A result that is older than one before it is never applied, so its pictures do not count: only a result that is
     newer than all before it can be, and when the newest of these with pictures is too old for the row, so are the rest.

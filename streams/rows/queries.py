@@ -40,13 +40,13 @@ class RowStates:
         self._engine: Final = engine
 
     def shown(self, media: Media) -> ShownRow | None:
-        """What the row shows, or None when the row is gone."""
+        """Return what the row shows, or None when the row is gone."""
         table = table_of(media.kind)
         row = self._one(sa.select(table.c.thumbnails).where(table.c.id == media.row_id))
         return None if row is None else ShownRow(shown_versions(row.thumbnails or ()))
 
     def newest(self, media: Media) -> NewestUpload | None:
-        """The newest upload that the row knows of, or None when the row is gone."""
+        """Return the newest upload that the row knows of, or None when the row is gone."""
         table = table_of(media.kind)
         columns = (table.c.thumbnail_occurred_at, table.c.thumbnail_event_id)
         row = self._one(sa.select(*columns).where(table.c.id == media.row_id))
@@ -86,11 +86,11 @@ def aware(moment: datetime | None) -> datetime | None:
 
 
 def table_of(kind: MediaKind) -> sa.Table:
-    """The table whose rows show thumbnails of this kind."""
+    """Return the table whose rows show thumbnails of this kind."""
     return videos if kind is MediaKind.VIDEO else ar_contents
 
 
 def shown_versions(renditions: Iterable[Any]) -> frozenset[str]:
-    """The version folders in the keys of a row's renditions."""
+    """Return the version folders in the keys of a row's renditions."""
     keys = [item.get("key", "") for item in renditions if isinstance(item, dict)]
     return frozenset(key.split("/")[-2] for key in keys if key.count("/") >= 1)

@@ -52,7 +52,7 @@ def apply_results(connection: sa.Connection, results: Sequence[Result], *, now: 
 
 
 def refusal(result: Result) -> str | None:
-    """Why PostgreSQL refuses `result`, as far as can be told without asking: one bad value fails its whole batch."""
+    """Return why PostgreSQL would refuse `result`, as far as that is known beforehand: one bad value fails its whole batch."""
     if isinstance(result, ThumbnailReady):
         texts = {"thumbnail_url": result.thumbnail_url, "thumbnail_placeholder": result.placeholder or ""}
     else:

@@ -39,7 +39,7 @@ class UploadOrder:
         try:
             row = await loop.run_in_executor(self._executor, self._rows.newest, upload.media)
         except TransientError as error:
-            log.warning("row_not_asked", reason=error.message, media=upload.media.record_key)
+            log.warning("staleness_check_skipped", reason=error.message, media=upload.media.record_key)
             return None
         if row is None:
             # A company that is not there yet waits for the database to catch up, and its rows may wait likewise.

@@ -68,7 +68,7 @@ class RenditionStore:
             if error.code is ErrorCode.STORAGE_BAD_KEY or not is_final(error):
                 raise
             log.warning(
-                "storage_falls_back",
+                "storage_fallback_used",
                 company_id=upload.company_id,
                 media=upload.media.record_key,
                 connection_id=tenant.connection_id,
@@ -131,7 +131,7 @@ class RenditionStore:
     def _take_back(self, tenant: TenantStorage, keys: list[str], *, until: float) -> None:
         for key in keys:
             if self._clock() >= until:
-                log.warning("objects_left_to_cleanup", objects=len(keys), prefix=tenant.prefix)
+                log.warning("object_cleanup_deferred", objects=len(keys), prefix=tenant.prefix)
                 return
             try:
                 self._calls.retry.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]

@@ -16,7 +16,7 @@ from schemas.topics import UNPREFIXED, Topics
 from storage.breaker import ConnectionPausedError
 from storage.factory import provider_label
 from streams.event_metrics import EventSample, Status, TaskType
-from streams.failures.dead_letter import Failure, dead_letter, failure_headers
+from streams.failures.dead_letter import Failure, failure_headers, make_dead_letter
 from streams.failures.guard import DeadLetterGuard
 from streams.failures.policy import Attempts, GiveUp, RetryAt, RetryPolicy
 from streams.failures.size import fits
@@ -36,11 +36,11 @@ class Ending(StrEnum):
     READY = "thumbnail_ready"
     DROPPED = "retry_dropped"
     CLEANED = "objects_cleaned"
-    TOMBSTONE_SEEN = "tombstone_seen"
-    WAITS = "event_waits_for_retry"
+    TOMBSTONE_SEEN = "tombstone_processed"
+    WAITS = "retry_scheduled"
     TOMBSTONE_WAITS = "tombstone_waits"
-    GIVEN_UP = "event_given_up"
-    TOMBSTONE_GIVEN_UP = "tombstone_given_up"
+    GIVEN_UP = "event_dead_lettered"
+    TOMBSTONE_GIVEN_UP = "tombstone_dead_lettered"
 
 
 _STATUS: Final[Mapping[Ending, Status]] = {
@@ -167,7 +167,7 @@ class Failures:
     def fail(self, work: Work, error: ThumbnailError) -> Outcome:
         """Return the outcome of an attempt that failed: it waits for a retry, or it is given up."""
         delivery, now = work.delivery, self._rules.now()
-        # One that lies ahead is not handed on: the time budget would never end.
+        # Return the time of the first failure; one that lies ahead is dropped, because the time budget would never end.
         first_failed_at = min(delivery.first_failed_at or now, now)
         failure = Failure(error, work.progress.stage, delivery.attempt, first_failed_at, now)
         decision = self._decide(delivery, error, now)
@@ -206,7 +206,7 @@ class Failures:
         if not delivery.is_replay:
             # A replayed record failed before: that somebody replayed too much says nothing about a deploy.
             self._guard.check(delivery.partition_name, error.code, work.company_id)
-        records = [dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)]
+        records = [make_dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)]
         if upload is not None:
             records.append(self._rules.announcements(work, upload).failed(failure))
         details = {"why": reason} | _details(work, failure)
@@ -232,8 +232,8 @@ def _details(work: Work, failure: Failure) -> dict[str, object]:
 
 def _log_unexpected(work: Work) -> None:
     if work.task is TaskType.CLEANUP:
-        log.exception("cleanup_failed_unexpectedly")
+        log.exception("cleanup_internal_error")
     elif work.task is None:
-        log.exception("tombstone_failed_unexpectedly")
+        log.exception("tombstone_internal_error")
     else:
-        log.exception("event_failed_unexpectedly")
+        log.exception("event_internal_error")

@@ -48,7 +48,7 @@ class EventHandler:
         except DeadLetterFloodError:
             raise
         except Exception as exc:
-            log.exception("event_failed_unexpectedly")
+            log.exception("event_internal_error")
             bare = Work(unread_delivery(record), self._task_of(record.topic, record.value))
             return self._failures.fail(bare, PermanentError(ErrorCode.INTERNAL_ERROR, internal_error(exc).message))
 

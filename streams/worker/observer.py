@@ -56,7 +56,7 @@ class Observer:
             return ReceivedRecord(traced, span, traced.log_fields)
         except Exception:
             # Whatever stands in a record, neither a trace nor a log line must keep it from its outcome.
-            log.exception("event_failed_unexpectedly")
+            log.exception("event_internal_error")
             place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
             return ReceivedRecord(record, NO_SPAN, place)
 
@@ -96,12 +96,12 @@ def _log_ending(outcome: Outcome) -> None:
         case Ending.CLEANED:
             log.info("objects_cleaned", **outcome.details)
         case Ending.TOMBSTONE_SEEN:
-            log.info("tombstone_seen", **outcome.details)
+            log.info("tombstone_processed", **outcome.details)
         case Ending.WAITS:
-            log.warning("event_waits_for_retry", **outcome.details)
+            log.warning("retry_scheduled", **outcome.details)
         case Ending.GIVEN_UP:
-            log.error("event_given_up", **outcome.details)
+            log.error("event_dead_lettered", **outcome.details)
         case Ending.TOMBSTONE_GIVEN_UP:
-            log.error("tombstone_given_up", **outcome.details)
+            log.error("tombstone_dead_lettered", **outcome.details)
         case Ending.TOMBSTONE_WAITS:
             pass  # the database's own lines say that it is out of reach

@@ -21,7 +21,7 @@ class Removals:
     async def apply_tombstone(self, work: Work) -> Outcome:
         """Mark the row of a media that was deleted upstream. At worst its waiting retries find the row gone, or work.
 
-        One whose time lies ahead is refused: clamped to ours it would cancel an upload that came after it.
+        One whose time lies ahead is refused: clamped to the worker's clock it would cancel an upload that came after it.
         """
         delivery = work.delivery
         latest = latest_moment(delivery, self._rules.now())

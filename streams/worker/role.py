@@ -123,7 +123,7 @@ class Worker:
     def hand_back(self) -> None:
         """Let go of the events in work: they are not acknowledged, so that the next owners of their partitions work on them."""
         if self._tasks:
-            log.warning("events_handed_back", events=len(self._tasks))
+            log.warning("events_left_uncommitted", events=len(self._tasks))
         for task in tuple(self._tasks):
             task.cancel()
         for gate in self._gates:
@@ -187,7 +187,7 @@ class Worker:
         except TimeoutError:
             if sending.done():
                 raise
-            log.warning("outcome_not_acknowledged", to=record.topic, waited_s=SLOW_SEND_S, reason=NO_ANSWER)
+            log.warning("broker_ack_delayed", to=record.topic, waited_s=SLOW_SEND_S, reason=NO_ANSWER)
             await asyncio.wait_for(asyncio.shield(sending), SEND_TIMEOUT_S - SLOW_SEND_S)
 
     def has_joined(self) -> bool:
@@ -217,6 +217,6 @@ class Worker:
         """End the process with exit code 1, in bounded time also when the broker hangs."""
         if not self._is_crashing:
             self._is_crashing = True
-            log.critical("worker_stops", reason=reason)
+            log.critical("worker_failed", reason=reason)
             end_after(self._options.shutdown_timeout_s)
             await self.client.crash(exc)

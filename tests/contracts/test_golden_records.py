@@ -49,12 +49,12 @@ class Golden:
 
 
 def read_golden(path: Path) -> Golden:
-    told = json.loads(path.read_text())
+    reported = json.loads(path.read_text())
     value = path.with_suffix(".value")
-    headers = tuple((name, text.encode()) for name, text in told["headers"].items())
+    headers = tuple((name, text.encode()) for name, text in reported["headers"].items())
     content = value.read_bytes() if value.exists() else None
-    record = InboundRecord(told["topic"], 0, 17, 1795462314260, told["key"].encode(), content, headers)
-    return Golden(f"{path.parent.name}/{path.stem}", record, told["means"])
+    record = InboundRecord(reported["topic"], 0, 17, 1795462314260, reported["key"].encode(), content, headers)
+    return Golden(f"{path.parent.name}/{path.stem}", record, reported["means"])
 
 
 RECORDS = [read_golden(path) for path in sorted(GOLDEN.glob("*/*.json"))]
@@ -120,16 +120,16 @@ def test_a_waiting_record_goes_on_where_it_was(golden: Golden) -> None:
 
 @pytest.mark.parametrize("golden", of_topics(THUMBNAIL_DLQ.name, THUMBNAIL_READY_DLQ.name))
 def test_a_dead_letter_still_explains_itself_and_can_be_replayed(golden: Golden) -> None:
-    letter = read_dead_letter(golden.record)
-    assert (letter.media, letter.code) == (golden.means["media"], golden.means["error_code"])
-    assert letter.header(h.ATTEMPTS) == golden.means["attempts"]
+    dead_letter = read_dead_letter(golden.record)
+    assert (dead_letter.media, dead_letter.code) == (golden.means["media"], golden.means["error_code"])
+    assert dead_letter.header(h.ATTEMPTS) == golden.means["attempts"]
     (source,) = [topic for topic in (THUMBNAIL_DLQ, THUMBNAIL_READY_DLQ) if topic.name == golden.record.topic]
-    assert isinstance(ReplayRules(source, UNPREFIXED, max_replays=3).plan(letter, NOW), Send)
+    assert isinstance(ReplayRules(source, UNPREFIXED, max_replays=3).plan(dead_letter, NOW), Send)
 
 
 @pytest.mark.parametrize("golden", of_topics(THUMBNAIL_REPLAYS.name))
 def test_what_was_replayed_is_still_known(golden: Golden) -> None:
-    letter = InboundRecord(THUMBNAIL_DLQ.name, 0, 17, 1795462314260, None, None, ())
-    mark = Ledger.read([golden.record]).of(letter)
+    dead_letter = InboundRecord(THUMBNAIL_DLQ.name, 0, 17, 1795462314260, None, None, ())
+    mark = Ledger.read([golden.record]).of(dead_letter)
     assert mark is not None
     assert (mark.state, mark.to) == (golden.means["state"], golden.means["to"])

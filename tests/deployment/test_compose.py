@@ -34,7 +34,7 @@ def published() -> dict[str, str]:
 
 
 def commands_of_the_page() -> list[list[str]]:
-    """What the page runs in a container of ours: the words after `thumbnails`, which `run` needs not say."""
+    """What the page runs in a container of this project: the words after `thumbnails`, which `run` needs not say."""
     lines = [line for block in blocks(ROOT / "docs" / "compose.md") for line in block.text.splitlines()]
     found = [re.search(r"docker compose (?:exec|run)\b.* worker (?:thumbnails )?([^<)]+)", line) for line in lines]
     return [shlex.split(match[1]) for match in found if match]

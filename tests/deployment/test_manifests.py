@@ -32,8 +32,8 @@ ROLES = ("worker", "persist", "retry")
 @pytest.fixture(scope="module", autouse=True)
 def _kustomize(pytestconfig: pytest.Config) -> None:
     try:
-        with time_to_build(pytestconfig) as tell:
-            KUSTOMIZE.get(tell)
+        with time_to_build(pytestconfig) as say:
+            KUSTOMIZE.get(say)
     except NoToolError as exc:
         missing(str(exc))
 

@@ -24,8 +24,8 @@ OUT = {
 @pytest.fixture
 def found(pytestconfig: pytest.Config) -> list[Manifest]:
     try:
-        with time_to_build(pytestconfig) as tell:
-            KUSTOMIZE.get(tell)
+        with time_to_build(pytestconfig) as say:
+            KUSTOMIZE.get(say)
     except NoToolError as exc:
         missing(str(exc))
     return manifests("base")
@@ -49,7 +49,7 @@ def test_a_worker_reaches_no_address_of_the_cluster_as_if_it_were_a_storage(foun
 
 
 def test_names_are_asked_of_the_clusters_own_servers(found: list[Manifest]) -> None:
-    """A transformer that adds our labels to every selector would ask pods of ours, and find no name."""
+    """A transformer that adds our labels to every selector would select the project's pods, and find no name."""
     (rule,) = named(found, "NetworkPolicy", "thumbnails-names")["spec"]["egress"]
     assert [peer["podSelector"]["matchLabels"] for peer in rule["to"]] == [{"k8s-app": "kube-dns"}]
 

@@ -1,4 +1,4 @@
-"""Makes tests/deployment/schemas anew: `python -m tests.deployment.vendor_schemas WHEEL KEDA_CRDS PODMONITOR_CRD`.
+"""Makes tests/deployment/schemas again: `python -m tests.deployment.vendor_schemas WHEEL KEDA_CRDS PODMONITOR_CRD`.
 
 WHEEL is PyPI's kubernetes-validate, which carries Kubernetes' own OpenAPI as strict JSON schemas (unknown fields are refused);
 KEDA_CRDS is `config/crd/bases` of github.com/kedacore/keda; PODMONITOR_CRD is the file of that name in

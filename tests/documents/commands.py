@@ -1,4 +1,4 @@
-"""Command lines of ours in code blocks: whether the command and its options exist."""
+"""Check that the commands and options in code blocks exist."""
 
 import re
 import shlex

@@ -21,7 +21,7 @@ class Done:
 
 
 @dataclass
-class LetterTopics:
+class DeadLetterTopics:
     """`command` runs the command line with a list of arguments; it knows the broker and the prefix."""
 
     kafka: str

@@ -11,7 +11,7 @@ from tests.doubles.pipeline import NOW
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def letter_record(
+def dead_letter_record(
     offset: int = 17,
     *,
     code: str = "storage.denied",
@@ -39,7 +39,7 @@ def letter_record(
         (h.ATTEMPTS, b"4"),
         (h.FIRST_FAILED_AT, b"2026-11-20T10:00:00.000Z"),
         (h.LAST_FAILED_AT, failed_at),
-        (h.NEXT_ACTION, b"Mend it."),
+        (h.NEXT_ACTION, b"Fix it."),
     ]
     if origin is not None:
         headers.append((h.ORIGINAL_TOPIC, origin.encode()))
@@ -50,6 +50,6 @@ def letter_record(
     return InboundRecord(topic, partition, offset, timestamp_ms, f"video:{media_id}".encode(), body, tuple(headers))
 
 
-def a_letter(offset: int = 17, **changes: object) -> DeadLetter:
+def a_dead_letter(offset: int = 17, **changes: object) -> DeadLetter:
     """As letter_record, read."""
-    return read_dead_letter(letter_record(offset, **changes))  # type: ignore[arg-type] # the same names
+    return read_dead_letter(dead_letter_record(offset, **changes))  # type: ignore[arg-type] # the same names

@@ -68,7 +68,7 @@ class OneTenant(Tenants):
 
 @dataclass
 class FakeMaker:
-    """Reads the source's first bytes, and gives back pictures that tell their names."""
+    """Reads the source's first bytes, and gives back pictures that contain their names."""
 
     error: ThumbnailError | None = None
     seen: list[tuple[Kind | None, float | None]] = field(default_factory=list)

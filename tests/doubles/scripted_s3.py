@@ -1,4 +1,4 @@
-"""An HTTP server that answers as it is told, for all that no real S3 would do on demand."""
+"""An HTTP server with scripted answers, for what no real S3 does on demand."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Reply:
 
 
 def error(status: int, code: str, **headers: str) -> Reply:
-    """As S3 tells of one."""
+    """An error as S3 reports it."""
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>m</Message></Error>".encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status, body, {"Content-Type": "application/xml"} | named)

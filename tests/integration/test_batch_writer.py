@@ -1,4 +1,4 @@
-"""A batch with a result that PostgreSQL refuses: its neighbours are written, and the letter says why."""
+"""A batch with a result that PostgreSQL refuses: its neighbours are written, and the dead letter says why."""
 
 from collections.abc import Iterator
 

@@ -99,8 +99,8 @@ def test_dead_letters_wait_until_the_ledger_knows_what_became_of_them(settings: 
     now_ms = int(time.time() * 1000)
 
     def mark(offset: int, state: MarkState) -> None:
-        letter = InboundRecord(topic, 0, offset, now_ms, None, b"x", ())
-        send_and_wait(Producer(producer_config(settings)), [mark_record(ledger, letter, Mark(state, NOW, "x"))])
+        dead_letter = InboundRecord(topic, 0, offset, now_ms, None, b"x", ())
+        send_and_wait(Producer(producer_config(settings)), [mark_record(ledger, dead_letter, Mark(state, NOW, "x"))])
 
     try:
         assert settled(backlog.poll).count == 0

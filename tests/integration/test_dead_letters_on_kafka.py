@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 from service.cli.main import all_commands, expected_errors
 from streams.dlq import sender as replay_sender
 from streams.kafka import reader as topic_reader
-from tests.doubles.letter_topics import CODES, FAILED_AT, Done, LetterTopics
+from tests.doubles.letter_topics import CODES, FAILED_AT, DeadLetterTopics, Done
 
 
 @pytest.fixture
-def topics(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> LetterTopics:
+def topics(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> DeadLetterTopics:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka)
     monkeypatch.setenv("KAFKA_TOPIC_PREFIX", topic_prefix)
     monkeypatch.setenv("KAFKA_REPLICATION_FACTOR", "1")
@@ -23,36 +23,36 @@ def topics(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Le
         result = CliRunner().invoke(all_commands(), arguments)
         return Done(result.exit_code, result.stdout, result.stderr)
 
-    return LetterTopics(kafka, topic_prefix, command)
+    return DeadLetterTopics(kafka, topic_prefix, command)
 
 
-def test_a_dry_run_changes_nothing_and_filters_mean_the_same_everywhere(topics: LetterTopics) -> None:
+def test_a_dry_run_changes_nothing_and_filters_mean_the_same_everywhere(topics: DeadLetterTopics) -> None:
     topics.fill(30)
     wanted = ("--code", "source.*", "--company", "2", "--since", FAILED_AT.format(5), "--until", FAILED_AT.format(28))
     listed = topics.run("list", *wanted)
-    assert {letter["media"] for letter in listed} == {f"video:{number}" for number in (7, 13, 19, 25)}
-    assert {letter["state"] for letter in listed} == {"waiting"}
+    assert {dead_letter["media"] for dead_letter in listed} == {f"video:{number}" for number in (7, 13, 19, 25)}
+    assert {dead_letter["state"] for dead_letter in listed} == {"waiting"}
     (dry,) = topics.run("replay", *wanted)
     assert (dry["dry_run"], dry["replayed"]) == (True, {f"{topics.prefix}thumbnail.due": 4})
     assert topics.length("thumbnail.due") == 0
 
     topics.run("replay", *wanted, "--yes")
     assert {message.key() for message in topics.committed("thumbnail.due")} == {
-        letter["media"].encode() for letter in listed
+        dead_letter["media"].encode() for dead_letter in listed
     }
-    assert {letter["state"] for letter in topics.run("list", *wanted)} == {"replayed"}
+    assert {dead_letter["state"] for dead_letter in topics.run("list", *wanted)} == {"replayed"}
     (again,) = topics.run("replay", *wanted, "--yes")
     assert (again["replayed"], again["done_before"]) == ({}, 4)
 
 
-def test_a_letter_is_shown_with_all_its_bytes_and_what_to_do(topics: LetterTopics) -> None:
+def test_a_letter_is_shown_with_all_its_bytes_and_what_to_do(topics: DeadLetterTopics) -> None:
     raw = b"\x00\xffnot JSON\x1b[2J"
     producer = Producer({"bootstrap.servers": topics.kafka})
     producer.produce(f"{topics.prefix}thumbnail.dlq", raw, b"k", 2, headers=[("error-code", b"event.malformed")])
     assert producer.flush(10) == 0
 
     shown = topics.command(["dlq", "show", "2:0"])
-    assert "Mend the producer" in shown.out
+    assert "Fix the producer" in shown.out
     assert "00 ff 6e 6f 74 20 4a 53" in shown.out
     assert "\x1b[2J" not in shown.out
     missing = topics.command(["dlq", "show", "2:1"])
@@ -62,25 +62,25 @@ def test_a_letter_is_shown_with_all_its_bytes_and_what_to_do(topics: LetterTopic
     assert "x-original-topic" in refused.out
 
 
-def test_what_failed_after_every_replay_is_parked_and_can_be_looked_at(topics: LetterTopics) -> None:
+def test_what_failed_after_every_replay_is_parked_and_can_be_looked_at(topics: DeadLetterTopics) -> None:
     topics.fill(3, replay_count="3")
     (report,) = topics.run("replay", "--yes")
     assert (report["replayed"], report["parked"]) == ({}, 3)
     assert topics.length("thumbnail.due") == 0
     parked = topics.run("list", "--topic", "parked")
-    assert [letter["state"] for letter in parked] == ["waiting"] * 3
+    assert [dead_letter["state"] for dead_letter in parked] == ["waiting"] * 3
     assert {group["code"] for group in topics.run("stats", "--topic", "parked")} == set(CODES)
-    assert {letter["state"] for letter in topics.run("list")} == {"parked"}
+    assert {dead_letter["state"] for dead_letter in topics.run("list")} == {"parked"}
 
     (sent_on,) = topics.run("replay", "--topic", "parked", "--yes")
     assert sent_on["replayed"] == {f"{topics.prefix}thumbnail.due": 3}
 
 
-def test_only_what_was_exported_can_be_purged(topics: LetterTopics, tmp_path: Path) -> None:
+def test_only_what_was_exported_can_be_purged(topics: DeadLetterTopics, tmp_path: Path) -> None:
     topics.fill(20)
     file = tmp_path / "letters.jsonl"
-    (told,) = topics.run("export", str(file))
-    assert (told["letters"], len(file.read_text().splitlines())) == (20, 20)
+    (reported,) = topics.run("export", str(file))
+    assert (reported["letters"], len(file.read_text().splitlines())) == (20, 20)
     topics.fill(5)
     unconfirmed = topics.command(["dlq", "purge", "--exported", str(file)])
     assert (unconfirmed.code, topics.length("thumbnail.dlq")) == (2, 25)
@@ -94,7 +94,7 @@ def test_only_what_was_exported_can_be_purged(topics: LetterTopics, tmp_path: Pa
 
 
 def test_without_transactions_letters_are_sent_between_two_marks_and_it_is_said(
-    topics: LetterTopics, monkeypatch: pytest.MonkeyPatch
+    topics: DeadLetterTopics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_sender, "_take_the_id", lambda _options, _probe: None)
     topics.fill(3)

@@ -217,6 +217,6 @@ def test_the_same_provider_works_on_when_the_network_is_back(s3_server: S3Server
                 source.read_at(1_000_000, 10)
             with pytest.raises(TransientError):
                 put(provider, "acme/b")
-        proxy.mend()
+        proxy.restore()
         assert source.read_at(1_000_000, 10) == CONTENT[1_000_000:1_000_010]
         put(provider, "acme/b")

@@ -45,7 +45,7 @@ CLEANUPS = {
 }
 REPEATED = {(f"video:{FRESH}", "upload-1"), (f"video:{TWICE}", "upload-1")}
 """What a successor asks for besides, after rows were committed: the worker finds these shown or gone."""
-LETTERS = {f"video:{FOREIGN}", "video:poison"}
+DEAD_LETTERS = {f"video:{FOREIGN}", "video:poison"}
 
 
 @dataclass
@@ -125,7 +125,7 @@ def installations(kafka: str, topic_prefix: str, postgres_server: str) -> Iterat
 
 
 def _are_known(settings: KafkaSettings) -> bool:
-    """Whether the broker tells of all topics; for a moment after their creation it does not."""
+    """Return whether the broker knows all topics; for a moment after their creation it does not."""
     found = AdminClient(client_config(settings)).list_topics(timeout=10).topics
     mine = [topic for name, topic in found.items() if name.startswith(settings.kafka_topic_prefix)]
     return len(mine) == len(ALL_TOPICS) and all(
@@ -148,7 +148,7 @@ def test_a_kill_in_any_state_leaves_no_row_cleanup_letter_or_offset_behind(insta
         sent = one.step == "after the sends"
         assert one.rows() == (ROWS if committed else {}), one.step
         assert one.count("thumbnail.cleanup") == (len(CLEANUPS) if sent else 0), one.step
-        assert one.count("thumbnail.ready.dlq") == (len(LETTERS) if sent else 0), one.step
+        assert one.count("thumbnail.ready.dlq") == (len(DEAD_LETTERS) if sent else 0), one.step
         assert one.uncommitted() == len(RESULTS) + 1, one.step
 
     for one in installations:
@@ -158,7 +158,7 @@ def test_a_kill_in_any_state_leaves_no_row_cleanup_letter_or_offset_behind(insta
         asked = {_cleanup(record) for record in one.read("thumbnail.cleanup")}
         assert asked >= CLEANUPS, one.step
         assert asked - CLEANUPS <= (REPEATED if one.step.startswith("after") else set()), one.step
-        assert {(record.key or b"").decode() for record in one.read("thumbnail.ready.dlq")} == LETTERS, one.step
+        assert {(record.key or b"").decode() for record in one.read("thumbnail.ready.dlq")} == DEAD_LETTERS, one.step
 
 
 def _cleanup(record: InboundRecord) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What a worker that starts learns from the topics about the one before it: whose letters they were, and who else there is."""
+"""What a worker that starts learns from the topics about the one before it: whose dead letters they were, and who else there is."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from service.settings import Settings
 from service.status.recent_results import recent_companies
 from service.status.snapshot import now
 from streams.failures.guard import SEEN_FOR_S
-from tests.doubles.letters import letter_record
+from tests.doubles.letters import dead_letter_record
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import ready
 
@@ -31,7 +31,7 @@ def test_letters_are_counted_by_owner_and_companies_with_thumbnails_of_late_are_
     create_topics(settings.kafka)
     prefix, at = settings.kafka.kafka_topic_prefix, now()
     producer = Producer(producer_config(settings.kafka))
-    old_s = (at - NOW).total_seconds()  # the doubles' letters failed at NOW
+    old_s = (at - NOW).total_seconds()  # the doubles' dead letters failed at NOW
     for code, company, age_s in (
         *[(ErrorCode.STORAGE_BAD_KEY, 2, 5.0)] * 3,
         (ErrorCode.MEDIA_CORRUPT, 1, 5.0),
@@ -39,8 +39,10 @@ def test_letters_are_counted_by_owner_and_companies_with_thumbnails_of_late_are_
         (ErrorCode.EVENT_MALFORMED, 1, 5.0),
         (ErrorCode.MEDIA_CORRUPT, 1, 9000.0),
     ):
-        letter = letter_record(code=code, company=company, age_s=age_s - old_s)
-        producer.produce(f"{prefix}thumbnail.dlq", letter.value, letter.key, headers=list(letter.headers))
+        dead_letter = dead_letter_record(code=code, company=company, age_s=age_s - old_s)
+        producer.produce(
+            f"{prefix}thumbnail.dlq", dead_letter.value, dead_letter.key, headers=list(dead_letter.headers)
+        )
     for company, age_s in ((1, 60.0), (3, SEEN_FOR_S + 3600), (4, 0.0)):
         written_at = int((at - timedelta(seconds=age_s)).timestamp() * 1000)
         value = write_event(ready(1, company_id=company))

@@ -118,18 +118,18 @@ def test_an_upload_of_an_unknown_company_makes_no_second_dead_letter_and_touches
     unknown = [failed(2, a_media(number), code=ErrorCode.TENANT_UNKNOWN, company_id=77) for number in (40, 999)]
     records = [a_result(settings, result) for result in (*unknown, failed(1, a_media(40)))]
     marker = OutboundRecord(records[1].topic, records[1].key, b"not JSON", ())
-    letters, cleanups = Reader(settings, "thumbnail.ready.dlq"), Reader(settings, "thumbnail.cleanup")
+    dead_letters, cleanups = Reader(settings, "thumbnail.ready.dlq"), Reader(settings, "thumbnail.cleanup")
     send_and_wait(Producer(producer_config(settings)), [*records, marker])
     with running(a_persist_role(settings, engine)):
         wait_until(lambda: statuses(engine) == {40: "failed"})
-        wait_until(lambda: letters.has(1) and cleanups.has(1))
-    assert [record.value for record in letters.records] == [b"not JSON"]
+        wait_until(lambda: dead_letters.has(1) and cleanups.has(1))
+    assert [record.value for record in dead_letters.records] == [b"not JSON"]
     assert [record.key for record in cleanups.records] == [b"video:40"]  # that of company 1's own failure
     assert (count_records(settings, "thumbnail.ready.dlq"), count_records(settings, "thumbnail.cleanup")) == (1, 1)
     with engine.connect() as connection:
         row = connection.execute(sa.select(videos).where(videos.c.id == 40)).mappings().one()
     assert (row["thumbnail_event_id"], row["thumbnail_error"]) == ("upload-1", "media.corrupt: Broken.")
-    letters.close()
+    dead_letters.close()
     cleanups.close()
     engine.dispose()
 

@@ -1,4 +1,4 @@
-"""The S3 that the other tests stand on does what an S3 does, and Toxiproxy does to connections what it is told."""
+"""The S3 that the other tests stand on does what an S3 does, and Toxiproxy does to connections what it is asked to."""
 
 import base64
 import hashlib
@@ -164,7 +164,7 @@ def test_a_connection_that_was_cut_is_refused_until_it_is_mended(door: Proxy, ow
     door.cut()
     with pytest.raises(EndpointConnectionError):
         client.list_buckets()
-    door.mend()
+    door.restore()
     assert [found["Name"] for found in client.list_buckets()["Buckets"]] == ["open"]
     client.close()
 

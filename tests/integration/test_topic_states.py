@@ -1,4 +1,4 @@
-"""How full the topics are and how far the groups have come, as a real broker tells it."""
+"""How full the topics are and how far the groups have come, as a real broker reports it."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector in this process: OTLP over HTTP in, spans out. It can be told to fail, or to hang."""
+"""An OpenTelemetry collector in this process: OTLP over HTTP in, spans out. It can fail or hang on demand."""
 
 import gzip
 import threading

@@ -18,7 +18,7 @@ def apache_kafka() -> LocalKafka | None:
 
 @contextmanager
 def minio(bucket: str, say: Callable[[str], None]) -> Iterator[S3Server]:
-    server = LocalMinio(tell=say)
+    server = LocalMinio(say=say)
     try:
         server.start()
         server.server.make_bucket(bucket)

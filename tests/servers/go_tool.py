@@ -57,8 +57,8 @@ class GoTool:
         """Whether it is here, or there is a Go to build it with."""
         return self.find() is not None or find_go() is not None
 
-    def get(self, tell: Callable[[str], None] | None = None) -> Path:
-        """The program, built when it is not there; then `tell` gets one line, for it takes minutes.
+    def get(self, say: Callable[[str], None] | None = None) -> Path:
+        """Return the program. If it must be built, which takes minutes, `say` gets one line first.
 
         From the main thread. Raises NoToolError.
         """
@@ -68,8 +68,8 @@ class GoTool:
         go = find_go()
         if go is None:
             raise NoToolError(f"No {self.name}: install it, or Go 1.21 or later, which builds it.")
-        if tell is not None:
-            tell(f"Building {self.name} {self.version} with Go. This happens once and may take some minutes.")
+        if say is not None:
+            say(f"Building {self.name} {self.version} with Go. This happens once and may take some minutes.")
         self._build(go)
         return self.built
 

@@ -21,12 +21,12 @@ def time_to_build(config: pytest.Config) -> Iterator[Callable[[str], None]]:
     """Whoever builds a program in here may say so on the terminal, and the test's time limit does not count."""
     left_s, interval_s = signal.setitimer(signal.ITIMER_REAL, 0)
     try:
-        yield lambda line: _tell(config, line)
+        yield lambda line: _say(config, line)
     finally:
         signal.setitimer(signal.ITIMER_REAL, left_s, interval_s)
 
 
-def _tell(config: pytest.Config, line: str) -> None:
+def _say(config: pytest.Config, line: str) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if capture is not None and terminal is not None:

@@ -120,7 +120,7 @@ class Proxy:
         """Break every connection and refuse new ones."""
         self._api.ask("POST", self._path, {"enabled": False})
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Take connections again, at the same address."""
         self._api.ask("POST", self._path, {"enabled": True})
 
@@ -156,14 +156,14 @@ class Proxy:
 class Toxiproxy:
     """A server for proxies: TOXIPROXY_URL, else a process of our own that dies with its owner."""
 
-    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
-        """Builds the program when need be, as `tell` hears. Raises NoToxiproxyError."""
+    def __init__(self, say: Callable[[str], None] | None = None) -> None:
+        """Builds the program if necessary and reports that. Raises NoToxiproxyError."""
         given = os.environ.get("TOXIPROXY_URL")
         self._port = free_port()
         self._api = _Api(given or f"http://127.0.0.1:{self._port}")
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._binary = None if given else TOXIPROXY.get(tell)
+            self._binary = None if given else TOXIPROXY.get(say)
         except NoToolError as exc:
             raise NoToxiproxyError(f"{exc} TOXIPROXY_URL may name one that runs.") from exc
         self._made = 0

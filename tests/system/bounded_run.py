@@ -31,7 +31,7 @@ NOT_RUN: Final = (
 
 
 @contextmanager
-def a_bounded_run(prefix: str, most_s: float, *, keep: bool, tell: Callable[[str], None]) -> Iterator[Path]:
+def a_bounded_run(prefix: str, most_s: float, *, keep: bool, say: Callable[[str], None]) -> Iterator[Path]:
     """A folder that is removed afterwards, or kept. From the main thread; SIGTERM, Ctrl-C and `most_s` raise StoppedError inside."""
     for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGINT):
         signal.signal(number, _stop)
@@ -43,7 +43,7 @@ def a_bounded_run(prefix: str, most_s: float, *, keep: bool, tell: Callable[[str
         signal.setitimer(signal.ITIMER_REAL, 0)
         if keep:
             # By another name: whoever makes a folder of this prefix removes those whose owners have ended.
-            tell(f"Logs are kept in {folder.rename(folder.with_name(f'kept-{folder.name}'))}")
+            say(f"Logs are kept in {folder.rename(folder.with_name(f'kept-{folder.name}'))}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""A producer and a consumer of another team: they know schemas/exported/, docs/producers.md and docs/consumers.md, no code of ours."""
+"""A producer and a consumer of another team: they know schemas/exported/, docs/producers.md and docs/consumers.md, and no code."""
 
 import copy
 import json

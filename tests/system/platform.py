@@ -1,4 +1,4 @@
-"""The platform's side, written anew from the documentation: media, rows, events, and what must come of them."""
+"""The platform's side, written again from the documentation: media, rows, events, and what must come of them."""
 
 import hashlib
 import io

@@ -66,10 +66,10 @@ def dead_letters(stack: Stack) -> Iterator["DeadLetters"]:
 
 
 class DeadLetters:
-    """Follows the dead letter topic; finds letters by their value."""
+    """Follows the dead letter topic; finds dead letters by their value."""
 
     def __init__(self, stack: Stack) -> None:
-        self.letters: dict[bytes | None, dict[str, str]] = {}
+        self.dead_letters: dict[bytes | None, dict[str, str]] = {}
         settings = {"group.id": str(uuid.uuid4()), "auto.offset.reset": "earliest"}
         self._consumer = Consumer({"bootstrap.servers": stack.platform.bootstrap_servers} | settings)
         self._consumer.subscribe([f"{stack.platform.topic_prefix}thumbnail.dlq"])
@@ -78,8 +78,8 @@ class DeadLetters:
         for message in self._consumer.consume(100, 0.2):
             assert message.error() is None
             headers: Any = message.headers() or []
-            self.letters[message.value()] = {name: text.decode() for name, text in headers}
-        return self.letters.get(value)
+            self.dead_letters[message.value()] = {name: text.decode() for name, text in headers}
+        return self.dead_letters.get(value)
 
     def close(self) -> None:
         self._consumer.close()
@@ -125,13 +125,13 @@ def row_when_done(stack: Stack, event: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def assert_dead(stack: Stack, letters: DeadLetters, event: dict[str, Any], code: str) -> None:
+def assert_dead(stack: Stack, dead_letters: DeadLetters, event: dict[str, Any], code: str) -> None:
     """A dead letter with the code and a next action, the row says failed, and no object was left."""
     value = publish(stack, event)
-    letter = stack.wait_for(lambda: letters.find(value))
-    assert isinstance(letter, dict)
-    assert letter["error-code"] == code
-    assert letter["next-action"]
+    dead_letter = stack.wait_for(lambda: dead_letters.find(value))
+    assert isinstance(dead_letter, dict)
+    assert dead_letter["error-code"] == code
+    assert dead_letter["next-action"]
     row = row_when_done(stack, event)
     assert row["thumbnail_status"] == "failed"
     assert row["thumbnail_error"].startswith(f"{code}: ")
@@ -225,9 +225,9 @@ def test_odd_files_are_shown_all_the_same(stack: Stack, name: str) -> None:
 @pytest.mark.parametrize("value", [b"not JSON", b'{"event_id": 7}', b"\xff\xfe", b"[" * 50_000], ids=range(4))
 def test_what_is_no_event_is_a_dead_letter_byte_for_byte(stack: Stack, dead_letters: DeadLetters, value: bytes) -> None:
     stack.platform.publish_raw(value, "video:1")
-    letter = stack.wait_for(lambda: dead_letters.find(value))
-    assert isinstance(letter, dict)
-    assert letter["error-code"] == "event.malformed"
+    dead_letter = stack.wait_for(lambda: dead_letters.find(value))
+    assert isinstance(dead_letter, dict)
+    assert dead_letter["error-code"] == "event.malformed"
 
 
 def test_a_record_as_large_as_any_topic_takes_is_a_dead_letter_of_its_beginning(
@@ -240,13 +240,13 @@ def test_a_record_as_large_as_any_topic_takes_is_a_dead_letter_of_its_beginning(
     value = b"{" * (CARRIER_BYTES - 500)
     producer.produce(topic, value, b"video:1")
     assert producer.flush(30) == 0
-    letter = stack.wait_for(lambda: dead_letters.find(value[:KEPT_BYTES]))
-    assert isinstance(letter, dict)
-    assert letter["error-code"] == "event.too_large"
-    assert f"value {len(value)} bytes" in letter["x-cut"]
+    dead_letter = stack.wait_for(lambda: dead_letters.find(value[:KEPT_BYTES]))
+    assert isinstance(dead_letter, dict)
+    assert dead_letter["error-code"] == "event.too_large"
+    assert f"value {len(value)} bytes" in dead_letter["x-cut"]
     assert (
-        f"in {topic}, partition {letter['x-original-partition']}, offset {letter['x-original-offset']},"
-        in letter["x-cut"]
+        f"in {topic}, partition {dead_letter['x-original-partition']}, offset {dead_letter['x-original-offset']},"
+        in dead_letter["x-cut"]
     )
     replayed = run_cli(stack.environment, "dlq", "replay", "--code", "event.too_large", "--yes")
     assert replayed.returncode == 1, replayed.stdout + replayed.stderr
@@ -302,9 +302,13 @@ def test_an_inactive_company_is_a_dead_letter(stack: Stack, dead_letters: DeadLe
 
 def test_an_unknown_company_is_retried_and_then_given_up(stack: Stack, dead_letters: DeadLetters) -> None:
     value = publish(stack, an_event(stack, None, company_id=77))
-    letter = stack.wait_for(lambda: dead_letters.find(value))
-    assert isinstance(letter, dict)
-    assert (letter["error-code"], letter["attempts"], letter["retryable"]) == ("tenant.unknown", "4", "true")
+    dead_letter = stack.wait_for(lambda: dead_letters.find(value))
+    assert isinstance(dead_letter, dict)
+    assert (dead_letter["error-code"], dead_letter["attempts"], dead_letter["retryable"]) == (
+        "tenant.unknown",
+        "4",
+        "true",
+    )
 
 
 @pytest.mark.parametrize(

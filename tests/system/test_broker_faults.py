@@ -1,4 +1,4 @@
-"""Kafka misbehaves while everything runs: each fault is told in a clear line, and the roles recover or end with code 1."""
+"""Kafka misbehaves while everything runs: each fault is logged in a clear line, and the roles recover or end with code 1."""
 
 import os
 import signal
@@ -133,7 +133,7 @@ def test_outcomes_that_are_not_acknowledged_are_told_and_wait(
         os.kill(own_kafka.pid, signal.SIGSTOP)
         for slot in children_of(worker.process.pid):
             os.kill(slot, signal.SIGCONT)
-        stack.wait_for(lambda: "outcome_not_acknowledged" in worker.log.read_text())
+        stack.wait_for(lambda: "broker_ack_delayed" in worker.log.read_text())
         os.kill(own_kafka.pid, signal.SIGCONT)
         stack.wait_for(lambda: not stack.platform.problems())
         stack.wait_until_joined()

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from tests.doubles.letter_topics import CODES, Done, LetterTopics
+from tests.doubles.letter_topics import CODES, DeadLetterTopics, Done
 from tests.system.stack import run_cli
 
-LETTERS = 3000
+DEAD_LETTERS = 3000
 KILLS = 3
 
 
@@ -22,15 +22,15 @@ def environment(kafka: str, topic_prefix: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def topics(kafka: str, topic_prefix: str, environment: dict[str, str]) -> LetterTopics:
+def topics(kafka: str, topic_prefix: str, environment: dict[str, str]) -> DeadLetterTopics:
     def command(arguments: list[str]) -> Done:
         done = run_cli(environment, *arguments)
         return Done(done.returncode, done.stdout, done.stderr)
 
-    return LetterTopics(kafka, topic_prefix, command)
+    return DeadLetterTopics(kafka, topic_prefix, command)
 
 
-def _killed_while_it_replays(topics: LetterTopics, environment: dict[str, str], generator: random.Random) -> bool:
+def _killed_while_it_replays(topics: DeadLetterTopics, environment: dict[str, str], generator: random.Random) -> bool:
     """Start a replay and kill it while it is at work; whether it was."""
     before = topics.length("thumbnail.due")
     command = [sys.executable, "-m", "service", "dlq", "replay", "--yes", "--rate", "2000"]
@@ -47,13 +47,13 @@ def _killed_while_it_replays(topics: LetterTopics, environment: dict[str, str], 
 
 @pytest.mark.slow
 def test_a_replay_that_is_killed_again_and_again_sends_each_letter_once(
-    topics: LetterTopics, environment: dict[str, str]
+    topics: DeadLetterTopics, environment: dict[str, str]
 ) -> None:
-    topics.fill(LETTERS)
+    topics.fill(DEAD_LETTERS)
     started = time.monotonic()
     groups = topics.run("stats")
     stats_s = time.monotonic() - started
-    assert {group["code"]: group["count"] for group in groups} == dict.fromkeys(CODES, LETTERS // len(CODES))
+    assert {group["code"]: group["count"] for group in groups} == dict.fromkeys(CODES, DEAD_LETTERS // len(CODES))
     assert stats_s < 15
 
     generator = random.Random(7)
@@ -62,11 +62,11 @@ def test_a_replay_that_is_killed_again_and_again_sends_each_letter_once(
 
     found = topics.committed("thumbnail.due")
     times = collections.Counter(message.key() for message in found)
-    print(f"\n{LETTERS} letters, stats in {stats_s:.1f} s, {kills} kills, the last replay did {last['replayed']}")  # noqa: T201
+    print(f"\n{DEAD_LETTERS} dead, stats in {stats_s:.1f} s, {kills} kills, the last replay did {last['replayed']}")  # noqa: T201
     assert kills == KILLS
-    assert 0 < last["done_before"] < LETTERS
-    assert times == {f"video:{number}".encode(): 1 for number in range(LETTERS)}
-    assert last["done_before"] + sum(last["replayed"].values()) == LETTERS
+    assert 0 < last["done_before"] < DEAD_LETTERS
+    assert times == {f"video:{number}".encode(): 1 for number in range(DEAD_LETTERS)}
+    assert last["done_before"] + sum(last["replayed"].values()) == DEAD_LETTERS
     assert sum(group["waiting"] for group in topics.run("stats")) == 0
     headers = dict(found[0].headers())
     assert headers["replay-count"] == b"1"

@@ -75,7 +75,7 @@ SENTENCES = {
 MORE_SENTENCES = {
     "plain password": f"refuses KAFKA_SASL_USERNAME={USER} with this KAFKA_SASL_PASSWORD by PLAIN",
     "mechanism": "does not offer KAFKA_SASL_MECHANISM=SCRAM-SHA-256: set one of SCRAM-SHA-512",
-    "no certificate": "asks for a certificate of ours",
+    "no certificate": "asks for a client certificate",
     "foreign certificate": "refuses the certificate in KAFKA_SSL_CERT_FILE",
     "no TLS": "does not speak PLAINTEXT: set KAFKA_SECURITY_PROTOCOL",
     "no TLS there": "does not speak TLS: set KAFKA_SECURITY_PROTOCOL",

@@ -38,7 +38,7 @@ def stack(kafka: str, postgres_server: str, tmp_path_factory: pytest.TempPathFac
 
 
 class Sender:
-    """Writes records as they are told."""
+    """Writes records as the test gives them."""
 
     def __init__(self, stack: Stack) -> None:
         self._prefix = stack.platform.topic_prefix
@@ -64,7 +64,9 @@ class Sender:
         return value
 
 
-def letters_of(stack: Stack, topic: str = "thumbnail.dlq") -> dict[tuple[bytes | None, bytes | None], dict[str, str]]:
+def dead_letters_of(
+    stack: Stack, topic: str = "thumbnail.dlq"
+) -> dict[tuple[bytes | None, bytes | None], dict[str, str]]:
     """The headers of each dead letter, by its key and value."""
     found = {}
     for record in stack.platform.read_topic(topic):
@@ -121,10 +123,10 @@ def test_poison_among_good_uploads_ends_as_codes_and_ends_no_role(stack: Stack) 
         return all((platform.row(key) or {})["thumbnail_status"] == "ready" for key in keys)
 
     stack.wait_for(all_ready, 120)
-    stack.wait_for(lambda: expected.keys() <= letters_of(stack).keys(), 120)
-    codes = {place: headers["error-code"] for place, headers in letters_of(stack).items()}
+    stack.wait_for(lambda: expected.keys() <= dead_letters_of(stack).keys(), 120)
+    codes = {place: headers["error-code"] for place, headers in dead_letters_of(stack).items()}
     assert codes == expected
-    stack.wait_for(lambda: (b"video:61", b"{}") in letters_of(stack, "thumbnail.ready.dlq"))
+    stack.wait_for(lambda: (b"video:61", b"{}") in dead_letters_of(stack, "thumbnail.ready.dlq"))
     for command in (("dlq", "list", "--json"), ("dlq", "stats"), ("status", "--json")):
         done = run_cli(stack.environment, *command)
         assert "Traceback" not in done.stderr, done.stderr
@@ -144,8 +146,8 @@ def test_a_future_upload_blocks_no_later_one_of_its_media(stack: Stack) -> None:
     row = platform.row("video:70")
     assert row is not None
     assert row["thumbnail_error"].startswith("event.in_future: ")
-    letter = letters_of(stack)[b"video:70", value]
-    assert (letter["error-code"], letter["retryable"]) == ("event.in_future", "false")
+    dead_letter = dead_letters_of(stack)[b"video:70", value]
+    assert (dead_letter["error-code"], dead_letter["retryable"]) == ("event.in_future", "false")
 
     sender.send(None, "video:70", at_ms=int((datetime.now(UTC) + timedelta(minutes=50)).timestamp() * 1000))
     right = platform.upload(70, "video")
@@ -179,6 +181,6 @@ def test_a_cleanup_that_a_producer_asks_for_deletes_nothing(stack: Stack) -> Non
     sender.send(value, "video:80", headers=headers)
     assert pictures
     expected = (b"video:80", value)
-    stack.wait_for(lambda: expected in letters_of(stack))
-    assert letters_of(stack)[expected]["error-code"] == "event.malformed"
+    stack.wait_for(lambda: expected in dead_letters_of(stack))
+    assert dead_letters_of(stack)[expected]["error-code"] == "event.malformed"
     assert {key for key in platform.objects() if "/thumbnails/video/80/" in key} == pictures

@@ -70,11 +70,14 @@ def test_key_value_and_headers_are_text(stack: Stack, topic: str) -> None:
 
 
 def test_a_dead_letter_explains_itself(stack: Stack) -> None:
-    letters = records_of(stack, "thumbnail.dlq")
-    told = [dict(zip(letter["headers"][::2], letter["headers"][1::2], strict=True)) for letter in letters]
-    by_code = {headers["error-code"]: headers for headers in told}
+    dead_letters = records_of(stack, "thumbnail.dlq")
+    reported = [
+        dict(zip(dead_letter["headers"][::2], dead_letter["headers"][1::2], strict=True))
+        for dead_letter in dead_letters
+    ]
+    by_code = {headers["error-code"]: headers for headers in reported}
     assert set(by_code) == {"media.corrupt", "source.missing"}
     assert by_code["source.missing"]["attempts"] == "4"
-    for headers in told:
+    for headers in reported:
         assert headers["x-original-topic"].endswith("media.uploaded")
         assert headers["next-action"].endswith(".")

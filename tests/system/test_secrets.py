@@ -97,7 +97,7 @@ def test_no_secret_is_in_anything_that_comes_out(
         stack.wait_for(lambda: all(has_settled(stack, t) for t in tenants if t.slug not in ("cut", "broken")), 90)
         environments = environments_of_decoders(stack)
         bodies = http_bodies(stack)
-        cut.mend()
+        cut.restore()
         stack.wait_for(lambda: has_settled(stack, tenants[1]), 60)
         outputs += [run_cli(stack.environment, "check", "--tenants"), run_cli(stack.environment, "check", "--json")]
         outputs.append(run_cli(stack.environment | {"STORAGE_CREDENTIALS_KEY": f"{MARK}-junk"}, "check", "--tenants"))

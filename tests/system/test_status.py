@@ -49,7 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             good = [platform.upload(1, "video"), platform.upload(2, "image"), platform.upload(3, "image")]
             platform.publish([*good, platform.upload(4, "video", sound=False), late])
             stack.wait_for(lambda: platform.count_rows("ready") == 3 and platform.count_rows("failed") == 1)
-            stack.wait_for(lambda: "event_waits_for_retry" in (folder / "worker-0.log").read_text())
+            stack.wait_for(lambda: "retry_scheduled" in (folder / "worker-0.log").read_text())
             stack.wait_for(lambda: look(stack)[1]["topics"][0]["groups"][0]["lag_records"] == 0)
             yield stack
     finally:
@@ -79,9 +79,9 @@ def test_the_json_tells_what_became_of_every_upload_and_what_to_do(stack: Stack)
     assert [(row["tier"], row["waiting"]) for row in found["retries"]] == [(1, 1), (2, 0), (3, 0)]
     due_in_s = (datetime.fromisoformat(found["retries"][0]["next_due_at"]) - datetime.now(UTC)).total_seconds()
     assert DELAY_S - 120 < due_in_s < DELAY_S
-    (letters,) = found["dead_letters"]
-    assert (letters["topic"], letters["count"], letters["waiting"]) == (f"{prefix}thumbnail.dlq", 1, 1)
-    assert letters["next_action"] == NEXT_ACTIONS[ErrorCode(letters["code"])]
+    (dead_letters,) = found["dead_letters"]
+    assert (dead_letters["topic"], dead_letters["count"], dead_letters["waiting"]) == (f"{prefix}thumbnail.dlq", 1, 1)
+    assert dead_letters["next_action"] == NEXT_ACTIONS[ErrorCode(dead_letters["code"])]
     lags = {topic["name"].removeprefix(prefix): topic["groups"] for topic in found["topics"]}
     assert lags["media.uploaded"][0]["lag_seconds"] == 0.0
     assert lags["thumbnail.retry.1"][0]["lag_records"] == 1
@@ -90,7 +90,7 @@ def test_the_json_tells_what_became_of_every_upload_and_what_to_do(stack: Stack)
     assert {row["role"]: row["ok"] for row in found["roles"]} == {"worker": True, "persist": True, "retry": True}
     assert (code, found["ok"]) == (1, False)
     assert found["attention"] == [
-        f"Dead letters wait in {prefix}thumbnail.dlq: 1 with {letters['code']}, all of company 1. {letters['next_action']}"
+        f"Dead letters wait in {prefix}thumbnail.dlq: 1 with {dead_letters['code']}, all of company 1. {dead_letters['next_action']}"
     ]
 
 

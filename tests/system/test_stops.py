@@ -101,7 +101,7 @@ def test_what_is_not_finished_in_time_is_handed_back_to_the_other_workers(
         worker.process.terminate()
         assert worker.process.wait(30) == 0, worker.log.read_text()[-3000:]
         assert 4.5 < time.monotonic() - started < 11
-        assert "events_handed_back" in worker.log.read_text()
+        assert "events_left_uncommitted" in worker.log.read_text()
         stack.supervisor.restart_ended()
         stack.wait_for(lambda: not stack.platform.problems(), timeout_s=25)
         assert set(announcements(stack.platform).values()) == {1}
@@ -116,12 +116,12 @@ def test_a_second_sigterm_stops_at_once_and_loses_nothing(
     with a_stack(kafka, postgres_url, topic_prefix, tmp_path, **changes) as stack:
         worker = with_uploads_that_hang(stack)
         worker.process.terminate()
-        stack.wait_for(lambda: "role_stops" in worker.log.read_text())
+        stack.wait_for(lambda: "role_stopping" in worker.log.read_text())
         started = time.monotonic()
         worker.process.terminate()
         assert worker.process.wait(10) == 1
         assert time.monotonic() - started < 3
-        assert "told to stop for the second time" in worker.log.read_text()
+        assert "got a second stop signal" in worker.log.read_text()
         assert no_decoder_is_orphaned()
         stack.supervisor.restart_ended()
         stack.wait_for(lambda: not stack.platform.problems(), timeout_s=60)

@@ -146,7 +146,7 @@ def test_an_outage_of_one_connection_burns_no_attempt_and_leaves_the_others_alon
         stack.wait_for(lambda: not [p for tenant in others for p in problems_of(stack.platform, tenant)])
         stack.wait_for(lambda: paused_retries(stack) >= 40)  # longer than all ordinary attempts would last
         health, metrics = readiness(stack), scraped(stack)
-        cut.mend()
+        cut.restore()
         settle(stack, tenants)
 
         attempts = [event["attempt"] for event in ready_events(stack) if event["company_id"] == down.company_id]

@@ -30,7 +30,7 @@ def health(
 
 
 def _ask(url: str, timeout_s: float) -> dict[str, Any]:
-    """The details, whichever status they come with. Raises OSError, or ValueError for what is no role's answer."""
+    """Return the details, whichever status they come with. Raises OSError, or ValueError for what is no role's answer."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows another 127.0.0.1
     try:
         with opener.open(url, timeout=timeout_s) as answer:

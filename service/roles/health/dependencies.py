@@ -35,7 +35,7 @@ class DependencyState:
 
     @property
     def is_up(self) -> bool:
-        """Whether its last proof succeeded, a moment ago."""
+        """Return whether its last proof succeeded, a moment ago."""
         return self.problem is None
 
 
@@ -56,16 +56,16 @@ class Dependency:
         self._problem: str | None = None
 
     def begin(self) -> None:
-        """A proof begins."""
+        """Start a check."""
         with self._lock:
             self._begun_at = self._clock()
 
     def end(self, problem: str | None) -> None:
-        """The proof is over; `problem` is what was wrong, or None."""
+        """End a check; `problem` is what was wrong, or None."""
         with self._lock:
             now, trouble, down_since = self._clock(), self._trouble(), self._down_since()
             if problem is None and trouble is not None:
-                log.info("dependency_back", dependency=self.name, was_away_s=round(now - down_since, 1))
+                log.info("dependency_recovered", dependency=self.name, was_away_s=round(now - down_since, 1))
                 self._since = now
             if problem is not None and self._problem is None:
                 log.warning("dependency_lost", dependency=self.name, reason=problem, next_action=self._next_action)
@@ -73,7 +73,7 @@ class Dependency:
             self._problem, self._begun_at, self._proven_at = problem, None, now
 
     def state(self) -> DependencyState:
-        """As it is now, a proof that hangs included."""
+        """Return the present state, including a check that hangs."""
         with self._lock:
             now, trouble = self._clock(), self._trouble()
             since = self._since if trouble is None else self._down_since()
@@ -87,7 +87,7 @@ class Dependency:
         return self._proven_at if self._begun_at is None else self._begun_at
 
     def _trouble(self) -> str | None:
-        """What is wrong now, as a sentence; None while it is up."""
+        """Return what is wrong now, as a sentence; None while it is up."""
         now = self._clock()
         if self._problem is not None:
             return self._problem
@@ -109,5 +109,5 @@ def prover(dependency: Dependency, probe: Probe) -> Periodic:
 
 
 def up_for_s(states: Iterable[DependencyState]) -> float:
-    """For how long all of them have been up, in seconds; 0.0 when one is down."""
+    """Return for how many seconds all of them have been up; 0.0 when one is down."""
     return min((state.up_for_s for state in states), default=float("inf"))

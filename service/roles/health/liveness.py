@@ -37,7 +37,7 @@ class Liveness:
     - No event may be in work for longer than `event_bound_s`.
     - Where there are unprocessed records, one must be finished within twice that.
 
-    What happened while a dependency was down, and soon after, is not the role's fault: each bound counts anew then.
+    What happened while a dependency was down, and soon after, is not the role's fault: each bound starts again then.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Liveness:
         self._since = datetime.now(UTC)
 
     def details(self) -> dict[str, Any]:
-        """What /health/live answers: `ok`, since when, what is wrong, what to do, and the inputs."""
+        """Return what /health/live answers: `ok`, since when, what is wrong, what to do, and the inputs."""
         with self._lock:
             inputs = self._inputs()
             stalled_s = self._observe(inputs)

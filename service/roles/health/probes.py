@@ -37,14 +37,14 @@ def with_kafka_health(find_topics: FindTopics, kafka: Dependency) -> FindTopics:
 
 
 def database_dependency() -> Dependency:
-    """The platform's database."""
+    """Return the platform's database."""
     return Dependency(
         "database", "Bring the server of DATABASE_URL back, or do what its problem asks for; the role waits for it."
     )
 
 
 def database_probe(engine: sa.Engine, in_use: Callable[[], str | None] = lambda: None) -> Probe:
-    """Reads one of our columns; `in_use` says first why the role itself cannot write, where it knows."""
+    """Return a probe that reads one of the pipeline's columns; `in_use` says first why the role itself cannot write, where it knows."""
 
     def probe() -> str | None:
         waits_for = in_use()
@@ -61,12 +61,12 @@ def database_probe(engine: sa.Engine, in_use: Callable[[], str | None] = lambda:
 
 
 def local_storage_dependency() -> Dependency:
-    """The folder where fallbacks go."""
+    """Return the folder where fallbacks go."""
     return Dependency("local_storage", "See that LOCAL_STORAGE_ROOT is mounted, writable and not full.")
 
 
 def local_storage_probe(root: Path) -> Probe:
-    """Writes a few bytes to a file without a name, which nobody ever sees; where there are none, asks for the rights."""
+    """Return a probe that writes a few bytes to a file without a name, or checks the rights where the file system has none."""
 
     def probe() -> str | None:
         try:

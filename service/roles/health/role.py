@@ -13,7 +13,7 @@ from service.roles.health.liveness import Liveness, LivenessInputs
 class RoleHealth:
     """Answers the probes; from start() to stop() it proves what the role needs.
 
-    `kafka` is proven by whoever watches the topics; `more` is what /health/ready tells besides.
+    `kafka` is checked by the watch of the topics; `more` adds facts to /health/ready.
     """
 
     def __init__(

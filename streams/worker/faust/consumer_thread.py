@@ -94,7 +94,7 @@ class PromptThread(driver.AIOKafkaConsumerThread):
             sent = client.send(coordinator.coordinator_id, request, group=ConnectionGroup.DEFAULT)
             await asyncio.wait_for(sent, LEAVE_TIMEOUT_S)
         except (KafkaError, TimeoutError) as exc:
-            log.warning("group_not_left", reason=f"{type(exc).__name__}: {exc}")
+            log.warning("group_leave_failed", reason=f"{type(exc).__name__}: {exc}")
         coordinator.reset_generation()  # it has been done
 
 

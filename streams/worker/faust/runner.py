@@ -40,9 +40,9 @@ class _Runner(faust.Worker):
 
     def _schedule_shutdown(self, signal: Any) -> None:
         if self.last_resort is not None:
-            end_at_once("it was told to stop for the second time")
+            end_at_once("it got a second stop signal")
         timeout_s = self._worker.shutdown_timeout_s
-        log.info("role_stops", in_flight=self._worker.in_flight, within_s=timeout_s)
+        log.info("role_stopping", in_flight=self._worker.in_flight, within_s=timeout_s)
         self.last_resort = end_after(timeout_s)
         end_idle_after(LEAVING_S, self._worker.has_joined)
         self.loop.call_later(finishing_s(timeout_s), self._worker.hand_back)

@@ -1,4 +1,4 @@
-"""Faust's aiokafka transport with changes: it commits before a rebalance, and has a consumer thread of ours."""
+"""Faust's aiokafka transport with changes: it commits before a rebalance, and has its own consumer thread."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ class CommittingConsumer(driver.Consumer):
         """Commit as Faust does, and log a line when the group refuses: it has gone on without this member."""
         is_taken = await super()._commit(offsets)
         if not is_taken:
-            log.warning("commit_refused", partitions=len(offsets))
+            log.warning("commit_failed", partitions=len(offsets))
         return is_taken
 
     async def maybe_wait_for_commit_to_finish(self) -> bool:

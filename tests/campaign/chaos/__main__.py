@@ -33,13 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, soft_wrap=True)
     most_s = options.minutes * 60 + HARD_STOP_AFTER_S
     try:
-        with a_bounded_run(_PREFIX, most_s, keep=options.keep, tell=console.print) as folder:
+        with a_bounded_run(_PREFIX, most_s, keep=options.keep, say=console.print) as folder:
             result = _run(options, folder, console.print)
     except NOT_RUN as exc:
         console.print(f"The campaign was not run to its end: {exc}")
         return EXIT_NOT_RUN
-    _tell(result, options, console)
-    return EXIT_FOUND if result.verdict.findings else 0
+    _say(result, options, console)
+    return EXIT_FOUND if result.oracle_report.findings else 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -64,32 +64,32 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _run(options: argparse.Namespace, folder: Path, tell: Callable[[str], None]) -> Result:
+def _run(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> Result:
     source = plants.plant(options.plant, folder / "planted") if options.plant else plants.ROOT
     kinds = options.kinds or (list(plants.PLANTS[options.plant].kinds) if options.plant else list(FaultKind))
-    tell("Starting Apache Kafka, PostgreSQL, MinIO, Toxiproxy and the roles.")
+    say("Starting Apache Kafka, PostgreSQL, MinIO, Toxiproxy and the roles.")
     roles, gap_s = (FEW_ROLES, GAP_S / 2) if options.small else (ROLES, GAP_S)
-    with a_cluster(folder, source, tell, roles) as cluster:
+    with a_cluster(folder, source, say, roles) as cluster:
         if cluster.no_disk is not None:
-            tell(f"No disk can be filled here, and that fault is left out: {cluster.no_disk}")
+            say(f"No disk can be filled here, and that fault is left out: {cluster.no_disk}")
             kinds = [kind for kind in kinds if kind is not FaultKind.FILL_DISK]
         faults = plan_faults(options.seed, options.faults, kinds, gap_s=gap_s)
         plan = Plan(options.seed, faults, plan_uploads(options.seed, options.uploads))
-        tell(
+        say(
             f"Seed {plan.seed}, plan {plan.digest}: {len(plan.uploads)} uploads,"
             f" {len(faults)} faults of {len({fault.kind for fault in faults})} kinds in {plan.lasts_s:.0f} s."
         )
-        campaign = Campaign(cluster, plan, tell, deadline=time.monotonic() + options.minutes * 60)
+        campaign = Campaign(cluster, plan, say, deadline=time.monotonic() + options.minutes * 60)
         return campaign.run()
 
 
-def _tell(result: Result, options: argparse.Namespace, console: Console) -> None:
-    for finding in result.verdict.findings[:20]:
+def _say(result: Result, options: argparse.Namespace, console: Console) -> None:
+    for finding in result.oracle_report.findings[:20]:
         console.print(f"  {finding.kind}: {finding.what}", markup=False)
     console.print(report.as_line(result), markup=False)
     if options.plant:
         planted = plants.PLANTS[options.plant]
-        caught = sorted(planted.caught_by & {finding.kind for finding in result.verdict.findings})
+        caught = sorted(planted.caught_by & {finding.kind for finding in result.oracle_report.findings})
         console.print(f"Planted: {planted.what}. {'Caught by: ' + ', '.join(caught) if caught else 'NOT CAUGHT.'}")
     if options.json:
         options.json.write_text(json.dumps(report.as_json(result), indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""One campaign from its first upload to its verdict."""
+"""Run one campaign, from its first upload to the oracle's report."""
 
 import collections
 import heapq
@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 from tests.campaign.chaos.cluster import Cluster
 from tests.campaign.chaos.evidence import collect, read_lags
 from tests.campaign.chaos.faults import INJECTORS, NobodyHitError
-from tests.campaign.chaos.oracle import Finding, Verdict, judge
+from tests.campaign.chaos.oracle import Finding, OracleReport, judge
 from tests.campaign.chaos.plan import Fault, Plan
 from tests.campaign.chaos.publisher import Publisher, add_rows
 
@@ -36,10 +36,10 @@ class Done:
 
 @dataclass
 class Result:
-    """All that a report tells."""
+    """Everything that a report shows."""
 
     plan: Plan
-    verdict: Verdict = field(default_factory=Verdict)
+    oracle_report: OracleReport = field(default_factory=OracleReport)
     done: list[Done] = field(default_factory=list)
     published: int = 0
     faults_s: float = 0.0
@@ -51,11 +51,11 @@ class Result:
 
 
 class Campaign:
-    """Publishes, breaks, mends and waits; the main thread's own, because services are started on it."""
+    """Publishes, breaks, fixes and waits; the main thread's own, because services are started on it."""
 
-    def __init__(self, cluster: Cluster, plan: Plan, tell: Callable[[str], None], *, deadline: float) -> None:
+    def __init__(self, cluster: Cluster, plan: Plan, say: Callable[[str], None], *, deadline: float) -> None:
         self._cluster: Final = cluster
-        self._tell: Final = tell
+        self._say: Final = say
         self._deadline: Final = deadline
         self._began_at = time.monotonic()
         self._undos: Final[list[tuple[float, int, Done, Callable[[], object]]]] = []
@@ -83,10 +83,10 @@ class Campaign:
         if result.drain_s is None:
             problems.append(Finding("not drained", f"there was work left after {DRAIN_TIMEOUT_S:.0f} s"))
         problems += self._stop_roles()
-        self._tell("Reading what is there.")
-        result.verdict = judge(publisher.published, collect(self._cluster.places))
+        self._say("Reading what is there.")
+        result.oracle_report = judge(publisher.published, collect(self._cluster.places))
         problems += [Finding("leftover", process) for process in self._cluster.survivors()]
-        result.verdict.findings += problems
+        result.oracle_report.findings += problems
         result.total_s = self._now_s()
         return result
 
@@ -132,11 +132,11 @@ class Campaign:
     def _note(self, done: Done) -> None:
         self.result.done.append(done)
         count = f"{done.fault.number}/{len(self.result.plan.faults)}"
-        self._tell(f"{done.began_s:6.1f} s  {count:>7}  {done.fault.kind:<17} {done.note}")
+        self._say(f"{done.began_s:6.1f} s  {count:>7}  {done.fault.kind:<17} {done.note}")
 
     def _drain(self) -> float | None:
         """Wait until no group has anything to do: how long that took, or None when it did not come to that."""
-        self._tell("Waiting until all work is done.")
+        self._say("Waiting until all work is done.")
         began, quiet, before = time.monotonic(), 0, -1
         while time.monotonic() - began < DRAIN_TIMEOUT_S:
             self._cluster.supervise()

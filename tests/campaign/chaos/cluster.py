@@ -96,7 +96,7 @@ class Cluster:
             role.process.wait()
 
     def survivors(self) -> list[str]:
-        """Processes of ours that are still there a moment after all roles have ended."""
+        """Return the pipeline's processes that remain after all roles have ended."""
         deadline = time.monotonic() + GONE_TIMEOUT_S
         while (found := processes_of(self._worker_pids, self.marker)) and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -114,7 +114,7 @@ def _was_ready(role: Role) -> bool:
 def a_cluster(
     folder: Path,
     source: Path,
-    tell: Callable[[str], None],
+    say: Callable[[str], None],
     roles: Mapping[str, int] = ROLES,
     changes: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Cluster]:
@@ -131,9 +131,9 @@ def a_cluster(
         stack.callback(kafka.stop)
         postgres = SystemPostgres(binaries)
         stack.callback(postgres.stop)
-        minio = LocalMinio(tell=tell)
+        minio = LocalMinio(say=say)
         stack.callback(minio.stop)
-        toxiproxy = Toxiproxy(tell=tell)
+        toxiproxy = Toxiproxy(say=say)
         stack.callback(toxiproxy.stop)
         servers, server_url = kafka.start(), postgres.start()
         minio.start()

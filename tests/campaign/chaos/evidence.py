@@ -101,7 +101,7 @@ class Places:
 
 
 def collect(places: Places) -> Evidence:
-    """Everything, read anew from its source."""
+    """Everything, read again from its source."""
     return Evidence(
         records={topic: read_topic(places.bootstrap_servers, topic) for topic in TOPICS},
         lags=read_lags(places.bootstrap_servers)[0],

@@ -131,7 +131,7 @@ def _cut_database(cluster: Cluster, _fault: Fault) -> Injection:
 
 def _s3_down(cluster: Cluster, _fault: Fault) -> Injection:
     cluster.s3_door.cut()
-    return Injection("connections are refused", cluster.s3_door.mend)
+    return Injection("connections are refused", cluster.s3_door.restore)
 
 
 def _s3_slow(cluster: Cluster, _fault: Fault) -> Injection:

@@ -35,8 +35,8 @@ class Finding:
 
 
 @dataclass
-class Verdict:
-    """All findings, and figures that are told but are no findings."""
+class OracleReport:
+    """All findings, and figures that are reported but are not findings."""
 
     findings: list[Finding] = field(default_factory=list)
     duplicates: dict[str, int] = field(default_factory=dict)
@@ -47,23 +47,25 @@ class Verdict:
         return [finding for finding in self.findings if finding.kind == kind]
 
 
-def judge(published: Iterable[Published], evidence: Evidence) -> Verdict:
+def judge(published: Iterable[Published], evidence: Evidence) -> OracleReport:
     """What is wrong with `evidence`, given what was published."""
     uploads = list(published)
     state = _State(evidence)
-    verdict = Verdict()
-    verdict.findings += [finding for upload in uploads for finding in _outcome(upload, uploads, state)]
+    oracle_report = OracleReport()
+    oracle_report.findings += [finding for upload in uploads for finding in _outcome(upload, uploads, state)]
     for newest in _newest(uploads).values():
-        verdict.findings += _row(newest, state)
-    verdict.findings += _objects(uploads, state)
-    verdict.findings += _retries(evidence, verdict.lateness_s)
-    verdict.findings += [Finding("not committed", f"{place} is {lag} behind") for place, lag in evidence.lags.items()]
-    verdict.findings += [Finding("leftover", what) for what in evidence.leftovers]
+        oracle_report.findings += _row(newest, state)
+    oracle_report.findings += _objects(uploads, state)
+    oracle_report.findings += _retries(evidence, oracle_report.lateness_s)
+    oracle_report.findings += [
+        Finding("not committed", f"{place} is {lag} behind") for place, lag in evidence.lags.items()
+    ]
+    oracle_report.findings += [Finding("leftover", what) for what in evidence.leftovers]
     refused = evidence.records.get("thumbnail.ready.dlq", [])
-    verdict.findings += [Finding("refused result", f"{record.key}: {record.headers}") for record in refused]
-    verdict.duplicates = _duplicates(uploads, state)
-    verdict.counts = _counts(evidence, state)
-    return verdict
+    oracle_report.findings += [Finding("refused result", f"{record.key}: {record.headers}") for record in refused]
+    oracle_report.duplicates = _duplicates(uploads, state)
+    oracle_report.counts = _counts(evidence, state)
+    return oracle_report
 
 
 class _State:
@@ -74,10 +76,10 @@ class _State:
         self.sent = self._by("media.uploaded", "event_id")
         self.ready = self._by("thumbnail.ready", "upload_event_id")
         self.failed = self._by("thumbnail.failed", "upload_event_id")
-        self.letters = self._by("thumbnail.dlq", "event_id")
-        self.letter_codes: dict[str, set[str | None]] = collections.defaultdict(set)
+        self.dead_letters = self._by("thumbnail.dlq", "event_id")
+        self.dead_letter_codes: dict[str, set[str | None]] = collections.defaultdict(set)
         for record in evidence.records.get("thumbnail.dlq", []):
-            self.letter_codes[json.loads(record.value).get("event_id")].add(record.headers.get("error-code"))
+            self.dead_letter_codes[json.loads(record.value).get("event_id")].add(record.headers.get("error-code"))
         waited = [record for tier in (1, 2, 3) for record in evidence.records.get(f"thumbnail.retry.{tier}", [])]
         self.waited = {json.loads(record.value).get("event_id") for record in waited}
 
@@ -105,7 +107,7 @@ def _outcome(upload: Published, uploads: list[Published], state: _State) -> Iter
     if event_id not in state.sent:
         yield Finding("campaign", f"{name} never reached Kafka")
         return
-    codes = state.letter_codes.get(event_id, set())
+    codes = state.dead_letter_codes.get(event_id, set())
     if code is None:
         if codes or event_id in state.failed:
             yield Finding("wrong outcome", f"{name} was given up: {sorted(map(str, codes))}")
@@ -174,7 +176,7 @@ def _objects(uploads: list[Published], state: _State) -> Iterator[Finding]:
     for record_key, row in state.evidence.rows.items():
         event = _announcement(row, state)
         if event is None:
-            continue  # told by _row, or never had any
+            continue  # reported by _row, or never had any
         own = "local" if companies.get(record_key) == ACME else "minio"
         place = "fallback" if event["storage"]["fallback"] else own
         for item in event["renditions"]:
@@ -223,7 +225,7 @@ def _duplicates(uploads: list[Published], state: _State) -> dict[str, int]:
         "media.uploaded": sum(sent.values()) - planned,
         "thumbnail.ready": more(state.ready),
         "thumbnail.failed": more(state.failed),
-        "thumbnail.dlq": more(state.letters),
+        "thumbnail.dlq": more(state.dead_letters),
         "thumbnail.due": sum(due.values()) - len(due),
     }
 

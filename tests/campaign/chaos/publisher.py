@@ -55,7 +55,7 @@ class Publisher(threading.Thread):
                 at_s, _, job = heapq.heappop(self._jobs)
                 if not self._ended.wait(max(0.0, self._began_at + at_s - time.monotonic())):
                     job()
-        except Exception as exc:  # noqa: BLE001 - told by the campaign, which this thread must not take along
+        except Exception as exc:  # noqa: BLE001 - reported by the campaign, which this thread must not take along
             self.problem = f"{type(exc).__name__}: {exc}"
         finally:
             self._s3.close()

@@ -18,8 +18,8 @@ def percentile(values: list[float], share: float) -> float:
 
 def as_json(result: Result) -> dict[str, Any]:
     """All figures, the whole plan, and every fault as it was made."""
-    verdict, plan = result.verdict, result.plan
-    kinds = collections.Counter(finding.kind for finding in verdict.findings)
+    oracle_report, plan = result.oracle_report, result.plan
+    kinds = collections.Counter(finding.kind for finding in oracle_report.findings)
     return {
         "seed": plan.seed,
         "plan_digest": plan.digest,
@@ -27,13 +27,13 @@ def as_json(result: Result) -> dict[str, Any]:
         "faults": {"hit": _hit(result), "planned": len(plan.faults), "by_kind": _by_kind(result)},
         "seconds": {"faults": result.faults_s, "drain": result.drain_s, "total": result.total_s},
         "findings_by_kind": dict(sorted(kinds.items())),
-        "duplicates": verdict.duplicates,
+        "duplicates": oracle_report.duplicates,
         "retry_lateness_s": _lateness(result),
-        "counts": verdict.counts,
+        "counts": oracle_report.counts,
         "starts": result.starts,
         "exits": dict(sorted(result.exits.items())),
         "left_out": result.left_out,
-        "findings": [asdict(finding) for finding in verdict.findings],
+        "findings": [asdict(finding) for finding in oracle_report.findings],
         "faults_made": [{**asdict(done), "fault": asdict(done.fault)} for done in result.done],
         "plan": {"faults": [asdict(fault) for fault in plan.faults]},
     }
@@ -52,22 +52,22 @@ def _by_kind(result: Result) -> dict[str, int]:
 
 
 def _lateness(result: Result) -> dict[str, float]:
-    values = result.verdict.lateness_s
+    values = result.oracle_report.lateness_s
     shares = {"p50": 0.5, "p99": 0.99, "max": 1.0}
     return {"records": len(values)} | {name: percentile(values, share) for name, share in shares.items()}
 
 
 def as_line(result: Result) -> str:
     """The outcome in one paragraph."""
-    verdict, late = result.verdict, _lateness(result)
-    orphans = len(verdict.of("orphan")) + len(verdict.of("leftover"))
+    oracle_report, late = result.oracle_report, _lateness(result)
+    orphans = len(oracle_report.of("orphan")) + len(oracle_report.of("leftover"))
     drain = "not drained" if result.drain_s is None else f"drained {result.drain_s:.0f} s later"
     return (
         f"Seed {result.plan.seed} (plan {result.plan.digest}): {result.published} uploads,"
         f" {_hit(result)} faults of {len(_by_kind(result))} kinds in {result.faults_s:.0f} s, {drain}."
-        f" {len(verdict.of('lost'))} lost, {len(verdict.of('stale row'))} stale, {orphans} orphans,"
-        f" {len(verdict.findings)} findings in all."
-        f" {sum(verdict.duplicates.values())} duplicates."
+        f" {len(oracle_report.of('lost'))} lost, {len(oracle_report.of('stale row'))} stale, {orphans} orphans,"
+        f" {len(oracle_report.findings)} findings in all."
+        f" {sum(oracle_report.duplicates.values())} duplicates."
         f" {late['records']:.0f} retries, late by p50 {late['p50']:.2f} s, p99 {late['p99']:.2f} s, max {late['max']:.2f} s."
     )
 
@@ -95,7 +95,7 @@ def as_markdown(result: Result) -> str:
 
 
 def _findings(result: Result) -> str:
-    lines = [f"- **{finding.kind}**: {finding.what}" for finding in result.verdict.findings]
+    lines = [f"- **{finding.kind}**: {finding.what}" for finding in result.oracle_report.findings]
     more = [f"- and {len(lines) - _MOST_FINDINGS} more"] if len(lines) > _MOST_FINDINGS else []
     return "\n".join(lines[:_MOST_FINDINGS] + more) or "None."
 

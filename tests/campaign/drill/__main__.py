@@ -1,7 +1,7 @@
 """The operator drill: `python -m tests.campaign.drill`.
 
 Starts the whole stack on this machine with uploads trickling in, breaks one thing after the other, and notes what the person
-on call is told: which alert fires how soon, what `thumbnails status` and the page say, and how soon all is well again. Exit
+on call sees: which alert fires how soon, what `thumbnails status` and the page say, and how soon all is well again. Exit
 code 0: all was as it must be. 1: findings. 2: it could not be run.
 """
 
@@ -37,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         console.print(f"The drill needs {' and '.join(missing)}: install Debian's packages prometheus and chromium.")
         return EXIT_NOT_RUN
-    tell = partial(console.print, markup=False)
+    say = partial(console.print, markup=False)
     try:
-        with a_bounded_run(_PREFIX, HARD_STOP_AFTER_S, keep=options.keep, tell=tell) as folder:
-            result = _run(options, folder, tell)
+        with a_bounded_run(_PREFIX, HARD_STOP_AFTER_S, keep=options.keep, say=say) as folder:
+            result = _run(options, folder, say)
     except (MendError, *NOT_RUN) as exc:
         console.print(f"The drill was not run to its end: {exc}", markup=False)
         return EXIT_NOT_RUN
-    _tell(result, options, console)
+    _say(result, options, console)
     return EXIT_FOUND if result.findings else 0
 
 
@@ -66,18 +66,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _run(options: argparse.Namespace, folder: Path, tell: Callable[[str], None]) -> Result:
-    tell("Starting Apache Kafka, PostgreSQL, MinIO and Toxiproxy.")
+def _run(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> Result:
+    say("Starting Apache Kafka, PostgreSQL, MinIO and Toxiproxy.")
     chosen = options.faults.split(",")
     pictures = options.pictures or folder
     pictures.mkdir(parents=True, exist_ok=True)
-    with an_installation(folder, options.factor, tell) as installation:
-        return Drill(installation, pictures, options.factor, tell).run(
+    with an_installation(folder, options.factor, say) as installation:
+        return Drill(installation, pictures, options.factor, say).run(
             [fault for fault in FAULTS if fault.name in chosen]
         )
 
 
-def _tell(result: Result, options: argparse.Namespace, console: Console) -> None:
+def _say(result: Result, options: argparse.Namespace, console: Console) -> None:
     if options.json:
         options.json.write_text(json.dumps(as_json(result), indent=1) + "\n")
     if options.report:

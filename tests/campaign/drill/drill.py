@@ -29,7 +29,7 @@ _CALM: Final = (
 
 @dataclass
 class Outcome:
-    """What one fault came to. Times are seconds, after the fault or (`caught_up_s`, `quiet_s`) after the mend."""
+    """What one fault came to. Times are seconds, after the fault or (`caught_up_s`, `quiet_s`) after the fix."""
 
     fault: Fault
     alerts: list[Seen] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Outcome:
 
 @dataclass
 class Result:
-    """All that a report tells."""
+    """Everything that a report shows."""
 
     factor: float
     outcomes: list[Outcome] = field(default_factory=list)
@@ -69,15 +69,15 @@ class Result:
 class Drill:
     """For the main thread: services are started on it."""
 
-    def __init__(self, installation: Installation, pictures: Path, factor: float, tell: Callable[[str], None]) -> None:
+    def __init__(self, installation: Installation, pictures: Path, factor: float, say: Callable[[str], None]) -> None:
         """`pictures` is where the screenshots go."""
         self._installation: Final = installation
         self._pictures: Final = pictures
-        self._tell: Final = tell
+        self._say: Final = say
         self.result: Final = Result(factor)
 
     def run(self, faults: Sequence[Fault]) -> Result:
-        """Every fault, and the verdict."""
+        """Make every fault, and judge the result."""
         began, installation = time.monotonic(), self._installation
         installation.trickle.start()
         self._wait(lambda: False, WARM_UP_S)
@@ -86,7 +86,7 @@ class Drill:
         for fault in faults:
             self.result.outcomes.append(self._practise(fault))
         installation.trickle.end()
-        self._tell("No more uploads; waiting for the last, and looking for what was lost.")
+        self._say("No more uploads; waiting for the last, and looking for what was lost.")
         self._wait(lambda: not installation.trickle.unready_before(time.monotonic()), DONE_TIMEOUT_S)
         self.result.problems += installation.trickle.problems()
         self.result.published = len(installation.trickle.published)
@@ -99,7 +99,7 @@ class Drill:
 
     def _practise(self, fault: Fault) -> Outcome:
         installation, done = self._installation, Outcome(fault)
-        self._tell(f"{fault.title}: {fault.done}")
+        self._say(f"{fault.title}: {fault.done}")
         watch, began = AlertWatch(installation.prometheus), time.monotonic()
         fault.inject(installation)
         if not self._wait(lambda: all(watch.first(name) for name in fault.alerts), ALERT_TIMEOUT_S, watch):
@@ -111,34 +111,34 @@ class Drill:
         done.status = read_status(installation, lambda: self._tick(watch))
         done.by_company = self._by_company(fault, began)
         done.problems += _unsaid(fault, done)
-        done.lasted_s, mended = time.monotonic() - began, time.monotonic()
-        self._tell(f"  {', '.join(_first_words(watch))}. Mending: {fault.mended}")
-        fault.mend(installation)
-        self._recover(done, watch, mended)
+        done.lasted_s, restored = time.monotonic() - began, time.monotonic()
+        self._say(f"  {', '.join(_first_words(watch))}. Fixing: {fault.restored}")
+        fault.restore(installation)
+        self._recover(done, watch, restored)
         done.alerts = watch.fired()
-        self._tell(f"  caught up after {_or_never(done.caught_up_s)}, quiet after {_or_never(done.quiet_s)}.")
+        self._say(f"  caught up after {_or_never(done.caught_up_s)}, quiet after {_or_never(done.quiet_s)}.")
         for problem in done.problems:
-            self._tell(f"  NOT AS IT MUST BE: {problem}")
+            self._say(f"  NOT AS IT MUST BE: {problem}")
         return done
 
-    def _recover(self, done: Outcome, watch: AlertWatch, mended: float) -> None:
+    def _recover(self, done: Outcome, watch: AlertWatch, restored: float) -> None:
         installation = self._installation
         if self._wait(lambda: not self._disquiet(), QUIET_TIMEOUT_S, watch):
             done.fault.tidy(installation)
-            if self._wait(lambda: not installation.trickle.unready_before(mended), QUIET_TIMEOUT_S, watch):
-                done.caught_up_s = time.monotonic() - mended
+            if self._wait(lambda: not installation.trickle.unready_before(restored), QUIET_TIMEOUT_S, watch):
+                done.caught_up_s = time.monotonic() - restored
         if done.caught_up_s is None:
-            missing = installation.trickle.unready_before(mended)
+            missing = installation.trickle.unready_before(restored)
             done.problems.append(f"{missing} uploads did not become ready: {self._noise()}")
         if self._wait(self._is_quiet, QUIET_TIMEOUT_S, watch):
-            done.quiet_s = time.monotonic() - mended
+            done.quiet_s = time.monotonic() - restored
             after = read_status(installation, lambda: self._tick(watch))
             done.problems += [f"afterwards status says: {line}" for line in after.data["attention"]]
         else:
             done.problems.append(f"it did not become quiet: {self._noise()}")
 
     def _by_company(self, fault: Fault, began: float) -> dict[str, tuple[int, int]] | None:
-        """None where the database cannot tell."""
+        """None where the database does not answer."""
         if fault.name == "database-down":
             return None
         found = self._installation.trickle.by_company_since(began)

@@ -1,4 +1,4 @@
-"""The five faults: how each is made, which alerts must fire, and how a person mends it by the runbook."""
+"""The five faults: how each is made, which alerts must fire, and how a person fixes it by the runbook."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,11 +38,11 @@ class Fault:
     name: str
     title: str
     done: str
-    mended: str
+    restored: str
     alerts: tuple[str, ...]
     says: tuple[str, ...]
     inject: Callable[[Installation], object]
-    mend: Callable[[Installation], object]
+    restore: Callable[[Installation], object]
     tidy: Callable[[Installation], object] = lambda _installation: None
     unhurt: tuple[int, ...] = ()
     slowed: bool = False
@@ -73,10 +73,10 @@ def _replay(installation: Installation) -> None:
 
 
 def _purge(installation: Installation) -> None:
-    """Nobody can mend those files: kept for the record, and deleted from the topic."""
-    letters = str(installation.folder / "letters.jsonl")
-    _thumbnails(installation, "dlq", "export", letters)
-    _thumbnails(installation, "dlq", "purge", "--exported", letters, "--yes")
+    """Nobody can fix those files: kept for the record, and deleted from the topic."""
+    dead_letters = str(installation.folder / "letters.jsonl")
+    _thumbnails(installation, "dlq", "export", dead_letters)
+    _thumbnails(installation, "dlq", "purge", "--exported", dead_letters, "--yes")
 
 
 def _thumbnails(installation: Installation, *arguments: str) -> None:
@@ -94,7 +94,7 @@ FAULTS: Final = (
         ("ThumbnailStorageBreakerOpen",),
         (f"connection {GLOBEX} (minio", f"company {GLOBEX}"),
         lambda installation: installation.cluster.s3_door.cut(),
-        lambda installation: installation.cluster.s3_door.mend(),
+        lambda installation: installation.cluster.s3_door.restore(),
         unhurt=(1, INITECH),
     ),
     Fault(
@@ -146,7 +146,7 @@ FAULTS: Final = (
         "poison-tenant",
         "Poison tenant",
         "Initech publishes four broken photographs a second among the sound uploads of all.",
-        "Initech's producer stops; `thumbnails dlq export`, then `thumbnails dlq purge`, for nobody can mend those files.",
+        "Initech's producer stops; `thumbnails dlq export`, then `thumbnails dlq purge`, because nobody can repair those files.",
         ("ThumbnailDeadLetterFlood", "ThumbnailDeadLettersGrowing"),
         ("media.corrupt", f"company {INITECH}"),
         lambda installation: _poison(installation, on=True),

@@ -58,15 +58,15 @@ def product_settings(factor: float) -> dict[str, str]:
 
 
 @contextmanager
-def an_installation(folder: Path, factor: float, tell: Callable[[str], None]) -> Iterator[Installation]:
+def an_installation(folder: Path, factor: float, say: Callable[[str], None]) -> Iterator[Installation]:
     """Everything up; nothing of it is left afterwards. From the main thread. Raises as a_cluster does."""
     with ExitStack() as stack:
         storage = folder / "storage"
         storage.mkdir()
         changes = product_settings(factor) | {"LOCAL_STORAGE_URL": stack.enter_context(serving(storage))}
-        cluster = stack.enter_context(a_cluster(folder, ROOT, tell, {}, changes))
+        cluster = stack.enter_context(a_cluster(folder, ROOT, say, {}, changes))
         tenants = _tenants(cluster)
-        tell("The services are up; starting the roles, Prometheus and the page.")
+        say("The services are up; starting the roles, Prometheus and the page.")
         ports = {role: [free_port() for _ in range(count)] for role, count in ROLES.items()}
         for role, numbers in ports.items():
             for port in numbers:

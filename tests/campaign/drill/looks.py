@@ -13,7 +13,7 @@ from typing import Any, Final
 from tests.campaign.drill.installation import Installation
 
 STATUS_TIMEOUT_S: Final = 60.0
-MOST_LETTERS_SHOWN: Final = 2
+MOST_DEAD_LETTERS_SHOWN: Final = 2
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read_page(installation: Installation, shot: Path) -> PageView:
         page.locator("#count").inner_text(),
         [
             " ".join(failed.nth(number).inner_text().split())
-            for number in range(min(MOST_LETTERS_SHOWN, failed.count()))
+            for number in range(min(MOST_DEAD_LETTERS_SHOWN, failed.count()))
         ],
     )
 

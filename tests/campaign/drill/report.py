@@ -15,7 +15,7 @@ _HEAD: Final = """\
 Real Apache Kafka, PostgreSQL, MinIO behind Toxiproxy, two workers, one persist and one retry role, `thumbnails web` in a browser, and
 a Prometheus with [the rules that are deployed](runbooks.md). Three companies upload a photograph or a clip each second, throughout:
 Acme (company 1) and Initech (3) on local storage, Globex (2) on MinIO. One thing after the other is broken, each time from a state in
-which no alert is pending, all roles are ready and nothing waits. A fault is mended only after every expected alert has fired.
+which no alert is pending, all roles are ready and nothing waits. A fault is fixed only after every expected alert has fired.
 
 How to read the times: every duration of the rules (`for`, windows, thresholds in seconds) was divided by {factor:g}, and so were
 `RETRY_DELAYS_S`, `STORAGE_BREAKER_OPEN_S`, `DLQ_WINDOW_S` and `DLQ_MIN_EVENTS`; counts, rates and shares were not. *Drill* is
@@ -139,19 +139,19 @@ def _health(roles: list[dict[str, Any]]) -> list[str]:
             f"{name}: {state['problem']}" for name, state in health.get("dependencies", {}).items() if not state["ok"]
         ]
         problems += [f"resting: {item}" for item in health.get("resting", [])]
-        told = "; ".join(problem for problem in problems if problem)
-        if told or role["problem"]:
-            lines.append(f"{role['role'] or 'a role'} at {role['url']}: {told or role['problem']}")
+        reported = "; ".join(problem for problem in problems if problem)
+        if reported or role["problem"]:
+            lines.append(f"{role['role'] or 'a role'} at {role['url']}: {reported or role['problem']}")
     return ["Of `/health/ready`:", "```text\n" + "\n".join(lines) + "\n```"] if lines else []
 
 
 def _meanwhile(done: Outcome) -> str:
-    lines = [done.fault.mended]
+    lines = [done.fault.restored]
     if done.by_company:
         counts = ", ".join(f"{company}: {ready} of {sent}" for company, (sent, ready) in done.by_company.items())
         lines.insert(0, f"Ready of the sound uploads that came in these {done.lasted_s:.0f} s: {counts}.")
     lines.append(
-        f"All uploads from before the mend were ready {_seconds(done.caught_up_s)} after it; no alert was pending and nothing waited"
+        f"All uploads from before the fix were ready {_seconds(done.caught_up_s)} after it; no alert was pending and nothing waited"
         f" {_seconds(done.quiet_s)} after it."
     )
     return " ".join(lines)

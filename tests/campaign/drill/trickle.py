@@ -82,7 +82,7 @@ class Trickle(threading.Thread):
                 self._producer.poll(0)
             if self._producer.flush(60):
                 self.problem = "not all events were acknowledged"
-        except Exception as exc:  # noqa: BLE001 - told by the drill, which this thread must not take along
+        except Exception as exc:  # noqa: BLE001 - reported by the drill, which this thread must not take along
             self.problem = f"{type(exc).__name__}: {exc}"
 
     def end(self) -> None:

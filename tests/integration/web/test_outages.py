@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from schemas.events import Media, MediaKind
-from tests.doubles.letter_topics import Done, LetterTopics
+from tests.doubles.letter_topics import DeadLetterTopics, Done
 from tests.doubles.results import failed, ready
 from tests.integration.web.server import Results, WebOptions, running_web
 from tests.servers.kafka.apache import ApacheKafka
@@ -60,12 +60,12 @@ def test_the_page_outlives_its_own_server(page: Page, results: Results, tmp_path
 
 
 def test_a_dead_letter_is_replayed_from_its_card_and_once_only(page: Page, results: Results, tmp_path: Path) -> None:
-    letters = LetterTopics(results.kafka, results.prefix, lambda _arguments: Done(0, "", ""))
+    dead_letters = DeadLetterTopics(results.kafka, results.prefix, lambda _arguments: Done(0, "", ""))
     for number in (20, 21):
-        send_letter(results, number)
+        send_dead_letter(results, number)
         results.send(failed(number, a_media(number)))
-    results.send(failed(22, a_media(22)))  # its letter is gone
-    before = letters.length("thumbnail.due")
+    results.send(failed(22, a_media(22)))  # its dead letter is gone
+    before = dead_letters.length("thumbnail.due")
     with running_web(results, tmp_path, WebOptions(("--allow-replay",))) as web:
         page.goto(f"{web.url}?state=failed")
         said = {}
@@ -76,19 +76,19 @@ def test_a_dead_letter_is_replayed_from_its_card_and_once_only(page: Page, resul
             expect(shown.get_by_role("status")).not_to_have_text(re.compile("^(Replaying…)?$"), timeout=SLOW_MS)
             said[number] = (shown.get_by_role("status").inner_text(), button.is_disabled())
         assert said[20] == (f"Replayed to {results.prefix}thumbnail.due: its result comes here when it is made.", True)
-        assert "no letter of this upload" in said[22][0]
+        assert "no dead letter of this upload" in said[22][0]
         assert said[22][1] is False
 
         page.reload()
         again = page.locator("li.tile").filter(has_text="video:20")
         again.get_by_role("button", name="Replay").click()
         expect(again.get_by_role("status")).to_contain_text("It was replayed before", timeout=SLOW_MS)
-    replayed = letters.committed("thumbnail.due")
+    replayed = dead_letters.committed("thumbnail.due")
     assert len(replayed) == before + 1
     assert json.loads(replayed[-1].value())["event_id"] == "upload-20"
 
 
-def send_letter(results: Results, number: int) -> None:
+def send_dead_letter(results: Results, number: int) -> None:
     """As the worker writes it beside the failed result."""
     event = {
         "event_id": f"upload-{number}",

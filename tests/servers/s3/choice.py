@@ -72,19 +72,19 @@ class MotoS3:
 S3 = GivenS3 | ContainerS3 | LocalMinio | MotoS3
 
 
-def choose_s3(tell: Callable[[str], None]) -> S3:
-    """The first that is to be had; it may have to be built, as `tell` hears, moto at last, too. Raises NoS3Error."""
+def choose_s3(say: Callable[[str], None]) -> S3:
+    """The first that is to be had; it may have to be built, as `say` hears, moto at last, too. Raises NoS3Error."""
     given = os.environ.get("S3_ENDPOINT_URL")
     if given:
         return GivenS3(given)
     if docker.can_run():
         return ContainerS3()
     try:
-        return LocalMinio(tell=tell)
+        return LocalMinio(say=say)
     except NoS3Error as exc:
         if not _has_moto():
             raise
-        tell(f"{exc} The tests go on with {MotoS3.server.description}.")
+        say(f"{exc} The tests go on with {MotoS3.server.description}.")
         return MotoS3()
 
 

@@ -24,10 +24,10 @@ class LocalMinio:
     start() and stop() from the main thread.
     """
 
-    def __init__(self, *, tls: Certificates | None = None, tell: Callable[[str], None] | None = None) -> None:
-        """With `tls` it speaks https alone. Builds the program when need be, as `tell` hears. Raises NoS3Error."""
+    def __init__(self, *, tls: Certificates | None = None, say: Callable[[str], None] | None = None) -> None:
+        """With `tls` it speaks https alone. Builds the program if necessary and reports that. Raises NoS3Error."""
         try:
-            self._binary: Final = MINIO.get(tell)
+            self._binary: Final = MINIO.get(say)
         except NoToolError as exc:
             raise NoS3Error(str(exc)) from exc
         self.folder: Final = owned_folder(_FOLDER_PREFIX)

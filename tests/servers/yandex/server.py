@@ -39,7 +39,7 @@ class YandexDouble:
         self.faults: Final = FaultTable()
         self.requests: Final[list[LoggedRequest]] = []
         self.on_body: Callable[[str, int], None] = lambda _path, _received: None
-        """Told, while a body arrives, how much of it has; it may block."""
+        """Called with the number of received bytes while a body arrives; it may block."""
         self._server: Final = _Server(("127.0.0.1", 0), _Handler)
         self._server.double = self
         self.url: Final = f"http://127.0.0.1:{self._server.server_address[1]}"

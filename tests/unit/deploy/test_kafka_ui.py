@@ -1,4 +1,4 @@
-"""Kafka UI's configuration: keys that it has, patterns that match our topics, masks that hide secrets and nothing of ours."""
+"""Kafka UI's configuration: keys that it has, patterns that match our topics, masks that hide secrets and no known header."""
 
 import re
 from pathlib import Path

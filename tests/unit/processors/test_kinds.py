@@ -105,7 +105,7 @@ def test_a_spoilt_jpeg_never_becomes_a_video(name: str, decoder: str) -> None:
 
 
 def test_a_picture_without_a_magic_number_is_no_video() -> None:
-    """FFmpeg knows Targa by its header, PFM by two letters; the second is a kind whose name is known."""
+    """FFmpeg knows Targa by its header, PFM by two dead letters; the second is a kind whose name is known."""
     assert code_of(encoded(photograph(), "TGA")) is ErrorCode.MEDIA_CORRUPT
     assert code_of(b"PF\n64 48\n-1.0\n" + bytes(64 * 48 * 12)) is ErrorCode.MEDIA_UNSUPPORTED
     declared = create_thumbnails(BytesSource(encoded(photograph(), "TGA")), ThumbnailSpec(), kind="image")

@@ -1,4 +1,4 @@
-"""The breaker of one connection: what opens it, who is let through, and what its callers are told."""
+"""The breaker of one connection: what opens it, who is let through, and what its callers see."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LIMITED = TransientError(ErrorCode.STORAGE_RATE_LIMITED, "Slow down.", retry_aft
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -52,7 +52,7 @@ def _raise(error: BaseException) -> None:
 
 
 def state_of(breaker: CircuitBreaker) -> BreakerState:
-    """Asked anew each time; mypy would take the last answer for granted."""
+    """Asked again each time; mypy would take the last answer for granted."""
     return breaker.state
 
 
@@ -87,7 +87,7 @@ def test_a_success_in_between_begins_the_count_anew(breaker: CircuitBreaker) -> 
         TransientError(ErrorCode.STORAGE_FULL, "x"),
         TransientError(ErrorCode.STORAGE_LOCKED, "x"),
         TransientError(ErrorCode.UPLOAD_UNVERIFIED, "x"),
-        ValueError("a mistake of ours"),
+        ValueError("a bug"),
     ],
     ids=str,
 )

@@ -1,4 +1,4 @@
-"""Credentials: encrypted and back, what is wrong with them told without a word of them, keys rotated in the database."""
+"""Credentials: encrypted and back, errors that never quote them, keys rotated in the database."""
 
 import json
 import pickle
@@ -25,7 +25,7 @@ from storage.credentials import (
 from storage.factory import ProviderSettings, get_provider
 from storage.s3.credentials import MinioCredentials
 
-SECRET = "s3cr3t-k3y-of-a-t3nant"  # noqa: S105 - it is looked for in what is told
+SECRET = "s3cr3t-k3y-of-a-t3nant"  # noqa: S105 - the tests look for it in messages
 KEY, OTHER_KEY = (SecretStr(Fernet.generate_key().decode()) for _ in range(2))
 MINIO = {"endpoint": "https://s3.example", "bucket": "bucket", "access_key": "a", "secret_key": SECRET}
 

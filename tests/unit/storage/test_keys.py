@@ -61,7 +61,7 @@ BAD_KEYS = {
     "one-dot leaders": "acme/\u2024\u2024/a",
     "two-dot leader": "acme/\u2025/a",
     "a dot and a leader": "acme/.\u2024/a",
-    "a letter with a slash in it": "acme/\u2100",
+    "a dead letter with a slash in it": "acme/\u2100",
     "dots with something invisible between": "acme/.\u200b./a",
     "something invisible only": "acme/\u200b/a",
     "part of 256 bytes": "acme/" + "x" * 256,

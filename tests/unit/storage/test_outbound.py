@@ -35,7 +35,7 @@ NOT_PUBLIC = [
 
 
 class Listener(ThreadingHTTPServer):
-    """Counts what arrives; answers with a redirect where it is told one."""
+    """Counts what arrives; answers with a redirect where the test sets one."""
 
     daemon_threads = True
 

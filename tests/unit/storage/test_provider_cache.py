@@ -165,7 +165,7 @@ def test_a_breaker_outlives_its_provider_but_not_an_edit_of_the_row(factory: Fac
     with pytest.raises(ConnectionPausedError):
         lease.provider.file_exists("acme/a")
     lease.release()
-    assert not cache.lease(a_connection(1, '{"mended": true}')).provider.file_exists("acme/a")
+    assert not cache.lease(a_connection(1, '{"fixed": true}')).provider.file_exists("acme/a")
 
 
 def test_closing_closes_everything(factory: Factory) -> None:

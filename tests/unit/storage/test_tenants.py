@@ -1,4 +1,4 @@
-"""Tenants: what is remembered and for how long, which places a company has, and that nothing secret is told."""
+"""Tenants: what is remembered and for how long, which storages a company has, and that no message has a secret."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from storage.factory import ProviderSettings, get_provider
 from storage.memory import MemoryStorageProvider
 from storage.tenants import Company, Tenants, TenantStorage
 
-SECRET = "s3cr3t-k3y"  # noqa: S105 - it is looked for in what is told
+SECRET = "s3cr3t-k3y"  # noqa: S105 - the tests look for it in messages
 
 
 class Directory:

@@ -31,7 +31,7 @@ time.sleep(60)  # what hangs
 @pytest.mark.parametrize(
     ("joins_before", "joins_after", "code", "reason"),
     [
-        (False, False, 0, "role_ends_without_ever_having_had_a_partition"),
+        (False, False, 0, "standby_stopped_idle"),
         (False, True, 1, "its stop began 1.5 s ago (SHUTDOWN_TIMEOUT_S), and something hangs"),
         (True, False, 1, "its stop began 1.5 s ago (SHUTDOWN_TIMEOUT_S), and something hangs"),
     ],

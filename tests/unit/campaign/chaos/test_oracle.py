@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.campaign.chaos.evidence import Evidence, Record, StoredFile
-from tests.campaign.chaos.oracle import Published, Verdict, judge
+from tests.campaign.chaos.oracle import OracleReport, Published, judge
 from tests.campaign.chaos.report import percentile
 from tests.campaign.chaos.uploads import ACME, GLOBEX, Case, PlannedUpload
 
@@ -89,29 +89,29 @@ def a_sound_state() -> Evidence:
     )
 
 
-def found(verdict: Verdict) -> set[str]:
-    return {finding.kind for finding in verdict.findings}
+def found(oracle_report: OracleReport) -> set[str]:
+    return {finding.kind for finding in oracle_report.findings}
 
 
 def test_a_sound_state_is_passed_and_its_retry_is_measured() -> None:
-    verdict = judge(UPLOADS, a_sound_state())
-    assert verdict.findings == []
-    assert verdict.lateness_s == [0.25]
-    assert set(verdict.duplicates.values()) == {0}
+    oracle_report = judge(UPLOADS, a_sound_state())
+    assert oracle_report.findings == []
+    assert oracle_report.lateness_s == [0.25]
+    assert set(oracle_report.duplicates.values()) == {0}
 
 
 def _without_ready(state: Evidence) -> None:
     state.records["thumbnail.ready"] = [r for r in state.records["thumbnail.ready"] if b'"good"' not in r.value]
 
 
-def _without_letter(state: Evidence) -> None:
+def _without_dead_letter(state: Evidence) -> None:
     state.records["thumbnail.dlq"] = []
     state.records["thumbnail.failed"] = []
 
 
 def _other_code(state: Evidence) -> None:
-    letter = state.records["thumbnail.dlq"][0]
-    state.records["thumbnail.dlq"] = [replace(letter, headers={"error-code": "internal.error"})]
+    dead_letter = state.records["thumbnail.dlq"][0]
+    state.records["thumbnail.dlq"] = [replace(dead_letter, headers={"error-code": "internal.error"})]
 
 
 def _good_given_up(state: Evidence) -> None:
@@ -170,7 +170,7 @@ def _refused(state: Evidence) -> None:
     ("damage", "kind"),
     [
         (_without_ready, "lost"),
-        (_without_letter, "lost"),
+        (_without_dead_letter, "lost"),
         (_other_code, "wrong outcome"),
         (_good_given_up, "wrong outcome"),
         (_older_shown, "stale row"),
@@ -196,9 +196,9 @@ def test_each_kind_of_damage_is_found(damage: Callable[[Evidence], None], kind: 
 def test_a_result_that_is_announced_twice_is_counted_and_no_finding() -> None:
     state = a_sound_state()
     state.records["thumbnail.ready"].append(state.records["thumbnail.ready"][0])
-    verdict = judge(UPLOADS, state)
-    assert verdict.findings == []
-    assert verdict.duplicates["thumbnail.ready"] == 1
+    oracle_report = judge(UPLOADS, state)
+    assert oracle_report.findings == []
+    assert oracle_report.duplicates["thumbnail.ready"] == 1
 
 
 @pytest.mark.parametrize("upload", [OLD, GONE], ids=["overtaken", "deleted"])

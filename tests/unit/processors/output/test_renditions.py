@@ -28,7 +28,7 @@ def test_a_list_of_renditions_is_read_from_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("", "no rendition"),
         ("a", "no rendition"),
@@ -42,12 +42,12 @@ def test_a_list_of_renditions_is_read_from_text() -> None:
         (",".join(f"r{number}:9x9" for number in range(17)), "at most 16"),
     ],
 )
-def test_what_is_no_list_of_renditions_is_told(text: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_is_no_list_of_renditions_is_told(text: str, reported: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=reported):
         parse_renditions(text)
     if text:
         monkeypatch.setenv("THUMBNAIL_RENDITIONS", text)
-        with pytest.raises(ValidationError, match=told):
+        with pytest.raises(ValidationError, match=reported):
             DecodeSettings()
 
 

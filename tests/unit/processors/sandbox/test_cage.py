@@ -203,7 +203,7 @@ def test_the_second_wall_is_told_apart_from_the_first(monkeypatch: pytest.Monkey
     monkeypatch.setattr(slot_process, "_START", changed)
 
     async def body(slots: DecodeSlots) -> tuple[bool, list[str]]:
-        return slots.has_landlock, slots.open_doors
+        return slots.has_landlock, slots.sandbox_gaps
 
     assert with_slots(body) == (False, [])
 
@@ -221,13 +221,13 @@ def start(confinement: Confinement) -> list[str]:
     async def run() -> list[str]:
         async with DecodeSlots(1, confinement=confinement) as slots:
             assert isinstance(await make(slots, BytesSource(PICTURE)), ThumbnailSet)
-            return slots.open_doors
+            return slots.sandbox_gaps
 
     return asyncio.run(run())
 
 
 NUMBERS: dict[str, tuple[int, int, str | int]] = {
-    # name: x86-64, aarch64, verdict for plain arguments
+    # name: x86-64, aarch64, action for plain arguments
     "read": (0, 63, "allow"),
     "exit_group": (231, 94, "allow"),
     "openat": (257, 56, errno.EACCES),
@@ -245,8 +245,8 @@ AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 @pytest.mark.parametrize("machine", AUDIT)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_the_filter_judges_alike_on_both_machines(machine: str, name: str) -> None:
-    on_x86, on_arm, verdict = NUMBERS[name]
-    assert judge(machine, AUDIT[machine], on_x86 if machine == "x86_64" else on_arm) == verdict
+    on_x86, on_arm, action = NUMBERS[name]
+    assert judge(machine, AUDIT[machine], on_x86 if machine == "x86_64" else on_arm) == action
 
 
 @pytest.mark.parametrize("machine", AUDIT)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from processors.source_file import SourceFile
-from processors.still.pillow import take_picture
+from processors.still.pillow import decode_still
 from processors.thumbnails import create_thumbnails
 from processors.types import PictureFormat, RenditionSpec, ThumbnailSpec
 from processors.video.pyav import take_deep
@@ -39,7 +39,7 @@ def bands(colours: Sequence[Any] = BANDS, size: int = 240) -> NDArray[np.uint8]:
 
 def taken(content: bytes, box: int = 480) -> Image.Image:
     spec = ThumbnailSpec((RenditionSpec("only", box, box),))
-    return take_picture(SourceFile(BytesSource(content)), spec, take_deep).image
+    return decode_still(SourceFile(BytesSource(content)), spec, take_deep).image
 
 
 def encoded(image: Image.Image, picture_format: str = "PNG", **options: Any) -> bytes:

@@ -12,9 +12,9 @@ from PIL import Image
 from processors.source_file import SourceFile
 from processors.still import decode as picture_decode
 from processors.still.decode import decode_reduced
-from processors.still.pillow import take_picture
+from processors.still.pillow import decode_still
 from processors.still.webp_scaled import decode_scaled
-from processors.types import TakenPicture, ThumbnailSpec
+from processors.types import DecodedFrame, ThumbnailSpec
 from processors.video.pyav import take_deep
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.sources import BytesSource
@@ -52,8 +52,8 @@ def reduced(data: bytes, target: tuple[int, int] = (640, 480)) -> Image.Image | 
         return decode_reduced(opened, file, target)
 
 
-def taken_from(data: bytes) -> TakenPicture:
-    return take_picture(SourceFile(BytesSource(data)), ThumbnailSpec(), take_deep)
+def taken_from(data: bytes) -> DecodedFrame:
+    return decode_still(SourceFile(BytesSource(data)), ThumbnailSpec(), take_deep)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -65,7 +65,7 @@ def test_nothing_shows_that_is_not_in_the_picture(name: str) -> None:
     averaged = cv2.resize(np.asarray(rings()), (640, 480), interpolation=cv2.INTER_AREA)
     assert decibels(taken, Image.fromarray(averaged)) > 30
     leaving_out = rings().resize((640, 480), Image.Resampling.NEAREST)
-    assert decibels(leaving_out, Image.fromarray(averaged)) < 20, "the grain would tell"
+    assert decibels(leaving_out, Image.fromarray(averaged)) < 20, "the grain would differ"
 
 
 @pytest.mark.parametrize("name", FORMATS)

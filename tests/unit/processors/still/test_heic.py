@@ -1,4 +1,4 @@
-"""HEIC: read where the extra is installed and the slot was told so, upright once, in its colours, in a cage with threads."""
+"""HEIC: read where the extra is installed and the slot allows it, upright once, in its colours, in a cage with threads."""
 
 import asyncio
 import errno

@@ -100,7 +100,7 @@ def test_a_sample_aspect_ratio_is_made_square(tmp_path: Path) -> None:
 
 
 def a_clock(seconds: int, rate: int = 10) -> list[Any]:
-    """Frames whose red tells the second they are shown at: 20 each."""
+    """Frames whose red encodes the second at which they are shown: 20 each."""
     return [np.full((180, 320, 3), (20 * (number // rate), 0, 128), np.uint8) for number in range(seconds * rate)]
 
 

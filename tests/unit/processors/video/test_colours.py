@@ -11,7 +11,7 @@ from processors.source_file import SourceFile
 from processors.thumbnails import create_thumbnails
 from processors.types import STANDARD_RENDITIONS, FrameDecoder, RenditionSpec, ThumbnailSpec
 from processors.video.pixels import FrameShape, judged_luma, mark_matrix, upright_picture
-from processors.video.pyav import take_picture
+from processors.video.pyav import decode_video
 from tests.doubles import coded_clips as coded
 from tests.doubles.clips import clip
 from tests.doubles.coded_clips import Coding, alpha_clip, coded_clip, hdr_clip, light_of, srgb_of
@@ -186,7 +186,7 @@ def test_the_alpha_of_a_video_is_kept(name: str) -> None:
 def test_scaling_a_video_with_alpha_makes_no_rim() -> None:
     content = alpha_clip(disc(), "qtrle", "mov", "argb")
     spec = ThumbnailSpec((RenditionSpec("tiny", 60, 60),), quality=100, decoder="pyav")
-    found = np.asarray(take_picture(SourceFile(BytesSource(content)), spec).image)
+    found = np.asarray(decode_video(SourceFile(BytesSource(content)), spec).image)
     assert found.shape == (60, 60, 4)
     rim = found[(found[..., 3] > 0) & (found[..., 3] < 255)]
     assert len(rim) > 20
@@ -210,6 +210,6 @@ def test_alpha_that_hides_nothing_is_dropped() -> None:
     opaque = disc()
     opaque[..., 3] = 255
     content = alpha_clip(opaque, "qtrle", "mov", "argb")
-    image = take_picture(SourceFile(BytesSource(content)), ThumbnailSpec()).image
+    image = decode_video(SourceFile(BytesSource(content)), ThumbnailSpec()).image
     assert image.mode == "RGB"
     assert image.info == {}

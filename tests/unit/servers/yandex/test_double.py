@@ -13,7 +13,7 @@ API = "/v1/disk/resources"
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that the test moves."""
 
     now_s = 1_800_000_000.0
 

@@ -18,7 +18,7 @@ def states(replicas: int, *differences: Difference, on: int = len(ALL_TOPICS)) -
 
 def test_topics_as_they_should_be_need_no_word() -> None:
     assert warnings_about(states(3), "kafka:9092") == ()
-    assert warnings_about(states(0), "kafka:9092") == ()  # not every broker tells
+    assert warnings_about(states(0), "kafka:9092") == ()  # not every broker reports it
 
 
 def test_each_setting_is_named_once_with_its_topics_and_the_command() -> None:

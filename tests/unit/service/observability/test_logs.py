@@ -106,13 +106,15 @@ def test_repeats_are_held_back_and_single_events_never(lines: io.StringIO) -> No
     log = structlog.get_logger("streams")
     for number in range(50):
         log.warning("database_down", reason="refused", retry_in_s=number)
-        log.warning("storage_falls_back", connection_id=number % 2, error_code="storage.full", media=f"video:{number}")
-        log.warning("event_waits_for_retry", media=f"video:{number}")
+        log.warning(
+            "storage_fallback_used", connection_id=number % 2, error_code="storage.full", media=f"video:{number}"
+        )
+        log.warning("retry_scheduled", media=f"video:{number}")
         logging.getLogger("librdkafka").error("%s [%s] %s", "FAIL", "rdkafka#1", f"refused after {number} ms")
     counts: dict[str, int] = {}
     for line in read(lines):
         counts[line["event"].partition(" ")[0]] = counts.get(line["event"].partition(" ")[0], 0) + 1
-    assert counts == {"database_down": 3, "storage_falls_back": 6, "event_waits_for_retry": 50, "FAIL": 3}
+    assert counts == {"database_down": 3, "storage_fallback_used": 6, "retry_scheduled": 50, "FAIL": 3}
 
 
 def test_the_next_line_says_how_many_were_held_back() -> None:
@@ -138,7 +140,7 @@ def test_signatures_in_urls_are_cut_off_in_texts_of_others(lines: io.StringIO) -
     url = "https://s3.example/bucket/a.mp4?X-Amz-Signature=s3cret&X-Amz-Date=1"
     logging.getLogger("urllib3").warning("Retrying after %s: /disk/a?sign=s3cret", url)
     error = ConnectionError(f"HTTPSConnectionPool: Max retries exceeded with url: {url} (Caused by x)")
-    structlog.get_logger("x").error("event_failed_unexpectedly", exc_info=error)
+    structlog.get_logger("x").error("event_internal_error", exc_info=error)
     written = lines.getvalue()
     assert "s3cret" not in written
     assert "https://s3.example/bucket/a.mp4?…" in read(lines)[0]["event"]
@@ -155,7 +157,7 @@ def test_the_console_shows_no_local_variables() -> None:
     program = (
         "import structlog; from service.observability.logs import configure_logs; configure_logs('console', 'INFO', role='x')\n"
         "def f():\n password = 'hun' + 'ter2'\n 1 / 0\n"
-        "try: f()\nexcept Exception: structlog.get_logger('x').exception('event_failed_unexpectedly')"
+        "try: f()\nexcept Exception: structlog.get_logger('x').exception('event_internal_error')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert "ZeroDivisionError" in done.stderr

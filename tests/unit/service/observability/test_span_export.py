@@ -93,7 +93,7 @@ def test_the_environments_sampler_decides(collector: Collector, monkeypatch: pyt
         record, span = tracing.receive(a_record())
         span.end()
     assert collector.spans() == []
-    assert not is_sampled(record.headers), "the next hop is told so"
+    assert not is_sampled(record.headers), "the next hop knows it"
 
 
 @pytest.mark.parametrize("kind", ["hangs", "fails", "is not there"])
@@ -115,7 +115,7 @@ def test_a_collector_in_trouble_holds_nobody_up_and_costs_a_few_lines(
         began = time.monotonic()
         pipe.close()
         assert time.monotonic() - began < FLUSH_S + 1
-    assert {line["event"] for line in lines} == {"spans_not_sent"}
+    assert {line["event"] for line in lines} == {"span_export_failed"}
     assert lines[0]["lost"] > 0
     assert lines[0]["reason"]
 
@@ -133,7 +133,10 @@ def test_a_collector_that_is_back_gets_spans_again(collector: Collector, monkeyp
         until(lambda: len(collector.spans()) == 2)
         until(lambda: len(lines) == 2)
     pipe.close()
-    assert [(line["event"], line["lost"]) for line in lines] == [("spans_not_sent", 2), ("spans_sent_again", 2)]
+    assert [(line["event"], line["lost"]) for line in lines] == [
+        ("span_export_failed", 2),
+        ("span_export_recovered", 2),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch: pytest
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     with capture_logs() as lines:
         assert start_traces(TraceSettings(), "worker").tracing is NO_TRACING
-    assert [line["event"] for line in lines] == ["traces_not_available"]
+    assert [line["event"] for line in lines] == ["tracing_unavailable"]
 
 
 def test_a_protocol_that_we_do_not_speak_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

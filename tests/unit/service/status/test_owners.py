@@ -1,4 +1,4 @@
-"""The status says whose storage rests and whose dead letters wait, whatever the roles tell."""
+"""The status says whose storage is paused and whose dead letters wait, whatever the roles report."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.status.owners import owners, owners_json, resting_connections
+from service.status.owners import owners, owners_json, paused_connections
 from service.status.role_endpoints import RoleState
 from service.status.snapshot import Snapshot, attention
 from streams.dlq.read import ErrorGroup
@@ -16,9 +16,9 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 OPEN = (("state", "open"),)
 
 
-def a_worker(*resting: Any, open_breakers: int = 1) -> RoleState:
+def a_worker(*paused: Any, open_breakers: int = 1) -> RoleState:
     samples: Samples = {("thumbnail_storage_breakers", OPEN): float(open_breakers)}
-    health = {"ok": True, "resting": list(resting)} if resting else {"ok": True}
+    health = {"ok": True, "resting": list(paused)} if paused else {"ok": True}
     return RoleState("http://w/metrics", None, "worker", "1", health, samples)
 
 
@@ -32,14 +32,14 @@ def said(*roles: RoleState, **more: Any) -> list[str]:
 
 def test_a_storage_that_rests_is_named_with_its_companies_and_what_to_do() -> None:
     (sentence,) = said(a_worker(a_rest(2, 5)))
-    assert sentence.startswith("Storage connection 2 (minio, of company 5) rests, for it failed again and again:")
+    assert sentence.startswith("Storage connection 2 (minio, of company 5) is paused, because it failed repeatedly:")
     assert "`thumbnails check --tenants` says why" in sentence
     assert "other companies' go on" in sentence
 
 
 def test_a_connection_is_told_once_however_many_workers_give_it_a_rest() -> None:
     sentences = said(a_worker(a_rest(10, 5)), a_worker(a_rest(10, 6), a_rest(9)))
-    assert [sentence.partition(" rests")[0] for sentence in sentences] == [
+    assert [sentence.partition(" is paused")[0] for sentence in sentences] == [
         "Storage connection 9 (minio, of a company that no worker remembers)",
         "Storage connection 10 (minio, of companies 5, 6)",
     ]
@@ -49,17 +49,17 @@ def test_a_connection_is_told_once_however_many_workers_give_it_a_rest() -> None
 
 def test_workers_that_do_not_say_which_are_counted() -> None:
     assert said(a_worker(open_breakers=2)) == [
-        "Storage connections rest, for they failed again and again: 2. See `thumbnails check --tenants`."
+        "Storage connections are paused, because they failed repeatedly: 2. See `thumbnails check --tenants`."
     ]
     assert said(a_worker(open_breakers=0)) == []
 
 
 @pytest.mark.parametrize(
-    "told", [None, "x", [3], [{"company_ids": "abc"}], [{"connection_id": "\x1b[2J", "company_ids": [1, "x"]}]]
+    "reported", [None, "x", [3], [{"company_ids": "abc"}], [{"connection_id": "\x1b[2J", "company_ids": [1, "x"]}]]
 )
-def test_what_is_none_of_our_health_does_no_harm(told: Any) -> None:
-    role = RoleState("http://w/metrics", None, "worker", "1", {"ok": True, "resting": told}, {})
-    assert "\x1b" not in "".join(connection.sentence() for connection in resting_connections([role]))
+def test_what_is_none_of_our_health_does_no_harm(reported: Any) -> None:
+    role = RoleState("http://w/metrics", None, "worker", "1", {"ok": True, "resting": reported}, {})
+    assert "\x1b" not in "".join(connection.sentence() for connection in paused_connections([role]))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_many_letters_of_several_companies_are_more_likely_a_bad_deploy(
 ) -> None:
     count = sum(companies.values())
     (sentence,) = said(
-        letters={"thumbnail.dlq": [ErrorGroup(code, NOW, NOW, "0:1", "", count, count, Counter(companies))]}
+        dead_letters={"thumbnail.dlq": [ErrorGroup(code, NOW, NOW, "0:1", "", count, count, Counter(companies))]}
     )
     assert ("suggest a bad deploy" in sentence) is is_suspected
 
@@ -112,7 +112,7 @@ def test_what_several_roles_have_lost_is_one_sentence() -> None:
 
 def test_dead_letters_are_told_with_their_companies() -> None:
     group = ErrorGroup("media.corrupt", NOW, NOW, "0:1", "", 3, 2, Counter({3: 2}))
-    (sentence,) = said(letters={"thumbnail.dlq": [group]})
+    (sentence,) = said(dead_letters={"thumbnail.dlq": [group]})
     assert sentence.startswith(
         "Dead letters wait in thumbnail.dlq: 2 with media.corrupt, all of company 3. The file is"
     )

@@ -37,8 +37,8 @@ def test_only_the_newest_are_kept_and_told() -> None:
     visitor, _ = wall.feed.join(None)
     wall.show([a_tile(number) for number in (5, 1, 4, 2, 3)])
     assert shown(wall) == ["3", "4", "5"]
-    ((name, told),) = drain(visitor)
-    assert (name, [tile["key"] for tile in told]) == ("tiles", ["3", "4", "5"])
+    ((name, reported),) = drain(visitor)
+    assert (name, [tile["key"] for tile in reported]) == ("tiles", ["3", "4", "5"])
 
 
 def test_a_later_outcome_replaces_an_earlier_one_and_never_the_other_way_round() -> None:
@@ -57,7 +57,7 @@ def test_many_results_at_once_come_in_events_of_bounded_size() -> None:
     wall = Wall(Feed(), max_tiles=1000)
     visitor, _ = wall.feed.join(None)
     wall.show([a_tile(number) for number in range(120)])
-    assert [len(told) for _, told in drain(visitor)] == [BATCH, BATCH, 20]
+    assert [len(reported) for _, reported in drain(visitor)] == [BATCH, BATCH, 20]
 
 
 def test_since_when_kafka_is_away_stays_while_it_is_away() -> None:

@@ -22,7 +22,7 @@ from storage.s3.provider import MinioStorageProvider
 from storage.s3.reader import FIRST_READ_BYTES
 from tests.doubles.scripted_s3 import ETAG, Asked, Reply, ScriptedS3, error
 
-SECRET = "s3cr3t-of-a-t3nant"  # noqa: S105 - it is looked for in what is told
+SECRET = "s3cr3t-of-a-t3nant"  # noqa: S105 - the tests look for it in messages
 LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)
 CONTENT = bytes(range(256)) * 4096
 PAGE = Reply(200, b"<html><body>Welcome</body></html>", {"Content-Type": "text/html"})

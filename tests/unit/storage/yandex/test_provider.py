@@ -29,13 +29,13 @@ from tests.servers.yandex.faults import (
 from tests.servers.yandex.routes import DOWNLOAD_LINK_S
 from tests.servers.yandex.server import YandexDouble
 
-TOKEN = "s3cr3t-t0ken"  # noqa: S105 - it is looked for in what is told
+TOKEN = "s3cr3t-t0ken"  # noqa: S105 - the tests look for it in messages
 LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)
 CONTENT = random.Random(8).randbytes(700_000)
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that the test moves."""
 
     now_s = 1_800_000_000.0
 
@@ -324,8 +324,8 @@ def test_the_token_goes_to_the_api_alone(double: YandexDouble, provider: YandexD
     double.api.redirects_downloads = True
     put(provider, "acme/a", CONTENT)
     assert read_all(provider, "acme/a") == CONTENT
-    told = {asked.path.split("/")[1] for asked in double.requests if asked.authorization}
-    assert told == {"v1"}
+    reported = {asked.path.split("/")[1] for asked in double.requests if asked.authorization}
+    assert reported == {"v1"}
     assert {"upload-target", "disk"} <= {asked.path.split("/")[1] for asked in double.requests}
 
 

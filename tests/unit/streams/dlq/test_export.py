@@ -10,13 +10,13 @@ from streams.dlq.export import ExportFileError, export_dead_letters, fingerprint
 from streams.dlq.read import DeadLetter, read_dead_letter
 from streams.kafka.reader import Extent
 from streams.kafka.records import InboundRecord
-from tests.doubles.letters import a_letter, letter_record
+from tests.doubles.letters import a_dead_letter, dead_letter_record
 
 STRANGE = InboundRecord("p.thumbnail.dlq", 0, 3, -1, None, b"\x00\xff\n", (("a", b"\xff"), ("a", None), ("", b"")))
 
 
 def test_what_was_exported_is_read_back_byte_for_byte(tmp_path: Path) -> None:
-    records = [letter_record(1), STRANGE, letter_record(4, value=b"")]
+    records = [dead_letter_record(1), STRANGE, dead_letter_record(4, value=b"")]
     assert export_dead_letters(tmp_path / "x.jsonl", [read_dead_letter(record) for record in records]) == 3
     assert list(read_export(tmp_path / "x.jsonl")) == records
     first = json.loads((tmp_path / "x.jsonl").read_text().splitlines()[0])
@@ -25,11 +25,11 @@ def test_what_was_exported_is_read_back_byte_for_byte(tmp_path: Path) -> None:
 
 def test_an_export_that_fails_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    export_dead_letters(path, [a_letter(1)])
+    export_dead_letters(path, [a_dead_letter(1)])
     before = path.read_bytes()
 
     def broken() -> Iterator[DeadLetter]:
-        yield a_letter(2)
+        yield a_dead_letter(2)
         raise RuntimeError("the broker is gone")
 
     with pytest.raises(RuntimeError):
@@ -47,7 +47,7 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", [b"hello", b"{}", b"[]", b"\xff"])
 def test_a_file_that_is_no_export_is_refused_with_its_line(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "x.jsonl"
-    export_dead_letters(path, [a_letter(1)])
+    export_dead_letters(path, [a_dead_letter(1)])
     path.write_bytes(path.read_bytes() + line)
     with pytest.raises(ExportFileError, match="line 2"):
         fingerprints(path)
@@ -58,22 +58,22 @@ def until(
 ) -> tuple[int, int, int]:
     export_dead_letters(tmp_path / "x.jsonl", [read_dead_letter(record) for record in exported])
     state = purgeable({0: Extent(low, 100)}, there, fingerprints(tmp_path / "x.jsonl"))[0]
-    return state.until, state.letters, state.kept
+    return state.until, state.dead_letters, state.kept
 
 
 def test_a_partition_is_purged_up_to_the_first_letter_that_was_not_exported(tmp_path: Path) -> None:
-    letters = [letter_record(offset) for offset in (5, 6, 8, 9)]
-    assert until(tmp_path, letters, letters, low=5) == (10, 4, 0)
-    assert until(tmp_path, [letters[0], letters[1], letters[3]], letters, low=5) == (7, 2, 2)
-    assert until(tmp_path, letters[1:], letters, low=5) == (5, 0, 4)
-    assert until(tmp_path, letters[:2], letters, low=5) == (7, 2, 2)
+    dead_letters = [dead_letter_record(offset) for offset in (5, 6, 8, 9)]
+    assert until(tmp_path, dead_letters, dead_letters, low=5) == (10, 4, 0)
+    assert until(tmp_path, [dead_letters[0], dead_letters[1], dead_letters[3]], dead_letters, low=5) == (7, 2, 2)
+    assert until(tmp_path, dead_letters[1:], dead_letters, low=5) == (5, 0, 4)
+    assert until(tmp_path, dead_letters[:2], dead_letters, low=5) == (7, 2, 2)
 
 
 def test_a_letter_with_other_bytes_at_the_same_offset_was_not_exported(tmp_path: Path) -> None:
-    old = [letter_record(offset) for offset in (0, 1)]
-    new = [old[0], letter_record(1, value=b"another")]
+    old = [dead_letter_record(offset) for offset in (0, 1)]
+    new = [old[0], dead_letter_record(1, value=b"another")]
     assert until(tmp_path, old, new) == (1, 1, 1)
 
 
 def test_an_export_of_another_topic_covers_nothing(tmp_path: Path) -> None:
-    assert until(tmp_path, [letter_record(0, topic="p.thumbnail.ready.dlq")], [letter_record(0)]) == (0, 0, 1)
+    assert until(tmp_path, [dead_letter_record(0, topic="p.thumbnail.ready.dlq")], [dead_letter_record(0)]) == (0, 0, 1)

@@ -6,41 +6,53 @@ import pytest
 
 from streams.dlq.read import DeadLetterFilter, group_by_code, read_dead_letter
 from streams.kafka.records import InboundRecord
-from tests.doubles.letters import a_letter
+from tests.doubles.letters import a_dead_letter
 from tests.doubles.pipeline import NOW
 
 
 def test_company_and_media_are_those_of_the_value() -> None:
-    letter = a_letter(company=7, media_id=5)
-    assert (letter.company_id, letter.media, letter.code, letter.stage) == (7, "video:5", "storage.denied", "upload")
+    dead_letter = a_dead_letter(company=7, media_id=5)
+    assert (dead_letter.company_id, dead_letter.media, dead_letter.code, dead_letter.stage) == (
+        7,
+        "video:5",
+        "storage.denied",
+        "upload",
+    )
 
 
 def test_a_structured_cloudevent_tells_its_company_too() -> None:
-    letter = a_letter(
+    dead_letter = a_dead_letter(
         value=b'{"specversion": "1.0", "data": {"company_id": 3, "media": {"kind": "image", "ar_content_id": 8}}}'
     )
-    assert (letter.company_id, letter.media) == (3, "ar_content:8")
+    assert (dead_letter.company_id, dead_letter.media) == (3, "ar_content:8")
 
 
 @pytest.mark.parametrize(
     "value", [b"\xff\x00", b"[" * 100_000, b"[]", b'"x"', b'{"company_id": true, "media": 5}', b"1" * 300_000]
 )
 def test_what_no_schema_reads_is_known_by_its_key(value: bytes) -> None:
-    letter = a_letter(value=value, media_id=11)
-    assert (letter.company_id, letter.media) == (None, "video:11")
+    dead_letter = a_dead_letter(value=value, media_id=11)
+    assert (dead_letter.company_id, dead_letter.media) == (None, "video:11")
 
 
 def test_a_record_of_somebody_else_is_a_letter_too() -> None:
-    letter = read_dead_letter(
+    dead_letter = read_dead_letter(
         InboundRecord("p.thumbnail.dlq", 1, 5, 1_764_000_000_000, None, None, (("error-code", None),))
     )
-    assert (letter.code, letter.stage, letter.media, letter.position) == ("unknown", "unknown", None, "1:5")
-    assert letter.failed_at == letter.record.timestamp
+    assert (dead_letter.code, dead_letter.stage, dead_letter.media, dead_letter.position) == (
+        "unknown",
+        "unknown",
+        None,
+        "1:5",
+    )
+    assert dead_letter.failed_at == dead_letter.record.timestamp
 
 
 def test_what_a_terminal_would_obey_is_taken_out_of_facts() -> None:
-    letter = read_dead_letter(InboundRecord("t", 0, 0, 0, b"\x1b[31mred", b"x", (("error-message", b"a\x1b[2Jb\nc"),)))
-    assert (letter.media, letter.header("error-message")) == (" [31mred", "a [2Jb c")
+    dead_letter = read_dead_letter(
+        InboundRecord("t", 0, 0, 0, b"\x1b[31mred", b"x", (("error-message", b"a\x1b[2Jb\nc"),))
+    )
+    assert (dead_letter.media, dead_letter.header("error-message")) == (" [31mred", "a [2Jb c")
 
 
 @pytest.mark.parametrize(
@@ -60,18 +72,20 @@ def test_what_a_terminal_would_obey_is_taken_out_of_facts() -> None:
     ],
 )
 def test_a_filter_holds_for_what_fulfils_all_of_it(wanted: DeadLetterFilter, found: set[int]) -> None:
-    letters = [
-        a_letter(1, code="storage.denied", company=1, media_id=1, age_s=0),
-        a_letter(2, code="storage.full", company=2, media_id=2, age_s=60),
-        a_letter(3, code="media.corrupt", company=2, media_id=3, age_s=120),
+    dead_letters = [
+        a_dead_letter(1, code="storage.denied", company=1, media_id=1, age_s=0),
+        a_dead_letter(2, code="storage.full", company=2, media_id=2, age_s=60),
+        a_dead_letter(3, code="media.corrupt", company=2, media_id=3, age_s=120),
     ]
-    assert {letter.record.offset for letter in letters if wanted.matches(letter)} == found
+    assert {dead_letter.record.offset for dead_letter in dead_letters if wanted.matches(dead_letter)} == found
 
 
 def test_groups_tell_count_first_last_the_newest_example_and_what_to_do() -> None:
-    letters = [a_letter(offset, age_s=age_s) for offset, age_s in ((1, 50), (2, 10), (3, 90))]
-    other = a_letter(4, code="nobody.knows")
-    first, second = group_by_code([(letters[0], True), (letters[1], False), (letters[2], True), (other, True)])
+    dead_letters = [a_dead_letter(offset, age_s=age_s) for offset, age_s in ((1, 50), (2, 10), (3, 90))]
+    other = a_dead_letter(4, code="nobody.knows")
+    first, second = group_by_code(
+        [(dead_letters[0], True), (dead_letters[1], False), (dead_letters[2], True), (other, True)]
+    )
 
     assert (first.code, first.count, first.waiting, first.example) == ("storage.denied", 3, 2, "0:2")
     assert (first.first_at, first.last_at) == (NOW - timedelta(seconds=90), NOW - timedelta(seconds=10))
@@ -80,8 +94,8 @@ def test_groups_tell_count_first_last_the_newest_example_and_what_to_do() -> Non
 
 
 def test_a_group_tells_whose_letters_wait() -> None:
-    letters = [a_letter(offset, company=company) for offset, company in ((1, 3), (2, 3), (3, 1), (4, 7))]
-    unread = a_letter(5, value=b"[]")
-    waiting = [(letter, True) for letter in (*letters[:3], unread)]
-    (group,) = group_by_code([*waiting, (letters[3], False)])
+    dead_letters = [a_dead_letter(offset, company=company) for offset, company in ((1, 3), (2, 3), (3, 1), (4, 7))]
+    unread = a_dead_letter(5, value=b"[]")
+    waiting = [(dead_letter, True) for dead_letter in (*dead_letters[:3], unread)]
+    (group,) = group_by_code([*waiting, (dead_letters[3], False)])
     assert group.companies == {3: 2, 1: 1, None: 1}

@@ -1,4 +1,4 @@
-"""Replays: what stays and what goes, where to, when a letter is parked, and that each is sent once."""
+"""Replays: what stays and what goes, where to, when a dead letter is parked, and that each is sent once."""
 
 import threading
 from collections.abc import Sequence
@@ -14,25 +14,25 @@ from streams.dlq.read import DeadLetter, read_dead_letter
 from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
 from streams.dlq.sender import ReplayError, Step
 from streams.kafka.records import InboundRecord
-from tests.doubles.letters import TRACE, a_letter, letter_record
+from tests.doubles.letters import TRACE, a_dead_letter, dead_letter_record
 from tests.doubles.pipeline import NOW
 
 
-def plan(letter: DeadLetter, source: Topic = THUMBNAIL_DLQ, max_replays: int = 3) -> Send | Refusal:
-    return ReplayRules(source, Topics("p."), max_replays).plan(letter, NOW)
+def plan(dead_letter: DeadLetter, source: Topic = THUMBNAIL_DLQ, max_replays: int = 3) -> Send | Refusal:
+    return ReplayRules(source, Topics("p."), max_replays).plan(dead_letter, NOW)
 
 
-def sent(letter: DeadLetter, source: Topic = THUMBNAIL_DLQ) -> Send:
-    found = plan(letter, source)
+def sent(dead_letter: DeadLetter, source: Topic = THUMBNAIL_DLQ) -> Send:
+    found = plan(dead_letter, source)
     assert isinstance(found, Send)
     return found
 
 
 def test_key_value_trace_origin_and_first_failure_stay_and_the_failure_goes() -> None:
-    letter = a_letter()
-    record = sent(letter).record
+    dead_letter = a_dead_letter()
+    record = sent(dead_letter).record
 
-    assert (record.topic, record.key, record.value) == ("p.thumbnail.due", b"video:42", letter.record.value)
+    assert (record.topic, record.key, record.value) == ("p.thumbnail.due", b"video:42", dead_letter.record.value)
     assert dict(record.headers) == {
         "own": b"\xff raw",
         "null": None,
@@ -58,7 +58,7 @@ def test_key_value_trace_origin_and_first_failure_stay_and_the_failure_goes() ->
     ],
 )
 def test_a_record_goes_back_to_those_who_failed_it(source: Topic, origin: str, target: str) -> None:
-    assert sent(a_letter(origin=origin), source).record.topic == target
+    assert sent(a_dead_letter(origin=origin), source).record.topic == target
 
 
 @pytest.mark.parametrize(
@@ -73,24 +73,24 @@ def test_a_record_goes_back_to_those_who_failed_it(source: Topic, origin: str, t
     ],
 )
 def test_no_other_topic_is_written_to(source: Topic, origin: str | None) -> None:
-    found = plan(a_letter(origin=origin), source)
+    found = plan(a_dead_letter(origin=origin), source)
     assert isinstance(found, Refusal)
     assert (origin or "x-original-topic") in found.reason
 
 
 def test_a_letter_that_came_back_after_every_replay_is_parked_as_it_is() -> None:
-    letter = a_letter(replays=3)
-    found = sent(letter)
+    dead_letter = a_dead_letter(replays=3)
+    found = sent(dead_letter)
 
     assert (found.is_parked, found.record.topic) == (True, "p.thumbnail.dlq.parked")
-    assert (found.record.key, found.record.value) == (letter.record.key, letter.record.value)
-    assert found.record.headers[: len(letter.record.headers)] == letter.record.headers
+    assert (found.record.key, found.record.value) == (dead_letter.record.key, dead_letter.record.value)
+    assert found.record.headers[: len(dead_letter.record.headers)] == dead_letter.record.headers
     assert "after 3 replays" in (h.get_header(found.record.headers, "parked-reason") or "")
-    assert not sent(a_letter(replays=2)).is_parked
+    assert not sent(a_dead_letter(replays=2)).is_parked
 
 
 def test_a_parked_letter_that_somebody_sends_on_gets_all_its_replays_again() -> None:
-    parked = read_dead_letter(letter_record(replays=3, topic="p.thumbnail.dlq.parked"))
+    parked = read_dead_letter(dead_letter_record(replays=3, topic="p.thumbnail.dlq.parked"))
     found = sent(parked, THUMBNAIL_PARKED)
     assert (found.is_parked, h.get_header(found.record.headers, "replay-count")) == (False, "1")
     assert h.get_header(found.record.headers, "parked-reason") is None
@@ -109,12 +109,12 @@ class Sender:
     def send(self, steps: Sequence[Step], now: datetime) -> None:
         if len(self.batches) == self._dies_at:
             raise ReplayError("The broker is gone.")
-        self.batches.append([f"{letter.partition}:{letter.offset}" for letter, _ in steps])
-        self.marks += [marked(letter, MarkState.REPLAYED, now) for letter, _ in steps]
+        self.batches.append([f"{dead_letter.partition}:{dead_letter.offset}" for dead_letter, _ in steps])
+        self.marks += [marked(dead_letter, MarkState.REPLAYED, now) for dead_letter, _ in steps]
 
 
-def marked(letter: InboundRecord, state: MarkState, at: datetime = NOW) -> InboundRecord:
-    written = mark_record("p.thumbnail.dlq.replays", letter, Mark(state, at, "p.thumbnail.due"))
+def marked(dead_letter: InboundRecord, state: MarkState, at: datetime = NOW) -> InboundRecord:
+    written = mark_record("p.thumbnail.dlq.replays", dead_letter, Mark(state, at, "p.thumbnail.due"))
     return InboundRecord(written.topic, 0, 0, 0, written.key, written.value, ())
 
 
@@ -132,7 +132,7 @@ class Clock:
 
 
 def replay(
-    letters: Sequence[DeadLetter],
+    dead_letters: Sequence[DeadLetter],
     sender: Sender | None,
     ledger: Ledger | None = None,
     pace: ReplayPace = ReplayPace(1000),  # noqa: B008 - a frozen value
@@ -142,13 +142,17 @@ def replay(
     made = DeadLetterReplay(
         rules, ledger or Ledger(), sender, pace, stop=clock.stop, now=lambda: NOW, clock=lambda: clock.now_s
     )
-    return made.run(letters)
+    return made.run(dead_letters)
 
 
 def test_letters_are_sent_in_batches_and_counted() -> None:
     sender = Sender()
-    letters = [*(a_letter(offset) for offset in range(450)), a_letter(450, replays=3), a_letter(451, origin="orders")]
-    report = replay(letters, sender)
+    dead_letters = [
+        *(a_dead_letter(offset) for offset in range(450)),
+        a_dead_letter(450, replays=3),
+        a_dead_letter(451, origin="orders"),
+    ]
+    report = replay(dead_letters, sender)
 
     assert [len(batch) for batch in sender.batches] == [200, 200, 51]
     assert (report.sent, report.parked, report.total) == ({"p.thumbnail.due": 450}, 1, 451)
@@ -157,33 +161,33 @@ def test_letters_are_sent_in_batches_and_counted() -> None:
 
 def test_no_more_than_the_rate_are_sent_in_a_second() -> None:
     sender, clock = Sender(), Clock()
-    replay([a_letter(offset) for offset in range(100)], sender, pace=ReplayPace(10), clock=clock)
+    replay([a_dead_letter(offset) for offset in range(100)], sender, pace=ReplayPace(10), clock=clock)
     assert [len(batch) for batch in sender.batches] == [10] * 10
     assert clock.now_s == pytest.approx(9.0)
 
 
 def test_a_dry_run_sends_nothing_and_tells_the_same() -> None:
-    letters = [a_letter(1), a_letter(2, replays=3), a_letter(3, origin=None)]
-    dry, real = replay(letters, None), replay(letters, Sender())
+    dead_letters = [a_dead_letter(1), a_dead_letter(2, replays=3), a_dead_letter(3, origin=None)]
+    dry, real = replay(dead_letters, None), replay(dead_letters, Sender())
     assert (dry.sent, dry.parked, dry.refused) == (real.sent, real.parked, real.refused)
 
 
 def test_a_replay_that_dies_is_gone_on_with_by_the_next_and_nothing_is_sent_twice() -> None:
-    letters, first = [a_letter(offset) for offset in range(600)], Sender(dies_at=2)
+    dead_letters, first = [a_dead_letter(offset) for offset in range(600)], Sender(dies_at=2)
     with pytest.raises(ReplayError):
-        replay(letters, first)
+        replay(dead_letters, first)
     second = Sender()
-    report = replay(letters, second, Ledger.read(first.marks))
+    report = replay(dead_letters, second, Ledger.read(first.marks))
 
     assert report.done_before == 400
     sent_places = [place for batch in first.batches + second.batches for place in batch]
-    assert sorted(sent_places) == sorted(letter.position for letter in letters)
+    assert sorted(sent_places) == sorted(dead_letter.position for dead_letter in dead_letters)
 
 
 def test_the_limit_counts_what_is_sent_and_not_what_was_done_before() -> None:
-    letters, first, second = [a_letter(offset) for offset in range(10)], Sender(), Sender()
-    replay(letters, first, pace=ReplayPace(1000, limit=4))
-    replay(letters, second, Ledger.read(first.marks), ReplayPace(1000, limit=4))
+    dead_letters, first, second = [a_dead_letter(offset) for offset in range(10)], Sender(), Sender()
+    replay(dead_letters, first, pace=ReplayPace(1000, limit=4))
+    replay(dead_letters, second, Ledger.read(first.marks), ReplayPace(1000, limit=4))
     assert (first.batches, second.batches) == ([["0:0", "0:1", "0:2", "0:3"]], [["0:4", "0:5", "0:6", "0:7"]])
 
 
@@ -196,36 +200,36 @@ def test_an_interrupted_replay_ends_after_the_batch_in_flight() -> None:
             clock.stop.set()
 
     sender = Interrupted()
-    report = replay([a_letter(offset) for offset in range(500)], sender, clock=clock)
+    report = replay([a_dead_letter(offset) for offset in range(500)], sender, clock=clock)
     assert ([len(batch) for batch in sender.batches], report.total, report.is_interrupted) == ([200], 200, True)
 
 
 def test_letters_that_a_killed_replay_had_begun_to_send_are_named() -> None:
-    letters = [a_letter(1), a_letter(2)]
-    ledger = Ledger.read([marked(letters[1].record, MarkState.SENDING)])
-    report = replay(letters, Sender(), ledger)
+    dead_letters = [a_dead_letter(1), a_dead_letter(2)]
+    ledger = Ledger.read([marked(dead_letters[1].record, MarkState.SENDING)])
+    report = replay(dead_letters, Sender(), ledger)
     assert (report.total, report.maybe_twice) == (2, ["0:2"])
 
 
 def test_a_mark_holds_only_for_the_letter_that_was_there() -> None:
-    """A topic that was deleted and made anew begins at offset 0 again."""
-    old = letter_record(0)
+    """A topic that was deleted and made again begins at offset 0 again."""
+    old = dead_letter_record(0)
     new = InboundRecord(old.topic, old.partition, old.offset, old.timestamp_ms + 1, old.key, old.value, old.headers)
     ledger = Ledger.read([marked(old, MarkState.REPLAYED)])
     assert (ledger.is_done(old), ledger.is_done(new)) == (True, False)
 
 
 def test_later_marks_win_null_values_remove_and_what_is_no_mark_is_ignored() -> None:
-    letters = [letter_record(number) for number in range(3)]
+    dead_letters = [dead_letter_record(number) for number in range(3)]
     ledger = Ledger.read(
         [
-            marked(letters[0], MarkState.SENDING),
-            marked(letters[0], MarkState.REPLAYED),
-            marked(letters[1], MarkState.REPLAYED),
+            marked(dead_letters[0], MarkState.SENDING),
+            marked(dead_letters[0], MarkState.REPLAYED),
+            marked(dead_letters[1], MarkState.REPLAYED),
             InboundRecord("x", 0, 0, 0, b"p.thumbnail.dlq/0/1", None, ()),
             InboundRecord("x", 0, 0, 0, b"p.thumbnail.dlq/0/2", b'{"state": "eaten"}', ()),
             InboundRecord("x", 0, 0, 0, b"probe", b"1234", ()),
         ]
     )
-    assert [ledger.is_done(letter) for letter in letters] == [True, False, False]
+    assert [ledger.is_done(dead_letter) for dead_letter in dead_letters] == [True, False, False]
     assert ledger.places("p.thumbnail.dlq") == [(0, 0, "p.thumbnail.dlq/0/0")]

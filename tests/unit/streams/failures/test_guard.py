@@ -13,14 +13,14 @@ OURS, THEIRS = ErrorCode.INTERNAL_ERROR, ErrorCode.MEDIA_CORRUPT
 
 
 class Guard:
-    """A guard with a clock of its own; `letters` says whether it lets them all through."""
+    """A guard with a clock of its own; `dead_letters` says whether it lets them all through."""
 
     def __init__(self, max_ratio: float = 0.0, max_consecutive: int = 0, min_events: int = 10) -> None:
         self.now_s = 1000.0
         limit = DeadLetterLimit(max_ratio, max_consecutive, window_s=60, min_events=min_events)
         self.guard = DeadLetterGuard(limit, clock=lambda: self.now_s)
 
-    def letters(self, count: int, code: ErrorCode = OURS, partition: int = 0, company: int | None = 1) -> bool:
+    def dead_letters(self, count: int, code: ErrorCode = OURS, partition: int = 0, company: int | None = 1) -> bool:
         """Whether `count` more may become dead letters."""
         try:
             for _ in range(count):
@@ -41,82 +41,82 @@ def the_default_one() -> Guard:
 @pytest.mark.parametrize("code", [OURS, THEIRS])
 def test_a_row_of_failures_of_any_kind_stops_the_worker(code: ErrorCode) -> None:
     guard = Guard(max_consecutive=20)
-    assert guard.letters(20, code)
-    assert not guard.letters(1, code)
-    assert not guard.letters(1, code)  # those in flight beside it, too
+    assert guard.dead_letters(20, code)
+    assert not guard.dead_letters(1, code)
+    assert not guard.dead_letters(1, code)  # those in flight beside it, too
 
 
 def test_a_success_ends_the_row() -> None:
     guard = Guard(max_consecutive=20)
     for _ in range(10):
-        assert guard.letters(20)
+        assert guard.dead_letters(20)
         guard.successes(1)
 
 
 def test_the_row_of_one_partition_is_not_ended_by_the_others() -> None:
     guard = Guard(max_consecutive=20)
     for _ in range(20):
-        assert guard.letters(1, partition=3)
+        assert guard.dead_letters(1, partition=3)
         guard.successes(1, partition=4)
-    assert not guard.letters(1, partition=3)
+    assert not guard.dead_letters(1, partition=3)
 
 
 def test_partitions_make_one_row_together() -> None:
     guard = Guard(max_consecutive=20)
-    assert all(guard.letters(5, partition=number) for number in range(4))
-    assert not guard.letters(1, partition=9)
+    assert all(guard.dead_letters(5, partition=number) for number in range(4))
+    assert not guard.dead_letters(1, partition=9)
 
 
 def test_more_than_the_ratio_stops_the_worker() -> None:
     guard = Guard(max_ratio=0.5)
     guard.successes(20)
-    assert guard.letters(20)
-    assert not guard.letters(1)
+    assert guard.dead_letters(20)
+    assert not guard.dead_letters(1)
 
 
 def test_few_records_are_no_ratio() -> None:
     guard = Guard(max_ratio=0.5, min_events=100)
-    assert guard.letters(99)
-    assert not guard.letters(1)
+    assert guard.dead_letters(99)
+    assert not guard.dead_letters(1)
 
 
 def test_broken_files_of_users_never_trip_the_ratio() -> None:
     guard = Guard(max_ratio=0.1)
-    assert guard.letters(1000, THEIRS)
+    assert guard.dead_letters(1000, THEIRS)
     guard.successes(1)
-    assert guard.letters(100, ErrorCode.SOURCE_MISSING)
+    assert guard.dead_letters(100, ErrorCode.SOURCE_MISSING)
 
 
 def test_what_is_older_than_the_window_is_forgotten() -> None:
     guard = Guard(max_ratio=0.5)
     guard.successes(20)
-    assert guard.letters(20)
+    assert guard.dead_letters(20)
     guard.now_s += 61
-    assert guard.letters(9)
-    assert not guard.letters(1)
+    assert guard.dead_letters(9)
+    assert not guard.dead_letters(1)
 
 
 def test_zero_switches_a_limit_off() -> None:
-    assert Guard().letters(10_000)
+    assert Guard().dead_letters(10_000)
 
 
 def test_after_a_restart_amid_a_flood_a_few_letters_are_enough() -> None:
     guard = Guard(max_consecutive=500)
     guard.guard.prime({1: 500})
-    assert guard.letters(10)
-    assert not guard.letters(1)
+    assert guard.dead_letters(10)
+    assert not guard.dead_letters(1)
 
 
 def test_after_a_restart_one_success_ends_what_was_before_it() -> None:
     guard = Guard(max_consecutive=500)
     guard.guard.prime({1: 100_000})
     guard.successes(1)
-    assert guard.letters(500)
+    assert guard.dead_letters(500)
 
 
 def test_the_reason_tells_the_codes_and_the_way_out() -> None:
     guard = Guard(max_consecutive=2)
-    guard.letters(2, THEIRS)
+    guard.dead_letters(2, THEIRS)
     with pytest.raises(DeadLetterFloodError) as raised:
         guard.guard.check(0, OURS, 1)
     text = str(raised.value)
@@ -135,15 +135,15 @@ def test_one_companys_bad_uploads_among_anothers_good_ones_never_stop_the_worker
     guard = the_default_one()
     for _ in range(1000):
         guard.successes(1, company=1)
-        assert guard.letters(1, code, company=2)
-    assert guard.letters(1000, code, partition=1, company=2)
+        assert guard.dead_letters(1, code, company=2)
+    assert guard.dead_letters(1000, code, partition=1, company=2)
 
 
 @pytest.mark.parametrize("code", [THEIRS, *TENANT_CONTROLLED])
 def test_a_long_row_of_one_companys_broken_files_never_stops_the_worker_for_another(code: ErrorCode) -> None:
     guard = the_default_one()
     guard.successes(1, company=1)
-    assert guard.letters(5000, code, company=2)
+    assert guard.dead_letters(5000, code, company=2)
 
 
 def test_one_companys_failures_go_on_beside_the_ordinary_ones_of_others() -> None:
@@ -151,8 +151,8 @@ def test_one_companys_failures_go_on_beside_the_ordinary_ones_of_others() -> Non
     for number in range(200):
         guard.successes(4, company=1)
         guard.successes(1, company=3)
-        assert guard.letters(20, ErrorCode.STORAGE_BAD_KEY, company=2)
-        assert guard.letters(1, ErrorCode.MEDIA_TIMEOUT, company=1 if number % 2 else 3)
+        assert guard.dead_letters(20, ErrorCode.STORAGE_BAD_KEY, company=2)
+        assert guard.dead_letters(1, ErrorCode.MEDIA_TIMEOUT, company=1 if number % 2 else 3)
 
 
 @pytest.mark.parametrize("shares", [(1, 1), (1, 1, 1, 1), (9, 1)], ids=["two", "four", "one big and one small"])
@@ -160,11 +160,11 @@ def test_a_broken_deploy_over_several_companies_stops_the_worker(shares: tuple[i
     uploads = itertools.cycle([number for number, share in enumerate(shares, start=1) for _ in range(share)])
     by_ratio, by_row = the_default_one(), the_default_one()
     for company in itertools.islice(uploads, 99):
-        assert by_ratio.letters(1, OURS, company=company)
-    assert not all(by_ratio.letters(1, OURS, company=company) for company in itertools.islice(uploads, 12))
+        assert by_ratio.dead_letters(1, OURS, company=company)
+    assert not all(by_ratio.dead_letters(1, OURS, company=company) for company in itertools.islice(uploads, 12))
     for company in itertools.islice(uploads, 490):
-        assert by_row.letters(1, THEIRS, company=company)
-    assert not all(by_row.letters(1, THEIRS, company=company) for company in itertools.islice(uploads, 20))
+        assert by_row.dead_letters(1, THEIRS, company=company)
+    assert not all(by_row.dead_letters(1, THEIRS, company=company) for company in itertools.islice(uploads, 20))
 
 
 def test_a_deploy_that_breaks_most_files_of_several_companies_is_seen_beside_their_successes() -> None:
@@ -172,17 +172,17 @@ def test_a_deploy_that_breaks_most_files_of_several_companies_is_seen_beside_the
     for _ in range(16):
         guard.successes(2, company=1)
         guard.successes(1, company=2)
-        assert guard.letters(3, company=1)
-    assert guard.letters(3, company=2)
-    assert not all(guard.letters(1, company=1 + number % 2) for number in range(100))
+        assert guard.dead_letters(3, company=1)
+    assert guard.dead_letters(3, company=2)
+    assert not all(guard.dead_letters(1, company=1 + number % 2) for number in range(100))
 
 
 def test_a_company_that_was_seen_more_than_a_day_ago_is_no_other_one() -> None:
     guard = the_default_one()
     guard.successes(1, company=1)
     guard.now_s += SEEN_FOR_S + 1
-    assert guard.letters(500, THEIRS, company=2)
-    assert not guard.letters(1, THEIRS, company=2)
+    assert guard.dead_letters(500, THEIRS, company=2)
+    assert not guard.dead_letters(1, THEIRS, company=2)
 
 
 def test_malformed_records_among_good_ones_never_stop_the_worker() -> None:
@@ -190,57 +190,59 @@ def test_malformed_records_among_good_ones_never_stop_the_worker() -> None:
     guard.successes(1)
     guard.now_s += 11
     for _ in range(1000):
-        assert guard.letters(4, ErrorCode.EVENT_MALFORMED, company=None)
+        assert guard.dead_letters(4, ErrorCode.EVENT_MALFORMED, company=None)
         guard.successes(1)
-    assert guard.letters(1000, ErrorCode.EVENT_MALFORMED, company=None)
+    assert guard.dead_letters(1000, ErrorCode.EVENT_MALFORMED, company=None)
 
 
 def test_malformed_records_do_not_add_to_one_companys_failures() -> None:
     guard = the_default_one()
     guard.successes(1, company=1)
     for _ in range(1000):
-        assert guard.letters(1, ErrorCode.EVENT_MALFORMED, company=None)
-        assert guard.letters(1, company=2)
+        assert guard.dead_letters(1, ErrorCode.EVENT_MALFORMED, company=None)
+        assert guard.dead_letters(1, company=2)
 
 
 def test_ids_that_no_company_has_are_not_several_companies() -> None:
     guard = the_default_one()
     guard.successes(1, company=1)
     guard.now_s += 11
-    assert all(guard.letters(1, ErrorCode.TENANT_UNKNOWN, company=1000 + number) for number in range(1000))
+    assert all(guard.dead_letters(1, ErrorCode.TENANT_UNKNOWN, company=1000 + number) for number in range(1000))
 
 
 @pytest.mark.parametrize("code", [ErrorCode.EVENT_MALFORMED, ErrorCode.TENANT_UNKNOWN])
 def test_a_worker_that_ends_no_companys_record_stops(code: ErrorCode) -> None:
     guard = the_default_one()
-    assert guard.letters(1000, code, company=7 if code == ErrorCode.TENANT_UNKNOWN else None)  # in its first seconds
+    assert guard.dead_letters(
+        1000, code, company=7 if code == ErrorCode.TENANT_UNKNOWN else None
+    )  # in its first seconds
     guard.now_s += 11
-    assert not guard.letters(1, code, company=None)
+    assert not guard.dead_letters(1, code, company=None)
 
 
 def test_after_a_restart_one_companys_flood_goes_on_for_another_had_thumbnails_of_late() -> None:
     guard = the_default_one()
     guard.guard.prime({2: 1000}, companies={1, 2})
-    assert guard.letters(2000, ErrorCode.STORAGE_BAD_KEY, company=2)
+    assert guard.dead_letters(2000, ErrorCode.STORAGE_BAD_KEY, company=2)
 
 
 def test_after_a_restart_a_flood_of_several_companies_stops_the_worker_soon() -> None:
     guard = the_default_one()
     guard.guard.prime({1: 300, 2: 300, None: 400}, companies={1, 2})
-    assert guard.letters(10, THEIRS)
-    assert not guard.letters(2, THEIRS)
+    assert guard.dead_letters(10, THEIRS)
+    assert not guard.dead_letters(2, THEIRS)
 
 
 def test_the_company_that_fails_alone_is_named_in_the_log() -> None:
     guard = the_default_one()
     guard.successes(1, company=1)
     with capture_logs() as lines:
-        guard.letters(501, THEIRS, company=2)
-        guard.letters(501, ErrorCode.EVENT_MALFORMED, company=None)
-    one = next(line for line in lines if line["event"] == "one_company_fails")
+        guard.dead_letters(501, THEIRS, company=2)
+        guard.dead_letters(501, ErrorCode.EVENT_MALFORMED, company=None)
+    one = next(line for line in lines if line["event"] == "company_failure_limit_exceeded")
     assert (one["company_id"], one["failed"], one["log_level"]) == (2, 501, "warning")
     assert "media.corrupt 501" in one["reason"]
-    assert any(line["event"] == "records_of_no_company_fail" for line in lines)
+    assert any(line["event"] == "unattributed_failure_limit_exceeded" for line in lines)
 
 
 def test_however_many_companies_there_are_the_memory_is_bounded() -> None:

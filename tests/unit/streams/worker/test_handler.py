@@ -110,7 +110,7 @@ def test_a_good_upload_is_announced_under_its_key() -> None:
     assert h.get_header(record.headers, "ce_id") == ready.event_id
 
 
-PAUSED = TransientError(ErrorCode.STORAGE_PAUSED, "Storage connection 5 is given a rest.", retry_after_s=20)
+PAUSED = TransientError(ErrorCode.STORAGE_PAUSED, "Storage connection 5 is paused.", retry_after_s=20)
 
 
 @pytest.mark.parametrize("method", ["open_source", "upload_file"])
@@ -148,11 +148,11 @@ def test_a_passing_failure_waits_in_the_first_retry_topic_with_everything_as_it_
     assert (outcome.status, record.topic, record.key) == ("retry", "p.thumbnail.retry.1", b"video:42")
     assert record.value == a_record().value
     assert record.headers[:2] == headers
-    told = {name: h.get_header(record.headers, name) for name, _ in record.headers}
-    assert told["retry-attempt"] == "1"
-    assert told["retry-due-at"] == h.format_time(NOW + timedelta(seconds=60))
-    assert told["error-code"] == "source.missing"
-    assert (told["x-original-topic"], told["x-original-partition"], told["x-original-offset"]) == (
+    reported = {name: h.get_header(record.headers, name) for name, _ in record.headers}
+    assert reported["retry-attempt"] == "1"
+    assert reported["retry-due-at"] == h.format_time(NOW + timedelta(seconds=60))
+    assert reported["error-code"] == "source.missing"
+    assert (reported["x-original-topic"], reported["x-original-partition"], reported["x-original-offset"]) == (
         "p.media.uploaded",
         "2",
         "77",
@@ -177,16 +177,16 @@ def test_a_permanent_failure_is_a_dead_letter_and_an_event() -> None:
     flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "Broken\nbeyond \x00 repair.")
     outcome = handle(flow, a_record(headers=(("own-header", b"kept"),)))
 
-    letter, announced = outcome.records
-    assert (outcome.status, letter.topic, announced.topic) == ("failed", "p.thumbnail.dlq", "p.thumbnail.failed")
-    assert (letter.key, letter.value) == (b"video:42", a_record().value)
-    told = {name: h.get_header(letter.headers, name) for name, _ in letter.headers}
-    assert told["own-header"] == "kept"
-    assert told["error-code"] == "media.corrupt"
-    assert told["error-message"] == "Broken beyond   repair."
-    assert told["error-stage"] == "decode"
-    assert (told["retryable"], told["attempts"], told["x-consumer-group"]) == ("false", "1", "thumbnails")
-    assert told["next-action"] == NEXT_ACTIONS[ErrorCode.MEDIA_CORRUPT]
+    dead_letter, announced = outcome.records
+    assert (outcome.status, dead_letter.topic, announced.topic) == ("failed", "p.thumbnail.dlq", "p.thumbnail.failed")
+    assert (dead_letter.key, dead_letter.value) == (b"video:42", a_record().value)
+    reported = {name: h.get_header(dead_letter.headers, name) for name, _ in dead_letter.headers}
+    assert reported["own-header"] == "kept"
+    assert reported["error-code"] == "media.corrupt"
+    assert reported["error-message"] == "Broken beyond   repair."
+    assert reported["error-stage"] == "decode"
+    assert (reported["retryable"], reported["attempts"], reported["x-consumer-group"]) == ("false", "1", "thumbnails")
+    assert reported["next-action"] == NEXT_ACTIONS[ErrorCode.MEDIA_CORRUPT]
     failed = read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, announced.value, announced.headers)
     assert (failed.error.code, failed.dead_letter.topic) == (ErrorCode.MEDIA_CORRUPT, "p.thumbnail.dlq")
 
@@ -215,9 +215,9 @@ def test_the_last_retry_that_fails_is_given_up_without_the_retrys_own_headers() 
 def test_what_is_no_event_is_a_dead_letter_with_its_bytes(value: bytes, code: str) -> None:
     outcome = handle(a_flow(), a_record(value))
 
-    (letter,) = outcome.records
-    assert letter.value == value
-    assert h.get_header(letter.headers, "error-code") == code
+    (dead_letter,) = outcome.records
+    assert dead_letter.value == value
+    assert h.get_header(dead_letter.headers, "error-code") == code
 
 
 LARGE_HEADER = (("theirs", b"x" * (CARRIER_BYTES - 1000)),)
@@ -227,10 +227,10 @@ def test_a_record_that_is_too_large_for_the_retry_topics_is_given_up_in_a_letter
     flow = a_flow()
     flow.maker.error = TransientError(ErrorCode.STORAGE_UNAVAILABLE, "x")
     outcome = handle(flow, a_record(headers=LARGE_HEADER))
-    letter, failed = outcome.records
-    assert (letter.topic, failed.topic) == ("p.thumbnail.dlq", "p.thumbnail.failed")
-    assert fits(letter)
-    assert h.get_header(letter.headers, "x-cut") is not None
+    dead_letter, failed = outcome.records
+    assert (dead_letter.topic, failed.topic) == ("p.thumbnail.dlq", "p.thumbnail.failed")
+    assert fits(dead_letter)
+    assert h.get_header(dead_letter.headers, "x-cut") is not None
 
 
 def test_a_tombstone_that_is_too_large_for_the_retry_topics_is_given_up() -> None:

@@ -79,11 +79,11 @@ def test_each_ending_is_one_line() -> None:
     failing, broken = a_flow(), a_flow()
     failing.maker.error, broken.maker.error = DOWN, CORRUPT
     assert observed(a_flow(), a_record())[0] == ["info thumbnail_ready"]
-    assert observed(failing, a_record())[0] == ["warning event_waits_for_retry"]
-    assert observed(broken, a_record())[0] == ["error event_given_up"]
+    assert observed(failing, a_record())[0] == ["warning retry_scheduled"]
+    assert observed(broken, a_record())[0] == ["error event_dead_lettered"]
     assert observed(a_flow(), a_retry(AGAIN), overtaken)[0] == ["info retry_dropped"]
     assert observed(a_flow(), a_cleanup_record(MIDDLE))[0] == ["info objects_cleaned"]
-    assert observed(a_flow(), a_tombstone(), rows)[0] == ["info tombstone_seen"]
+    assert observed(a_flow(), a_tombstone(), rows)[0] == ["info tombstone_processed"]
 
 
 def test_a_tombstone_that_waits_has_no_line_and_one_that_is_given_up_has_one() -> None:
@@ -96,7 +96,7 @@ def test_a_tombstone_that_waits_has_no_line_and_one_that_is_given_up_has_one() -
         (h.ORIGINAL_TOPIC, b"p.media.uploaded"),
     )
     assert observed(a_flow(), a_tombstone(headers=old, topic="p.thumbnail.due"), rows)[0] == [
-        "error tombstone_given_up"
+        "error tombstone_dead_lettered"
     ]
 
 

@@ -75,9 +75,13 @@ def test_a_time_that_overflows_counts_as_absent(topic: str, name: str, value: by
 @pytest.mark.parametrize("topic", ["p.media.uploaded", "p.thumbnail.cleanup", DUE])
 def test_a_record_time_that_is_none_is_no_obstacle_to_its_dead_letter(timestamp_ms: int, topic: str) -> None:
     record = InboundRecord(topic, 2, 77, timestamp_ms, b"video:42", b"not JSON", ())
-    (letter,) = handle(a_flow(), record).records
-    assert (letter.topic, letter.value, code_of(letter)) == ("p.thumbnail.dlq", b"not JSON", "event.malformed")
-    assert h.parse_time(h.get_header(letter.headers, h.ORIGINAL_TIMESTAMP)) is not None
+    (dead_letter,) = handle(a_flow(), record).records
+    assert (dead_letter.topic, dead_letter.value, code_of(dead_letter)) == (
+        "p.thumbnail.dlq",
+        b"not JSON",
+        "event.malformed",
+    )
+    assert h.parse_time(h.get_header(dead_letter.headers, h.ORIGINAL_TIMESTAMP)) is not None
 
 
 def test_whatever_cannot_be_read_of_a_record_it_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,11 +97,11 @@ def test_whatever_cannot_be_read_of_a_record_it_is_a_dead_letter(monkeypatch: py
     records = (a_record(headers=headers, topic=DUE), a_cleanup_record(OLD), a_tombstone(topic=DUE))
     for record in records:
         poison = InboundRecord(**{**vars(record), "headers": headers})
-        (letter,) = handle(flow, poison).records
-        assert (letter.topic, letter.key, letter.value) == ("p.thumbnail.dlq", poison.key, poison.value)
-        assert code_of(letter) == "internal.error"
-        assert h.get_header(letter.headers, "own") == "\ufffd"
-        assert "secret" not in repr(letter)
+        (dead_letter,) = handle(flow, poison).records
+        assert (dead_letter.topic, dead_letter.key, dead_letter.value) == ("p.thumbnail.dlq", poison.key, poison.value)
+        assert code_of(dead_letter) == "internal.error"
+        assert h.get_header(dead_letter.headers, "own") == "\ufffd"
+        assert "secret" not in repr(dead_letter)
 
 
 FORGED: h.Headers = (
@@ -131,7 +135,7 @@ def test_a_tombstone_counts_by_its_own_place_and_time_whatever_its_producer_says
 def test_a_first_failure_that_lies_ahead_is_not_handed_on() -> None:
     flow = a_flow()
     flow.maker.error = TransientError(
-        ErrorCode.STORAGE_PAUSED, "Rests."
+        ErrorCode.STORAGE_PAUSED, "Paused."
     )  # uses up no attempt: the budget alone ends it
     headers = ((h.RETRY_ATTEMPT, b"0"), (h.FIRST_FAILED_AT, b"9999-01-01T00:00:00Z"))
     (waiting,) = handle(flow, a_record(headers=headers, topic=DUE)).records
@@ -143,9 +147,13 @@ def test_a_cleanup_on_the_producers_topic_is_no_cleanup() -> None:
     before, forged = versions_left(flow), a_cleanup_record(OLD)
     record = InboundRecord(**{**vars(forged), "topic": "p.media.uploaded"})
     for headers in (record.headers, (*record.headers, (h.ORIGINAL_TOPIC, b"p.thumbnail.cleanup"))):
-        (letter,) = handle(flow, InboundRecord(**{**vars(record), "headers": headers})).records
-        assert (letter.topic, letter.value, code_of(letter)) == ("p.thumbnail.dlq", record.value, "event.malformed")
-        assert THUMBNAIL_CLEANUP_TYPE in (h.get_header(letter.headers, h.ERROR_MESSAGE) or "")
+        (dead_letter,) = handle(flow, InboundRecord(**{**vars(record), "headers": headers})).records
+        assert (dead_letter.topic, dead_letter.value, code_of(dead_letter)) == (
+            "p.thumbnail.dlq",
+            record.value,
+            "event.malformed",
+        )
+        assert THUMBNAIL_CLEANUP_TYPE in (h.get_header(dead_letter.headers, h.ERROR_MESSAGE) or "")
     assert versions_left(flow) == before
 
 
@@ -180,8 +188,12 @@ def test_an_upload_from_the_future_is_refused_and_announced_with_a_time_that_can
 ) -> None:
     flow, written = a_flow(), NOW + timedelta(seconds=written_ahead_s)
     record = at(written, an_upload_of(NOW + timedelta(seconds=ahead_s)))
-    letter, announced = handle(flow, record).records
-    assert (letter.topic, letter.value, code_of(letter)) == ("p.thumbnail.dlq", record.value, "event.in_future")
+    dead_letter, announced = handle(flow, record).records
+    assert (dead_letter.topic, dead_letter.value, code_of(dead_letter)) == (
+        "p.thumbnail.dlq",
+        record.value,
+        "event.in_future",
+    )
     failed = read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, announced.value, announced.headers)
     assert (failed.error.code, failed.error.retryable) == ("event.in_future", False)
     assert failed.occurred_at == min(written, NOW)
@@ -219,10 +231,10 @@ def test_after_a_refused_upload_the_right_one_of_the_same_media_wins(tmp_path: P
 def test_a_future_upload_is_not_made_because_it_waited_in_a_backlog_or_for_a_replay() -> None:
     written = NOW - timedelta(hours=5)
     record = at(written, an_upload_of(NOW - timedelta(hours=2)))
-    letter, _ = handle(a_flow(), record).records
-    assert code_of(letter) == "event.in_future"
+    dead_letter, _ = handle(a_flow(), record).records
+    assert code_of(dead_letter) == "event.in_future"
 
-    kept = h.without_headers(letter.headers, (h.ERROR_CODE, h.ATTEMPTS, h.LAST_FAILED_AT))
+    kept = h.without_headers(dead_letter.headers, (h.ERROR_CODE, h.ATTEMPTS, h.LAST_FAILED_AT))
     replayed = h.with_headers(kept, {h.REPLAYED_AT: h.format_time(NOW), h.REPLAY_COUNT: 1})
     again = a_record(record.value, replayed, DUE)
     assert code_of(handle(a_flow(), again).records[0]) == "event.in_future"
@@ -241,9 +253,9 @@ def test_a_retry_is_not_refused_by_a_worker_whose_clock_is_behind_that_of_the_fi
 
 def test_a_tombstone_from_the_future_is_a_dead_letter_and_cancels_nothing() -> None:
     rows, record = Rows(None), at(NOW + timedelta(minutes=50), a_tombstone())
-    (letter,) = handle(a_flow(), record, rows=rows).records
-    assert (letter.topic, letter.key, letter.value) == ("p.thumbnail.dlq", b"video:42", None)
-    assert code_of(letter) == "event.in_future"
+    (dead_letter,) = handle(a_flow(), record, rows=rows).records
+    assert (dead_letter.topic, dead_letter.key, dead_letter.value) == ("p.thumbnail.dlq", b"video:42", None)
+    assert code_of(dead_letter) == "event.in_future"
     micro = InboundRecord(**{**vars(record), "timestamp_ms": MICROSECONDS})
     assert code_of(handle(a_flow(), micro, rows=rows).records[0]) == "event.in_future"
     assert rows.deleted == []

@@ -1,4 +1,4 @@
-"""What a group's leader could not assign is told until the group's next assignment."""
+"""What a group's leader could not assign is reported until the group's next assignment."""
 
 from typing import Any
 
