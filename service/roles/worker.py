@@ -53,6 +53,7 @@ def run_worker_role(settings: Settings) -> int:
         traces = start_traces(settings.traces, "worker", settings.worker.worker_group)
         closing.callback(traces.close)
         loop = new_loop()
+        closing.callback(loop.close)  # run_worker has closed it; a start that fails has not
         kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
         find_topics = with_kafka_health(TopicFinder(settings.kafka).find, kafka)
         parts = build_worker(settings, metrics, find_topics, traces.tracing)
