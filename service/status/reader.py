@@ -12,7 +12,7 @@ from service.status.fallbacks import Fallback, find_fallbacks
 from service.status.recent_results import Recent, RecentResults
 from service.status.role_endpoints import ask_roles
 from service.status.snapshot import Snapshot, now
-from service.status.topic_states import Topics, read_topics
+from service.status.topic_states import TopicBacklogs, read_topics
 from streams.dlq.read import DeadLetterFilter, ErrorGroup, group_by_code
 from streams.kafka.reader import TopicReadError
 
@@ -71,7 +71,7 @@ class StatusReader:
         self._fallbacks_at = time.monotonic()
         return self._fallbacks
 
-    def _look_at_dead_letters(self, topics: Topics) -> dict[str, list[ErrorGroup]]:
+    def _look_at_dead_letters(self, topics: TopicBacklogs) -> dict[str, list[ErrorGroup]]:
         if time.monotonic() - self._dead_letters_at < DEAD_LETTERS_EVERY_S:
             return self._dead_letters
         records = {state.name: state.records for state in topics.states}

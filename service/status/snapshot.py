@@ -11,7 +11,7 @@ from service.status.fallbacks import Fallback, sentences
 from service.status.owners import owners, owners_json, paused_connections, suspicion
 from service.status.recent_results import Recent
 from service.status.role_endpoints import RoleState
-from service.status.topic_states import Topics
+from service.status.topic_states import TopicBacklogs
 from streams.dlq.read import ErrorGroup
 
 SHAPE: Final = 1
@@ -26,7 +26,7 @@ class Snapshot:
     at: datetime
     roles: Sequence[RoleState]
     kafka_problem: str | None = None
-    topics: Topics | None = None
+    topics: TopicBacklogs | None = None
     recent: Recent | None = None
     dead_letters: Mapping[str, Sequence[ErrorGroup]] | None = None
     fallbacks: Sequence[Fallback] = ()

@@ -55,14 +55,14 @@ class TopicBacklog:
 
 
 @dataclass(frozen=True)
-class Topics:
+class TopicBacklogs:
     """Every topic and, for each partition with lag of a pipeline group, the first record that is not committed."""
 
     states: tuple[TopicBacklog, ...]
     heads: Mapping[TopicPartition, InboundRecord]
 
 
-def read_topics(settings: Settings) -> Topics:
+def read_topics(settings: Settings) -> TopicBacklogs:
     """Return every topic of ours, in the order of schemas.topics.ALL_TOPICS.
 
     Takes some 50 ms, and 10 to 30 s at most when brokers are silent. Raises KafkaUnreachableError with a sentence.
@@ -80,7 +80,9 @@ def read_topics(settings: Settings) -> Topics:
         raise KafkaUnreachableError(f"Kafka does not say how full its topics are. {exc}") from exc
 
 
-def _read(settings: Settings, names: Mapping[Topic, str], partitions: Mapping[Topic, list[TopicPartition]]) -> Topics:
+def _read(
+    settings: Settings, names: Mapping[Topic, str], partitions: Mapping[Topic, list[TopicPartition]]
+) -> TopicBacklogs:
     make_consumer = consumers_of(settings.kafka, f"{settings.worker.worker_group}-status")
     with closing(PartitionReader(make_consumer(COMMITTED_ONLY))) as reader:
         extents = reader.extents([where for found in partitions.values() for where in found])
@@ -102,7 +104,7 @@ def _read(settings: Settings, names: Mapping[Topic, str], partitions: Mapping[To
         for topic, name in names.items()
     )
     heads = {where: lag.head for found in lags.values() for where, lag in found.items() if lag.head is not None}
-    return Topics(states, heads)
+    return TopicBacklogs(states, heads)
 
 
 def _groups(settings: Settings) -> dict[str, tuple[Topic, ...]]:
