@@ -25,7 +25,7 @@ def test_results_wait_for_a_database_that_is_down(kafka: str, own_postgres: Data
         own_postgres.stop_process()
         platform.publish(uploads[UPLOADS // 2 :])
         persist_log = stack.supervisor.of("persist")[0].log
-        stack.wait_for(lambda: "database_down" in persist_log.read_text() or "waits_for_retry" in _worker_log(tmp_path))
+        stack.wait_for(lambda: "database_down" in persist_log.read_text() or "retry_scheduled" in _worker_log(tmp_path))
         own_postgres.start()
         stack.wait_for(lambda: not platform.problems(), timeout_s=90)
         assert [role.starts for role in stack.supervisor.roles] == [1, 1, 1]
