@@ -17,7 +17,9 @@ from tests.system.supervisor import Role, children_of, kill_quietly
 
 VICTIM_TIMEOUT_S: Final = 8.0
 SLOW_MS: Final = 600
-MOST_SKEW_S: Final = 7200.0
+MOST_BEHIND_S: Final = 7200.0
+MOST_AHEAD_S: Final = 240.0
+"""Less than EVENT_MAX_CLOCK_SKEW_S: an upload that lies further ahead is refused, and is no good upload any more."""
 
 T = TypeVar("T")
 
@@ -155,7 +157,7 @@ def _fill_disk(cluster: Cluster, _fault: Fault) -> Injection:
 
 
 def _skew_clock(cluster: Cluster, fault: Fault) -> Injection:
-    cluster.clock_skew_s = (2 * fault.choice - 1) * MOST_SKEW_S
+    cluster.clock_skew_s = fault.choice * (MOST_AHEAD_S + MOST_BEHIND_S) - MOST_BEHIND_S
 
     def undo() -> None:
         cluster.clock_skew_s = 0.0
