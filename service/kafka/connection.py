@@ -10,6 +10,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from service.kafka.clients import client_config
+from service.kafka.oauth import TokenError
+from service.kafka.security import token_source
 from service.kafka.tls import Server, tls_problem
 from service.settings import KafkaSettings
 
@@ -91,6 +93,11 @@ def _nobody(settings: KafkaSettings) -> str:
 def _explain(settings: KafkaSettings, complaints: _Complaints) -> str | None:
     """Return why waiting would not help, if that is known."""
     asked = settings.kafka_bootstrap_servers
+    if settings.uses_oauth:
+        try:
+            token_source(settings).token()
+        except TokenError as exc:
+            return str(exc)
     if settings.uses_tls:
         problem = tls_problem(settings, _servers(asked))
         if problem is not None:
@@ -113,6 +120,12 @@ def _about_login(settings: KafkaSettings, refusal: str) -> str:
         return (
             f"Kafka at {asked} does not offer KAFKA_SASL_MECHANISM={settings.kafka_sasl_mechanism}:"
             f" set one of {offered[1].strip()}."
+        )
+    if settings.uses_oauth:
+        return (
+            f"Kafka at {asked} refuses the token of KAFKA_OAUTH_CLIENT_ID={settings.kafka_oauth_client_id}"
+            f" from KAFKA_OAUTH_TOKEN_URL={settings.kafka_oauth_token_url}: give the client the audience and KAFKA_OAUTH_SCOPE"
+            " that the brokers expect, or let the brokers trust that issuer."
         )
     return (
         f"Kafka at {asked} refuses KAFKA_SASL_USERNAME={settings.kafka_sasl_username} with this KAFKA_SASL_PASSWORD"
