@@ -20,6 +20,7 @@ FIRST_ANSWER_S: Final = 1.0
 PATIENCE_S: Final = 2.5
 """A broker that is just starting may hang up; when it does so for longer, something else is wrong."""
 _LOG_NOTICE: Final = 6
+_NONE_ACQUIRED: Final = "Failed to acquire SASL OAUTHBEARER token: "
 
 # librdkafka's public constants begin with an underscore.
 _HOPELESS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001
@@ -120,6 +121,11 @@ def _about_login(settings: KafkaSettings, refusal: str) -> str:
         return (
             f"Kafka at {asked} does not offer KAFKA_SASL_MECHANISM={settings.kafka_sasl_mechanism}:"
             f" set one of {offered[1].strip()}."
+        )
+    if settings.uses_oauth and _NONE_ACQUIRED in refusal:  # but our own request was given one just now
+        return (
+            f"The token from KAFKA_OAUTH_TOKEN_URL={settings.kafka_oauth_token_url} is of no use to librdkafka"
+            f" ({refusal.rpartition(_NONE_ACQUIRED)[2][:120]}): let the provider give JWTs that have `sub` and `exp`."
         )
     if settings.uses_oauth:
         return (

@@ -61,6 +61,7 @@ FAULTS = {
     "scope": "refuses KAFKA_OAUTH_SCOPE=more",
     "server": "No token server answers at KAFKA_OAUTH_TOKEN_URL=http://127.0.0.1:1/token",
     "answer": "answers with status 503 and no access_token",
+    "kind of token": "is of no use to librdkafka (Failed to decode JWT payload",
     "audience": f"refuses the token of KAFKA_OAUTH_CLIENT_ID={CLIENT}",
 }
 
@@ -77,6 +78,8 @@ def test_one_sentence_says_what_is_wrong_with_the(
     }
     if fault == "answer":
         tokens.answer = (503, b"<html>busy</html>")
+    if fault == "kind of token":
+        tokens.answer = (200, b'{"access_token": "opaque", "expires_in": 60}')
     if fault == "audience":
         tokens.audience = "somebody else"
     changed = secure_kafka.signed(tmp_path) | changes.get(fault, {})
