@@ -10,6 +10,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from service.kafka.clients import client_config
+from service.kafka.oauth import TokenError
+from service.kafka.security import token_source
 from service.kafka.tls import Server, tls_problem
 from service.settings import KafkaSettings
 
@@ -18,6 +20,7 @@ FIRST_ANSWER_S: Final = 1.0
 PATIENCE_S: Final = 2.5
 """A broker that is just starting may hang up; when it does so for longer, something else is wrong."""
 _LOG_NOTICE: Final = 6
+_NONE_ACQUIRED: Final = "Failed to acquire SASL OAUTHBEARER token: "
 
 # librdkafka's public constants begin with an underscore.
 _HOPELESS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001
@@ -91,6 +94,11 @@ def _nobody(settings: KafkaSettings) -> str:
 def _explain(settings: KafkaSettings, complaints: _Complaints) -> str | None:
     """Return why waiting would not help, if that is known."""
     asked = settings.kafka_bootstrap_servers
+    if settings.uses_oauth:
+        try:
+            token_source(settings).token()
+        except TokenError as exc:
+            return str(exc)
     if settings.uses_tls:
         problem = tls_problem(settings, _servers(asked))
         if problem is not None:
@@ -113,6 +121,17 @@ def _about_login(settings: KafkaSettings, refusal: str) -> str:
         return (
             f"Kafka at {asked} does not offer KAFKA_SASL_MECHANISM={settings.kafka_sasl_mechanism}:"
             f" set one of {offered[1].strip()}."
+        )
+    if settings.uses_oauth and _NONE_ACQUIRED in refusal:  # but our own request was given one just now
+        return (
+            f"The token from KAFKA_OAUTH_TOKEN_URL={settings.kafka_oauth_token_url} is of no use to librdkafka"
+            f" ({refusal.rpartition(_NONE_ACQUIRED)[2][:120]}): let the provider give JWTs that have `sub` and `exp`."
+        )
+    if settings.uses_oauth:
+        return (
+            f"Kafka at {asked} refuses the token of KAFKA_OAUTH_CLIENT_ID={settings.kafka_oauth_client_id}"
+            f" from KAFKA_OAUTH_TOKEN_URL={settings.kafka_oauth_token_url}: give the client the audience and KAFKA_OAUTH_SCOPE"
+            " that the brokers expect, or let the brokers trust that issuer."
         )
     return (
         f"Kafka at {asked} refuses KAFKA_SASL_USERNAME={settings.kafka_sasl_username} with this KAFKA_SASL_PASSWORD"

@@ -8,11 +8,12 @@ from typing import Any
 from cryptography import x509
 from pydantic import SecretStr
 
+from service.kafka.oauth import Client, TokenSource
 from service.settings import KafkaSettings
 
 
 class KafkaFilesError(Exception):
-    """A file of KAFKA_SSL_* cannot be used; the message names the setting and says what to do."""
+    """A file of KAFKA_SSL_* or KAFKA_OAUTH_* cannot be used; the message names the setting and says what to do."""
 
 
 def librdkafka_security(settings: KafkaSettings) -> dict[str, Any]:
@@ -20,7 +21,9 @@ def librdkafka_security(settings: KafkaSettings) -> dict[str, Any]:
     if settings.kafka_security_protocol == "PLAINTEXT":
         return {}
     config: dict[str, Any] = {"security.protocol": settings.kafka_security_protocol}
-    if settings.uses_sasl:
+    if settings.uses_oauth:
+        config |= _oauth_config(settings)
+    elif settings.uses_sasl:
         config |= {
             "sasl.mechanism": settings.kafka_sasl_mechanism,
             "sasl.username": settings.kafka_sasl_username,
@@ -46,15 +49,39 @@ def faust_credentials(settings: KafkaSettings) -> object | None:
     from streams.worker.faust.credentials import sasl_credentials, tls_credentials
 
     context = tls_context(settings) if settings.uses_tls else None
+    if settings.uses_oauth:
+        from streams.worker.faust.credentials import oauth_credentials
+
+        return oauth_credentials(token_source(settings).token, context)
     if settings.uses_sasl:
         password = _secret(settings.kafka_sasl_password)
         return sasl_credentials(settings.kafka_sasl_mechanism, settings.kafka_sasl_username, password, context)
     return tls_credentials(context) if context is not None else None
 
 
+def _oauth_config(settings: KafkaSettings) -> dict[str, Any]:
+    """Return what makes librdkafka fetch and renew tokens by itself, in a thread that needs no poll.
+
+    A callback of ours would make each client wait a second for its first token, and raise after ten without one.
+    """
+    config = {
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": settings.kafka_oauth_token_url,
+        "sasl.oauthbearer.client.id": settings.kafka_oauth_client_id,
+        "sasl.oauthbearer.client.secret": _secret(settings.kafka_oauth_client_secret),
+    }
+    if settings.kafka_oauth_scope is not None:
+        config["sasl.oauthbearer.scope"] = settings.kafka_oauth_scope
+    if settings.kafka_oauth_ca_file is not None:
+        trusting("KAFKA_OAUTH_CA_FILE", settings.kafka_oauth_ca_file)
+        config["https.ca.location"] = str(settings.kafka_oauth_ca_file)
+    return config
+
+
 def tls_context(settings: KafkaSettings) -> ssl.SSLContext:
     """Return what Python's TLS needs to talk to a broker, every file proven. Raises KafkaFilesError."""
-    context = _trusting(settings.kafka_ssl_ca_file)
+    context = trusting("KAFKA_SSL_CA_FILE", settings.kafka_ssl_ca_file)
     context.check_hostname = settings.kafka_ssl_check_hostname
     certificate, key = settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file
     if certificate is not None and key is not None:
@@ -64,14 +91,26 @@ def tls_context(settings: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
-def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+def trusting(setting: str, ca_file: Path | None) -> ssl.SSLContext:
+    """Return TLS that trusts the authorities of the file, or the system's. Raises KafkaFilesError."""
     if ca_file is None:
         return ssl.create_default_context()
-    _require_readable("KAFKA_SSL_CA_FILE", ca_file)
+    _require_readable(setting, ca_file)
     try:
         return ssl.create_default_context(cafile=str(ca_file))
     except ssl.SSLError as exc:
-        raise KafkaFilesError(f"KAFKA_SSL_CA_FILE: {ca_file} holds no certificate in PEM form: convert it.") from exc
+        raise KafkaFilesError(f"{setting}: {ca_file} holds no certificate in PEM form: convert it.") from exc
+
+
+def token_source(settings: KafkaSettings) -> TokenSource:
+    """Return what fetches tokens for OAUTHBEARER. Raises KafkaFilesError."""
+    client = Client(
+        id=settings.kafka_oauth_client_id or "",
+        secret=_secret(settings.kafka_oauth_client_secret) or "",
+        scope=settings.kafka_oauth_scope,
+    )
+    context = trusting("KAFKA_OAUTH_CA_FILE", settings.kafka_oauth_ca_file)
+    return TokenSource(settings.kafka_oauth_token_url or "", client, context)
 
 
 def _load_own_certificate(context: ssl.SSLContext, certificate: Path, key: Path, password: str | None) -> None:

@@ -33,11 +33,30 @@ class KafkaSettings(Component):
         "PLAINTEXT",
         description="Security protocol of the brokers' listener: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
     )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
+        None, description="SASL mechanism: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER."
     )
-    kafka_sasl_username: str | None = Field(None, description="User name for SASL.")
-    kafka_sasl_password: SecretStr | None = Field(None, description="Password for SASL.")
+    kafka_sasl_username: str | None = Field(None, description="User name for SASL; not for OAUTHBEARER.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="Password for SASL; not for OAUTHBEARER.")
+    kafka_oauth_token_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$",
+        description="For OAUTHBEARER: token endpoint of the identity provider (OAuth 2.0 client credentials). Its tokens must be"
+        " JWTs that have `sub` and `exp`.",
+    )
+    kafka_oauth_client_id: str | None = Field(None, description="For OAUTHBEARER: client ID at the token endpoint.")
+    kafka_oauth_client_secret: SecretStr | None = Field(
+        None,
+        description="For OAUTHBEARER: the client's secret; it goes to the token endpoint alone, never to a broker.",
+    )
+    kafka_oauth_scope: str | None = Field(
+        None, description="For OAUTHBEARER: scope of the tokens, where the identity provider wants one."
+    )
+    kafka_oauth_ca_file: Path | None = Field(
+        None,
+        description="For OAUTHBEARER: PEM file of the certificate authorities that are trusted for the token endpoint;"
+        " without it, the system's.",
+    )
     kafka_ssl_ca_file: Path | None = Field(
         None,
         description="PEM file of the certificate authorities that are trusted for brokers; without it, the system's.",
@@ -66,6 +85,11 @@ class KafkaSettings(Component):
         """Return whether we log in by name."""
         return self.kafka_security_protocol in ("SASL_PLAINTEXT", "SASL_SSL")
 
+    @property
+    def uses_oauth(self) -> bool:
+        """Return whether we log in by tokens of an identity provider."""
+        return self.uses_sasl and self.kafka_sasl_mechanism == "OAUTHBEARER"
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         problem = _sasl_problem(self) or _tls_problem(self)
@@ -76,20 +100,36 @@ class KafkaSettings(Component):
 
 def _sasl_problem(kafka: KafkaSettings) -> str | None:
     """Return what contradicts KAFKA_SECURITY_PROTOCOL in the settings of SASL, as a sentence without its full stop."""
-    given = {
-        "KAFKA_SASL_MECHANISM": kafka.kafka_sasl_mechanism,
+    protocol = f"KAFKA_SECURITY_PROTOCOL={kafka.kafka_security_protocol}"
+    mechanism = f"KAFKA_SASL_MECHANISM={kafka.kafka_sasl_mechanism}"
+    by_name: dict[str, object] = {
         "KAFKA_SASL_USERNAME": kafka.kafka_sasl_username,
         "KAFKA_SASL_PASSWORD": kafka.kafka_sasl_password,
     }
-    for name, value in given.items():
-        if kafka.uses_sasl and value is None:
-            return f"{name} is needed with KAFKA_SECURITY_PROTOCOL={kafka.kafka_security_protocol}"
-        if not kafka.uses_sasl and value is not None:
-            return (
-                f"{name} has no effect with KAFKA_SECURITY_PROTOCOL={kafka.kafka_security_protocol}:"
-                " set SASL_SSL (or SASL_PLAINTEXT), or remove it"
-            )
-    return None
+    by_token: dict[str, object] = {
+        "KAFKA_OAUTH_TOKEN_URL": kafka.kafka_oauth_token_url,
+        "KAFKA_OAUTH_CLIENT_ID": kafka.kafka_oauth_client_id,
+        "KAFKA_OAUTH_CLIENT_SECRET": kafka.kafka_oauth_client_secret,
+    }
+    by_token_too: dict[str, object] = {
+        "KAFKA_OAUTH_SCOPE": kafka.kafka_oauth_scope,
+        "KAFKA_OAUTH_CA_FILE": kafka.kafka_oauth_ca_file,
+    }
+    if not kafka.uses_sasl:
+        given = _first_given({"KAFKA_SASL_MECHANISM": kafka.kafka_sasl_mechanism} | by_name | by_token | by_token_too)
+        return given and f"{given} has no effect with {protocol}: set SASL_SSL (or SASL_PLAINTEXT), or remove it"
+    if kafka.kafka_sasl_mechanism is None:
+        return f"KAFKA_SASL_MECHANISM is needed with {protocol}"
+    needed, foreign = (by_token, by_name) if kafka.uses_oauth else (by_name, by_token | by_token_too)
+    given = _first_given(foreign)
+    if given is not None:
+        return f"{given} has no effect with {mechanism}: remove it, or set another mechanism"
+    missing = next((name for name, value in needed.items() if value is None), None)
+    return missing and f"{missing} is needed with {protocol} and {mechanism}"
+
+
+def _first_given(settings: dict[str, object]) -> str | None:
+    return next((name for name, value in settings.items() if value is not None), None)
 
 
 def _tls_problem(kafka: KafkaSettings) -> str | None:

@@ -34,9 +34,33 @@ def files(tmp_path: Path) -> dict[str, object]:
 SASL = {"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "me", "sasl_password": SECRET}
 
 
+OAUTH = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "OAUTHBEARER",
+    "oauth_token_url": "https://id.example/token",
+    "oauth_client_id": "me",
+    "oauth_client_secret": SECRET,
+}
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
+        (
+            OAUTH | {"oauth_token_url": None},
+            "KAFKA_OAUTH_TOKEN_URL is needed with KAFKA_SECURITY_PROTOCOL=SASL_SSL and KAFKA_SASL_MECHANISM=OAUTHBEARER",
+        ),
+        (OAUTH | {"oauth_client_id": None}, "KAFKA_OAUTH_CLIENT_ID is needed with"),
+        (OAUTH | {"oauth_client_secret": None}, "KAFKA_OAUTH_CLIENT_SECRET is needed with"),
+        (OAUTH | {"sasl_username": "me"}, "KAFKA_SASL_USERNAME has no effect with KAFKA_SASL_MECHANISM=OAUTHBEARER"),
+        (OAUTH | {"sasl_mechanism": "PLAIN"}, "KAFKA_OAUTH_TOKEN_URL has no effect with KAFKA_SASL_MECHANISM=PLAIN"),
+        ({"oauth_scope": "a"}, "KAFKA_OAUTH_SCOPE has no effect with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "me"},
+            "KAFKA_SASL_PASSWORD is needed with KAFKA_SECURITY_PROTOCOL=SASL_SSL and KAFKA_SASL_MECHANISM=PLAIN",
+        ),
+        (OAUTH | {"oauth_token_url": f"https://me:{SECRET}@id.example/"}, "should match pattern"),
+        (OAUTH | {"oauth_token_url": "id.example/token"}, "should match pattern"),
         ({"sasl_password": SECRET}, "KAFKA_SASL_PASSWORD has no effect with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
         ({"ssl_ca_file": "ca.pem"}, "KAFKA_SSL_CA_FILE has no effect with KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
         ({"security_protocol": "SASL_SSL"}, "KAFKA_SASL_MECHANISM is needed with KAFKA_SECURITY_PROTOCOL=SASL_SSL"),
