@@ -1,5 +1,6 @@
 """Engines that behave alike: PostgreSQL in production, SQLite as the embedded default."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -10,11 +11,13 @@ from sqlalchemy.exc import ArgumentError
 from schemas.database_faults import READ_ONLY, sqlstate_of
 
 CONNECT_TIMEOUT_S: Final = 5
+POSTGRES_PORT: Final = "5432"
 STATEMENT_TIMEOUT_MS: Final = 30_000
 SQLITE_LOCK_TIMEOUT_S: Final = 15
 _WRITES: Final = "thumbnails_writes"
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _POSTGRES_FORM: Final = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+_SEVERAL_HOSTS: Final = re.compile(r"([^:/?#@]+://)([^@]*@)?([^@/?,]*,[^@/?]*)(/[^?]*)?(?:\?(.*))?")
 _SQLITE_FORM: Final = "sqlite:///FILE"
 _SQL_ASCII: Final = (
     "The database's encoding is SQL_ASCII, which keeps bytes and not characters:"
@@ -27,11 +30,18 @@ class DatabaseUrlError(Exception):
     """DATABASE_URL is wrong. The message says what to do and contains no part of a password."""
 
 
-def create_engine_for(url: str) -> sa.Engine:
-    """Create an engine with bounded waits, which connects at its first use. Raises DatabaseUrlError."""
+def create_engine_for(url: str, *, statement_timeout_ms: int | None = None) -> sa.Engine:
+    """Create an engine with bounded waits, which connects at its first use. Raises DatabaseUrlError.
+
+    A statement on PostgreSQL may take STATEMENT_TIMEOUT_MS unless another limit is given; 0: as long as it takes.
+    """
     parsed = _read_url(url)
     try:
-        return _create_sqlite_engine(parsed) if parsed.drivername == "sqlite" else _create_postgres_engine(parsed)
+        if parsed.drivername == "sqlite":
+            return _create_sqlite_engine(parsed)
+        return _create_postgres_engine(
+            parsed, STATEMENT_TIMEOUT_MS if statement_timeout_ms is None else statement_timeout_ms
+        )
     except (ArgumentError, ValueError, TypeError):  # an option after the `?`, or a host where SQLite has none
         raise DatabaseUrlError(_UNREADABLE) from None
 
@@ -39,7 +49,7 @@ def create_engine_for(url: str) -> sa.Engine:
 def _read_url(text: str) -> sa.URL:
     """Return the URL with the driver that we use, whichever it names: platforms hand out postgres:// and asyncpg's, too."""
     try:
-        url = sa.make_url(text.strip())
+        url = sa.make_url(_with_hosts_as_options(text.strip()))
     except (ArgumentError, ValueError):  # not chained: it quotes what may be a part of the password
         raise DatabaseUrlError(_UNREADABLE) from None
     driver = _DRIVERS.get(url.get_backend_name().lower())
@@ -53,6 +63,24 @@ def _read_url(text: str) -> sa.URL:
     return url.set(drivername=driver)
 
 
+def _with_hosts_as_options(text: str) -> str:
+    """Return the URL with its hosts as SQLAlchemy takes them, where there are several as libpq takes them: HOST:PORT,HOST:PORT."""
+    found = _SEVERAL_HOSTS.fullmatch(text)
+    if found is None:
+        return text
+    scheme, login, hosts, database, options = found.groups(default="")
+    names, ports = zip(*[_host_and_port(place) for place in hosts.split(",")], strict=True)
+    query = "&".join(filter(None, [f"host={','.join(names)}", f"port={','.join(ports)}", options]))
+    return f"{scheme}{login}{database or '/'}?{query}"
+
+
+def _host_and_port(place: str) -> tuple[str, str]:
+    name, colon, port = place.rpartition(":")
+    if not colon or port.endswith("]"):  # the colon is one of an IPv6 address
+        name, port = place, ""
+    return name.removeprefix("[").removesuffix("]"), port or POSTGRES_PORT
+
+
 @contextmanager
 def write_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Open a transaction for writing. It commits at the end, and rolls back when the body raises."""
@@ -62,7 +90,7 @@ def write_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
             yield writing
 
 
-def _create_postgres_engine(url: sa.URL) -> sa.Engine:
+def _create_postgres_engine(url: sa.URL, statement_timeout_ms: int) -> sa.Engine:
     """Return an engine that also works through PgBouncer in transaction mode, where each transaction may get another session.
 
     So nothing may be left in a session: no setting, which PgBouncer refuses in the start packet but for a few, and no
@@ -89,7 +117,7 @@ def _create_postgres_engine(url: sa.URL) -> sa.Engine:
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         # One round trip, as a BEGIN alone.
-        connection.exec_driver_sql(f"BEGIN; SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}")
+        connection.exec_driver_sql(f"BEGIN; SET LOCAL statement_timeout = {statement_timeout_ms}")
 
     @sa.event.listens_for(engine, "handle_error")
     def leave_a_replica(context: sa.engine.ExceptionContext) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, StatementError
 
+LOCK_NOT_AVAILABLE: Final = "55P03"
 READ_ONLY: Final = "25006"
 """The server is a replica by now, or an administrator or a full disk made it read-only."""
 
@@ -45,6 +46,14 @@ _MEANINGS: Final = {
     "SQLITE_READONLY": "The database's file is read-only: let this user write to it and to its folder",
 }
 _NO_SUCH: Final = ("no such table", "no such column")
+_REFUSED_LOGIN: Final = (
+    '" does not exist',  # the role or the database
+    "password authentication failed",
+    "no pg_hba.conf entry",
+    "permission denied for database",
+    "is not permitted to log in",
+)
+_OF_SCHEMA_OR_RIGHTS: Final = ("28", "3D", "3F", "42501", "42703", "42P01")
 _UNKNOWN: Final = "The database does not work: see that its server runs, and that DATABASE_URL is right"
 _MAX_SAID: Final = 300
 
@@ -71,6 +80,23 @@ def is_about_a_value(exc: Exception) -> bool:
     return state.startswith(_OF_A_VALUE)
 
 
+def is_about_schema_or_rights(exc: BaseException | None) -> bool:
+    """Return whether tables, rights, login or the database itself are not as they must be: only a person can correct that."""
+    if exc is None:
+        return False
+    if isinstance(exc, DBAPIError) and exc.orig is not None and sqlstate_of(exc) is None:
+        # A refused connection comes without a code; and SQLite has none for a missing table.
+        said = str(exc.orig)
+        return any(sign in said for sign in (*_NO_SUCH, *_REFUSED_LOGIN))
+    return (sqlstate_of(exc) or "").startswith(_OF_SCHEMA_OR_RIGHTS)
+
+
+def fault_code(exc: BaseException) -> str | None:
+    """Return the SQLSTATE, or SQLite's name of the code; None when the database sent none."""
+    code = sqlstate_of(exc) or getattr(getattr(exc, "orig", None), "sqlite_errorname", None)
+    return code if isinstance(code, str) else None
+
+
 def said_by_database(exc: BaseException) -> str:
     """Return the first line of the database's message, without the statement and its parameters: they hold the tenant's data."""
     return str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0][:_MAX_SAID].rstrip(". ")
@@ -85,10 +111,10 @@ def explain_database_fault(exc: BaseException) -> str:
 
 
 def _meaning(exc: BaseException) -> str:
-    code = sqlstate_of(exc) or getattr(getattr(exc, "orig", None), "sqlite_errorname", None)
-    if code is None:
-        return _UNKNOWN
+    code = fault_code(exc)
     if said_by_database(exc).startswith(_NO_SUCH):  # to SQLite they are errors without a code of their own
         return _SCHEMA
+    if code is None:
+        return _UNKNOWN
     fitting = [known for known in _MEANINGS if code.startswith(known)]
     return _MEANINGS[max(fitting, key=len)] if fitting else _UNKNOWN

@@ -31,6 +31,7 @@ class ErrorCode(StrEnum):
     STORAGE_BAD_KEY = "storage.bad_key"
     UPLOAD_UNVERIFIED = "upload.unverified"
     DATABASE_UNAVAILABLE = "database.unavailable"
+    RESULT_REFUSED = "result.refused"
     INTERNAL_ERROR = "internal.error"
 
 
@@ -114,6 +115,8 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.STORAGE_BAD_KEY: "Fix the producer: the key must stay inside the company's storage_path.",
     ErrorCode.UPLOAD_UNVERIFIED: "The storage did not confirm what was written: check it for faults, then replay.",
     ErrorCode.DATABASE_UNAVAILABLE: "Bring the database back; when it answers, replay.",
+    ErrorCode.RESULT_REFUSED: "The database refuses a result of this service: the message says why. Correct the column or the constraint,"
+    " then run `thumbnails dlq replay --topic ready`.",
     ErrorCode.INTERNAL_ERROR: "Look up the trace id in the worker's log and report the bug; replay after the fix.",
 }
 """What a person should do about each code, in one or two sentences."""

@@ -1,7 +1,7 @@
 """The dead letter topics of this installation, opened for people: reading, replaying, exporting, purging."""
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from schemas import headers as h
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic
 from service.kafka.clients import consumers_of, make_producer, producer_config
 from service.kafka.topics import delete_records
@@ -20,6 +21,7 @@ from streams.dlq.read import DeadLetter, DeadLetterFilter, read_dead_letter
 from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
 from streams.dlq.sender import SenderOptions, TracedSender, open_sender
 from streams.failures.failure_counts import Owner, owner_of
+from streams.failures.refused_results import refusal_code
 from streams.kafka.client import send_and_wait
 from streams.kafka.reader import Extent
 from streams.kafka.records import InboundRecord, OutboundRecord
@@ -28,6 +30,8 @@ from streams.tracing import NO_TRACING, Tracing
 
 RECENT_DEAD_LETTERS: Final = 500
 """Of each partition."""
+REFUSED_WITHIN: Final = timedelta(days=1)
+"""So long a restarted persist role remembers what was refused; the first result that is written ends it."""
 
 
 class DlqSource(StrEnum):
@@ -166,3 +170,20 @@ def recent_owners(settings: Settings, within_s: float) -> Counter[Owner]:
         tail = {number: extent.newest(RECENT_DEAD_LETTERS) for number, extent in box.extents().items()}
         dead_letters = box.dead_letters(DeadLetterFilter(since=since), tail)
         return Counter(owner_of(dead_letter.company_id, dead_letter.code) for dead_letter in dead_letters)
+
+
+def recent_refusals(settings: Settings) -> dict[str, set[str]]:
+    """Return the media of results that the database refused within a day, by its code, and that nobody replayed.
+
+    Looks at about the last thousand dead letters. Raises TopicReadError.
+    """
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    since = datetime.now(UTC) - REFUSED_WITHIN
+    with DeadLetterBox(settings, DlqSource.READY) as box:
+        tail = {number: extent.newest(RECENT_DEAD_LETTERS) for number, extent in box.extents().items()}
+        ledger = box.ledger()
+        for dead_letter in box.dead_letters(DeadLetterFilter(since=since), tail):
+            code = refusal_code(dead_letter.header(h.ERROR_MESSAGE))
+            if code is not None and dead_letter.media is not None and not ledger.is_done(dead_letter.record):
+                found[code].add(dead_letter.media)
+    return dict(found)

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from service.cli import dlq_view as view
-from service.cli.dlq_options import AsJson, Limit, Topic, choosing_dead_letters, position_of, positions_of
+from service.cli.dlq_options import AnyTopic, AsJson, Limit, Topic, choosing_dead_letters, position_of, positions_of
 from service.dead_letters import DeadLetterBox, DlqSource
 from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, fail
 from service.observability.traces import start_traces
@@ -81,24 +81,26 @@ def show(
 @choosing_dead_letters
 def stats(
     *,
-    topic: Topic = DlqSource.UPLOADS,
+    topic: AnyTopic = None,
     wanted: DeadLetterFilter,
     as_json: AsJson = False,
 ) -> None:
     """Count dead letters by error code, with what to do. Example: thumbnails dlq stats --since 7d."""
-    with DeadLetterBox(Settings(), topic) as box:
-        ledger, extents = box.ledger(), box.extents()
-        with _reading(extents, shown=not as_json) as read_one:
-            found = box.dead_letters(wanted, extents, read_one)
-            groups = group_by_code((dead_letter, not ledger.is_done(dead_letter.record)) for dead_letter in found)
-    if as_json:
-        for group in groups:
-            view.write_json(view.group_json(group))
-        return
-    if groups:
-        view.stdout.print(view.stats_table(groups))
-    total, waiting = sum(group.count for group in groups), sum(group.waiting for group in groups)
-    view.say(f"{total} dead letters in {box.topic}, {waiting} of them waiting.")
+    settings = Settings()
+    for source in DlqSource if topic is None else (topic,):
+        with DeadLetterBox(settings, source) as box:
+            ledger, extents = box.ledger(), box.extents()
+            with _reading(extents, shown=not as_json) as read_one:
+                found = box.dead_letters(wanted, extents, read_one)
+                groups = group_by_code((dead_letter, not ledger.is_done(dead_letter.record)) for dead_letter in found)
+        if as_json:
+            for group in groups:
+                view.write_json({"topic": box.topic} | view.group_json(group))
+            continue
+        if groups:
+            view.stdout.print(view.stats_table(groups))
+        total, waiting = sum(group.count for group in groups), sum(group.waiting for group in groups)
+        view.say(f"{total} dead letters in {box.topic}, {waiting} of them waiting.")
 
 
 @dlq_app.command()

@@ -42,6 +42,10 @@ def positions_of(texts: Iterable[str]) -> frozenset[str]:
 Topic = Annotated[
     DlqSource, typer.Option("--topic", help="uploads: thumbnail.dlq; ready: thumbnail.ready.dlq; parked.")
 ]
+AnyTopic = Annotated[
+    DlqSource | None,
+    typer.Option("--topic", help="uploads, ready or parked; without it, each of them.", show_default=False),
+]
 Codes = Annotated[list[str] | None, typer.Option("--code", help="Error code, or its beginning: storage.*. Repeatable.")]
 Stages = Annotated[list[str] | None, typer.Option("--stage", help="How far it had come: read, decode, … Repeatable.")]
 Companies = Annotated[list[int] | None, typer.Option("--company", help="Company id. Repeatable.")]

@@ -4,8 +4,10 @@ Only these files build things, and nothing connects before its role is started. 
 command loads no libraries of another's: persist and retry need neither Faust nor a client of a tenant's storage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -15,9 +17,12 @@ from service.kafka.clients import consumers_of, make_producer, make_waiting_cons
 from service.settings import Settings
 from streams.failures.policy import parse_limits
 from streams.kafka.ports import KafkaClients
+from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole
 from streams.retry.role import RetryOptions, RetryRole
 from streams.tracing import NO_TRACING, Tracing
+
+NONE_REFUSED: Final[Mapping[str, Set[str]]] = MappingProxyType({})
 
 
 def build_engine(settings: Settings) -> sa.Engine:
@@ -46,12 +51,18 @@ def retry_group(settings: Settings) -> str:
 
 
 def build_persist(
-    settings: Settings, metrics: Metrics, engine: sa.Engine, tracing: Tracing = NO_TRACING
+    settings: Settings,
+    metrics: Metrics,
+    engine: sa.Engine,
+    tracing: Tracing = NO_TRACING,
+    refused_before: Mapping[str, Set[str]] = NONE_REFUSED,
 ) -> PersistRole:
-    """Return the persist role."""
+    """Return the persist role; `refused_before` is as in PersistLimits."""
     group = persist_group(settings)
     clients = KafkaClients(consumers_of(settings.kafka, group)({}), make_producer(settings.kafka))
-    options = PersistOptions(group, settings.kafka.topics)
+    chosen = settings.persist
+    limits = PersistLimits(chosen.persist_max_refused, chosen.persist_fault_limit_s, refused_before)
+    options = PersistOptions(group, settings.kafka.topics, limits)
     return PersistRole(clients, options, engine, metrics, tracing=tracing)
 
 

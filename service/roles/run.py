@@ -16,6 +16,7 @@ import structlog
 
 from schemas.metrics import Metrics, Role
 from schemas.topics import ALL_TOPICS
+from service.dead_letters import recent_refusals
 from service.exits import EXIT_FAILED, EXIT_OK
 from service.kafka.connection import TopicFinder
 from service.kafka.topic_watch import TopicWatch
@@ -36,6 +37,7 @@ from service.roles.health.role import RoleHealth
 from service.roles.http import HttpServer
 from service.settings import Settings
 from streams.kafka.client import explain_fault
+from streams.persist.limits import PersistStoppedError
 from streams.stopping import end_after, end_at_once
 
 log = structlog.get_logger(__name__)
@@ -63,7 +65,8 @@ def run_persist_role(settings: Settings) -> int:
         return EXIT_FAILED
     group = bootstrap.persist_group(settings)
     with start_traces(settings.traces, "persist", group) as tracing:
-        role = bootstrap.build_persist(settings, metrics, engine, tracing)
+        refused_before = recent_refusals(settings) if settings.persist.persist_max_refused else {}
+        role = bootstrap.build_persist(settings, metrics, engine, tracing, refused_before)
         lag.observe_lag(kafka, group, lambda: role.owned)
         database = database_probe(engine, lambda: role.database_problem)
         return _run_loop(settings, metrics, role, lag, ((database_dependency(), database),))
@@ -140,7 +143,7 @@ def _run_loop(
     try:
         role.run()
     except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends with code 1 and its supervisor restarts it
-        log.critical("role_failed", reason=explain_fault(exc))
+        log.critical("role_failed", reason=str(exc) if isinstance(exc, PersistStoppedError) else explain_fault(exc))
         end_after(settings.worker.shutdown_timeout_s)  # librdkafka's threads may hang with their broker
         return EXIT_FAILED
     finally:

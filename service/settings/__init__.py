@@ -10,6 +10,7 @@ from service.settings.roles import (
     DeadLetterSettings,
     HttpSettings,
     LogSettings,
+    PersistSettings,
     RetrySettings,
     TraceSettings,
     WebSettings,
@@ -25,6 +26,7 @@ __all__ = [
     "HttpSettings",
     "KafkaSettings",
     "LogSettings",
+    "PersistSettings",
     "RetrySettings",
     "Settings",
     "StorageSettings",
@@ -44,6 +46,7 @@ class Settings:
         self.decode = DecodeSettings()
         self.retry = RetrySettings()
         self.dead_letters = DeadLetterSettings()
+        self.persist = PersistSettings()
         self.storage = StorageSettings()
         self.connections = ConnectionSettings()
         self.database = DatabaseSettings()
@@ -60,6 +63,7 @@ class Settings:
             self.decode,
             self.retry,
             self.dead_letters,
+            self.persist,
             self.storage,
             self.connections,
             self.database,

@@ -105,6 +105,23 @@ class DeadLetterSettings(Component):
     )
 
 
+class PersistSettings(Component):
+    """When the persist role ends, because the database must be corrected first."""
+
+    persist_max_refused: int = Field(
+        20,
+        ge=0,
+        description="When the database refuses more results in a row, of different media and with the same SQLSTATE, the"
+        " role ends before the next dead letter: docs/dead-letters.md; 0: never.",
+    )
+    persist_fault_limit_s: float = Field(
+        600.0,
+        ge=0,
+        description="Seconds for which the role waits for missing tables, columns, rights or a login that the database"
+        " refuses, before it ends. A migration may take so long; 0: it waits for ever.",
+    )
+
+
 class HttpSettings(Component):
     """Where /metrics, /health/live and /health/ready are served."""
 

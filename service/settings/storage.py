@@ -14,7 +14,7 @@ from storage.connections import FallbackPolicy, HttpLimits
 from storage.yandex.settings import YandexDiskOptions
 
 _QUERY_PASSWORD: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*")
-_NO_PORT: Final = re.compile(r"^([^:/?\[]+):(?!\d+(?:[/?]|$))[^/?]*")
+_NO_PORT: Final = re.compile(r"^([^:/?\[]+):(?!\d+(?:,[^:/?,]+:\d+)*(?:[/?]|$))[^/?]*")
 
 
 class StorageSettings(Component):
@@ -78,7 +78,8 @@ class DatabaseSettings(Component):
 
     database_url: str = Field(
         "sqlite:///thumbnails.db",
-        description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE, also as postgres://… and through PgBouncer, or sqlite:///FILE.",
+        description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE, also as postgres://…, through PgBouncer, and with"
+        " several servers: …@HOST:PORT,HOST:PORT/DATABASE?target_session_attrs=read-write; or sqlite:///FILE.",
     )
 
 

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.database import write_transaction
-from schemas.database_faults import explain_database_fault, is_about_a_value, said_by_database
+from schemas.database_faults import explain_database_fault, fault_code, is_about_a_value, said_by_database
 from schemas.errors import ErrorCode, PermanentError
 from schemas.events import ThumbnailReady
+from streams.failures.refused_results import refused_result
 from streams.kafka.records import InboundRecord
 from streams.rows.last_write_wins import RowOutcome
 from streams.rows.upsert import Result, apply_results, refusal
@@ -65,7 +66,7 @@ class BatchWriter:
             if not is_about_a_value(exc):
                 raise DatabaseDownError(explain_database_fault(exc)) from exc
             if len(items) == 1:
-                return Written(rejected=[(items[0], _refused(said_by_database(exc)))])
+                return Written(rejected=[(items[0], refused_result(said_by_database(exc), fault_code(exc)))])
             middle = len(items) // 2
             left, right = self.write(items[:middle]), self.write(items[middle:])
             return Written(left.outcomes + right.outcomes, left.rejected + right.rejected)
@@ -76,14 +77,10 @@ def _partition_by_outcome(items: list[Item], outcomes: list[RowOutcome]) -> Writ
     written = Written()
     for item, outcome in zip(items, outcomes, strict=True):
         if outcome is RowOutcome.REFUSED:
-            written.rejected.append((item, _refused(refusal(item.result) or "")))
+            written.rejected.append((item, refused_result(refusal(item.result) or "")))
             continue
         written.outcomes.append((item, outcome))
         if outcome is RowOutcome.OTHER_COMPANY and isinstance(item.result, ThumbnailReady):
             error = PermanentError(ErrorCode.EVENT_MALFORMED, "The row belongs to another company than the event says.")
             written.rejected.append((item, error))
     return written
-
-
-def _refused(reason: str) -> PermanentError:
-    return PermanentError(ErrorCode.EVENT_MALFORMED, f"The database refuses the result: {reason}")

@@ -30,6 +30,7 @@ from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, To
 from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
 from streams.persist.batch import BatchWriter, DatabaseDownError, Item, Written
 from streams.persist.counts import Received, Refused, ResultCounts, end_spans
+from streams.persist.limits import PersistGuard, PersistLimits
 from streams.persist.paced_collector import PacedCollector
 from streams.rows.upsert import Result
 from streams.thumbnails.cleanup_requests import cleanup_request, needs_cleanup
@@ -46,10 +47,11 @@ BACKOFFS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 @dataclass(frozen=True)
 class PersistOptions:
-    """The group's name for dead letters, and the topics' names."""
+    """The group's name for dead letters, the topics' names, and when the role ends."""
 
     group: str
     topics: Topics = UNPREFIXED
+    limits: PersistLimits = field(default_factory=PersistLimits)
 
 
 @dataclass
@@ -96,6 +98,7 @@ class PersistRole:
         self._producer: Final = clients.producer
         self._monotonic: Final = clients.monotonic
         self._engine: Final = engine
+        self._guard: Final = PersistGuard(options.limits, clients.monotonic)
         self._writer: Final = BatchWriter(engine, now)
         self._thread: Final = ThreadPoolExecutor(1, thread_name_prefix="rows")
         self._pending: _Batch | None = None
@@ -115,7 +118,7 @@ class PersistRole:
         self._stopping = True
 
     def run(self) -> None:
-        """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed."""
+        """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed, and PersistStoppedError."""
         topics = [self._topics.ready, self._topics.failed]
         self._consumer.subscribe(topics, on_assign=start_partitions, on_revoke=self._on_revoke)
         try:
@@ -163,6 +166,7 @@ class PersistRole:
             except DatabaseDownError as exc:
                 if self._stopping:
                     return None
+                self._guard.check_fault(exc)
                 pause_s = BACKOFFS_S[min(tries, len(BACKOFFS_S) - 1)]
                 tries += 1
                 self.database_problem = str(exc)
@@ -173,6 +177,7 @@ class PersistRole:
                 continue
             if tries:
                 self.database_problem = None
+                self._guard.recovered()
                 log.info("database_recovered", tries=tries)
                 self._consumer.resume(self._consumer.assignment())
             return written
@@ -194,6 +199,7 @@ class PersistRole:
         self._settle(batch, written)
 
     def _settle(self, batch: _Batch, written: Written) -> None:
+        self._guard.check_refusals(written)
         refused = batch.refused + [(item.record, error) for item, error in written.rejected]
         dead_letters = [self._dead_letter(record, error) for record, error in refused]
         try:

@@ -19,6 +19,7 @@ from schemas.tables import videos
 from schemas.topics import THUMBNAIL_DUE, THUMBNAIL_RETRIES
 from streams.kafka.ports import KafkaClients, TopicPartition
 from streams.kafka.records import InboundRecord
+from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole
 from streams.retry.role import RetryOptions, RetryRole
 from streams.rows.upsert import Result
@@ -132,6 +133,7 @@ class Rows:
     def __init__(self, url: str, journal: list[str]) -> None:
         self.engine = create_engine_for(url)
         self.is_down = False
+        self.problem = "database is locked"
         self.before_commit: Callable[[], None] | None = None
         self.may_write = Event()
         self.may_write.set()
@@ -142,7 +144,7 @@ class Rows:
     def _begin(self, _connection: sa.Connection) -> None:
         assert self.may_write.wait(30)
         if self.is_down:
-            raise sa.exc.OperationalError("BEGIN", {}, sqlite3.OperationalError("database is locked"))
+            raise sa.exc.OperationalError("BEGIN", {}, sqlite3.OperationalError(self.problem))
 
     def _commit(self, journal: list[str]) -> None:
         if self.before_commit is not None:
@@ -183,9 +185,11 @@ class PersistLoop(Loop):
         topics = {"thumbnail.ready": 2, "thumbnail.failed": 1, "thumbnail.ready.dlq": 1, "thumbnail.cleanup": 1}
         super().__init__(topics)
         self.rows = Rows(url, self.broker.journal)
+        self.limits = PersistLimits()
 
     def role(self) -> PersistRole:
-        return PersistRole(self.clients, PersistOptions(self.group), self.rows.engine, self.metrics, now=self.clock.now)
+        options = PersistOptions(self.group, limits=self.limits)
+        return PersistRole(self.clients, options, self.rows.engine, self.metrics, now=self.clock.now)
 
     def run(self, seconds: float) -> None:
         role = self.role()

@@ -55,7 +55,7 @@ def test_one_poison_result_in_a_hundred_is_refused_alone(engine: sa.Engine, pois
         connection.execute(sa.text("ALTER TABLE videos ADD CHECK (thumbnail_placeholder <> 'unheard-of')"))
     results: list[Result] = [ready(1, a_media(number)) for number in ROWS]
     written = write(engine, poison_in(results, 36, poison))
-    assert [(item.result.media.id, error.code) for item, error in written.rejected] == [(37, ErrorCode.EVENT_MALFORMED)]
+    assert [(item.result.media.id, error.code) for item, error in written.rejected] == [(37, ErrorCode.RESULT_REFUSED)]
     assert reason in written.rejected[0][1].message
     assert written_ids(engine) == [number for number in ROWS if number != 37]
     assert {outcome for _, outcome in written.outcomes} == {RowOutcome.APPLIED}

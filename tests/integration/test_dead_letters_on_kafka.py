@@ -26,6 +26,27 @@ def topics(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> De
     return DeadLetterTopics(kafka, topic_prefix, command)
 
 
+def test_without_a_topic_every_dead_letter_topic_is_counted(topics: DeadLetterTopics) -> None:
+    topics.fill(3, replay_count="3")
+    topics.run("replay", "--yes")  # they are parked
+    producer = Producer({"bootstrap.servers": topics.kafka})
+    producer.produce(f"{topics.prefix}thumbnail.ready.dlq", b"{}", headers=[("error-code", b"result.refused")])
+    assert producer.flush(10) == 0
+
+    groups = topics.run("stats")
+    assert {(group["topic"].removeprefix(topics.prefix), group["code"], group["waiting"]) for group in groups} == {
+        ("thumbnail.ready.dlq", "result.refused", 1),
+        *(("thumbnail.dlq", code, 0) for code in CODES),
+        *(("thumbnail.dlq.parked", code, 1) for code in CODES),
+    }
+    (refused,) = topics.run("stats", "--topic", "ready")
+    assert "dlq replay --topic ready" in refused["next_action"]
+    assert (
+        f"1 dead letters in {topics.prefix}thumbnail.ready.dlq, 1 of them waiting."
+        in topics.command(["dlq", "stats"]).out
+    )
+
+
 def test_a_dry_run_changes_nothing_and_filters_mean_the_same_everywhere(topics: DeadLetterTopics) -> None:
     topics.fill(30)
     wanted = ("--code", "source.*", "--company", "2", "--since", FAILED_AT.format(5), "--until", FAILED_AT.format(28))

@@ -2,9 +2,12 @@
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
+from schemas import database, migrations
 from schemas.database import create_engine_for
-from schemas.migrations import downgrade, upgrade
+from schemas.migrations import MigrationError, downgrade, upgrade
 from schemas.tables import THUMBNAIL_COLUMN_NAMES
 
 
@@ -45,3 +48,46 @@ def test_the_platforms_own_tables_keep_their_rows_and_columns(url: str) -> None:
     downgrade(url)
     assert columns(engine, "videos") == {"id", "mood", "thumbnail_url"}
     engine.dispose()
+
+
+def test_a_migration_takes_longer_than_any_other_statement_may(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "STATEMENT_TIMEOUT_MS", 200)
+    to_head = command.upgrade
+
+    def upgrade_slowly(config: Config, revision: str) -> None:
+        to_head(config, revision)
+        config.attributes["connection"].exec_driver_sql("SELECT pg_sleep(0.6)")
+
+    monkeypatch.setattr(command, "upgrade", upgrade_slowly)
+    upgrade(postgres_url)
+    engine = create_engine_for(postgres_url)
+    assert "videos" in sa.inspect(engine).get_table_names()
+    with pytest.raises(sa.exc.OperationalError, match="statement timeout"), engine.connect() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(0.6)")
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("limit", "lock", "sentence"),
+    [
+        ("LOCK_TIMEOUT_MS", "LOCK TABLE videos IN ACCESS EXCLUSIVE MODE", "kept the tables locked for 0.2 s: end it"),
+        ("OTHER_UPGRADE_MS", f"SELECT pg_advisory_xact_lock({migrations._LOCK})", "still at work after 0.2 s: wait"),
+    ],
+)
+def test_a_migration_that_is_locked_out_changes_nothing_and_says_what_to_do(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, limit: str, lock: str, sentence: str
+) -> None:
+    monkeypatch.setattr(migrations, limit, 200)
+    owner = sa.create_engine(postgres_url)
+    with owner.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE videos (id INTEGER PRIMARY KEY)")
+    with owner.begin() as connection:
+        connection.exec_driver_sql(lock)
+        with pytest.raises(MigrationError, match=sentence):
+            upgrade(postgres_url)
+    assert sa.inspect(owner).get_table_names() == ["videos"]
+    upgrade(postgres_url)
+    assert set(THUMBNAIL_COLUMN_NAMES) <= columns(owner, "videos")
+    owner.dispose()

@@ -23,6 +23,7 @@ from service.settings import KafkaSettings
 from streams.kafka.client import read_records, send_and_wait
 from streams.kafka.ports import KafkaClients
 from streams.kafka.records import InboundRecord, OutboundRecord
+from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole
 from streams.rows.upsert import Result
 from tests.doubles.pipeline import NOW
@@ -98,10 +99,15 @@ def a_result(settings: KafkaSettings, result: Result) -> OutboundRecord:
     return OutboundRecord(topic, result.media.record_key.encode(), write_event(result), headers)
 
 
-def a_persist_role(settings: KafkaSettings, engine: sa.Engine, group: str = "persist") -> PersistRole:
+USUAL_LIMITS = PersistLimits()
+
+
+def a_persist_role(
+    settings: KafkaSettings, engine: sa.Engine, group: str = "persist", limits: PersistLimits = USUAL_LIMITS
+) -> PersistRole:
     consumer = consumer_config(settings, f"{settings.kafka_topic_prefix}{group}")
     clients = KafkaClients(Consumer(consumer), Producer(producer_config(settings)))
-    return PersistRole(clients, PersistOptions(group, settings.topics), engine, Metrics())
+    return PersistRole(clients, PersistOptions(group, settings.topics, limits), engine, Metrics())
 
 
 def statuses(engine: sa.Engine) -> dict[int, str]:

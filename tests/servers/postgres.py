@@ -42,7 +42,7 @@ class SystemPostgres:
     """A server of our own from the system's binaries. Data survive stop_process(), and with `fsync` a power cut."""
 
     def __init__(self, binaries: Path, *, fsync: bool = False) -> None:
-        self._binaries = binaries
+        self.binaries = binaries
         self._fsync = "on" if fsync else "off"
         self._user = unprivileged_user()
         self.folder = owned_folder("thumbnails-postgres-")
@@ -70,7 +70,7 @@ class SystemPostgres:
         return self._process.pid if self._process else 0
 
     def start(self) -> str:
-        command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port)]
+        command = [str(self.binaries / "postgres"), "-D", str(self._data), "-p", str(self.port)]
         for setting in ("listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}", f"fsync={self._fsync}"):
             command += ["-c", setting]
         log = self.folder / "server.log"

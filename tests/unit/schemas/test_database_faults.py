@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from psycopg import errors
 
-from schemas.database_faults import explain_database_fault, is_about_a_value, sqlstate_of
+from schemas.database_faults import explain_database_fault, is_about_a_value, is_about_schema_or_rights, sqlstate_of
 
 STATES = [code for code in errors._sqlcodes if errors.lookup(code).sqlstate == code]  # it has their names as well
 
@@ -57,6 +57,16 @@ def test_what_is_refused_in_a_value_is_the_values_fault(exc: Exception) -> None:
 def test_no_other_state_of_postgresql_is_a_values_fault() -> None:
     taken = {state for state in STATES if is_about_a_value(of_postgres(state))}
     assert taken == {state for state in STATES if state[:2] in ("22", "23")} | {"54000"}
+
+
+def test_only_tables_rights_and_logins_are_no_matter_of_time() -> None:
+    lasting = {state for state in STATES if is_about_schema_or_rights(of_postgres(state))}
+    assert lasting == {state for state in STATES if state[:2] in ("28", "3D", "3F")} | {"42501", "42703", "42P01"}
+    assert is_about_schema_or_rights(wrapped(psycopg.OperationalError('FATAL: database "x" does not exist')))
+    assert is_about_schema_or_rights(of_sqlite(sqlite3.OperationalError, text="no such table: videos"))
+    assert not is_about_schema_or_rights(wrapped(psycopg.OperationalError("FATAL: the database system is starting up")))
+    assert not is_about_schema_or_rights(of_sqlite(sqlite3.OperationalError, "SQLITE_BUSY", "database is locked"))
+    assert not is_about_schema_or_rights(None)
 
 
 @pytest.mark.parametrize(

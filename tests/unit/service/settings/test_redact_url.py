@@ -10,6 +10,8 @@ from service.settings import redact_url
     [
         ("postgresql://me:s3cret@host:5432/x", "postgresql://me:***@host:5432/x"),
         ("postgresql://me:s3@cret@host/x?a=b", "postgresql://me:***@host/x?a=b"),
+        ("postgresql://me:s3cret@one:5432,two:5432/x?target_session_attrs=read-write", None),
+        ("postgresql://me:5432,s3cret/x", "postgresql://me:***/x"),
         ("postgresql://me:s3cret/x", "postgresql://me:***/x"),
         ("me:s3cret@host/x", "me:***@host/x"),
         ("me:s3cret", "me:***"),
@@ -31,6 +33,7 @@ def test_no_password_is_left(url: str, shown: str | None) -> None:
         "sqlite:///file:/tmp/x.db?mode=ro&uri=true",
         "postgresql://host:5432",
         "postgresql://me@host:5432/x",
+        "postgresql://one:5432,two:5432/x",
         "postgresql://[::1]:5432/x",
     ],
 )
