@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import structlog
 from mypy_boto3_s3 import S3Client
 
 from service.demo.broker import NoKafkaError
@@ -63,6 +64,12 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("REQUIRE_REAL_SERVICES"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _no_log_fields_from_other_tests() -> None:
+    """A test that starts a role in this process binds its name to every later log line."""
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(autouse=True)
