@@ -1,6 +1,7 @@
 """Records as strangers could write them, drawn by Hypothesis: any bytes, headers and times, also those that nearly make sense."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -42,7 +43,16 @@ TEXTS = st.sampled_from(
     ]
 )
 CONTENTS = st.one_of(st.none(), st.binary(max_size=24), TEXTS.map(str.encode))
-HEADERS = st.lists(st.tuples(NAMES, CONTENTS), max_size=6).map(lambda some: (OWN, *some))
+HEADERS: st.SearchStrategy[h.Headers] = st.lists(st.tuples(NAMES, CONTENTS), max_size=6).map(lambda some: (OWN, *some))
+_WHEN = st.one_of(
+    st.sampled_from([b"9999-12-31T23:59:59Z", b"9999-12-31T23:59:59-14:00", b"0001-01-01T00:00:00+14:00", b"soon"]),
+    st.integers(-5000, 5000).map(lambda s: h.format_time(NOW + timedelta(seconds=s)).encode()),
+)
+WAITS: st.SearchStrategy[h.Headers] = st.lists(
+    st.tuples(st.sampled_from([h.RETRY_DUE_AT, h.RETRY_NOT_BEFORE, h.FIRST_FAILED_AT, h.REPLAYED_AT]), _WHEN),
+    max_size=6,
+).map(lambda some: (OWN, *some))
+"""What a record of a retry topic may ask for."""
 TIMES_MS = st.one_of(
     st.sampled_from([0, -1, 1, NOW_MS, NOW_MS * 1000, NOW_MS // 1000, NOW_MS + 3_600_000, 2**63 - 1, -(2**63)]),
     st.integers(-(2**63), 2**63 - 1),
@@ -58,11 +68,17 @@ _ODD_JSON = st.sampled_from(
 )
 
 
+_READ_BY_ALL = [("company_id",), ("event_id",), ("occurred_at",), ("media",), ("media", "id"), ("media", "kind")]
+"""Drawn more often than the other parts."""
+
+
 def values_like(event: bytes) -> st.SearchStrategy[bytes | None]:
     """Values of records: any bytes, and `event` with one of its parts replaced by something odd."""
-    parts = list(_parts(json.loads(event)))
+    parts = [*_parts(json.loads(event)), *_READ_BY_ALL * 4]
     changed = st.tuples(st.sampled_from(parts), _ODD_JSON).map(lambda chosen: _changed(event, *chosen))
-    return st.one_of(st.none(), st.binary(max_size=40), st.just(event), changed, changed, _ODD_JSON.map(str.encode))
+    return st.one_of(
+        st.none(), st.binary(max_size=40), st.just(event), changed, changed, changed, _ODD_JSON.map(str.encode)
+    )
 
 
 def _parts(value: Any, path: tuple[str, ...] = ()) -> Any:
@@ -81,7 +97,9 @@ def _changed(event: bytes, path: tuple[str, ...], odd: str) -> bytes:
     return json.dumps(data).replace('"@odd"', odd).encode("utf-8", "surrogatepass")
 
 
-def records(topics: list[str], event: bytes) -> st.SearchStrategy[InboundRecord]:
+def records(
+    topics: list[str], event: bytes, headers: st.SearchStrategy[h.Headers] = HEADERS
+) -> st.SearchStrategy[InboundRecord]:
     """Records of these topics, whose value may be nearly `event`."""
     return st.builds(
         InboundRecord,
@@ -91,7 +109,7 @@ def records(topics: list[str], event: bytes) -> st.SearchStrategy[InboundRecord]
         timestamp_ms=TIMES_MS,
         key=KEYS,
         value=values_like(event),
-        headers=HEADERS,
+        headers=headers,
     )
 
 
