@@ -101,9 +101,12 @@ def with_headers(headers: Headers, changes: Mapping[str, object]) -> Headers:
 
 
 def without_headers(headers: Headers, names: Iterable[str]) -> Headers:
-    """Return `headers` without `names`."""
+    """Return `headers` without `names`.
+
+    A name that goes on after a NUL counts as the part before it: librdkafka, and so the next role, reads no further.
+    """
     dropped = frozenset(names)
-    return tuple((key, value) for key, value in headers if key not in dropped)
+    return tuple((key, value) for key, value in headers if key.partition("\0")[0] not in dropped)
 
 
 def format_time(moment: datetime) -> str:

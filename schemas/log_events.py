@@ -125,6 +125,11 @@ PROCESS_EVENTS: Final = (
         "warning",
         "The stop timeout passed before these events were done; other workers repeat them.",
     ),
+    LogEvent(
+        "batch_unreadable",
+        "critical",
+        "A batch in Kafka is damaged; it names topic, partition and offset, and the runbooks say how to go past it.",
+    ),
     LogEvent("topics_missing", "critical", "Topics are missing: run `thumbnails topics create`, or fix the prefix."),
     LogEvent("dependency_failed", "error", "A dependency does not work at start; `problem` says how to fix it."),
     LogEvent(

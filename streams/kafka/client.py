@@ -1,13 +1,14 @@
 """Read records, send them and wait for acknowledgements, commit offsets, and explain Kafka's errors."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as PartitionOffset
 
+from streams.kafka.messages import UnreadableBatchError, headers_of, is_unreadable, unreadable_at
 from streams.kafka.ports import DeliveryCallback, KafkaConsumer, KafkaProducer, TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import NO_TRACING, Tracing, sending
@@ -36,16 +37,30 @@ _LOST_MEMBERSHIP: Final = frozenset(
 )
 
 
-def read_records(consumer: KafkaConsumer, limit: int, timeout_s: float) -> list[InboundRecord]:
+def read_records(
+    consumer: KafkaConsumer, limit: int, timeout_s: float, *, after: Sequence[InboundRecord] = ()
+) -> list[InboundRecord]:
     """Return up to `limit` records; fewer when `timeout_s` is over first.
 
     A broker out of reach is logged and waited for. Raises KafkaException for what does not pass by itself.
+
+    `after` are records that the caller read before and has not worked on. Raises UnreadableBatchError only when there is
+    none, neither now nor there: else the batch is read again, or a person who goes past it would go past them.
     """
-    records = []
+    records: list[InboundRecord] = []
+    stopped: set[TopicPartition] = set()
     for message in consumer.consume(limit, timeout_s):
         error = message.error()
+        if stopped and (message.topic(), message.partition()) in stopped:
+            continue  # librdkafka goes on behind the batch
         if error is None:
             records.append(inbound(message))
+        elif is_unreadable(error):
+            unreadable = unreadable_at(message, error)
+            if not records and not after:
+                raise unreadable
+            stopped.add(unreadable.partition)
+            consumer.seek(PartitionOffset(*unreadable.partition, unreadable.offset))
         elif not is_passing(error):
             raise KafkaException(error)
         else:
@@ -68,7 +83,7 @@ def inbound(message: Message) -> InboundRecord:
         timestamp_ms=timestamp_ms,
         key=message.key(),
         value=message.value(),
-        headers=tuple(cast(list[tuple[str, bytes | None]], message.headers() or [])),
+        headers=headers_of(message),
     )
 
 
@@ -212,6 +227,8 @@ NO_ANSWER: Final = (
 
 def explain_fault(exc: BaseException) -> str:
     """Return what an error of either client means and what to do, as one sentence, then what the client said."""
+    if isinstance(exc, UnreadableBatchError):
+        return str(exc)
     code = _code(exc)
     said = exc.args[0].str() if isinstance(exc, KafkaException) else f"{type(exc).__name__}: {exc}"
     meaning = _MEANINGS.get(code) if code is not None else None

@@ -10,6 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaExcep
 from confluent_kafka import TopicPartition as PartitionOffset
 
 from streams.kafka.client import inbound, is_passing
+from streams.kafka.messages import UnreadableBatchError, is_unreadable, unreadable_at
 from streams.kafka.ports import KafkaConsumer, TopicPartition
 from streams.kafka.records import InboundRecord
 
@@ -163,6 +164,8 @@ class PartitionReader:
                 partition, error = (message.topic() or "", message.partition() or 0), message.error()
                 is_end = error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
                 if error is not None and not is_end:
+                    if is_unreadable(error):
+                        raise TopicReadError(f"{unreadable_at(message, error)}.")
                     if not is_passing(error):
                         raise _explain(partition[0] or _names(unread), error)
                     problem = error
@@ -219,6 +222,8 @@ def explained(topics: str) -> Iterator[None]:
     """Raise a client's error about `topics` as a TopicReadError."""
     try:
         yield
+    except UnreadableBatchError as exc:
+        raise TopicReadError(f"{exc}.") from exc
     except KafkaException as exc:
         raise _explain(topics, exc.args[0]) from exc
 

@@ -137,7 +137,7 @@ class PersistRole:
         """Read a batch while the one before is written, then settle that one while the new one is written."""
         records = read_records(self._consumer, 1, 0.0 if self._pending else POLL_S)
         if records:
-            records += read_records(self._consumer, BATCH - 1, 0.0)
+            records += read_records(self._consumer, BATCH - 1, 0.0, after=records)
         following = self._read(records) if records else None
         self.owned = assigned_to(self._consumer)
         self._finish(following)

@@ -128,7 +128,7 @@ class RetryRole:
         first = read_records(self._consumer, 1, min(max(wait_s, 0.0), POLL_S))
         self._hold(first)
         if first:
-            self._hold(read_records(self._consumer, BATCH - 1, 0.0))
+            self._hold(read_records(self._consumer, BATCH - 1, 0.0, after=first))
 
     def _forget(self, _consumer: KafkaConsumer, partitions: list[PartitionOffset]) -> None:
         for partition in partitions_of(partitions):

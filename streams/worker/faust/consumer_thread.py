@@ -12,6 +12,8 @@ from aiokafka.protocol.group import LeaveGroupRequest  # type: ignore[import-unt
 from faust.transport.drivers import aiokafka as driver
 from mode.threads import QueueServiceThread
 
+from streams.worker.faust.any_batch import read_any_batch
+
 log = structlog.get_logger(__name__)
 
 LEAVE_TIMEOUT_S: Final = 3.0
@@ -110,9 +112,13 @@ async def _wait_for_member_id(coordinator: Any, coordination: "asyncio.Task[None
 
 
 class CommittedReadsThread(PromptThread):
-    """Does not hand out records of transactions that were aborted, such as the last batch of a replay that was killed."""
+    """Does not hand out records of transactions that were aborted, such as the last batch of a replay that was killed.
+
+    It reads any header names, and names the batch that cannot be read.
+    """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        read_any_batch()
         consumer = super()._create_worker_consumer(transport)
         # Faust asks for this only in its exactly-once mode. The consumer reads it when it starts, which comes later.
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - Faust builds the consumer, and has no setting for it
