@@ -17,6 +17,7 @@ import structlog
 from schemas.metrics import Metrics, Role
 from schemas.topics import ALL_TOPICS
 from service.exits import EXIT_FAILED, EXIT_OK
+from service.kafka.client_id import name_process
 from service.kafka.connection import TopicFinder
 from service.kafka.topic_watch import TopicWatch
 from service.observability.logs import configure_logs
@@ -83,8 +84,9 @@ def run_retry_role(settings: Settings) -> int:
 
 
 def begin(settings: Settings, role: Role) -> Metrics:
-    """Set up the role's logs and metrics."""
+    """Set up the role's logs and metrics, and its name for the brokers."""
     configure_logs(settings.log.log_format, settings.log.log_level, role=role)
+    name_process(role)
     log.info("role_starting", pid=os.getpid(), settings=settings.redacted())
     return Metrics(role=role)
 
