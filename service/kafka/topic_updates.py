@@ -31,7 +31,7 @@ _EFFECTS: Final = {
 
 
 @dataclass(frozen=True)
-class Change:
+class TopicChange:
     """One value of one topic."""
 
     topic: str
@@ -52,7 +52,7 @@ class Change:
 class UpdatePlan:
     """What can be changed, and one sentence for each thing that should be and is not."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[TopicChange, ...]
     left: tuple[str, ...]
 
     @property
@@ -64,7 +64,7 @@ class UpdatePlan:
 
 def plan_updates(states: Iterable[TopicState], *, add_partitions: bool = False) -> UpdatePlan:
     """Return what brings the topics that exist to the list; partitions are added only when asked for, as keys move."""
-    changes: list[Change] = []
+    changes: list[TopicChange] = []
     left: list[str] = []
     for state in (one for one in states if one.partitions > 0):
         for one in (*state.faults, *state.differences):
@@ -74,10 +74,10 @@ def plan_updates(states: Iterable[TopicState], *, add_partitions: bool = False) 
                     " its writers. Repeat this when the brokers are up again."
                 )
             else:
-                changes.append(Change(state.name, one.setting, one.actual, one.wanted))
+                changes.append(TopicChange(state.name, one.setting, one.actual, one.wanted))
         if state.partitions < state.topic.partitions:
             if add_partitions:
-                changes.append(Change(state.name, PARTITIONS, str(state.partitions), str(state.topic.partitions)))
+                changes.append(TopicChange(state.name, PARTITIONS, str(state.partitions), str(state.topic.partitions)))
             else:
                 left.append(
                     f"{state.name} has {state.partitions} partitions instead of {state.topic.partitions}: --add-partitions adds"
@@ -92,7 +92,7 @@ def update_topics(settings: KafkaSettings, plan: UpdatePlan) -> UpdatePlan:
     It may be repeated: what was changed before it failed is no difference any more. Raises KafkaUnreachableError.
     """
     admin, _ = connect(settings)
-    made: list[Change] = []
+    made: list[TopicChange] = []
     left = list(plan.left)
     for change in plan.changes:
         try:
@@ -109,7 +109,7 @@ def update_topics(settings: KafkaSettings, plan: UpdatePlan) -> UpdatePlan:
     return UpdatePlan(tuple(made), tuple(left))
 
 
-def _apply(admin: AdminClient, change: Change) -> None:
+def _apply(admin: AdminClient, change: TopicChange) -> None:
     if change.setting == PARTITIONS:
         new = NewPartitions(change.topic, int(change.wanted))
         (future,) = admin.create_partitions(

@@ -2,7 +2,7 @@
 
 from schemas.topics import DAY_MS, MEDIA_UPLOADED
 from service.kafka.topic_settings import Difference
-from service.kafka.topic_updates import Change, plan_updates
+from service.kafka.topic_updates import TopicChange, plan_updates
 from service.kafka.topics import TopicState
 
 NAME = MEDIA_UPLOADED.name
@@ -29,7 +29,7 @@ def test_a_setting_that_roles_need_is_changed_as_one_that_is_only_better() -> No
 
 def test_min_insync_replicas_is_left_where_it_would_stop_the_writers_and_the_rest_is_changed() -> None:
     plan = plan_updates([a_state(SEGMENTS, IN_SYNC, in_sync=1)])
-    assert plan.changes == (Change(NAME, *vars(SEGMENTS).values()),)
+    assert plan.changes == (TopicChange(NAME, *vars(SEGMENTS).values()),)
     (sentence,) = plan.left
     assert sentence.startswith(
         f"{NAME} has a partition with 1 replica in sync: min.insync.replicas=2 would stop its writers"
@@ -44,7 +44,7 @@ def test_partitions_are_added_only_when_asked_for_as_keys_move() -> None:
     (sentence,) = plan.left
     assert sentence.startswith(f"{NAME} has 2 partitions instead of 6: --add-partitions adds them. Keys move")
     plan = plan_updates([few], add_partitions=True)
-    assert plan.changes == (Change(NAME, "partitions", "2", "6"),)
+    assert plan.changes == (TopicChange(NAME, "partitions", "2", "6"),)
     assert any(effect.startswith("Keys move") for effect in plan.effects)
     assert plan_updates([a_state(partitions=12)], add_partitions=True).changes == ()
 
