@@ -5,10 +5,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from schemas.cloudevents import MAX_EVENT_BYTES
+
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 CARRIER_BYTES: Final = 16 * 1024**2
 """Record limit of the topics that carry records of other producers: their topic may allow more than Kafka's default."""
+UPLOAD_BYTES: Final = MAX_EVENT_BYTES + 16 * 1024
+"""Largest batch of uploads: one value of the largest size, and 16 KiB for its key, its headers (CloudEvents, trace context with 8 KiB
+of baggage) and Kafka's own 61 bytes. A broker compares whole batches, as they are after compression."""
+UPLOAD_AHEAD_MS: Final = HOUR_MS
+"""How far ahead of the broker's clock an upload's timestamp may be: Kafka 4's own default; before it there was no limit."""
 
 RETRY_DELAYS_S: Final = (60.0, 120.0, 240.0)
 """Seconds that a record waits in each retry topic, unless RETRY_DELAYS_S is set: one retry topic for each."""
@@ -40,12 +47,21 @@ class Topic:
     key: str = KEY
     max_message_bytes: int | None = None
     cleanup_policy: str = "delete"
+    advised: tuple[tuple[str, str], ...] = ()
 
     @property
     def config(self) -> dict[str, str]:
         """Return the topic's settings in the cluster, without which a role does not start."""
         limit = {} if self.max_message_bytes is None else {"max.message.bytes": str(self.max_message_bytes)}
         return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)} | limit
+
+    def advised_config(self, replicas: int) -> dict[str, str]:
+        """Return the settings that it should also have; roles start without them.
+
+        With fewer than SAFE_REPLICAS, `min.insync.replicas` is left to the cluster: 2 of 2 would stop everything with one broker.
+        """
+        in_sync = {"min.insync.replicas": str(MIN_INSYNC_REPLICAS)} if replicas >= SAFE_REPLICAS else {}
+        return {"segment.ms": str(SEGMENT_MS)} | in_sync | dict(self.advised)
 
 
 MEDIA_UPLOADED: Final = Topic(
@@ -56,6 +72,7 @@ MEDIA_UPLOADED: Final = Topic(
     "upstream services",
     "worker",
     "Uploads that want thumbnails. A null value says that the media of the key was deleted.",
+    advised=(("max.message.bytes", str(UPLOAD_BYTES)), ("message.timestamp.after.max.ms", str(UPLOAD_AHEAD_MS))),
 )
 THUMBNAIL_DUE: Final = Topic(
     "thumbnail.due",
@@ -161,15 +178,6 @@ ALL_TOPICS: Final = (
     THUMBNAIL_PARKED,
     THUMBNAIL_REPLAYS,
 )
-
-
-def durable_config(replicas: int) -> dict[str, str]:
-    """Return the settings that a topic should also have; roles start without them.
-
-    With fewer than SAFE_REPLICAS, `min.insync.replicas` is left to the cluster: 2 of 2 would stop everything with one broker.
-    """
-    in_sync = {"min.insync.replicas": str(MIN_INSYNC_REPLICAS)} if replicas >= SAFE_REPLICAS else {}
-    return {"segment.ms": str(SEGMENT_MS)} | in_sync
 
 
 @dataclass(frozen=True)

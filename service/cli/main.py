@@ -17,7 +17,9 @@ from service.cli.publish import publish
 from service.cli.schemas import schemas_app
 from service.cli.serve_local import serve_local
 from service.cli.storage import storage_app
+from service.cli.topics import topics_app
 from service.exits import EXIT_FAILED, EXIT_USAGE, fail
+from service.kafka.client_id import name_process
 from service.roles.health.command import health
 from service.status.command import status
 from service.web.command import web
@@ -36,7 +38,6 @@ app = typer.Typer(
     help="Thumbnails for every upload: media.uploaded on Kafka in, thumbnail.ready out, no event lost.\n\n"
     "Settings come from the environment: see docs/configuration.md. Exit codes: 0 done, 1 something failed, 2 wrong use.",
 )
-topics_app = typer.Typer(no_args_is_help=True, help="Make and look at the Kafka topics.")
 db_app = typer.Typer(no_args_is_help=True, help="Prepare the database.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(db_app, name="db")
@@ -57,7 +58,10 @@ stdout = Console()
 
 def main() -> None:
     """Run the command line; errors that are expected become one sentence."""
-    commands = app if sys.argv[1:2] and sys.argv[1] in _names_without_dlq() else all_commands()
+    names = _names_without_dlq()
+    commands = app if sys.argv[1:2] and sys.argv[1] in names else all_commands()
+    if sys.argv[1:2] and sys.argv[1] in names | {"dlq"}:
+        name_process(sys.argv[1])
     try:
         commands()
     except Exception as exc:
@@ -170,42 +174,6 @@ def make(
     from service.settings import DecodeSettings
 
     raise typer.Exit(make_files(files, out, DecodeSettings(), as_json=as_json))
-
-
-@topics_app.command("create")
-def topics_create() -> None:
-    """Make the topics that are missing. Safe to repeat. Example: thumbnails topics create."""
-    with loading():
-        from service.kafka.topics import create_topics
-        from service.settings import Settings
-
-    created = create_topics(Settings().kafka)
-    stdout.print(f"Made {', '.join(created)}." if created else "Every topic is there already.", highlight=False)
-
-
-@topics_app.command("list")
-def topics_list() -> None:
-    """Show every topic, and what is wrong with it in the cluster. Example: thumbnails topics list."""
-    with loading():
-        from rich.table import Table
-
-        from service.kafka.topic_warnings import warnings_about
-        from service.kafka.topics import list_topics
-        from service.settings import Settings
-
-    table = Table("topic", "partitions", "key", "value", "written by", "read by", "state")
-    settings = Settings().kafka
-    states = list_topics(settings)
-    for state in states:
-        topic = state.topic
-        problems = "; ".join(state.problems) or "ok"
-        table.add_row(
-            state.name, str(topic.partitions), topic.key, topic.value, topic.written_by, topic.read_by, problems
-        )
-    stdout.print(table)
-    for warning in warnings_about(states, settings.kafka_bootstrap_servers):
-        stdout.print(f"Warning: {warning}", highlight=False, soft_wrap=True)
-    raise typer.Exit(EXIT_FAILED if any(state.problems for state in states) else 0)
 
 
 @db_app.command("upgrade")

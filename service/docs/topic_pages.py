@@ -3,8 +3,20 @@
 import json
 from typing import Any, Final
 
+from schemas.cloudevents import MAX_EVENT_BYTES
 from schemas.contracts.asyncapi import asyncapi
-from schemas.topics import ALL_TOPICS, DAY_MS, HOUR_MS, MIN_INSYNC_REPLICAS, SAFE_REPLICAS, SEGMENT_MS, Topic
+from schemas.topics import (
+    ALL_TOPICS,
+    DAY_MS,
+    HOUR_MS,
+    MEDIA_UPLOADED,
+    MIN_INSYNC_REPLICAS,
+    SAFE_REPLICAS,
+    SEGMENT_MS,
+    UPLOAD_AHEAD_MS,
+    UPLOAD_BYTES,
+    Topic,
+)
 
 _ABOUT: Final = (
     "Keys, values and headers are UTF-8 text, so every Kafka tool shows them; `thumbnails topics create` makes the topics. The same"
@@ -18,6 +30,10 @@ _ABOUT_SETTINGS: Final = (
     " one may be down. With fewer replicas it is left to the cluster, and one broker's disk can take acknowledged events with it;"
     " `thumbnails check` and `thumbnails topics list` warn of that, and of topics that have other values:"
     " [upgrades.md](upgrades.md#topics-that-an-earlier-release-made).\n"
+    f"\n`{MEDIA_UPLOADED.name}` takes batches of at most {UPLOAD_BYTES:,} bytes (`max.message.bytes`: a value of {MAX_EVENT_BYTES:,}, and"
+    f" {(UPLOAD_BYTES - MAX_EVENT_BYTES) // 1024} KiB for key, headers and Kafka's own), and timestamps of at most"
+    f" {UPLOAD_AHEAD_MS // HOUR_MS} hour ahead of the broker's clock (`message.timestamp.after.max.ms`, Kafka 3.6 and later). The"
+    " producer of anything else gets the broker's error at once: [producers.md](producers.md#what-to-get-right).\n"
 )
 
 

@@ -5,10 +5,12 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, Producer
 
+from schemas.cloudevents import MAX_EVENT_BYTES
 from schemas.topics import CARRIER_BYTES
+from service.kafka.client_id import client_id
 from service.kafka.security import librdkafka_security
 from service.settings import KafkaSettings
-from streams.kafka.ports import KafkaConsumer, KafkaProducer, MakeConsumer
+from streams.kafka.ports import METADATA_REFRESH_MS, KafkaConsumer, KafkaProducer, MakeConsumer
 
 _LOGGER: Final = logging.getLogger("librdkafka")
 """It would write to standard error in a form of its own otherwise."""
@@ -16,7 +18,13 @@ _LOGGER: Final = logging.getLogger("librdkafka")
 
 def client_config(settings: KafkaSettings) -> dict[str, Any]:
     """Return what every client needs to reach the cluster. Raises KafkaFilesError."""
-    basics = {"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 3, "logger": _LOGGER}
+    basics = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "client.id": client_id(),
+        "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
+        "log_level": 3,
+        "logger": _LOGGER,
+    }
     return basics | librdkafka_security(settings)
 
 
@@ -27,6 +35,7 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
         "linger.ms": 5,
+        "batch.size": MAX_EVENT_BYTES,  # brokers compare whole batches with media.uploaded's max.message.bytes
         "message.max.bytes": CARRIER_BYTES,
         "delivery.timeout.ms": 40_000,
     }

@@ -4,26 +4,28 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from schemas.topics import SAFE_REPLICAS
+from service.kafka.topic_settings import Difference
 from service.kafka.topics import TopicState
 
+UPDATE: Final = "thumbnails topics create --update"
 _CONSEQUENCES: Final = {
     "segment.ms": "so that records can be kept for so many milliseconds longer than their retention.ms says",
     "min.insync.replicas": "so that an acknowledged event may be on one broker alone, and be lost with its disk",
+    "message.timestamp.after.max.ms": "so that a record whose timestamp is far ahead is taken, and kept for as long as it is ahead",
 }
 
 
-def warnings_about(states: Iterable[TopicState], bootstrap_servers: str) -> tuple[str, ...]:
+def warnings_about(states: Iterable[TopicState]) -> tuple[str, ...]:
     """Return one sentence for each thing that could be better, whatever the number of topics."""
     there = [state for state in states if state.partitions > 0]
-    found: dict[tuple[str, str, str], list[TopicState]] = {}
+    found: dict[Difference, list[TopicState]] = {}
     for state in there:
         for one in state.differences:
-            found.setdefault((one.setting, one.actual, one.wanted), []).append(state)
+            found.setdefault(one, []).append(state)
     sentences = [
-        f"{setting} is {actual} instead of {wanted} on {_names(topics, there)}, {_CONSEQUENCES[setting]}. Set it for each of"
-        f" them: `kafka-configs.sh --bootstrap-server {bootstrap_servers} --alter --entity-type topics"
-        f" --entity-name {topics[0].name} --add-config {setting}={wanted}`."
-        for (setting, actual, wanted), topics in found.items()
+        f"{one.setting} is {one.actual} instead of {one.wanted} on {_names(topics, there)}, {_consequence(one)}."
+        f" `{UPDATE}` sets it; see what it would do with --dry-run."
+        for one, topics in found.items()
     ]
     few = [state for state in there if 0 < state.replicas < SAFE_REPLICAS]
     if few:
@@ -33,6 +35,14 @@ def warnings_about(states: Iterable[TopicState], bootstrap_servers: str) -> tupl
             " can be lost with the disk of one broker. Production wants three brokers: docs/upgrades.md says how topics get more."
         )
     return tuple(sentences)
+
+
+def _consequence(one: Difference) -> str:
+    if one.setting != "max.message.bytes":
+        return _CONSEQUENCES[one.setting]
+    if int(one.actual) < int(one.wanted):
+        return "so that uploads that the contract allows are refused"
+    return "so that an upload that is too large is no error of its producer, but a dead letter later"
 
 
 def _names(topics: Sequence[TopicState], there: Sequence[TopicState]) -> str:

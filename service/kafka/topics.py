@@ -1,7 +1,7 @@
 """Makes our topics, and compares those of a cluster with the list."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,39 +11,27 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
-from confluent_kafka.cimpl import NewTopic
 
-from schemas.topics import ALL_TOPICS, Topic, durable_config
+from schemas.topics import ALL_TOPICS, Topic
 from service.kafka.clients import client_config
 from service.kafka.connection import KafkaUnreachableError, connect
+from service.kafka.topic_settings import ADMIN_TIMEOUT_S, Difference, compare, compare_exactly, make_topics
 from service.settings import KafkaSettings
 
-ADMIN_TIMEOUT_S: Final = 15.0
 LISTED_WITHIN_S: Final = 10.0
 # librdkafka's public constants begin with an underscore.
 _NO_ANSWER: Final = frozenset(
     {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION}  # noqa: SLF001
 )
 
-_AT_MOST: Final = frozenset({"segment.ms"})
-"""Settings of which less is as good; of the other numbers more is."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A setting of a topic that is not as it should be."""
-
-    setting: str
-    actual: str
-    wanted: str
-
 
 @dataclass(frozen=True)
 class TopicState:
     """A topic of the list as it is in the cluster; `problems` are sentences, empty when roles can start with it.
 
-    `differences` are settings that keep no role from starting, but keep records less safe, or longer, than they should;
-    `replicas` are those of the partition that has the fewest, 0 when that is not known.
+    `faults` are the settings among the problems. `differences` are settings that keep no role from starting, but keep records less
+    safe, or longer, than they should. `replicas`, and `in_sync` of them, are those of the partition that has the fewest, 0 when
+    that is not known.
     """
 
     name: str
@@ -52,30 +40,28 @@ class TopicState:
     problems: tuple[str, ...]
     replicas: int = 0
     differences: tuple[Difference, ...] = ()
+    faults: tuple[Difference, ...] = ()
+    in_sync: int = 0
 
 
-def create_topics(settings: KafkaSettings) -> tuple[str, ...]:
-    """Make the topics that are missing; returns their names. Those that exist are left as they are."""
+def create_topics(settings: KafkaSettings, say: Callable[[str], object] = lambda _sentence: None) -> tuple[str, ...]:
+    """Make the topics that are missing; returns their names. Those that exist are left as they are.
+
+    A setting that a role can do without, and that the cluster refuses, is left out: `say` gets one sentence for each.
+    """
     admin, cluster = connect(settings)
     missing = [state for state in list_topics(settings) if state.partitions == 0]
     if not missing:
         return ()
-    durable = durable_config(_replicas_to_be(admin, cluster, settings))
-    new = [
-        NewTopic(
-            state.name,
-            num_partitions=state.topic.partitions,
-            replication_factor=settings.kafka_replication_factor,
-            config=state.topic.config | durable,
+    replicas = _replicas_to_be(admin, cluster, settings)
+    try:
+        refused = make_topics(
+            admin, {state.name: state.topic for state in missing}, settings.kafka_replication_factor, replicas
         )
-        for state in missing
-    ]
-    for future in admin.create_topics(new, operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S).values():
-        try:
-            future.result()
-        except KafkaException as exc:
-            if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody was faster
-                raise KafkaUnreachableError(f"A topic could not be made: {_sentence(exc, settings)}") from exc
+    except KafkaException as exc:
+        raise KafkaUnreachableError(f"A topic could not be made: {explain(exc, settings)}") from exc
+    for setting, topics in refused.items():
+        say(f"The cluster refuses {setting} on {', '.join(topics)}: made without it.")
     names = tuple(state.name for state in missing)
     _wait_until_listed(admin, names)
     return names
@@ -107,7 +93,7 @@ def delete_topics(settings: KafkaSettings) -> None:
         try:
             future.result()
         except KafkaException as exc:
-            raise KafkaUnreachableError(f"A topic could not be deleted: {_sentence(exc, settings)}") from exc
+            raise KafkaUnreachableError(f"A topic could not be deleted: {explain(exc, settings)}") from exc
 
 
 def delete_records(settings: KafkaSettings, topic: str, until: Mapping[int, int]) -> None:
@@ -157,7 +143,8 @@ def _error_code(future: Future[Any]) -> int | None:
     return None
 
 
-def _sentence(exc: KafkaException, settings: KafkaSettings) -> str:
+def explain(exc: KafkaException, settings: KafkaSettings) -> str:
+    """Return the broker's reason as a sentence, and whom to ask where rights are missing."""
     error = exc.args[0]
     refused = error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
     way_out = f" Let {_whom(settings)} do it, or ask whoever may." if refused else ""
@@ -184,28 +171,16 @@ def _state(name: str, topic: Topic, found: TopicMetadata | None, config: dict[st
         return TopicState(name, topic, 0, ("it does not exist: run `thumbnails topics create`",))
     partitions = len(found.partitions)
     replicas = min(len(partition.replicas) for partition in found.partitions.values())
+    in_sync = min(len(partition.isrs) for partition in found.partitions.values())
     problems = []
     if partitions < topic.partitions:
-        problems.append(f"it has {partitions} partitions instead of {topic.partitions}")
-    problems += [f"its {one.setting} is {one.actual} instead of {one.wanted}" for one in _compare(config, topic.config)]
-    return TopicState(name, topic, partitions, tuple(problems), replicas, _compare(config, durable_config(replicas)))
-
-
-def _compare(config: dict[str, str | None], wanted: dict[str, str]) -> tuple[Difference, ...]:
-    """Return the settings that differ in the cluster; what it does not report cannot be compared."""
-    return tuple(
-        Difference(setting, actual, value)
-        for setting, value in wanted.items()
-        if (actual := config.get(setting)) is not None and not _is_enough(setting, actual, value)
-    )
-
-
-def _is_enough(setting: str, actual: str, wanted: str) -> bool:
-    if setting == "cleanup.policy":
-        return actual == wanted
-    if setting in _AT_MOST:
-        return int(actual) <= int(wanted)
-    return int(actual) == -1 or int(actual) >= int(wanted)
+        problems.append(
+            f"it has {partitions} partitions instead of {topic.partitions}: `thumbnails topics create --update --add-partitions`"
+        )
+    faults = compare(config, topic.config)
+    problems += [f"its {one.setting} is {one.actual} instead of {one.wanted}" for one in faults]
+    differences = compare_exactly(config, topic.advised_config(replicas))
+    return TopicState(name, topic, partitions, tuple(problems), replicas, differences, faults, in_sync)
 
 
 def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str | None]]:

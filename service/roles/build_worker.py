@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from processors.sandbox.pool import DecodeSlots
 from schemas.metrics import Metrics
+from service.kafka.client_id import client_id
 from service.kafka.security import faust_credentials
 from service.observability.logs import ContextThreads
 from service.roles.build import build_engine
@@ -81,6 +82,7 @@ def build_options(settings: Settings) -> WorkerOptions:
         rebalance_timeout_s=settings.worker.event_bound_s,
         shutdown_timeout_s=settings.worker.shutdown_timeout_s,
         credentials=faust_credentials(settings.kafka),
+        client_id=client_id(),
     )
 
 

@@ -39,7 +39,7 @@ def check_kafka(settings: KafkaSettings) -> CheckResult:
     except (KafkaUnreachableError, KafkaFilesError) as exc:
         return CheckResult(name, str(exc))
     problems = [f"{state.name}: {problem}" for state in states for problem in state.problems]
-    warnings = warnings_about(states, settings.kafka_bootstrap_servers)
+    warnings = warnings_about(states)
     return CheckResult(name, f"{'; '.join(problems)}." if problems else None, warnings)
 
 

@@ -18,6 +18,7 @@ from schemas.metrics import Metrics, Role
 from schemas.topics import ALL_TOPICS
 from service.dead_letters import recent_refusals
 from service.exits import EXIT_FAILED, EXIT_OK
+from service.kafka.client_id import name_process
 from service.kafka.connection import TopicFinder
 from service.kafka.topic_watch import TopicWatch
 from service.observability.logs import configure_logs
@@ -86,8 +87,9 @@ def run_retry_role(settings: Settings) -> int:
 
 
 def begin(settings: Settings, role: Role) -> Metrics:
-    """Set up the role's logs and metrics."""
+    """Set up the role's logs and metrics, and its name for the brokers."""
     configure_logs(settings.log.log_format, settings.log.log_level, role=role)
+    name_process(role)
     log.info("role_starting", pid=os.getpid(), settings=settings.redacted())
     return Metrics(role=role)
 

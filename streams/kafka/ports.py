@@ -3,11 +3,14 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import confluent_kafka
 from confluent_kafka import KafkaError, Message
 from confluent_kafka.admin._metadata import ClusterMetadata
+
+METADATA_REFRESH_MS: Final = 30_000
+"""How often every client asks for its topics' partitions: new ones are read within a minute, instead of five by default."""
 
 TopicPartition = tuple[str, int]
 """A topic and the number of one of its partitions."""

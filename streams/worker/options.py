@@ -19,5 +19,6 @@ class WorkerOptions:
     rebalance_timeout_s: float = 180.0
     commit_interval_s: float = 1.0
     shutdown_timeout_s: float = 25.0
+    client_id: str = "thumbnails-worker"
     credentials: Any = None
     """The client's own: `streams.worker.faust.credentials`."""

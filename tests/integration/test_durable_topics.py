@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 from typer.testing import CliRunner, Result
 
-from schemas.topics import ALL_TOPICS, DAY_MS, Topics
+from schemas.topics import ALL_TOPICS, DAY_MS, UPLOAD_BYTES, Topics
 from service.cli.main import app
 from service.demo.broker import NoKafkaError
 from service.kafka.clients import client_config
@@ -25,7 +25,7 @@ from tests.conftest import missing
 from tests.servers.kafka.cluster import Cluster, three_brokers
 from tests.servers.kafka.secure import LIMITED, SecureKafka
 from tests.system.stack import run_cli_here, settings_for
-from tests.system.test_broker_faults import forbidden
+from tests.system.test_broker_faults import forbidden, set_topic
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,30 @@ def wait_until_listed(made: KafkaSettings) -> None:
         time.sleep(0.05)
 
 
+def value_of(made: KafkaSettings, topic: str, setting: str) -> str | None:
+    admin = AdminClient({"bootstrap.servers": made.kafka_bootstrap_servers})
+    (future,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+    value: str | None = future.result(30)[setting].value
+    return value
+
+
+def wait_until_equal(read: Callable[[], object], expected: object) -> None:
+    """A broker learns of a change a moment after the controller has answered."""
+    deadline = time.monotonic() + 30
+    while (found := read()) != expected:
+        assert time.monotonic() < deadline, f"{found} is not {expected}"
+        time.sleep(0.05)
+
+
+def run_create(made: KafkaSettings, *options: str) -> Result:
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": made.kafka_bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": made.kafka_topic_prefix,
+        "KAFKA_REPLICATION_FACTOR": str(made.kafka_replication_factor),
+    }
+    return CliRunner().invoke(app, ["topics", "create", *options], env=environment)
+
+
 def run_check(kafka: str, prefix: str, folder: Path, *options: str) -> Result:
     environment = settings_for(kafka, f"sqlite:///{folder / 'x.db'}", prefix, folder)
     run_cli_here(environment, "db", "upgrade")
@@ -111,10 +135,46 @@ def test_topics_of_an_earlier_release_pass_the_check_which_says_what_to_set(
     for setting, actual, wanted in (("segment.ms", 7 * DAY_MS, DAY_MS), ("min.insync.replicas", 1, 2)):
         sentence = f"{setting} is {actual} instead of {wanted} on all 12 topics"
         (line,) = [line for line in done.output.splitlines() if sentence in line]
-        assert f"`kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics" in line
-        assert f"--entity-name {topic_prefix}media.uploaded --add-config {setting}={wanted}`" in line
+        assert "`thumbnails topics create --update` sets it" in line
 
 
+@pytest.mark.slow
+def test_an_update_says_what_it_would_change_changes_it_and_has_nothing_left(
+    cluster: Cluster, topic_prefix: str
+) -> None:
+    made = settings(cluster.bootstrap_servers, topic_prefix, 3)
+    make_topics_of_0_1_0(made)
+    cluster.wait_until_all_have(Topics(topic_prefix).names_of(ALL_TOPICS))
+    before = values(made, "segment.ms")
+    dry = run_create(made, "--update", "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    lines = [line for line in dry.output.splitlines() if line.startswith("Would change ")]
+    assert f"Would change {topic_prefix}thumbnail.dlq: segment.ms {7 * DAY_MS} -> {DAY_MS}" in lines
+    assert values(made, "segment.ms") == before
+    done = run_create(made, "--update")
+    assert done.exit_code == 0, done.output
+    assert [line.replace("Changed", "Would change") for line in done.output.splitlines() if "Changed" in line] == lines
+    assert "Records that are older than their topic keeps them go soon after" in done.output
+    wait_until_equal(lambda: values(made, "segment.ms"), {str(DAY_MS)})
+    wait_until_equal(lambda: values(made, "min.insync.replicas"), {"2"})
+    wait_until_equal(lambda: check_kafka(made).warnings, ())
+    assert run_create(made, "--update").output.split(".")[0] == "Every topic has its settings already"
+
+
+@pytest.mark.slow
+def test_an_update_leaves_other_settings_of_a_topic_alone(cluster: Cluster, topic_prefix: str) -> None:
+    made = settings(cluster.bootstrap_servers, topic_prefix, 3)
+    cluster.wait_until_all_have(create_topics(made))
+    uploads = f"{topic_prefix}media.uploaded"
+    set_topic(cluster.bootstrap_servers, uploads, "compression.type", "zstd")
+    set_topic(cluster.bootstrap_servers, uploads, "max.message.bytes", "1048588")
+    wait_until_equal(lambda: value_of(made, uploads, "max.message.bytes"), "1048588")
+    assert run_create(made, "--update").exit_code == 0
+    wait_until_equal(lambda: value_of(made, uploads, "max.message.bytes"), str(UPLOAD_BYTES))
+    assert value_of(made, uploads, "compression.type") == "zstd"
+
+
+@pytest.mark.slow
 def test_one_broker_is_enough_for_the_check_which_says_what_can_be_lost(
     kafka: str, topic_prefix: str, tmp_path: Path
 ) -> None:

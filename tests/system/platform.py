@@ -85,6 +85,7 @@ class Platform:
                 "bootstrap.servers": self.bootstrap_servers,
                 "acks": "all",
                 "partitioner": "murmur2_random",
+                "batch.size": 262_144,
                 "log_level": 0,  # that a broker is away is often what a test wants
             }
         )

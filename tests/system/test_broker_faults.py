@@ -1,5 +1,6 @@
 """Kafka misbehaves while everything runs: each fault is logged in a clear line, and the roles recover or end with code 1."""
 
+import json
 import os
 import signal
 import time
@@ -8,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from tests.servers.kafka.apache import ApacheKafka
 from tests.servers.kafka.secure import LIMITED, SecureKafka
@@ -174,6 +176,26 @@ def test_a_topic_with_too_few_partitions_is_told_before_the_work_begins(
     refused = run_cli(environment, "retry")
     assert refused.returncode == 1
     assert "media.uploaded: it has 2 partitions instead of 6" in refused.stderr
+
+
+@pytest.mark.slow
+def test_an_upload_in_a_new_partition_is_worked_on_within_a_minute(
+    kafka: str, postgres_url: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    topic = f"{topic_prefix}media.uploaded"
+    with a_stack(kafka, postgres_url, topic_prefix, tmp_path) as stack:
+        stack.wait_until_joined()
+        stack.platform.add_rows(range(1, 2))
+        admin = AdminClient({"bootstrap.servers": kafka})
+        (future,) = admin.create_partitions([NewPartitions(topic, 7)]).values()
+        future.result(10)
+        raised_at = time.monotonic()
+        stack.wait_for(lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == 7)
+        producer = Producer({"bootstrap.servers": kafka})
+        producer.produce(topic, json.dumps(stack.platform.upload(1, "image").event), b"ar_content:1", partition=6)
+        assert producer.flush(10) == 0
+        stack.wait_for(lambda: (stack.platform.row("ar_content:1") or {}).get("thumbnail_status") == "ready", 90)
+        assert time.monotonic() - raised_at < 60
 
 
 @contextmanager

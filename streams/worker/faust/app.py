@@ -3,6 +3,7 @@
 import faust
 
 from schemas.topics import CARRIER_BYTES
+from streams.kafka.ports import METADATA_REFRESH_MS
 from streams.worker.faust.assignor import TrackingAssignor
 from streams.worker.options import WorkerOptions
 
@@ -21,6 +22,7 @@ def build_app(options: WorkerOptions) -> faust.App:
         options.group,
         broker=[f"kafka://{server}" for server in options.bootstrap_servers.split(",")],
         broker_credentials=options.credentials,
+        broker_client_id=options.client_id,
         version=1,  # never raised: it renames the consumer group
         autodiscover=False,
         PartitionAssignor=TrackingAssignor,
@@ -31,6 +33,7 @@ def build_app(options: WorkerOptions) -> faust.App:
         processing_guarantee="at_least_once",
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=262_144,
+        consumer_metadata_max_age_ms=METADATA_REFRESH_MS,
         stream_wait_empty=True,
         stream_buffer_maxsize=max(16, 5 * per_poll),
         broker_max_poll_records=per_poll,
@@ -41,6 +44,7 @@ def build_app(options: WorkerOptions) -> faust.App:
         broker_rebalance_timeout=options.rebalance_timeout_s,
         broker_request_timeout=max(90.0, options.session_timeout_s),
         producer_acks=-1,
+        producer_metadata_max_age_ms=METADATA_REFRESH_MS,
         producer_request_timeout=30.0,
         producer_max_request_size=CARRIER_BYTES,  # a dead letter holds the original bytes, of any allowed size
         key_serializer="raw",
