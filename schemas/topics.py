@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from schemas.cloudevents import MAX_EVENT_BYTES
-
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 CARRIER_BYTES: Final = 16 * 1024**2
 """Record limit of the topics that carry records of other producers: their topic may allow more than Kafka's default."""
-UPLOAD_BYTES: Final = MAX_EVENT_BYTES + 16 * 1024
-"""Largest batch of uploads: one value of the largest size, and 16 KiB for its key, its headers (CloudEvents, trace context with 8 KiB
-of baggage) and Kafka's own 61 bytes. A broker compares whole batches, as they are after compression."""
+UPLOAD_BYTES: Final = 1_048_588
+"""Largest batch of uploads: Kafka's own default, whatever the cluster's is. A broker compares whole batches, and librdkafka fills them
+up to 1,000,000 bytes: with the limit of one event, a burst of small uploads of a client that nobody configured would be refused. An
+event above MAX_EVENT_BYTES that still fits becomes a dead letter with event.too_large."""
 UPLOAD_AHEAD_MS: Final = HOUR_MS
 """How far ahead of the broker's clock an upload's timestamp may be: Kafka 4's own default; before it there was no limit."""
 

@@ -30,8 +30,8 @@ _ABOUT_SETTINGS: Final = (
     " one may be down. With fewer replicas it is left to the cluster, and one broker's disk can take acknowledged events with it;"
     " `thumbnails check` and `thumbnails topics list` warn of that, and of topics that have other values:"
     " [upgrades.md](upgrades.md#topics-that-an-earlier-release-made).\n"
-    f"\n`{MEDIA_UPLOADED.name}` takes batches of at most {UPLOAD_BYTES:,} bytes (`max.message.bytes`: a value of {MAX_EVENT_BYTES:,}, and"
-    f" {(UPLOAD_BYTES - MAX_EVENT_BYTES) // 1024} KiB for key, headers and Kafka's own), and timestamps of at most"
+    f"\n`{MEDIA_UPLOADED.name}` takes batches of at most {UPLOAD_BYTES:,} bytes (`max.message.bytes`, Kafka's own default, which the"
+    f" batches of every client's defaults fit; an event may have {MAX_EVENT_BYTES:,}), and timestamps of at most"
     f" {UPLOAD_AHEAD_MS // HOUR_MS} hour ahead of the broker's clock (`message.timestamp.after.max.ms`, Kafka 3.6 and later). The"
     " producer of anything else gets the broker's error at once: [producers.md](producers.md#what-to-get-right).\n"
 )

@@ -10,7 +10,6 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions
 
-from schemas.cloudevents import MAX_EVENT_BYTES
 from schemas.topics import MIN_INSYNC_REPLICAS
 from service.kafka.connection import KafkaUnreachableError, connect
 from service.kafka.topic_settings import ADMIN_TIMEOUT_S, is_refusal
@@ -22,8 +21,7 @@ _EFFECTS: Final = {
     "segment.ms": "Records that are older than their topic keeps them go soon after, read or not: look at the lag first.",
     "retention.ms": "Records are kept for longer, and take more of the brokers' disks.",
     "cleanup.policy": "What the other policy has deleted does not come back.",
-    "max.message.bytes": "Brokers compare whole batches: producers with librdkafka need batch.size="
-    f"{MAX_EVENT_BYTES}, docs/producers.md.",
+    "max.message.bytes": "Brokers compare whole batches: a producer with larger ones is refused (MSG_SIZE_TOO_LARGE).",
     "message.timestamp.after.max.ms": "Producers whose clock is further ahead are refused: INVALID_TIMESTAMP.",
     PARTITIONS: "Keys move to other partitions: records of one media that are still waiting can be read out of their order."
     " Results stay right, for the newest occurred_at wins.",

@@ -42,7 +42,7 @@ class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc] # it has no st
         is_done = self._decompressed
         super()._maybe_uncompress()
         if not is_done:
-            self._buffer = _LenientBytes(self._buffer)
+            self._buffer: Any = _LenientBytes(self._buffer)
 
 
 class _LenientRecords(_MemoryRecordsPy):  # type: ignore[misc] # it has no stubs
@@ -99,7 +99,7 @@ class AnyRecords(fetcher.PartitionRecords):  # type: ignore[misc] # it has no st
         self._is_lenient = True
         self._records = _LenientRecords(self._data)
         self._aborted_transactions = sorted(self._aborted, key=lambda aborted: aborted[1])
-        self._aborted_producers = set()
+        self._aborted_producers: set[int] = set()
         self._records_iterator = self._unpack_records()
 
     def _last_offset(self) -> int | None:

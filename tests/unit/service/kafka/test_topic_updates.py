@@ -50,9 +50,9 @@ def test_partitions_are_added_only_when_asked_for_as_keys_move() -> None:
 
 
 def test_a_smaller_limit_of_sizes_is_explained_and_a_larger_one_harms_nobody() -> None:
-    lower = plan_updates([a_state(Difference("max.message.bytes", "1048588", "278528"))])
-    assert any("batch.size=262144" in effect for effect in lower.effects)
-    assert plan_updates([a_state(Difference("max.message.bytes", "1000", "278528"))]).effects == ()
+    lower = plan_updates([a_state(Difference("max.message.bytes", "16777216", "1048588"))])
+    assert any("whole batches" in effect for effect in lower.effects)
+    assert plan_updates([a_state(Difference("max.message.bytes", "1000", "1048588"))]).effects == ()
 
 
 def test_topics_that_are_missing_are_no_update() -> None:

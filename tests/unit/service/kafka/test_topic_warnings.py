@@ -56,15 +56,15 @@ def test_every_topic_closes_its_segments_long_before_its_records_are_to_go() -> 
         assert topic.retention_ms < 0 or segment_ms * 7 <= topic.retention_ms
 
 
-def test_an_upload_of_the_largest_value_fits_with_headers_and_little_more() -> None:
+def test_an_upload_of_the_largest_value_and_the_default_batch_of_every_client_fit() -> None:
     limit = int(MEDIA_UPLOADED.advised_config(3)["max.message.bytes"])
-    assert MAX_EVENT_BYTES + 8 * 1024 < limit < 300_000
+    assert max(MAX_EVENT_BYTES + 16 * 1024, 1_000_000) < limit < 1_100_000
 
 
 @pytest.mark.parametrize(
     ("setting", "actual", "consequence"),
     [
-        ("max.message.bytes", "1048588", "so that an upload that is too large is no error of its producer"),
+        ("max.message.bytes", "16777216", "so that an upload that is too large is no error of its producer"),
         ("max.message.bytes", "100000", "so that uploads that the contract allows are refused"),
         ("message.timestamp.after.max.ms", str(2**63 - 1), "so that a record whose timestamp is far ahead is taken"),
     ],
