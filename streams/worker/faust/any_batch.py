@@ -38,6 +38,8 @@ class _LenientBytes(bytearray):
 class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc] # it has no stubs
     """aiokafka's reader in Python, which decodes nothing but header names."""
 
+    _buffer: bytearray
+
     def _maybe_uncompress(self) -> None:
         is_done = self._decompressed
         super()._maybe_uncompress()
@@ -99,7 +101,7 @@ class AnyRecords(fetcher.PartitionRecords):  # type: ignore[misc] # it has no st
         self._is_lenient = True
         self._records = _LenientRecords(self._data)
         self._aborted_transactions = sorted(self._aborted, key=lambda aborted: aborted[1])
-        self._aborted_producers = set()
+        self._aborted_producers: set[int] = set()
         self._records_iterator = self._unpack_records()
 
     def _last_offset(self) -> int | None:
