@@ -189,7 +189,7 @@ def test_a_cleanup_that_a_producer_asks_for_deletes_nothing(stack: Stack) -> Non
 
 
 def test_header_names_that_are_no_utf_8_end_no_role_on_any_topic(stack: Stack) -> None:
-    """A batch made by hand, for no client's library writes such names; Kafka takes them. The last test here: its own records stay in the topics."""
+    """A batch made by hand, for no client's library writes such names; Kafka takes them. Last here: its records stay."""
     platform, now_ms = stack.platform, int(datetime.now(UTC).timestamp() * 1000)
     shown = platform.upload(90, "image")
     good = json.dumps(shown.event).encode()
