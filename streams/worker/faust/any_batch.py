@@ -38,6 +38,8 @@ class _LenientBytes(bytearray):
 class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc] # it has no stubs
     """aiokafka's reader in Python, which decodes nothing but header names."""
 
+    _buffer: bytearray
+
     def _maybe_uncompress(self) -> None:
         is_done = self._decompressed
         super()._maybe_uncompress()
