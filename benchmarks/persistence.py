@@ -89,8 +89,8 @@ def consume_ours(task: Task, out: "SimpleQueue[Slice]") -> None:
     name = "read_records"
     read_records = getattr(persistence, name)
 
-    def timed_read(consumer: Consumer, limit: int, timeout_s: float) -> list[InboundRecord]:
-        records: list[InboundRecord] = read_records(consumer, limit, timeout_s)
+    def timed_read(consumer: Consumer, limit: int, timeout_s: float, **more: Any) -> list[InboundRecord]:
+        records: list[InboundRecord] = read_records(consumer, limit, timeout_s, **more)
         if records and not first:
             first.append((time.perf_counter(), time.process_time()))
         return records

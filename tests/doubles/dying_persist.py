@@ -6,7 +6,7 @@ Run: python -m tests.doubles.dying_persist STEP RECORDS SERVERS PREFIX URL. It t
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -54,12 +54,14 @@ def arm(step: str) -> None:
 def gather(count: int) -> None:
     """Let the first batch be `count` records, however they arrive."""
     name = "read_records"
-    real: Callable[[Consumer, int, float], list[InboundRecord]] = getattr(persistence, name)
+    real: Callable[..., list[InboundRecord]] = getattr(persistence, name)
     gathered: list[InboundRecord] = []
 
-    def read(consumer: Consumer, limit: int, timeout_s: float) -> list[InboundRecord]:
+    def read(
+        consumer: Consumer, limit: int, timeout_s: float, *, after: Sequence[InboundRecord] = ()
+    ) -> list[InboundRecord]:
         if gathered:
-            return real(consumer, limit, timeout_s)
+            return real(consumer, limit, timeout_s, after=after)
         while len(gathered) < count:
             gathered.extend(real(consumer, count, 0.2))
         return list(gathered)

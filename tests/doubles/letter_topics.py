@@ -1,11 +1,12 @@
 """The dead letter topics of one installation on a real broker: filled by hand, read without what was aborted."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 CODES = ("storage.denied", "source.missing", "internal.error")
 FAILED_AT = "2026-11-23T10:00:{:02d}.000Z"
@@ -79,7 +80,7 @@ class DeadLetterTopics:
     def length(self, topic: str) -> int:
         """How many offsets a topic holds: its records, and what ends transactions."""
         consumer = self._consumer()
-        offsets = [consumer.get_watermark_offsets(place, timeout=10) for place in self._places(consumer, topic)]
+        offsets = [_extent(consumer, place) for place in self._places(consumer, topic)]
         consumer.close()
         return sum(high - low for low, high in offsets)
 
@@ -90,3 +91,15 @@ class DeadLetterTopics:
     def _places(self, consumer: Consumer, topic: str) -> list[TopicPartition]:
         name = f"{self.prefix}{topic}"
         return [TopicPartition(name, number, 0) for number in consumer.list_topics(name).topics[name].partitions]
+
+
+def _extent(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """Return the first and the next offset; a topic that was just made may have no leader for a moment."""
+    give_up_at = time.monotonic() + 10
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=10)
+        except KafkaException as exc:
+            if not exc.args[0].retriable() or time.monotonic() > give_up_at:
+                raise
+        time.sleep(0.1)
