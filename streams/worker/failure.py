@@ -167,7 +167,7 @@ class Failures:
     def fail(self, work: Work, error: ThumbnailError) -> Outcome:
         """Return the outcome of an attempt that failed: it waits for a retry, or it is given up."""
         delivery, now = work.delivery, self._rules.now()
-        # Return the time of the first failure; one that lies ahead is dropped, because the time budget would never end.
+        # A first failure that lies ahead counts as now: its time budget would never end.
         first_failed_at = min(delivery.first_failed_at or now, now)
         failure = Failure(error, work.progress.stage, delivery.attempt, first_failed_at, now)
         decision = self._decide(delivery, error, now)
@@ -197,7 +197,7 @@ class Failures:
         return OutboundRecord(topic, record.key, record.value, h.with_headers(record.headers, facts))
 
     def _give_up(self, work: Work, failure: Failure, reason: str) -> Outcome:
-        """Return the dead letter first: dying after it repeats both records, dying before it repeats the attempt."""
+        """Return the outcome, the dead letter first: dying after it repeats both records, dying before it repeats the attempt."""
         error, delivery, upload = failure.error, work.delivery, work.upload
         if work.task is None and not isinstance(error, PermanentError):
             # No dead letter: at worst the waiting retries of the deleted media find its row gone, or work.
