@@ -9,12 +9,14 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 STOP_TIMEOUT_S: Final = 20.0
 _PR_SET_PDEATHSIG: Final = 1
+_INTERRUPTS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 _EPHEMERAL_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST_PORT: Final = 15_000
 
@@ -44,7 +46,20 @@ def owned_process(
             libc.prctl(_PR_SET_PDEATHSIG, death_signal)
         if os.getppid() != owner:
             os._exit(1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
 
+    # Python drops an exception that a signal handler raises while it forks: a Ctrl-C there would be lost.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        process = _start(command, log, environment, user=user, prepare=die_with_owner)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    return process
+
+
+def _start(
+    command: list[str], log: Path, environment: dict[str, str], *, user: str | None, prepare: Callable[[], None]
+) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(  # noqa: S603 - the commands are ours
             command,
@@ -56,7 +71,7 @@ def owned_process(
             user=user,
             group=pwd.getpwnam(user).pw_gid if user else None,
             extra_groups=[] if user else None,
-            preexec_fn=die_with_owner,
+            preexec_fn=prepare,
         )
 
 
