@@ -12,6 +12,7 @@ class ErrorCode(StrEnum):
     EVENT_IN_FUTURE = "event.in_future"
     TENANT_UNKNOWN = "tenant.unknown"
     TENANT_INACTIVE = "tenant.inactive"
+    TENANT_NOT_OWNER = "tenant.not_owner"
     SOURCE_MISSING = "source.missing"
     SOURCE_UNREADABLE = "source.unreadable"
     SOURCE_TOO_LARGE = "source.too_large"
@@ -96,6 +97,7 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.EVENT_IN_FUTURE: "Correct the producer's clock and publish again. If the worker's clock was wrong, correct it and replay.",
     ErrorCode.TENANT_UNKNOWN: "Check company_id against the companies table; when the company exists, replay.",
     ErrorCode.TENANT_INACTIVE: "Activate the company, then replay; or purge the record when the company has left.",
+    ErrorCode.TENANT_NOT_OWNER: "Correct company_id in the producer and publish the upload again: what was made of it is deleted.",
     ErrorCode.SOURCE_MISSING: "Check that the upload finished and that its key is right, then replay.",
     ErrorCode.SOURCE_UNREADABLE: "Check the object in the tenant's storage: it was there but could not be read. Then replay.",
     ErrorCode.SOURCE_TOO_LARGE: "Raise DECODE_MAX_SOURCE_BYTES if such files are expected, then replay.",

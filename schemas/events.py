@@ -105,7 +105,7 @@ class Media(_Event):
 
 
 def upload_version(occurred_at: datetime, upload_event_id: str) -> str:
-    """Return the folder of one upload's renditions; a later upload sorts after an earlier one."""
+    """Return the name of one upload, with which its folders of renditions begin; a later upload sorts after an earlier one."""
     digest = hashlib.sha256(upload_event_id.encode()).hexdigest()[:12]
     return f"{occurred_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{digest}"
 
@@ -228,7 +228,7 @@ class ThumbnailFailed(_Result):
 
 
 class CleanupReason(StrEnum):
-    """Why objects have no owner."""
+    """Why objects have no owner; `row_gone`: the company has no such row."""
 
     ROW_GONE = "row_gone"
     STALE = "stale"
@@ -244,6 +244,6 @@ class ThumbnailCleanup(_Result):
     reason: CleanupReason
 
 
-def derived_event_id(upload_event_id: str, outcome: str) -> str:
-    """Return an id that is the same for every redelivery of the same upload and outcome."""
-    return str(uuid.uuid5(_EVENT_ID_NAMESPACE, f"{outcome}:{upload_event_id}"))
+def derived_event_id(upload_event_id: str, company_id: int, media: Media, outcome: str) -> str:
+    """Return an id that is the same for every redelivery of the same upload and outcome, and differs where media or company do."""
+    return str(uuid.uuid5(_EVENT_ID_NAMESPACE, f"{outcome}:{company_id}:{media.record_key}:{upload_event_id}"))

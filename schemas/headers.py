@@ -22,6 +22,7 @@ CAUSATION_ID: Final = "causationid"
 RETRY_ATTEMPT: Final = "retry-attempt"
 RETRY_DUE_AT: Final = "retry-due-at"
 RETRY_NOT_BEFORE: Final = "retry-not-before"
+RETRY_HOPS: Final = "retry-hops"
 FIRST_FAILED_AT: Final = "first-failed-at"
 LAST_FAILED_AT: Final = "last-failed-at"
 
@@ -37,6 +38,8 @@ ERROR_STAGE: Final = "error-stage"
 RETRYABLE: Final = "retryable"
 ATTEMPTS: Final = "attempts"
 NEXT_ACTION: Final = "next-action"
+OTHER_PICTURES: Final = "other-pictures"
+"""Only on thumbnail.ready: the storage also held other pictures of the same upload, to be cleaned up once the row shows some."""
 CUT: Final = "x-cut"
 """Only on a dead letter that holds a part of its record: says what is missing and where the whole record is."""
 
@@ -48,9 +51,9 @@ PARKED_REASON: Final = "parked-reason"
 
 WORKING_HEADERS: Final = frozenset(
     {
-        *(RETRY_ATTEMPT, RETRY_DUE_AT, RETRY_NOT_BEFORE, FIRST_FAILED_AT, LAST_FAILED_AT),
+        *(RETRY_ATTEMPT, RETRY_DUE_AT, RETRY_NOT_BEFORE, RETRY_HOPS, FIRST_FAILED_AT, LAST_FAILED_AT),
         *(ORIGINAL_TOPIC, ORIGINAL_PARTITION, ORIGINAL_OFFSET, ORIGINAL_TIMESTAMP, CONSUMER_GROUP),
-        *(ERROR_CODE, ERROR_CLASS, ERROR_MESSAGE, ERROR_STAGE, RETRYABLE, ATTEMPTS, NEXT_ACTION, CUT),
+        *(ERROR_CODE, ERROR_CLASS, ERROR_MESSAGE, ERROR_STAGE, RETRYABLE, ATTEMPTS, NEXT_ACTION, CUT, OTHER_PICTURES),
         *(REPLAY_COUNT, REPLAYED_AT, REPLAYED_FROM, PARKED_AT, PARKED_REASON),
     }
 )
@@ -83,9 +86,9 @@ def get_header(headers: Headers, name: str) -> str | None:
 
 
 def get_count(headers: Headers, name: str) -> int:
-    """Return the number in `name`; 0 when the header is absent or is not one to three digits."""
+    """Return the number in `name`; 0 when the header is absent or is not one to nine digits."""
     text = get_header(headers, name) or "0"
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def trace_id(headers: Headers) -> str | None:

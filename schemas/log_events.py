@@ -70,6 +70,11 @@ RECORD_STEPS: Final = (
         (),
     ),
     LogEvent(
+        "upload_has_other_pictures",
+        "warning",
+        "The event id of an upload came with another file before, or its file was replaced. The first result is shown.",
+    ),
+    LogEvent(
         "object_cleanup_deferred",
         "warning",
         "A slow attempt leaves its objects to the cleanup: another worker may have announced them.",

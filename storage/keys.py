@@ -1,8 +1,10 @@
 """Checks keys, and makes the keys of thumbnails."""
 
+import hashlib
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from schemas.errors import ErrorCode, PermanentError
@@ -112,6 +114,23 @@ def thumbnails_prefix(storage_path: str, kind: str, media_id: int) -> str:
     return f"{storage_path}/thumbnails/{kind}/{media_id}"
 
 
-def thumbnail_key(prefix: str, version: str, rendition: str, extension: str) -> str:
-    """Return the key of one rendition of one upload, below the media's `thumbnails_prefix`."""
-    return f"{prefix}/{version}/{rendition}.{extension}"
+def version_folder(version: str, company_id: int, pictures: Iterable[tuple[str, bytes]]) -> str:
+    """Return the folder of the `pictures` (file name and content) that one attempt at an upload has made.
+
+    Other content has another folder, and so has another company, also where both share a storage: nothing that was
+    announced is ever overwritten. Equal content has the same folder, so that a repetition writes the same objects.
+    """
+    digest = hashlib.sha256()
+    for name, content in sorted(pictures):
+        digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return f"{version}-{company_id}-{digest.hexdigest()[:12]}"
+
+
+def is_folder_of(folder: str, version: str, company_id: int) -> bool:
+    """Return whether a folder holds pictures of the company's upload `version`; releases before 0.2 had one for all of them."""
+    return folder == version or folder.startswith(f"{version}-{company_id}-")
+
+
+def thumbnail_key(prefix: str, folder: str, rendition: str, extension: str) -> str:
+    """Return the key of one rendition in a `version_folder`, below the media's `thumbnails_prefix`."""
+    return f"{prefix}/{folder}/{rendition}.{extension}"

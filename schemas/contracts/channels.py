@@ -58,7 +58,7 @@ RETRY: Final = Carrier(
     _ANY,
     _ORIGINAL,
     of.ORIGIN + of.ERROR + of.ATTEMPT + of.DUE_AT,
-    of.NOT_BEFORE + of.REPLAY,
+    of.NOT_BEFORE + of.HOPS + of.REPLAY,
 )
 DUE: Final = Carrier(
     "DueRecord",
@@ -66,7 +66,7 @@ DUE: Final = Carrier(
     _ANY,
     _ORIGINAL,
     of.ORIGIN,
-    of.ERROR + of.ATTEMPT + of.REPLAY,
+    of.ERROR + of.ATTEMPT + of.HOPS + of.REPLAY,
 )
 DEAD_LETTER: Final = Carrier(
     "DeadLetter",

@@ -68,7 +68,7 @@ EVENTS: Final = (
         is_ours=True,
         summary="The thumbnails of an upload are stored, and the store confirmed them.",
         required_headers=of.CONTEXT + of.LINKS,
-        optional_headers=of.TRACE,
+        optional_headers=of.TRACE + of.OTHER_PICTURES,
         examples=examples.THUMBNAIL_READY,
     ),
     EventContract(

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 _UPLOAD_ID: Final = "5d5f27e4-a049-4d83-8036-3fc1644ddf49"
-_READY_ID: Final = "7bbfa3a2-2163-53bc-bfb8-63db2472a37e"
-_FOLDER: Final = "acme/thumbnails/video/42/20261123T193124.182393Z-00677edb56d0"
+_READY_ID: Final = "15338518-7776-51c8-a418-f2dfbf5ddfe5"
+_FOLDER: Final = "acme/thumbnails/video/42/20261123T193124.182393Z-00677edb56d0-1-3b1f0c6a52e9"
 _URL: Final = f"https://files.example.com/vault/{_FOLDER}"
 _TRACEPARENT: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -77,7 +77,7 @@ THUMBNAIL_READY: Final[tuple[dict[str, Any], ...]] = (
 
 THUMBNAIL_FAILED: Final[tuple[dict[str, Any], ...]] = (
     {
-        "event_id": "508116cc-d816-5791-9fd4-42b93364c3a7",
+        "event_id": "c98a619c-2cb5-581f-bfab-4c45f3a6bd65",
         **_RESULT,
         "error": {
             "code": "media.corrupt",
@@ -123,6 +123,8 @@ HEADERS: Final[dict[str, str]] = {
     "causationid": _UPLOAD_ID,
     "retry-attempt": "1",
     "retry-due-at": "2026-11-23T19:32:24.260Z",
+    "retry-hops": "1",
+    "other-pictures": "true",
     "retry-not-before": "2026-11-23T19:32:55.260Z",
     "first-failed-at": "2026-11-23T19:31:25.259Z",
     "last-failed-at": "2026-11-23T19:31:25.259Z",

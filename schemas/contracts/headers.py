@@ -67,6 +67,10 @@ ERROR: Final = (
 ATTEMPT: Final = (Header(h.RETRY_ATTEMPT, "Which retry this is, from 1.", _COUNT),)
 DUE_AT: Final = (Header(h.RETRY_DUE_AT, "When it leaves the retry topic.", _TIME),)
 NOT_BEFORE: Final = (Header(h.RETRY_NOT_BEFORE, "The storage asked not to be tried before.", _TIME),)
+HOPS: Final = (Header(h.RETRY_HOPS, "How often it was sent to a retry topic, since its last replay.", _COUNT),)
+OTHER_PICTURES: Final = (
+    Header(h.OTHER_PICTURES, "The storage also holds other pictures of the same upload; a cleanup follows.", "^true$"),
+)
 DEAD_LETTER: Final = (
     Header(h.ATTEMPTS, "How often it was tried, since its last replay.", _NUMBER),
     Header(h.NEXT_ACTION, "What a person should do now."),
@@ -86,7 +90,8 @@ PARKED: Final = (
     Header(h.PARKED_REASON, "Why it is not replayed any more."),
 )
 ALL_HEADERS: Final = (
-    CONTEXT + LINKS + TRACE + ORIGIN + ERROR + ATTEMPT + DUE_AT + NOT_BEFORE + DEAD_LETTER + CUT + REPLAY + PARKED
+    *(CONTEXT + LINKS + TRACE + OTHER_PICTURES + ORIGIN + ERROR),
+    *(ATTEMPT + DUE_AT + NOT_BEFORE + HOPS + DEAD_LETTER + CUT + REPLAY + PARKED),
 )
 
 

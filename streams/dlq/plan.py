@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from schemas import headers as h
+from schemas.errors import ErrorCode
 from schemas.headers import Headers
 from schemas.topics import (
     MEDIA_UPLOADED,
@@ -39,6 +40,7 @@ _DROPPED: Final = (
     h.RETRY_ATTEMPT,
     h.RETRY_DUE_AT,
     h.RETRY_NOT_BEFORE,
+    h.RETRY_HOPS,
     h.ERROR_CODE,
     h.ERROR_CLASS,
     h.ERROR_MESSAGE,
@@ -90,6 +92,8 @@ class ReplayRules:
             return Refusal(
                 f"It holds only the beginning of its record ({h.CUT} says where the rest is): publish it again."
             )
+        if dead_letter.code == ErrorCode.TENANT_NOT_OWNER:
+            return Refusal("Its pictures are deleted: publish the upload again, with the company that owns its row.")
         is_parked_already = self.source is THUMBNAIL_PARKED
         if dead_letter.replays >= self.max_replays and not is_parked_already:
             reason = f"It failed again after {dead_letter.replays} replays (DLQ_MAX_REPLAYS)."

@@ -10,7 +10,7 @@ from schemas.headers import Headers
 from streams.failures.size import fitted
 from streams.kafka.records import Delivery, OutboundRecord
 
-_RETRY_HEADERS: Final = (h.RETRY_ATTEMPT, h.RETRY_DUE_AT, h.RETRY_NOT_BEFORE)
+_RETRY_HEADERS: Final = (h.RETRY_ATTEMPT, h.RETRY_DUE_AT, h.RETRY_NOT_BEFORE, h.RETRY_HOPS)
 """Headers of a retry under way: they would count against the record when it is replayed."""
 
 

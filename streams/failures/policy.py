@@ -1,9 +1,11 @@
 """Decides when a failed event is tried again: pure, with time and chance injected, so that every rule is tested without waiting."""
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final
 
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
@@ -58,6 +60,8 @@ class Attempts:
     failed: int
     budget_from: datetime
     last_code: str | None = None
+    hops: int = 0
+    """How often the record was sent to a retry topic."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,19 @@ class RetryPolicy:
     jitter: float = 0.0
     chance: Callable[[], float] = random.random
 
+    @cached_property
+    def max_hops(self) -> int:
+        """Return how often a record may be sent to retry topics, whatever its code."""
+        budgets_s = [limit.budget_s or 0.0 for limit in (self.limits or {}).values()]
+        return most_hops(self.delays_s, max([self.budget_s, *budgets_s]))
+
     def decide(self, error: ThumbnailError, attempts: Attempts, now: datetime) -> RetryAt | GiveUp:
         """Return what becomes of an event that has just failed by `error`."""
         failed_attempts = attempts.failed
         if isinstance(error, PermanentError) or not isinstance(error, TransientError):
             return GiveUp("the error is permanent")
+        if attempts.hops >= self.max_hops:
+            return GiveUp(f"it was sent to the retry topics {attempts.hops} times")
         limit = (DEFAULT_LIMITS if self.limits is None else self.limits).get(error.code, RetryLimit())
         counted = failed_attempts - 1 if error.code in OUTAGES else failed_attempts
         of_its_code = counted if attempts.last_code in (None, error.code) else min(counted, 1)
@@ -96,6 +108,14 @@ class RetryPolicy:
         due_at = now + timedelta(seconds=delay_s * (1 + self.jitter * self.chance()))
         not_before = now + timedelta(seconds=asked_s)
         return RetryAt(tier, due_at, counted, not_before if not_before > due_at else None)
+
+
+def most_hops(delays_s: tuple[float, ...], budget_s: float) -> int:
+    """Return how often a record may be sent to retry topics: more often than any that keeps to its time budget.
+
+    Each time it waits for the shortest delay at least. The count ends records whose times or clocks make the budget endless.
+    """
+    return math.ceil(budget_s / min(delays_s)) + len(delays_s) + 1
 
 
 def tier_for(delays_s: tuple[float, ...], at_least_s: float, *, first: int = 1) -> int:

@@ -95,6 +95,8 @@ class Delivery:
     is_replay: bool = False
     last_code: str | None = None
     """The error code of the failure before this attempt."""
+    hops: int = 0
+    """How often it was sent to a retry topic since the last replay."""
     attempt_id: tuple[str | None, ...] = ()
     """Differs between an event's attempts, waits and replays included, and is the same when one is delivered again."""
     correlation_id: str | None = None
@@ -138,6 +140,7 @@ def read_delivery(record: InboundRecord, topics: Topics) -> Delivery:
         is_again=is_retry or replayed_at is not None,
         is_replay=h.REPLAY_COUNT in texts,
         last_code=texts.get(h.ERROR_CODE),
+        hops=h.get_count(record.headers, h.RETRY_HOPS),
         attempt_id=(texts.get(h.LAST_FAILED_AT), texts.get(h.REPLAYED_AT)),
         correlation_id=texts.get(h.CORRELATION_ID),
         trace_id=h.trace_id(record.headers),

@@ -81,6 +81,8 @@ def _partition_by_outcome(items: list[Item], outcomes: list[RowOutcome]) -> Writ
             continue
         written.outcomes.append((item, outcome))
         if outcome is RowOutcome.OTHER_COMPANY and isinstance(item.result, ThumbnailReady):
-            error = PermanentError(ErrorCode.EVENT_MALFORMED, "The row belongs to another company than the event says.")
+            error = PermanentError(
+                ErrorCode.TENANT_NOT_OWNER, "The row belongs to another company than the event says."
+            )
             written.rejected.append((item, error))
     return written

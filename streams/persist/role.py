@@ -215,14 +215,14 @@ class PersistRole:
     def _cleanups(self, written: Written) -> list[OutboundRecord]:
         """Return one request for each media, upload and outcome, however often the batch has it."""
         wanted = {
-            (item.result.media.record_key, item.result.upload_event_id, outcome): item
+            (item.result.company_id, item.result.media.record_key, item.result.upload_event_id, outcome): item
             for item, outcome in written.outcomes
-            if needs_cleanup(item.result, outcome)
+            if needs_cleanup(item.result, outcome, item.record.headers)
         }
         now = self._now()
         return [
             cleanup_request(self._topics.cleanup, item.result, outcome, item.record.headers, now)
-            for (_, _, outcome), item in wanted.items()
+            for (*_, outcome), item in wanted.items()
         ]
 
     def _read(self, records: list[InboundRecord]) -> _Batch:

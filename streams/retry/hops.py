@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas import headers as h
 from schemas.topics import Topics
-from streams.failures.policy import tier_for
+from streams.failures.policy import most_hops, tier_for
 from streams.kafka.records import InboundRecord, OutboundRecord, bounded_by
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
@@ -60,11 +60,12 @@ class HopRules:
             return Hop(sent, max(0.0, (now - wanted).total_seconds()))
         tier = tier_for(self.delays_s, (not_before - now).total_seconds())
         due = now + timedelta(seconds=self.delays_s[tier - 1])
-        headers = h.with_headers(record.headers, {h.RETRY_DUE_AT: h.format_time(due)})
+        hops = h.get_count(record.headers, h.RETRY_HOPS) + 1
+        headers = h.with_headers(record.headers, {h.RETRY_HOPS: hops, h.RETRY_DUE_AT: h.format_time(due)})
         return Hop(OutboundRecord(self.topics.retries[tier - 1], record.key, record.value, headers), None)
 
     def _not_before(self, record: InboundRecord, now: datetime) -> datetime | None:
-        """Return until when it must wait on: within its time budget, or it would go from tier to tier for ever.
+        """Return until when it must wait on: within its time budget and the count of hops, or it would wait for ever.
 
         The worker writes no later time, and always writes when the record failed first: without that, or with one that
         is itself farther ahead than a budget, the wait is not the worker's.
@@ -73,6 +74,8 @@ class HopRules:
         replayed_at = h.parse_time(h.get_header(record.headers, h.REPLAYED_AT))
         begun = replayed_at or h.parse_time(h.get_header(record.headers, h.FIRST_FAILED_AT))
         if asked is None or begun is None or (begun - now).total_seconds() > self.budget_s:
+            return None
+        if h.get_count(record.headers, h.RETRY_HOPS) >= most_hops(self.delays_s, self.budget_s):
             return None
         left_s = self.budget_s - (now - begun).total_seconds()
         return min(asked, now + timedelta(seconds=left_s)) if left_s > 0 else None

@@ -16,9 +16,13 @@ from schemas.tables import ar_contents, videos
 
 @dataclass(frozen=True)
 class ShownRow:
-    """The versions (folders of renditions) that a row shows; usually one, none before the first result."""
+    """The versions (folders of renditions) that a row shows; usually one, none before the first result.
+
+    `company_id` is None for a video without its AR content.
+    """
 
     versions: frozenset[str]
+    company_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,11 @@ class RowStates:
     def shown(self, media: Media) -> ShownRow | None:
         """Return what the row shows, or None when the row is gone."""
         table = table_of(media.kind)
-        row = self._one(sa.select(table.c.thumbnails).where(table.c.id == media.row_id))
-        return None if row is None else ShownRow(shown_versions(row.thumbnails or ()))
+        query = sa.select(table.c.thumbnails, ar_contents.c.company_id).where(table.c.id == media.row_id)
+        if media.kind is MediaKind.VIDEO:
+            query = query.outerjoin_from(videos, ar_contents, videos.c.ar_content_id == ar_contents.c.id)
+        row = self._one(query)
+        return None if row is None else ShownRow(shown_versions(row.thumbnails or ()), row.company_id)
 
     def newest(self, media: Media) -> NewestUpload | None:
         """Return the newest upload that the row knows of, or None when the row is gone."""

@@ -20,16 +20,28 @@ from streams.rows.last_write_wins import Result, RowOutcome
 _PASSED_ON = (h.TRACEPARENT, h.TRACESTATE, h.CORRELATION_ID, h.CAUSATION_ID)
 
 
-def needs_cleanup(result: Result, outcome: RowOutcome) -> bool:
+def needs_cleanup(result: Result, outcome: RowOutcome, result_headers: Headers = ()) -> bool:
     """Return whether objects may be left that no row shows: a media's first success leaves none.
+
+    Unless the worker found others of the same upload. A result of another company than the row's leaves all of its
+    objects behind, in the storage of the company that it names.
 
     An unknown company has no storage where anything could be, and its cleanup would be one more dead letter.
     """
-    if isinstance(result, ThumbnailFailed) and result.error.code == ErrorCode.TENANT_UNKNOWN:
+    if isinstance(result, ThumbnailFailed) and _has_stored_nothing(result, outcome):
         return False
     if outcome is RowOutcome.APPLIED:
-        return isinstance(result, ThumbnailFailed)
-    return outcome not in (RowOutcome.OTHER_COMPANY, RowOutcome.REFUSED)
+        return isinstance(result, ThumbnailFailed) or any(name == h.OTHER_PICTURES for name, _ in result_headers)
+    return (
+        outcome is not RowOutcome.REFUSED
+    )  # its dead letter brings the pictures into the row, once that can be written
+
+
+def _has_stored_nothing(failed: ThumbnailFailed, outcome: RowOutcome) -> bool:
+    """Return whether no attempt of it can have come as far as a storage that a cleanup could open."""
+    if failed.error.code == ErrorCode.EVENT_IN_FUTURE:
+        return outcome is not RowOutcome.APPLIED  # the company of a row is known
+    return failed.error.code == ErrorCode.TENANT_UNKNOWN
 
 
 def cleanup_request(
@@ -37,7 +49,7 @@ def cleanup_request(
 ) -> OutboundRecord:
     """Return the record for `topic`, in the trace of the result's own record."""
     request = ThumbnailCleanup(
-        event_id=derived_event_id(result.upload_event_id, f"cleanup:{outcome}"),
+        event_id=derived_event_id(result.upload_event_id, result.company_id, result.media, f"cleanup:{outcome}"),
         upload_event_id=result.upload_event_id,
         occurred_at=result.occurred_at,
         produced_at=now,
@@ -57,7 +69,7 @@ def cleanup_request(
 
 
 def _reason(result: Result, outcome: RowOutcome) -> CleanupReason:
-    if outcome is RowOutcome.ROW_GONE:
+    if outcome in (RowOutcome.ROW_GONE, RowOutcome.OTHER_COMPANY):
         return CleanupReason.ROW_GONE
     if outcome is RowOutcome.STALE:
         return CleanupReason.STALE

@@ -1,6 +1,6 @@
 """The records that announce what became of an upload; each result is linked to its upload and keeps its trace."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -36,14 +36,16 @@ class Announcements:
     upload: MediaUploaded
     now: datetime
 
-    def ready(self, event: ThumbnailReady) -> OutboundRecord:
-        """Announce thumbnails that are stored and confirmed."""
-        return self._record(self.topics.ready, THUMBNAIL_READY_TYPE, event)
+    def ready(self, event: ThumbnailReady, *, is_beside_others: bool) -> OutboundRecord:
+        """Announce thumbnails that are stored and confirmed, maybe beside others of the same upload that no row will show."""
+        record = self._record(self.topics.ready, THUMBNAIL_READY_TYPE, event)
+        facts = {h.OTHER_PICTURES: "true"} if is_beside_others else {}
+        return replace(record, headers=h.with_headers(record.headers, facts))
 
     def failed(self, failure: Failure) -> OutboundRecord:
         """Announce that the upload was given up, and is a dead letter."""
         event = ThumbnailFailed(
-            event_id=derived_event_id(self.upload.event_id, "failed"),
+            event_id=self._event_id("failed"),
             upload_event_id=self.upload.event_id,
             occurred_at=self.upload.occurred_at,
             produced_at=self.now,
@@ -65,7 +67,7 @@ class Announcements:
     def cleanup(self, reason: CleanupReason) -> OutboundRecord:
         """Ask to delete what an earlier attempt of the upload may have stored, and what is older."""
         event = ThumbnailCleanup(
-            event_id=derived_event_id(self.upload.event_id, f"cleanup:dropped:{reason}"),
+            event_id=self._event_id(f"cleanup:dropped:{reason}"),
             upload_event_id=self.upload.event_id,
             occurred_at=self.upload.occurred_at,
             produced_at=self.now,
@@ -75,6 +77,9 @@ class Announcements:
             reason=reason,
         )
         return self._record(self.topics.cleanup, THUMBNAIL_CLEANUP_TYPE, event)
+
+    def _event_id(self, outcome: str) -> str:
+        return derived_event_id(self.upload.event_id, self.upload.company_id, self.upload.media, outcome)
 
     def _record(
         self, topic: str, event_type: str, event: ThumbnailReady | ThumbnailFailed | ThumbnailCleanup

@@ -40,6 +40,8 @@ class Progress:
     stage: Stage = Stage.EVENT
     stage_began_s: float = field(default_factory=perf_counter)
     stages: list[StageTime] = field(default_factory=list)
+    is_beside_others: bool = False
+    """Whether the storage held other pictures of the same upload."""
 
     def enter(self, stage: Stage) -> None:
         """Begin the next stage now."""
@@ -55,7 +57,7 @@ class ThumbnailService:
 
     Side effects, in this order:
     1. Renditions are put into the tenant's storage, each confirmed by size and checksum. Dying here leaves objects
-       under keys that are derived from the upload: its redelivery writes the same keys again.
+       under keys that are derived from the upload and the pictures: its redelivery writes the same keys again.
     2. Nothing else. The caller announces the result, and acknowledges the upload after the broker has the announcement.
     """
 
@@ -97,6 +99,7 @@ class ThumbnailService:
             tenant.close()
         finished = perf_counter()
         progress.stages.append(upload_stage(progress.stage_began_s, finished, stored.infos, stored.tenant))
+        progress.is_beside_others = stored.is_beside_others
         timings = TimingsMs(
             read=round(made.read_ms, 1),
             decode=round(made.decode_ms, 1),
@@ -148,7 +151,7 @@ class ThumbnailService:
         tenant, facts, frame = stored.tenant, made.source, made.frame
         shown = stored.infos[main_index([info.name for info in stored.infos])]
         return ThumbnailReady(
-            event_id=derived_event_id(upload.event_id, "ready"),
+            event_id=derived_event_id(upload.event_id, upload.company_id, upload.media, "ready"),
             upload_event_id=upload.event_id,
             occurred_at=upload.occurred_at,
             produced_at=self._now(),

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ import structlog
 from processors.types import Rendition
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from schemas.events import MediaUploaded, RenditionInfo
-from storage.keys import thumbnail_key, thumbnails_prefix
+from storage.keys import is_folder_of, thumbnail_key, thumbnails_prefix, version_folder
 from storage.tenants import TenantStorage
 from streams.thumbnails.storage_calls import StorageCalls
 
@@ -25,10 +25,15 @@ class Stored:
 
     tenant: TenantStorage
     infos: tuple[RenditionInfo, ...]
+    is_beside_others: bool
+    """Whether it held other pictures of the same upload before: one of the two is to be cleaned up."""
 
 
 class RenditionStore:
-    """Stores under keys that are derived from the upload, so that a repetition writes the same ones.
+    """Stores under keys that are derived from the upload and the pictures, so that a repetition writes the same ones.
+
+    Other pictures of the same upload have other keys: its id may come again with another file, or its file be replaced
+    between two deliveries. The row shows those of the first result, and nothing changes what they are.
 
     A failure takes away the objects that this attempt was the first to write, and only those: an earlier delivery of
     the same upload may have announced the others already. After `lease_s` it takes nothing away: a process that was
@@ -63,7 +68,7 @@ class RenditionStore:
         Raises ThumbnailError where neither can be.
         """
         try:
-            return Stored(tenant, await self._put_all(upload, tenant, renditions))
+            return await self._put_all(upload, tenant, renditions)
         except ThumbnailError as error:
             if error.code is ErrorCode.STORAGE_BAD_KEY or not is_final(error):
                 raise
@@ -78,20 +83,23 @@ class RenditionStore:
             fallback = self._calls.tenants.fallback_for(tenant, error.code)
             if fallback is None:
                 raise
-        return Stored(fallback, await self._put_all(upload, fallback, renditions))
+        return await self._put_all(upload, fallback, renditions)
 
-    async def _put_all(
-        self, upload: MediaUploaded, tenant: TenantStorage, renditions: tuple[Rendition, ...]
-    ) -> tuple[RenditionInfo, ...]:
+    async def _put_all(self, upload: MediaUploaded, tenant: TenantStorage, renditions: tuple[Rendition, ...]) -> Stored:
         media_folder = thumbnails_prefix(tenant.prefix, upload.media.kind.value, upload.media.row_id)
-        folder = f"{media_folder}/{upload.version}"
+        pictures = [(f"{one.name}.{one.format.extension}", one.content) for one in renditions]
+        folder = version_folder(upload.version, upload.company_id, pictures)
         began = self._clock()  # before it is asked what is there: the answer may be old when it comes
-        there_before = await self._calls.retried(lambda: frozenset(tenant.list_files(folder)))
+        there_before = await self._calls.retried(lambda: frozenset(tenant.list_files(media_folder)))
+        others = _folders_of(upload, there_before, media_folder) - {folder}
+        if others:
+            media = upload.media.record_key
+            log.warning("upload_has_other_pictures", company_id=upload.company_id, media=media, folders=sorted(others))
         written: list[str] = []
         infos: list[RenditionInfo] = []
         try:
             for rendition in renditions:
-                key = thumbnail_key(media_folder, upload.version, rendition.name, rendition.format.extension)
+                key = thumbnail_key(media_folder, folder, rendition.name, rendition.format.extension)
                 if key not in there_before:
                     written.append(key)
                 infos.append(await self._put(tenant, key, rendition))
@@ -100,7 +108,7 @@ class RenditionStore:
                 self._calls.in_thread(lambda: self._take_back(tenant, written, until=began + self._lease_s))
             )
             raise
-        return tuple(infos)
+        return Stored(tenant, tuple(infos), is_beside_others=bool(others))
 
     async def _put(self, tenant: TenantStorage, key: str, rendition: Rendition) -> RenditionInfo:
         provider, content = tenant.provider.name, rendition.content
@@ -138,3 +146,9 @@ class RenditionStore:
             except ThumbnailError:
                 # The retry writes the same key again, and giving up asks for a cleanup of the whole version.
                 continue
+
+
+def _folders_of(upload: MediaUploaded, keys: Iterable[str], media_folder: str) -> set[str]:
+    """Return the folders with pictures of `upload`, of those of its media."""
+    folders = {key.removeprefix(f"{media_folder}/").partition("/")[0] for key in keys}
+    return {folder for folder in folders if is_folder_of(folder, upload.version, upload.company_id)}

@@ -182,7 +182,7 @@ class Failures:
         return self._give_up(work, failure, decision.reason)
 
     def _decide(self, delivery: Delivery, error: ThumbnailError, now: datetime) -> RetryAt | GiveUp:
-        attempts = Attempts(delivery.attempt, delivery.budget_from or now, delivery.last_code)
+        attempts = Attempts(delivery.attempt, delivery.budget_from or now, delivery.last_code, delivery.hops)
         return self._policy.decide(error, attempts, now)
 
     def _waiting(self, delivery: Delivery, failure: Failure, decision: RetryAt) -> OutboundRecord:
@@ -190,6 +190,7 @@ class Failures:
         facts = {
             **failure_headers(delivery, failure, self._rules.group),
             h.RETRY_ATTEMPT: decision.retry,
+            h.RETRY_HOPS: delivery.hops + 1,
             h.RETRY_DUE_AT: h.format_time(decision.due_at),
             **({h.RETRY_NOT_BEFORE: h.format_time(decision.not_before)} if decision.not_before else {}),
         }

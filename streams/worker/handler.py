@@ -119,4 +119,7 @@ class EventHandler:
             "fallback": ready.storage.fallback,
             "total_ms": ready.timings_ms.total,
         }
-        return work.finish(Ending.READY, self._rules.announcements(work, upload).ready(ready), details=details)
+        announced = self._rules.announcements(work, upload).ready(
+            ready, is_beside_others=work.progress.is_beside_others
+        )
+        return work.finish(Ending.READY, announced, details=details)

@@ -13,7 +13,7 @@ from schemas.contracts.asyncapi import messages_of
 from schemas.contracts.events import EVENTS, EventContract
 from schemas.contracts.files import ASYNCAPI_FILE, EXPORTED, documents, schema_file, stale_files, write_files
 from schemas.contracts.headers import ALL_HEADERS
-from schemas.events import derived_event_id
+from schemas.events import MediaUploaded, derived_event_id
 from schemas.topics import ALL_TOPICS
 
 OFFICIAL: dict[str, Any] = json.loads((Path(__file__).parent / "asyncapi" / "3.0.0.json").read_text())
@@ -82,9 +82,10 @@ def test_the_schema_and_the_model_refuse_alike(contract: EventContract, change: 
 
 def test_results_of_the_examples_have_the_ids_that_the_code_derives() -> None:
     by_name = {contract.name: contract.examples[0] for contract in EVENTS}
-    upload = by_name["media.uploaded.v1"]["event_id"]
+    upload = MediaUploaded.model_validate_json(json.dumps(by_name["media.uploaded.v1"]))
     for outcome in ("ready", "failed"):
-        assert by_name[f"thumbnail.{outcome}.v1"]["event_id"] == derived_event_id(upload, outcome)
+        derived = derived_event_id(upload.event_id, upload.company_id, upload.media, outcome)
+        assert by_name[f"thumbnail.{outcome}.v1"]["event_id"] == derived
 
 
 def test_the_asyncapi_document_is_valid_by_the_official_schema(asyncapi: dict[str, Any]) -> None:

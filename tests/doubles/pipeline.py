@@ -23,9 +23,16 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SOURCE_KEY = "acme/uploads/a.mp4"
 
 
-def an_upload(*, event_id: str = "upload-1", occurred_at: datetime = NOW, key: str = SOURCE_KEY) -> MediaUploaded:
-    media = Media(kind=MediaKind.VIDEO, id=42, ar_content_id=9, key=key)
-    return MediaUploaded(event_id=event_id, occurred_at=occurred_at, company_id=1, media=media)
+def an_upload(
+    *,
+    event_id: str = "upload-1",
+    occurred_at: datetime = NOW,
+    key: str = SOURCE_KEY,
+    video: int = 42,
+    company_id: int = 1,
+) -> MediaUploaded:
+    media = Media(kind=MediaKind.VIDEO, id=video, ar_content_id=9, key=key)
+    return MediaUploaded(event_id=event_id, occurred_at=occurred_at, company_id=company_id, media=media)
 
 
 class ForgetfulStorage(MemoryStorageProvider):
@@ -71,6 +78,7 @@ class FakeMaker:
     """Reads the source's first bytes, and gives back pictures that contain their names."""
 
     error: ThumbnailError | None = None
+    picture: str = "picture"
     seen: list[tuple[Kind | None, float | None]] = field(default_factory=list)
 
     async def create_thumbnails(self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None) -> ThumbnailSet:
@@ -80,7 +88,7 @@ class FakeMaker:
             raise self.error
         return ThumbnailSet(
             renditions=tuple(
-                Rendition(r.name, r.width, r.height, PictureFormat.WEBP, f"{r.name} picture".encode())
+                Rendition(r.name, r.width, r.height, PictureFormat.WEBP, f"{r.name} {self.picture}".encode())
                 for r in spec.renditions
             ),
             frame=Frame(1.5, "pyav-smart", 0.9, 2),
@@ -111,8 +119,9 @@ def a_flow(
     fallback_allowed: bool = True,
     spec: ThumbnailSpec | None = None,
     clock: Callable[[], float] = lambda: 0.0,
+    tenants: OneTenant | None = None,
 ) -> Flow:
-    tenants, maker, metrics = OneTenant(own, fallback_allowed=fallback_allowed), FakeMaker(), Metrics()
+    tenants, maker, metrics = tenants or OneTenant(own, fallback_allowed=fallback_allowed), FakeMaker(), Metrics()
     tenants.own.objects[SOURCE_KEY] = b"the whole video"
     slept_s: list[float] = []
     calls = StorageCalls(tenants, ThreadPoolExecutor(2), metrics, InlineRetry(sleep=slept_s.append))

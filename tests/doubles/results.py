@@ -43,7 +43,7 @@ def ready(number: int = 1, media: Media | None = None, company_id: int = 1, **ch
         name="medium", key=key, url=f"http://x/{key}", width=320, height=240, format="webp", bytes=9, sha256="00"
     )
     fields: dict[str, object] = {
-        "event_id": derived_event_id(upload_id, "ready"),
+        "event_id": derived_event_id(upload_id, company_id, media, "ready"),
         "upload_event_id": upload_id,
         "occurred_at": moment(number),
         "produced_at": NOW,
@@ -70,7 +70,7 @@ def failed(
 ) -> ThumbnailFailed:
     upload_id = f"upload-{number}"
     return ThumbnailFailed(
-        event_id=derived_event_id(upload_id, "failed"),
+        event_id=derived_event_id(upload_id, company_id, media or a_media(), "failed"),
         upload_event_id=upload_id,
         occurred_at=moment(number),
         produced_at=NOW,

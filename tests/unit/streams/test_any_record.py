@@ -17,19 +17,25 @@ from schemas.errors import ErrorCode, TransientError
 from schemas.topics import Topics
 from streams.dlq.export import export_dead_letters, fingerprint, read_export
 from streams.dlq.read import DeadLetterFilter, group_by_code, read_dead_letter
-from streams.kafka.records import InboundRecord
+from streams.failures.policy import most_hops
+from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.retry.hops import HopRules
 from streams.retry.role import RetryOptions
 from tests.doubles.any_records import HEADERS, OWN, WAITS, examples, put, records
 from tests.doubles.memory_loops import DUE, TIERS, PersistLoop, RetryLoop
 from tests.doubles.pipeline import NOW, Flow, a_flow, an_upload
 from tests.doubles.results import ready
-from tests.unit.streams.worker.test_handler import a_handler
+from tests.unit.streams.worker.test_handler import Rows, a_handler
 
 UPLOAD, RESULT = write_event(an_upload()), write_event(ready())
 WORKER_TOPICS = ["p.media.uploaded", "p.thumbnail.due", "p.thumbnail.cleanup"]
 LONGEST_S = 240.0
 ANY_WAIT = st.one_of(WAITS, WAITS, HEADERS)
+CIRCLE = ["p.thumbnail.retry.1", "p.thumbnail.retry.3"]
+FOR_EVER: h.Headers = ((h.FIRST_FAILED_AT, h.format_time(NOW).encode()), (h.RETRY_NOT_BEFORE, b"9999-12-31T23:59:59Z"))
+CIRCLING = st.builds(tuple.__add__, ANY_WAIT, st.sampled_from([(), FOR_EVER]))
+LONG_S = (21_600.0, 43_200.0, 86_400.0)
+OUTAGES = st.sampled_from([ErrorCode.STORAGE_PAUSED, ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_RATE_LIMITED])
 UPLOADS = records(WORKER_TOPICS, UPLOAD)
 
 
@@ -90,6 +96,33 @@ def test_any_retry_is_due_within_its_tiers_delay_and_circles_no_longer_than_its_
             record, topic=hop.record.topic, headers=hop.record.headers, timestamp_ms=int(now.timestamp() * 1000)
         )
     assert hop.record.topic == "p.thumbnail.due"
+
+
+@examples(150)
+@given(
+    record=records(["p.media.uploaded", "p.thumbnail.due", "p.thumbnail.cleanup", *CIRCLE], UPLOAD, CIRCLING),
+    code=OUTAGES,
+)
+def test_no_record_circles_between_worker_and_retry_whatever_its_headers_say(
+    runner: asyncio.Runner, flow: Flow, record: InboundRecord, code: ErrorCode
+) -> None:
+    """What it needs never comes, and neither clock moves: then no time budget ends, and only the count of hops can."""
+    flow.maker.error = TransientError(code, "Down.", retry_after_s=30_000)
+    rows, rules = Rows(None), HopRules(LONG_S, jitter=0.1, budget_s=86_400, topics=Topics("p."))
+    rows.is_down = True
+    handler, hops = a_handler(flow, rows=rows, delays_s=LONG_S), 0
+    while True:
+        sent: OutboundRecord | None
+        if record.topic.startswith("p.thumbnail.retry."):
+            sent = rules.next_hop(record, NOW).record
+        else:
+            sent = next(iter(runner.run(handler.handle(record)).records), None)
+        if sent is None or not sent.topic.startswith(("p.thumbnail.retry.", "p.thumbnail.due")):
+            break
+        hops += sent.topic.startswith("p.thumbnail.retry.")
+        assert hops <= most_hops(LONG_S, 86_400), "it circles"
+        record = replace(record, topic=sent.topic, headers=sent.headers)
+    assert sent is None or h.get_header(sent.headers, h.RETRY_HOPS) is None
 
 
 @examples(60)

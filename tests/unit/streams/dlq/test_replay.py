@@ -78,6 +78,14 @@ def test_no_other_topic_is_written_to(source: Topic, origin: str | None) -> None
     assert (origin or "x-original-topic") in found.reason
 
 
+@pytest.mark.parametrize("source", [THUMBNAIL_READY_DLQ, THUMBNAIL_PARKED])
+def test_a_result_whose_pictures_are_deleted_is_not_written_to_a_row(source: Topic) -> None:
+    """Also when the row belongs to the right company by now."""
+    found = plan(a_dead_letter(origin="p.thumbnail.ready", code="tenant.not_owner"), source)
+    assert isinstance(found, Refusal)
+    assert "publish the upload again" in found.reason
+
+
 def test_a_letter_that_came_back_after_every_replay_is_parked_as_it_is() -> None:
     dead_letter = a_dead_letter(replays=3)
     found = sent(dead_letter)

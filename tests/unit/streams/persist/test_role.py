@@ -6,7 +6,10 @@ from functools import partial
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from schemas.events import ThumbnailReady
+from schemas import headers as h
+from schemas.cloudevents import read_event
+from schemas.errors import ErrorCode
+from schemas.events import THUMBNAIL_CLEANUP_TYPE, ThumbnailCleanup, ThumbnailReady
 from streams.persist.role import BATCH
 from tests.doubles.memory_loops import POISON, Guest, PersistLoop, lost_membership
 from tests.doubles.results import a_media, failed, ready
@@ -46,6 +49,24 @@ def test_rows_are_written_then_dead_letters_and_cleanups_sent_then_offsets_commi
     assert sent == ["sent thumbnail.ready.dlq", "sent thumbnail.cleanup"]
     assert committed == [f"committed {FAILED}[0]@1", f"committed {READY}[0]@2"]
     assert (counted(loop), counted(loop, "failed")) == (2, 1)
+
+
+def test_results_of_another_company_are_dead_letters_and_have_their_objects_cleaned_up(loop: PersistLoop) -> None:
+    """Also those of failures, which may have left some; not where the company is unknown, or nothing can have been stored."""
+    codes = (ErrorCode.STORAGE_FULL, ErrorCode.TENANT_UNKNOWN, ErrorCode.EVENT_IN_FUTURE)
+    loop.put(
+        ready(1, a_media(40), company_id=2),
+        *(failed(2, a_media(41 + number), code=code, company_id=2) for number, code in enumerate(codes)),
+    )
+    loop.run(5)
+    assert loop.rows.statuses() == {}
+    (dead_letter,) = loop.broker.records("thumbnail.ready.dlq")
+    assert h.get_header(dead_letter.headers, h.ERROR_CODE) == "tenant.not_owner"
+    asked = [
+        read_event(ThumbnailCleanup, THUMBNAIL_CLEANUP_TYPE, record.value, record.headers)
+        for record in loop.broker.records("thumbnail.cleanup")
+    ]
+    assert sorted((one.company_id, one.media.id) for one in asked) == [(2, 40), (2, 41)]
 
 
 def test_batches_are_committed_in_the_order_in_which_they_were_read(loop: PersistLoop) -> None:
