@@ -32,9 +32,8 @@ def needs_cleanup(result: Result, outcome: RowOutcome, result_headers: Headers =
         return False
     if outcome is RowOutcome.APPLIED:
         return isinstance(result, ThumbnailFailed) or any(name == h.OTHER_PICTURES for name, _ in result_headers)
-    return (
-        outcome is not RowOutcome.REFUSED
-    )  # its dead letter brings the pictures into the row, once that can be written
+    # The dead letter of a refused one brings its pictures into the row, once that can be written.
+    return outcome is not RowOutcome.REFUSED
 
 
 def _has_stored_nothing(failed: ThumbnailFailed, outcome: RowOutcome) -> bool:

@@ -101,12 +101,17 @@ class EventHandler:
         return self._announce(work, said, ready)
 
     def _drop(self, work: Work, upload: MediaUploaded, stale: Stale) -> Outcome:
-        """Return the outcome of what is not decoded; an earlier attempt may have been killed after it had stored something."""
+        """Return the outcome of what is not decoded; an earlier attempt may have been killed after it had stored something.
+
+        Not where its company was unknown: nothing was stored, and the cleanup would be a dead letter.
+        """
         reason = CleanupReason.ROW_GONE if stale is Stale.ROW_GONE else CleanupReason.STALE
-        cleanup = self._rules.announcements(work, upload).cleanup(reason)
+        announced = self._rules.announcements(work, upload)
+        is_unknown = work.delivery.last_code == ErrorCode.TENANT_UNKNOWN
+        cleanups = () if is_unknown else (announced.cleanup(reason),)
         work.stale = stale
         details = {"why": stale, "company_id": upload.company_id, "media": upload.media.record_key}
-        return work.finish(Ending.DROPPED, cleanup, details=details)
+        return work.finish(Ending.DROPPED, *cleanups, details=details)
 
     def _announce(self, work: Work, upload: MediaUploaded, ready: ThumbnailReady) -> Outcome:
         self._failures.succeeded(work.delivery, upload.company_id)

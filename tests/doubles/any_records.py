@@ -28,20 +28,21 @@ def examples(count: int) -> settings:
     )
 
 
+READ_NAMES = [h.CE_TYPE, h.CE_ID, h.CE_TIME, h.CONTENT_TYPE, h.TRACEPARENT, h.TRACESTATE, h.CORRELATION_ID]
+ODD_NAMES = [f"{h.RETRY_NOT_BEFORE}\0", f"{h.ORIGINAL_TOPIC}\0x", "", "\ufffd"]
 NAMES = st.one_of(
     st.sampled_from(sorted(h.WORKING_HEADERS)),
-    st.sampled_from([h.CE_TYPE, h.CE_ID, h.CE_TIME, h.CONTENT_TYPE, h.TRACEPARENT, h.TRACESTATE, h.CORRELATION_ID]),
-    st.sampled_from([f"{h.RETRY_NOT_BEFORE}\0", f"{h.ORIGINAL_TOPIC}\0x", "", "\ufffd"]),
+    st.sampled_from(READ_NAMES),
+    st.sampled_from(ODD_NAMES),
     st.text(max_size=8),
 )
-TEXTS = st.sampled_from(
-    [
-        *("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z", "2026-11-23T11:59:00Z"),
-        *("2026-11-23T12:00:30.5Z", "2026-11-23T12:00:00", "-1", "3", "999", "1e308", "NaN", "9" * 5000, "\u0663"),
-        *("p.media.uploaded", "p.thumbnail.cleanup", "thumbnail.cleanup", "00-" + "a" * 32 + "-" + "b" * 16 + "-01"),
-        *("vertexar.media.uploaded.v1", "vertexar.media.uploaded.v9", "application/cloudevents+json", "storage.paused"),
-    ]
-)
+ODD_TEXTS = [
+    *("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z", "2026-11-23T11:59:00Z"),
+    *("2026-11-23T12:00:30.5Z", "2026-11-23T12:00:00", "-1", "3", "999", "1e308", "NaN", "9" * 5000, "\u0663"),
+    *("p.media.uploaded", "p.thumbnail.cleanup", "thumbnail.cleanup", "00-" + "a" * 32 + "-" + "b" * 16 + "-01"),
+    *("vertexar.media.uploaded.v1", "vertexar.media.uploaded.v9", "application/cloudevents+json", "storage.paused"),
+]
+TEXTS = st.sampled_from(ODD_TEXTS)
 CONTENTS = st.one_of(st.none(), st.binary(max_size=24), TEXTS.map(str.encode))
 HEADERS: st.SearchStrategy[h.Headers] = st.lists(st.tuples(NAMES, CONTENTS), max_size=6).map(lambda some: (OWN, *some))
 _WHEN = st.one_of(
@@ -60,35 +61,34 @@ TIMES_MS = st.one_of(
 )
 KEYS = st.one_of(st.none(), st.just(b"video:42"), st.binary(max_size=12))
 
-_ODD_JSON = st.sampled_from(
-    [
-        *("NaN", "Infinity", "1e400", "9" * 5000, "-1", "0", str(2**63), "null", "true", "[]", "{}", '""', '"\\u0000"'),
-        *('"\\ud800"', '"9999-12-31T23:59:59-14:00"', '"0001-01-01T00:00:00+14:00"', "[" * 3000, '"x' * 2, '"../a"'),
-    ]
-)
-
-
-_READ_BY_ALL = [("company_id",), ("event_id",), ("occurred_at",), ("media",), ("media", "id"), ("media", "kind")]
+ODD_JSON = [
+    *("NaN", "Infinity", "1e400", "9" * 5000, "-1", "0", str(2**63), "null", "true", "[]", "{}", '""', '"\\u0000"'),
+    *('"\\ud800"', '"9999-12-31T23:59:59-14:00"', '"0001-01-01T00:00:00+14:00"', "[" * 3000, '"x' * 2, '"../a"'),
+]
+_ODD_JSON = st.sampled_from(ODD_JSON)
+READ_BY_ALL = [("company_id",), ("event_id",), ("occurred_at",), ("media",), ("media", "id"), ("media", "kind")]
 """Drawn more often than the other parts."""
 
 
 def values_like(event: bytes) -> st.SearchStrategy[bytes | None]:
     """Values of records: any bytes, and `event` with one of its parts replaced by something odd."""
-    parts = [*_parts(json.loads(event)), *_READ_BY_ALL * 4]
-    changed = st.tuples(st.sampled_from(parts), _ODD_JSON).map(lambda chosen: _changed(event, *chosen))
+    parts = [*parts_of(json.loads(event)), *READ_BY_ALL * 4]
+    changed = st.tuples(st.sampled_from(parts), _ODD_JSON).map(lambda chosen: changed_event(event, *chosen))
     return st.one_of(
         st.none(), st.binary(max_size=40), st.just(event), changed, changed, changed, _ODD_JSON.map(str.encode)
     )
 
 
-def _parts(value: Any, path: tuple[str, ...] = ()) -> Any:
+def parts_of(value: Any, path: tuple[str, ...] = ()) -> Any:
+    """The way to each part of an event."""
     for name, part in value.items():
         yield (*path, name)
         if isinstance(part, dict):
-            yield from _parts(part, (*path, name))
+            yield from parts_of(part, (*path, name))
 
 
-def _changed(event: bytes, path: tuple[str, ...], odd: str) -> bytes:
+def changed_event(event: bytes, path: tuple[str, ...], odd: str) -> bytes:
+    """The event with this JSON text in place of one of its parts."""
     data = json.loads(event)
     inner = data
     for name in path[:-1]:

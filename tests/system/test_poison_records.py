@@ -49,7 +49,7 @@ class Sender:
     def send(
         self,
         value: bytes | None,
-        key: str,
+        key: str | None,
         *,
         topic: str = "media.uploaded",
         at_ms: int = 0,
@@ -114,6 +114,8 @@ def test_poison_among_good_uploads_ends_as_codes_and_ends_no_role(stack: Stack) 
         expect(lost.record_key, sender.upload(lost, at_ms=at_ms), "source.missing")
     sender.send(None, "video:1", at_ms=microseconds())
     expect("video:1", None, "event.in_future")
+    sender.send(None, None, at_ms=microseconds())
+    expected[None, None] = "event.in_future"
     late = {"retry-due-at": END_OF_TIMES}
     sender.send(b"{}", "video:60", topic="thumbnail.retry.1", at_ms=microseconds(), headers=late)
     expect("video:60", b"{}", "event.malformed")

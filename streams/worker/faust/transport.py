@@ -1,4 +1,4 @@
-"""Faust's aiokafka transport with changes: it commits before a rebalance, and has its own consumer thread."""
+"""Faust's aiokafka transport with changes: it commits before a rebalance, has its own consumer thread, and sends any record."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -9,6 +9,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.worker.faust.consumer_thread import CommittedReadsThread
+from streams.worker.faust.producer import AnyRecordDriver
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class CommittingTransport(driver.Transport):
     """Install it as `app.transport` before any agent is declared."""
 
     Consumer = CommittingConsumer
+    Producer = AnyRecordDriver
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -319,6 +319,14 @@ def test_a_retry_or_replay_that_was_overtaken_is_dropped_without_being_decoded(
     assert count == 1
 
 
+def test_a_dropped_retry_of_an_unknown_company_asks_for_no_cleanup_that_could_only_fail() -> None:
+    rows = Rows(None)
+    rows.newest_upload = NEWER
+    headers = ((h.RETRY_ATTEMPT, b"1"), (h.ERROR_CODE, b"tenant.unknown"))
+    outcome = handle(a_flow(), a_retry(headers), rows=rows)
+    assert (outcome.status, outcome.records) == ("success", ())
+
+
 @pytest.mark.parametrize(
     ("newest", "headers"),
     [
