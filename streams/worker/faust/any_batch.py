@@ -79,6 +79,15 @@ class AnyRecords(fetcher.PartitionRecords):  # type: ignore[misc] # it has no st
         self._is_lenient = False
         self._has_given = False
 
+    @property
+    def next_fetch_offset(self) -> int:
+        """Return the offset after what was handed out. It only grows: a batch that is read again does not set it back."""
+        return self._next_fetch_offset
+
+    @next_fetch_offset.setter
+    def next_fetch_offset(self, offset: int) -> None:
+        self._next_fetch_offset = max(offset, getattr(self, "_next_fetch_offset", offset))
+
     def __next__(self) -> Any:
         try:
             record = super().__next__()

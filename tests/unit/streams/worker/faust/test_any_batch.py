@@ -42,6 +42,17 @@ def test_a_header_name_that_is_no_utf_8_is_replaced_and_all_others_stay(codec: i
     assert plain(records_of(data, 7)) == list(enumerate(read, start=5))[2:]
 
 
+@pytest.mark.parametrize("codec", [0, GZIP])
+def test_no_record_comes_twice_when_batches_before_an_odd_one_are_read_again(codec: int) -> None:
+    """Each batch that is over sets aiokafka's next offset, also one that is read for the second time."""
+    good = [at(5 * number, a_batch(*[GOOD] * 5, codec=codec)) for number in range(3)]
+    data = b"".join([*good, at(15, a_batch(ODD, codec=codec)), at(16, a_batch(GOOD, codec=codec))])
+    for first in (0, 3, 12):
+        records = records_of(data, first)
+        assert [record.offset for record in records] == list(range(first, 17))
+        assert records.next_fetch_offset == 17  # type: ignore[attr-defined] # of aiokafka's class
+
+
 def test_ten_thousand_headers_and_huge_ones_are_read() -> None:
     headers = (*((b"h%d" % number, b"x") for number in range(10_000)), (b"huge\xff", b"x" * 900_000))
     (record,) = records_of(a_batch((None, None, headers)))
