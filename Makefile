@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo fmt test test-quick coverage chaos drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
+.PHONY: help install demo fmt test test-quick coverage chaos strangers drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +11,8 @@ QUICK ?= tests/unit tests/contracts
 PROCESSES ?= 3
 SEED ?= 1
 UPLOADS ?= 2000
+RECORDS ?= 100000
+GOOD ?= 1000
 # First what needs the machine to itself, then what bounds the product's own time, with a core for each process.
 ALONE := pytest -m alone
 TIMED := pytest -m "timed and not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder
@@ -56,6 +58,9 @@ coverage: install ## Run all tests with branch coverage, which takes longer
 
 chaos: install ## Break everything by a plan and report what was lost: make chaos SEED=1 UPLOADS=2000
 	$(BIN)/python -m tests.campaign.chaos --seed $(SEED) --uploads $(UPLOADS) --report chaos-$(SEED).md --json chaos-$(SEED).json
+
+strangers: install ## Send generated records among good uploads, and count each in: make strangers SEED=1 RECORDS=100000 GOOD=1000
+	$(BIN)/python -m tests.campaign.strangers --seed $(SEED) --records $(RECORDS) --good $(GOOD) --report docs/fault-campaign/generated-records.md
 
 drill: install ## Break one thing after the other and record what the person on call sees: docs/drill.md, in ten minutes
 	$(BIN)/python -m tests.campaign.drill --report docs/drill.md --pictures docs/images

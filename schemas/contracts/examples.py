@@ -4,7 +4,7 @@ from typing import Any, Final
 
 _UPLOAD_ID: Final = "5d5f27e4-a049-4d83-8036-3fc1644ddf49"
 _READY_ID: Final = "15338518-7776-51c8-a418-f2dfbf5ddfe5"
-_FOLDER: Final = "acme/thumbnails/video/42/20261123T193124.182393Z-00677edb56d0-1-3b1f0c6a52e9"
+_FOLDER: Final = "acme/thumbnails/video/42/20261123T193124.182393Z-00677edb56d0-1-fa0a9e3b9eca"
 _URL: Final = f"https://files.example.com/vault/{_FOLDER}"
 _TRACEPARENT: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

@@ -125,7 +125,8 @@ class Work:
     def _event(self) -> Hashable:
         """Return what is the same for each delivery of one event, and for nothing else."""
         if self.upload is not None:
-            return self.delivery.record.key, self.upload.event_id, self.upload.occurred_at
+            upload = self.upload
+            return upload.company_id, upload.media.record_key, upload.event_id, upload.occurred_at
         return self.event_id or place_of(self.delivery.record)
 
 

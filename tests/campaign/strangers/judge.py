@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from tests.campaign.strangers.flood import Flood, mark_of
+from tests.campaign.strangers.flood import Flood, Place, mark_of
 from tests.campaign.strangers.records import Kind, Stranger
 from tests.system.platform import files_below
 from tests.system.stack import Stack
@@ -104,32 +104,36 @@ def _ends(stack: Stack, flood: Flood, verdict: Verdict) -> dict[int, list[str]]:
         correlation = dict(headers).get("correlationid", b"")
         if mark_of(headers) is None and correlation.isdigit():
             ends[int(correlation)].append(READY)
-    for number, ending in _ends_without_records(stack, flood):
+    for number, ending in _ends_without_records(stack, flood, verdict):
         ends[number].append(ending)
     return ends
 
 
-def _ends_without_records(stack: Stack, flood: Flood) -> Iterator[tuple[int, str]]:
+def _ends_without_records(stack: Stack, flood: Flood, verdict: Verdict) -> Iterator[tuple[int, str]]:
     """Of a deletion, or of a retry that was dropped, only the log says something."""
     places = dict(flood.places)
     for message in stack.platform.read_topic("thumbnail.due"):
         number = mark_of(message.headers())
         if number is not None:
             places["thumbnail.due", message.partition(), message.offset()] = number
-    for (topic, partition, offset), ending in _log_lines(stack):
+    for (topic, partition, offset), ending in _log_lines(stack, verdict):
         number = places.get((topic.removeprefix(stack.platform.topic_prefix), partition, offset))
         if number is not None:
             yield number, ending
 
 
-def _log_lines(stack: Stack) -> list[tuple[tuple[str, int, int], str]]:
-    """The ends that write no record, by the place of what ended."""
+def _log_lines(stack: Stack, verdict: Verdict) -> list[tuple[Place, str]]:
+    """The ends that write no record, by the place of what ended. Each line of each role's log must be JSON."""
     found = []
-    for role in stack.supervisor.of("worker"):
+    for role in stack.supervisor.roles:
         with role.log.open(errors="replace") as lines:
             for line in lines:
-                if f'"{TOMBSTONE}"' in line or f'"{DROPPED}"' in line:
+                try:
                     said = json.loads(line)
+                except ValueError:
+                    verdict.findings.append(f"a line in the log of {role.name} is no JSON: {line!r:.200}")
+                    continue
+                if said["event"] in (TOMBSTONE, DROPPED):
                     found.append(((said["topic"], said["partition"], said["offset"]), str(said["event"])))
     return found
 
