@@ -43,11 +43,11 @@ def committed(admin: AdminClient, group: str) -> int:
 
 def has_no_member(admin: AdminClient, group: str) -> bool:
     state: ConsumerGroupState = admin.describe_consumer_groups([group])[group].result(10).state
-    return bool(state == ConsumerGroupState.EMPTY)
+    return state == ConsumerGroupState.EMPTY
 
 
 def is_ready(stack: Stack, upload: Upload) -> bool:
-    return (stack.platform.row(upload.record_key) or {})["thumbnail_status"] == "ready"
+    return bool((stack.platform.row(upload.record_key) or {})["thumbnail_status"] == "ready")
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
