@@ -15,7 +15,7 @@ from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka.clients import consumers_of, make_producer, make_waiting_consumer
 from service.settings import Settings
-from streams.failures.policy import parse_limits
+from streams.failures.retry_limits import parse_limits
 from streams.kafka.ports import KafkaClients
 from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole

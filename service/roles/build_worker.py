@@ -18,7 +18,8 @@ from storage.local_disk.provider import LocalStorageProvider
 from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
 from streams.failures.guard import DeadLetterGuard, DeadLetterLimit
-from streams.failures.policy import RetryPolicy, parse_limits
+from streams.failures.policy import RetryPolicy
+from streams.failures.retry_limits import parse_limits
 from streams.rows.queries import RowStates
 from streams.thumbnails.cleanup import CleanupService
 from streams.thumbnails.service import ThumbnailService

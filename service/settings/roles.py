@@ -7,7 +7,7 @@ from pydantic_settings import NoDecode
 
 from schemas.topics import RETRY_DELAYS_S, THUMBNAIL_RETRIES
 from service.settings.component import Component
-from streams.failures.policy import parse_limits
+from streams.failures.retry_limits import parse_limits
 
 
 class WorkerSettings(Component):

@@ -1,6 +1,5 @@
 """Decides when a failed event is tried again: pure, with time and chance injected, so that every rule is tested without waiting."""
 
-import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,24 +8,10 @@ from functools import cached_property
 from typing import Final
 
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
+from streams.failures.retry_limits import DEFAULT_LIMITS, RetryLimit, most_hops
 
 OUTAGES: Final = frozenset({ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_PAUSED})
 """Failures of a part that many events need: waiting for it says nothing about the event, so no attempt is used up."""
-
-
-@dataclass(frozen=True)
-class RetryLimit:
-    """The limit of one error code: retries at most, and a time budget in seconds; None for what holds for all codes."""
-
-    retries: int | None = None
-    budget_s: float | None = None
-
-
-DEFAULT_LIMITS: Final[Mapping[ErrorCode, RetryLimit]] = {
-    # A decoder that hung or died does so again, as a rule: one retry shows whether it was bad luck or a bad file.
-    ErrorCode.MEDIA_TIMEOUT: RetryLimit(retries=1),
-    ErrorCode.MEDIA_CRASHED_DECODER: RetryLimit(retries=1),
-}
 
 
 @dataclass(frozen=True)
@@ -110,29 +95,8 @@ class RetryPolicy:
         return RetryAt(tier, due_at, counted, not_before if not_before > due_at else None)
 
 
-def most_hops(delays_s: tuple[float, ...], budget_s: float) -> int:
-    """Return how often a record may be sent to retry topics: more often than any that keeps to its time budget.
-
-    Each time it waits for the shortest delay at least. The count ends records whose times or clocks make the budget endless.
-    """
-    return math.ceil(budget_s / min(delays_s)) + len(delays_s) + 1
-
-
 def tier_for(delays_s: tuple[float, ...], at_least_s: float, *, first: int = 1) -> int:
     """Return the `first` tier (1-based), or the next one that waits at least as long as asked, or else the last."""
     own = min(first, len(delays_s))
     late_enough = (tier for tier in range(own, len(delays_s) + 1) if delays_s[tier - 1] >= at_least_s)
     return next(late_enough, len(delays_s))
-
-
-def parse_limits(text: str) -> dict[ErrorCode, RetryLimit]:
-    """Read limits as settings write them: CODE=RETRIES or CODE=RETRIES/BUDGET_S, with commas between. Raises ValueError."""
-    limits = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        code, _, numbers = part.partition("=")
-        retries, _, budget = numbers.partition("/")
-        limit = RetryLimit(int(retries), float(budget) if budget else None)
-        if (limit.retries or 0) < 0 or (limit.budget_s is not None and not limit.budget_s > 0):
-            raise ValueError(f"{part!r} has a number below 0")
-        limits[ErrorCode(code.strip())] = limit
-    return limits

@@ -6,7 +6,8 @@ from typing import Final
 
 from schemas import headers as h
 from schemas.topics import Topics
-from streams.failures.policy import most_hops, tier_for
+from streams.failures.policy import tier_for
+from streams.failures.retry_limits import most_hops
 from streams.kafka.records import InboundRecord, OutboundRecord, bounded_by
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ from schemas.errors import ErrorCode, TransientError
 from schemas.topics import Topics
 from streams.dlq.export import export_dead_letters, fingerprint, read_export
 from streams.dlq.read import DeadLetterFilter, group_by_code, read_dead_letter
-from streams.failures.policy import most_hops
+from streams.failures.retry_limits import most_hops
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.retry.hops import HopRules
 from streams.retry.role import RetryOptions

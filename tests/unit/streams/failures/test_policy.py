@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
-from streams.failures.policy import Attempts, GiveUp, RetryAt, RetryPolicy, parse_limits
+from streams.failures.policy import Attempts, GiveUp, RetryAt, RetryPolicy
+from streams.failures.retry_limits import parse_limits
 from tests.doubles.pipeline import NOW
 
 POLICY = RetryPolicy((60.0, 120.0, 240.0), budget_s=86_400.0)
