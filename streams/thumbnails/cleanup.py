@@ -1,25 +1,36 @@
 """Removes stored thumbnails that no row shows: of lost, stale, replaced and given-up uploads."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from schemas.events import ThumbnailCleanup
+from schemas.events import ThumbnailCleanup, upload_version
 from storage.keys import thumbnails_prefix
 from storage.tenants import TenantStorage
 from streams.rows.queries import RowStates
 from streams.thumbnails.storage_calls import StorageCalls
 
+_LONGEST_LEAD: Final = timedelta(days=1)
+"""Far more than clocks differ: a version whose time lies so far ahead of ours belongs to no upload on its way."""
+_LAST_DAY: Final = datetime(9999, 12, 30, tzinfo=UTC)
+"""A lead can still be added to it: Python's times end with that year."""
+
 
 class CleanupService:
     """Deletes versions of a media's thumbnails. Idempotent: what is gone already is no error.
 
-    The row decides, and it is asked before anything is deleted: a version that it shows is never touched, and neither
-    is one that is newer than the request's, for its own result may be on its way.
+    The row decides, and it is asked right before each delete: a version that it shows is never touched, and neither is
+    one that is newer than the request's, for its own result may be on its way. A version that the row does not show
+    when it is asked may not come to be shown afterwards, or the delete would take it away: a replay has a folder of its
+    own, and a row never goes back to an older upload (docs/decisions.md).
     """
 
-    def __init__(self, calls: StorageCalls, rows: RowStates) -> None:
+    def __init__(
+        self, calls: StorageCalls, rows: RowStates, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._calls: Final = calls
         self._rows: Final = rows
+        self._now: Final = now
 
     async def clean(self, request: ThumbnailCleanup) -> int:
         """Delete what `request` asks for; return how many objects.
@@ -29,30 +40,40 @@ class CleanupService:
         return await self._calls.in_thread(lambda: self._clean(request))
 
     def _clean(self, request: ThumbnailCleanup) -> int:
-        shown = self._rows.shown(request.media)
-        kept = shown.versions if shown is not None else frozenset[str]()
         deleted = 0
         for tenant in self._calls.tenants.storages_of(request.company_id):
             with tenant:
-                deleted += self._clean_storage(tenant, request, kept)
+                deleted += self._clean_storage(tenant, request)
         self._calls.metrics.cleaned_objects_total.labels(request.reason).inc(deleted)
         return deleted
 
-    def _clean_storage(self, tenant: TenantStorage, request: ThumbnailCleanup, kept: frozenset[str]) -> int:
+    def _clean_storage(self, tenant: TenantStorage, request: ThumbnailCleanup) -> int:
         prefix = thumbnails_prefix(tenant.prefix, request.media.kind.value, request.media.row_id)
         keys = self._calls.retry.call(lambda: list(tenant.list_files(prefix)))
-        unwanted = list(_unwanted(keys, prefix, request.version, kept))
-        for key in unwanted:
-            self._calls.retry.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
-        return len(unwanted)
+        unclaimed_from = min(max(self._now(), request.produced_at), _LAST_DAY) + _LONGEST_LEAD
+        deleted = 0
+        for key in keys:
+            version = key.removeprefix(f"{prefix}/").partition("/")[0]
+            if _is_asked_for(version, request.version, unclaimed_from):
+                deleted += self._calls.retry.call(lambda key=key, of=version: self._delete(tenant, request, key, of))  # type: ignore[misc]
+        return deleted
+
+    def _delete(self, tenant: TenantStorage, request: ThumbnailCleanup, key: str, version: str) -> bool:
+        """Delete `key` unless the row shows its version at this moment; return whether it was deleted."""
+        row = self._rows.shown(request.media)
+        if row is not None and version in row.versions:
+            return False
+        tenant.delete_file(key)
+        return True
 
 
-def _unwanted(keys: Iterable[str], prefix: str, version: str, kept: frozenset[str]) -> Iterator[str]:
+def _is_asked_for(version: str, requested: str, unclaimed_from: datetime) -> bool:
+    """Return whether a request for `requested` is also one for `version`, as far as the row does not show it.
+
+    No upload that is accepted has a time from `unclaimed_from` on: its row gave way to an upload with a right time.
+    """
     moment = _moment(version)
-    for key in keys:
-        found = key.removeprefix(f"{prefix}/").partition("/")[0]
-        if found not in kept and (found == version or _moment(found) < moment):
-            yield key
+    return version == requested or moment < _moment(requested) or moment >= _moment(upload_version(unclaimed_from, ""))
 
 
 def _moment(version: str) -> str:

@@ -56,14 +56,15 @@ class RenditionStore:
         renditions: tuple[Rendition, ...],
         *,
         is_final: Callable[[ThumbnailError], bool],
+        version: str,
     ) -> Stored:
-        """Store the renditions; return where they are now, and what the store confirmed of each.
+        """Store the renditions in the folder `version`; return where they are now, and what the store confirmed of each.
 
         In `tenant`, or in its fallback when the tenant's own storage fails with what `is_final`, the end of the event.
         Raises ThumbnailError where neither can be.
         """
         try:
-            return Stored(tenant, await self._put_all(upload, tenant, renditions))
+            return Stored(tenant, await self._put_all(upload, version, tenant, renditions))
         except ThumbnailError as error:
             if error.code is ErrorCode.STORAGE_BAD_KEY or not is_final(error):
                 raise
@@ -78,20 +79,20 @@ class RenditionStore:
             fallback = self._calls.tenants.fallback_for(tenant, error.code)
             if fallback is None:
                 raise
-        return Stored(fallback, await self._put_all(upload, fallback, renditions))
+        return Stored(fallback, await self._put_all(upload, version, fallback, renditions))
 
     async def _put_all(
-        self, upload: MediaUploaded, tenant: TenantStorage, renditions: tuple[Rendition, ...]
+        self, upload: MediaUploaded, version: str, tenant: TenantStorage, renditions: tuple[Rendition, ...]
     ) -> tuple[RenditionInfo, ...]:
         media_folder = thumbnails_prefix(tenant.prefix, upload.media.kind.value, upload.media.row_id)
-        folder = f"{media_folder}/{upload.version}"
+        folder = f"{media_folder}/{version}"
         began = self._clock()  # before it is asked what is there: the answer may be old when it comes
         there_before = await self._calls.retried(lambda: frozenset(tenant.list_files(folder)))
         written: list[str] = []
         infos: list[RenditionInfo] = []
         try:
             for rendition in renditions:
-                key = thumbnail_key(media_folder, upload.version, rendition.name, rendition.format.extension)
+                key = thumbnail_key(media_folder, version, rendition.name, rendition.format.extension)
                 if key not in there_before:
                     written.append(key)
                 infos.append(await self._put(tenant, key, rendition))
