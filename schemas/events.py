@@ -104,10 +104,18 @@ class Media(_Event):
         return f"{'video' if self.kind is MediaKind.VIDEO else 'ar_content'}:{self.row_id}"
 
 
-def upload_version(occurred_at: datetime, upload_event_id: str) -> str:
-    """Return the name of one upload, with which its folders of renditions begin; a later upload sorts after an earlier one."""
-    digest = hashlib.sha256(upload_event_id.encode()).hexdigest()[:12]
-    return f"{occurred_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{digest}"
+def upload_version(occurred_at: datetime, upload_event_id: str, replayed_from: str | None = None) -> str:
+    """Return the name of one upload, with which its folders of renditions begin; a later upload sorts after an earlier one.
+
+    A replay of the dead letter at the position `replayed_from` has folders of its own: the upload's first ones may be
+    cleaned up at any time, because the upload was given up.
+    """
+    version = f"{occurred_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{_digest(upload_event_id, 12)}"
+    return version if replayed_from is None else f"{version}-r{_digest(replayed_from, 12)}"
+
+
+def _digest(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 class MediaUploaded(_Event):
@@ -123,7 +131,7 @@ class MediaUploaded(_Event):
 
     @property
     def version(self) -> str:
-        """See upload_version."""
+        """Return the folder of its renditions, replays apart: see upload_version."""
         return upload_version(self.occurred_at, self.event_id)
 
 
@@ -218,6 +226,9 @@ class DeadLetterInfo(_Event):
     topic: str
 
 
+Version = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z.-]+$")]
+
+
 class ThumbnailFailed(_Result):
     """An upload was given up; its record is a dead letter."""
 
@@ -225,6 +236,7 @@ class ThumbnailFailed(_Result):
     attempts: int
     first_failed_at: UtcTime
     dead_letter: DeadLetterInfo
+    version: Version | None = Field(None, description="The folder that its attempts may have written to.")
 
 
 class CleanupReason(StrEnum):
@@ -239,7 +251,7 @@ class CleanupReason(StrEnum):
 class ThumbnailCleanup(_Result):
     """A request to delete objects that no row refers to: `version`, unless the row shows it, and every older version."""
 
-    version: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z.-]+$")]
+    version: Version
     storage: StorageInfo | None = None
     reason: CleanupReason
 

@@ -114,7 +114,9 @@ PROCESS_EVENTS: Final = (
     LogEvent("role_stopped", "info", "The role has finished its work."),
     LogEvent("role_failed", "critical", "The role cannot go on; the process ends with code 1 and must be restarted."),
     LogEvent(
-        "role_exit_forced", "critical", "Something hangs: the process ends now, and Kafka redelivers its records."
+        "role_exit_forced",
+        "critical",
+        "Something hangs, or would: the process ends now, and Kafka redelivers its records.",
     ),
     LogEvent(
         "standby_stopped_idle", "info", "A standby worker got a stop signal before it was ever assigned a partition."

@@ -166,6 +166,11 @@ class Metrics:
         self.stale_results_total = self._counter(
             "thumbnail_stale_results_total", "Results of uploads that a newer upload has replaced.", _PERSIST
         )
+        self.stale_first_attempts_total = self._counter(
+            "thumbnail_stale_first_attempts_total",
+            "Results of first attempts that were stale when they came. Clocks of upload services may differ.",
+            _PERSIST,
+        )
         self.orphaned_results_total = self._counter(
             "thumbnail_orphaned_results_total", "Results whose row no longer exists.", _PERSIST
         )

@@ -89,6 +89,7 @@ THUMBNAIL_FAILED: Final[tuple[dict[str, Any], ...]] = (
         "attempts": 1,
         "first_failed_at": "2026-11-23T19:31:25.259405Z",
         "dead_letter": {"topic": "thumbnail.dlq"},
+        "version": "20261123T193124.182393Z-00677edb56d0",
     },
 )
 

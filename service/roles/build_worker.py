@@ -27,7 +27,7 @@ from streams.thumbnails.staleness import UploadOrder
 from streams.thumbnails.storage_calls import StorageCalls
 from streams.thumbnails.store import RenditionStore
 from streams.tracing import NO_TRACING, Tracing
-from streams.worker.clock_skew import ClockSkew
+from streams.worker.clock_skew import ClockSkew, SteadyClock
 from streams.worker.failure import Failures, Rules
 from streams.worker.faust.client import FaustClient
 from streams.worker.handler import EventHandler
@@ -99,11 +99,10 @@ def build_worker(
     executor = ContextThreads(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
     rows, guard = RowStates(engine), build_guard(settings)
     calls, order = StorageCalls(tenants, executor, metrics), UploadOrder(rows, executor)
-    rules = Rules(
-        settings.worker.worker_group, settings.kafka.topics, ClockSkew(settings.worker.event_max_clock_skew_s)
-    )
+    skew = ClockSkew(settings.worker.event_max_clock_skew_s)
+    rules = Rules(settings.worker.worker_group, settings.kafka.topics, skew, now=SteadyClock())
     failures = Failures(build_retry_policy(settings), guard, rules)
-    removals = Removals(CleanupService(calls, rows), order, rules)
+    removals = Removals(CleanupService(calls, rows, rules.now), order, rules)
     # Half a session: the broker counts from the last heartbeat, which may be a while ago.
     store = RenditionStore(calls, lease_s=settings.kafka.kafka_session_timeout_s / 2)
     thumbnails = ThumbnailService(calls, store, slots, build_spec(settings.decode))

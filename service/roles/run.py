@@ -26,6 +26,7 @@ from service.observability.role_metrics import RoleMetrics
 from service.observability.traces import start_traces
 from service.roles import build as bootstrap
 from service.roles.checks import CheckResult, check_database, check_http_port, check_kafka, run_checks
+from service.roles.clock_watch import ClockWatch
 from service.roles.health.dependencies import Dependency, Probe
 from service.roles.health.liveness import LivenessInputs
 from service.roles.health.probes import (
@@ -142,6 +143,8 @@ def _run_loop(
     server = serve(settings, metrics, health)
     watch = TopicWatch(_topic_names(settings), with_kafka_health(TopicFinder(settings.kafka).find, kafka), role.stop)
     watch.start()
+    clock_watch = ClockWatch()
+    clock_watch.start()
     try:
         role.run()
     except Exception as exc:  # noqa: BLE001 - not swallowed: the process ends with code 1 and its supervisor restarts it
@@ -150,6 +153,7 @@ def _run_loop(
         return EXIT_FAILED
     finally:
         watch.stop()
+        clock_watch.stop()
         health.stop()
         lag.stop()
         server.stop()

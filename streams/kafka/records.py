@@ -93,6 +93,8 @@ class Delivery:
     is_again: bool = False
     """True where it was tried before: then a newer upload may have come meanwhile."""
     is_replay: bool = False
+    replayed_from: str | None = None
+    """The position of the dead letter that was replayed last; the same for all retries of the replay."""
     last_code: str | None = None
     """The error code of the failure before this attempt."""
     hops: int = 0
@@ -139,6 +141,7 @@ def read_delivery(record: InboundRecord, topics: Topics) -> Delivery:
         budget_from=(replayed_at or first_failed_at) if is_retry else None,
         is_again=is_retry or replayed_at is not None,
         is_replay=h.REPLAY_COUNT in texts,
+        replayed_from=texts.get(h.REPLAYED_FROM),
         last_code=texts.get(h.ERROR_CODE),
         hops=h.get_count(record.headers, h.RETRY_HOPS),
         attempt_id=(texts.get(h.LAST_FAILED_AT), texts.get(h.REPLAYED_AT)),

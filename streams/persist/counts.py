@@ -16,7 +16,7 @@ from streams.event_metrics import RecentIds, TaskType, exemplar_of
 from streams.kafka.records import InboundRecord, place_of
 from streams.persist.batch import Item, Written
 from streams.rows.last_write_wins import RowOutcome
-from streams.rows.upsert import APPLIED_OUTCOMES
+from streams.rows.upsert import APPLIED_OUTCOMES, Result
 from streams.tracing import Span
 
 log = structlog.get_logger(__name__)
@@ -58,6 +58,7 @@ class ResultCounts:
             elif self._is_new(item.record):
                 metrics.task_execution_total.labels(TaskType.PERSIST, "success").inc()
                 metrics.stale_results_total.inc(outcome is RowOutcome.STALE)
+                metrics.stale_first_attempts_total.inc(outcome is RowOutcome.STALE and _is_first(item.result))
                 metrics.orphaned_results_total.inc(outcome is RowOutcome.ROW_GONE)
 
     def _is_new(self, record: InboundRecord) -> bool:
@@ -83,6 +84,10 @@ class ResultCounts:
         counts = {str(name): n for name, n in Counter(outcome for _, outcome in outcomes).items()}
         log.info("batch_persisted", dead_letters=dead_letters, took_s=round(took_s, 4), **counts)
         _tell(outcomes)
+
+
+def _is_first(result: Result) -> bool:
+    return (result.attempt if isinstance(result, ThumbnailReady) else result.attempts) == 1
 
 
 def _tell(outcomes: Outcomes) -> None:

@@ -33,7 +33,7 @@ from streams.persist.counts import Received, Refused, ResultCounts, end_spans
 from streams.persist.limits import PersistGuard, PersistLimits
 from streams.persist.paced_collector import PacedCollector
 from streams.rows.upsert import Result
-from streams.thumbnails.cleanup_requests import cleanup_request, needs_cleanup
+from streams.thumbnails.cleanup_requests import cleanup_request, needs_cleanup, version_of
 from streams.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
@@ -213,9 +213,9 @@ class PersistRole:
         self._counts.observe(written.outcomes, len(dead_letters), time.perf_counter() - batch.begun)
 
     def _cleanups(self, written: Written) -> list[OutboundRecord]:
-        """Return one request for each media, upload and outcome, however often the batch has it."""
+        """Return one request for each media, folder and outcome, however often the batch has it."""
         wanted = {
-            (item.result.company_id, item.result.media.record_key, item.result.upload_event_id, outcome): item
+            (item.result.company_id, item.result.media.record_key, version_of(item.result), outcome): item
             for item, outcome in written.outcomes
             if needs_cleanup(item.result, outcome, item.record.headers)
         }

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -50,10 +50,19 @@ class RetryOptions:
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A record, and when it may be handed on: see HopRules.due_at."""
+    """A record, and when it may be handed on: see HopRules.due_at.
+
+    `read_s` and `due_s` are by the monotonic clock: a wait takes its time, whatever happens to the system's clock.
+    """
 
     record: InboundRecord
     due_at: datetime
+    read_s: float
+    due_s: float
+
+    def moment(self, now: datetime, now_s: float) -> datetime:
+        """Return the present time by the clocks that wrote the record's times: the system's may have been set back."""
+        return max(now, self.due_at, self.record.timestamp + timedelta(seconds=now_s - self.read_s))
 
 
 class RetryRole:
@@ -78,6 +87,7 @@ class RetryRole:
         self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topics)
         self._consumer: Final = clients.consumer
         self._producer: Final = clients.producer
+        self._monotonic: Final = clients.monotonic
         self._metrics: Final = metrics
         self._tracing: Final = tracing
         self._now: Final = now
@@ -89,7 +99,7 @@ class RetryRole:
         self._seen: Final = RecentIds()
         self._shown_tiers: frozenset[int] = frozenset()
         """The tiers whose next due time the metric shows."""
-        self._next_dues: tuple[datetime, ...] = ()
+        self._next_dues_s: tuple[float, ...] = ()
         """When the first held record of each tier is due, as of its last round; another thread may read it."""
         self.last_progress_at = time.monotonic()
         self.owned: frozenset[TopicPartition] = frozenset()
@@ -98,8 +108,8 @@ class RetryRole:
     @property
     def overdue(self) -> int:
         """Return in how many tiers a record should have been handed on by now."""
-        now = self._now()
-        return sum(due_at <= now for due_at in self._next_dues)
+        now_s = self._monotonic()
+        return sum(due_s <= now_s for due_s in self._next_dues_s)
 
     def stop(self) -> None:
         """Ask run() to end after the batch that it is working on; safe in a signal handler."""
@@ -123,8 +133,8 @@ class RetryRole:
 
         What was read is held before more is read, because reading may take partitions away, with what is held of them.
         """
-        soonest = min((held[0].due_at for held in self._held.values()), default=None)
-        wait_s = POLL_S if soonest is None else (soonest - self._now()).total_seconds()
+        soonest_s = min((held[0].due_s for held in self._held.values()), default=None)
+        wait_s = POLL_S if soonest_s is None else soonest_s - self._monotonic()
         first = read_records(self._consumer, 1, min(max(wait_s, 0.0), POLL_S))
         self._hold(first)
         if first:
@@ -136,20 +146,21 @@ class RetryRole:
             self._paused.pop(partition, None)
 
     def _hold(self, records: list[InboundRecord]) -> None:
-        now = self._now()
+        now, now_s = self._now(), self._monotonic()
         for record in records:
             partition = (record.topic, record.partition)
             # What was on its way when its partition was paused is read again after the held ones: it may not be all.
             if partition not in self._paused:
-                waiting = _Waiting(record, self._rules.due_at(record, now))
+                due_at = self._rules.due_at(record, now)
+                waiting = _Waiting(record, due_at, now_s, now_s + (due_at - now).total_seconds())
                 self._held.setdefault(partition, deque()).append(waiting)
 
     def _hand_on_what_is_due(self) -> None:
         """From the first record that is not due on, its partition waits; the others go on."""
-        now = self._now()
+        now_s = self._monotonic()
         due: list[_Waiting] = []
         for partition, held in list(self._held.items()):
-            while held and held[0].due_at <= now:
+            while held and held[0].due_s <= now_s:
                 due.append(held.popleft())
             if held and partition not in self._paused:
                 pause(self._consumer, partition)
@@ -157,25 +168,28 @@ class RetryRole:
             if not held:
                 del self._held[partition]
         if due:
-            self._hand_on([waiting.record for waiting in due])
+            self._hand_on(due)
         for partition in [partition for partition in self._paused if partition not in self._held]:
             resume_at(self._consumer, partition, self._paused.pop(partition))
 
-    def _hand_on(self, due: list[InboundRecord]) -> None:
-        started, now = time.perf_counter(), self._now()
-        received = [self._tracing.receive(record) for record in due]
-        hops = [self._rules.next_hop(record, now) for record, _ in received]
+    def _hand_on(self, due: list[_Waiting]) -> None:
+        started, now, now_s = time.perf_counter(), self._now(), self._monotonic()
+        received = [self._tracing.receive(waiting.record) for waiting in due]
+        moments = [waiting.moment(now, now_s) for waiting in due]
+        hops = [self._rules.next_hop(record, at) for (record, _), at in zip(received, moments, strict=True)]
         send_and_wait(self._producer, [hop.record for hop in hops], self._tracing)
-        if commit_offsets(self._consumer, next_offsets(due)):
-            self._count(due)
+        records = [waiting.record for waiting in due]
+        if commit_offsets(self._consumer, next_offsets(records)):
+            self._count(records)
         self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
         self._metrics.last_progress_timestamp_seconds.set_to_current_time()
-        for (record, span), hop in zip(received, hops, strict=True):
+        for (record, span), hop, waiting in zip(received, hops, due, strict=True):
             span.set_attributes({"thumbnail.retry.waited_s": round((now - record.timestamp).total_seconds(), 3)})
             span.end()
             number = h.get_header(record.headers, h.RETRY_ATTEMPT)
             if hop.late_s is not None:
-                self._metrics.retry_lateness_seconds.observe(hop.late_s, exemplar_of(h.trace_id(record.headers)))
+                late_s = min(hop.late_s, now_s - waiting.due_s)  # not by the hour that the system's clock was set on
+                self._metrics.retry_lateness_seconds.observe(late_s, exemplar_of(h.trace_id(record.headers)))
             log.info("retry_republished", retry=number, to=hop.record.topic, **record.log_fields)
 
     def _count(self, committed: list[InboundRecord]) -> None:
@@ -188,13 +202,14 @@ class RetryRole:
 
     def _show_what_is_next(self) -> None:
         """Set when the first held record of each tier is due; remove a tier in which none waits."""
-        gauge, next_dues = self._metrics.next_retry_due_timestamp_seconds, []
+        gauge, next_dues_s = self._metrics.next_retry_due_timestamp_seconds, []
+        now, now_s = self._now().timestamp(), self._monotonic()
         for tier, topic in enumerate(self._topics, start=1):
-            dues = [held[0].due_at for partition, held in self._held.items() if partition[0] == topic]
-            if dues:
-                gauge.labels(tier).set(min(dues).timestamp())
-                next_dues.append(min(dues))
+            dues_s = [held[0].due_s for partition, held in self._held.items() if partition[0] == topic]
+            if dues_s:
+                gauge.labels(tier).set(now + min(dues_s) - now_s)
+                next_dues_s.append(min(dues_s))
             elif tier in self._shown_tiers:
                 gauge.remove(tier)
-            self._shown_tiers = self._shown_tiers | {tier} if dues else self._shown_tiers - {tier}
-        self._next_dues = tuple(next_dues)
+            self._shown_tiers = self._shown_tiers | {tier} if dues_s else self._shown_tiers - {tier}
+        self._next_dues_s = tuple(next_dues_s)

@@ -16,7 +16,7 @@ Row = tuple[MediaKind, int]
 
 READY: Final = "ready"
 FAILED: Final = "failed"
-_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class RowOutcome(StrEnum):
@@ -40,9 +40,9 @@ class RowState:
     is_fresh: bool
 
     @classmethod
-    def of(cls, company_id: int, occurred_at: datetime | None, event_id: str | None, status: str | None) -> "RowState":
-        """Make the state from a row's columns; `occurred_at` with its time zone."""
-        return cls(company_id, (occurred_at or _NEVER, event_id or "", status != FAILED), is_fresh=not event_id)
+    def of(cls, company_id: int, moment: datetime, event_id: str | None, status: str | None) -> "RowState":
+        """Make the state from a row's columns; `moment` is the row's counted time, see `counted_time`."""
+        return cls(company_id, (moment, event_id or "", status != FAILED), is_fresh=not event_id)
 
     def after(self, result: Result) -> "RowState":
         """Return the state once `result` has been applied."""
@@ -58,9 +58,20 @@ class RowChange:
     ready: ThumbnailReady | None
 
 
+def counted_time(occurred_at: datetime | None, written_at: datetime | None) -> datetime:
+    """Return the time by which an upload is compared: its own, but at most the time at which that was written down.
+
+    A time that was in the future then is a wrong clock's, and would win over every later upload. What 0.2 writes is
+    never in the future: the worker refuses such uploads, sets no `produced_at` before `occurred_at`, and rows are
+    written likewise. So the limit is felt by results and rows of 0.1 alone, and never changes as time goes by.
+    """
+    return min(occurred_at or NEVER, written_at or NEVER)
+
+
 def rank_of(result: Result) -> Rank:
     """Return the place of `result` among all results of its row."""
-    return result.occurred_at, result.upload_event_id, isinstance(result, ThumbnailReady)
+    moment = counted_time(result.occurred_at, result.produced_at)
+    return moment, result.upload_event_id, isinstance(result, ThumbnailReady)
 
 
 def row_of(result: Result) -> Row:

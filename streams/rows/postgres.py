@@ -14,12 +14,16 @@ import sqlalchemy as sa
 
 from schemas.events import MediaKind
 from streams.rows.last_write_wins import FAILED, RowChange, RowState, rank_of
-from streams.rows.queries import table_of
+from streams.rows.queries import state_of, table_of
 from streams.rows.values import error_text, renditions_json, status_of
 
+# The time is last_write_wins.counted_time of the row, and what is written keeps to it. So a row's rank only ever rises.
 # Ids are compared byte by byte, as Python does; the database's collation may order them otherwise.
 _STATE_RANK: Final = f"""(
-    coalesce(shown.thumbnail_occurred_at, '0001-01-01 00:00:00+00'),
+    least(
+        coalesce(shown.thumbnail_occurred_at, '0001-01-01 00:00:00+00'),
+        coalesce(shown.thumbnail_updated_at, '0001-01-01 00:00:00+00')
+    ),
     coalesce(shown.thumbnail_event_id, '') COLLATE "C",
     shown.thumbnail_status IS DISTINCT FROM '{FAILED}'
 )"""
@@ -33,7 +37,8 @@ WITH given AS MATERIALIZED (
         id integer, company_id integer, occurred_at timestamptz, event_id text, is_ready boolean, status text,
         error text, pictures_at timestamptz, pictures_id text, url text, renditions text, placeholder text)
 ), before AS MATERIALIZED (
-    SELECT shown.id, {owner}.company_id, shown.thumbnail_occurred_at, shown.thumbnail_event_id, shown.thumbnail_status
+    SELECT shown.id, {owner}.company_id, shown.thumbnail_event_id, shown.thumbnail_status,
+        shown.thumbnail_occurred_at, shown.thumbnail_updated_at
     FROM {table} AS shown {join}
     WHERE shown.id IN (SELECT id FROM given)
     ORDER BY shown.id FOR NO KEY UPDATE OF shown
@@ -43,7 +48,7 @@ WITH given AS MATERIALIZED (
         thumbnail_error = given.error,
         thumbnail_event_id = given.event_id,
         thumbnail_occurred_at = given.occurred_at,
-        thumbnail_updated_at = %(now)s,
+        thumbnail_updated_at = greatest(%(now)s, given.occurred_at),
         thumbnail_url = CASE WHEN {has_pictures} THEN given.url ELSE shown.thumbnail_url END,
         thumbnails = CASE WHEN {has_pictures} THEN CAST(given.renditions AS json) ELSE shown.thumbnails END,
         thumbnail_placeholder = CASE WHEN {has_pictures} THEN given.placeholder ELSE shown.thumbnail_placeholder END
@@ -62,10 +67,7 @@ def update_rows(
     given: list[dict[str, Any]] = [_given(change) for change in changes]
     given += [{"id": row_id} for row_id in row_ids if row_id not in changed]  # locked and read: nothing is newer
     parameters = {"changes": json.dumps(given), "now": now}
-    return {
-        row.id: RowState.of(row.company_id, row.thumbnail_occurred_at, row.thumbnail_event_id, row.thumbnail_status)
-        for row in connection.exec_driver_sql(_STATEMENTS[kind], parameters)
-    }
+    return {row.id: state_of(row, row.company_id) for row in connection.exec_driver_sql(_STATEMENTS[kind], parameters)}
 
 
 def _given(change: RowChange) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def _given(change: RowChange) -> dict[str, Any]:
     }
     if ready is not None:
         values |= {
-            "pictures_at": ready.occurred_at.isoformat(),
+            "pictures_at": rank_of(ready)[0].isoformat(),
             "pictures_id": ready.upload_event_id,
             "url": ready.thumbnail_url,
             "renditions": renditions_json(ready),

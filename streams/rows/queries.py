@@ -12,6 +12,7 @@ from schemas.database import write_transaction
 from schemas.errors import ErrorCode, TransientError
 from schemas.events import Media, MediaKind
 from schemas.tables import ar_contents, videos
+from streams.rows.last_write_wins import READY, RowState, counted_time
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,11 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class NewestUpload:
-    """The newest upload whose outcome a row holds; the year 1 and no id before the first."""
+    """The newest upload whose outcome a row holds, with its counted time; the year 1 and no id before the first."""
 
     occurred_at: datetime
     event_id: str
+    is_ready: bool = False
 
 
 TOMBSTONE: Final = "tombstone"
@@ -55,23 +57,25 @@ class RowStates:
     def newest(self, media: Media) -> NewestUpload | None:
         """Return the newest upload that the row knows of, or None when the row is gone."""
         table = table_of(media.kind)
-        columns = (table.c.thumbnail_occurred_at, table.c.thumbnail_event_id)
-        row = self._one(sa.select(*columns).where(table.c.id == media.row_id))
+        row = self._one(sa.select(*state_columns(table)).where(table.c.id == media.row_id))
         if row is None:
             return None
-        return NewestUpload(
-            aware(row.thumbnail_occurred_at) or datetime.min.replace(tzinfo=UTC), row.thumbnail_event_id or ""
-        )
+        return NewestUpload(_moment_of(row), row.thumbnail_event_id or "", row.thumbnail_status == READY)
 
     def mark_deleted(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
         """Let the row stand as if an upload of the time `at` had come, unless it knows a newer one; whether it is there."""
         table = table_of(kind)
-        is_older = sa.or_(table.c.thumbnail_occurred_at.is_(None), table.c.thumbnail_occurred_at < at)
-        change = {"thumbnail_occurred_at": at, "thumbnail_event_id": TOMBSTONE}
+        # NO KEY: the platform may go on adding videos to a locked AR content.
+        lock = sa.select(*state_columns(table)).where(table.c.id == row_id).with_for_update(key_share=True)
         try:
             with write_transaction(self._engine) as connection:
-                connection.execute(sa.update(table).where(table.c.id == row_id, is_older).values(change))
-                return connection.scalar(sa.select(table.c.id).where(table.c.id == row_id)) is not None
+                row = connection.execute(lock).one_or_none()
+                if row is not None and _moment_of(row) < at:
+                    written_at = max(aware(row.thumbnail_updated_at) or at, at)  # see counted_time
+                    change = {"thumbnail_occurred_at": at, "thumbnail_updated_at": written_at}
+                    update = sa.update(table).where(table.c.id == row_id)
+                    connection.execute(update.values(change | {"thumbnail_event_id": TOMBSTONE}))
+                return row is not None
         except SQLAlchemyError as exc:
             raise _unavailable(exc) from exc
 
@@ -90,6 +94,21 @@ def _unavailable(exc: SQLAlchemyError) -> TransientError:
 def aware(moment: datetime | None) -> datetime | None:
     """`moment` with its time zone: SQLite keeps none, and what we write is UTC."""
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def state_columns(table: sa.Table) -> tuple[sa.Column[Any], ...]:
+    """Return the columns that `state_of` reads."""
+    shown = table.c
+    return shown.thumbnail_occurred_at, shown.thumbnail_updated_at, shown.thumbnail_event_id, shown.thumbnail_status
+
+
+def state_of(row: Any, company_id: int) -> RowState:
+    """Return the state of a row that has the state columns."""
+    return RowState.of(company_id, _moment_of(row), row.thumbnail_event_id, row.thumbnail_status)
+
+
+def _moment_of(row: sa.Row[Any]) -> datetime:
+    return counted_time(aware(row.thumbnail_occurred_at), aware(row.thumbnail_updated_at))
 
 
 def table_of(kind: MediaKind) -> sa.Table:

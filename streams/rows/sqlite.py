@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from schemas.events import MediaKind
 from schemas.tables import ar_contents, videos
-from streams.rows.last_write_wins import RowChange, RowOutcome, RowState, outcome_of
-from streams.rows.queries import aware, table_of
+from streams.rows.last_write_wins import RowChange, RowOutcome, RowState, outcome_of, rank_of
+from streams.rows.queries import state_columns, state_of, table_of
 from streams.rows.values import error_text, status_of
 
 
@@ -36,27 +36,22 @@ def update_rows(
 
 def _states(connection: sa.Connection, kind: MediaKind, row_ids: Sequence[int]) -> dict[int, RowState]:
     table = table_of(kind)
-    columns = (table.c.id, table.c.thumbnail_occurred_at, table.c.thumbnail_event_id, table.c.thumbnail_status)
-    query = sa.select(*columns, ar_contents.c.company_id).where(table.c.id.in_(row_ids))
+    query = sa.select(table.c.id, *state_columns(table), ar_contents.c.company_id).where(table.c.id.in_(row_ids))
     if kind is MediaKind.VIDEO:
         query = query.join_from(videos, ar_contents, videos.c.ar_content_id == ar_contents.c.id)
-    return {
-        row.id: RowState.of(
-            row.company_id, aware(row.thumbnail_occurred_at), row.thumbnail_event_id, row.thumbnail_status
-        )
-        for row in connection.execute(query)
-    }
+    return {row.id: state_of(row, row.company_id) for row in connection.execute(query)}
 
 
 def _values(change: RowChange, now: datetime, *, shows_pictures: bool) -> dict[str, Any]:
     last, ready = change.last, change.ready
+    moment = rank_of(last)[0]
     values = {
         "row_id": last.media.row_id,
         "thumbnail_status": status_of(last),
         "thumbnail_error": error_text(last),
         "thumbnail_event_id": last.upload_event_id,
-        "thumbnail_occurred_at": last.occurred_at,
-        "thumbnail_updated_at": now,
+        "thumbnail_occurred_at": moment,
+        "thumbnail_updated_at": max(now, moment),
     }
     if ready is None or not shows_pictures:
         return values

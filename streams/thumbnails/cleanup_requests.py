@@ -1,6 +1,8 @@
 """The results that leave objects behind which no row shows, and the request to delete them."""
 
+import re
 from datetime import datetime
+from typing import Final
 
 from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event
@@ -17,6 +19,8 @@ from schemas.headers import Headers
 from streams.kafka.records import OutboundRecord
 from streams.rows.last_write_wins import Result, RowOutcome
 
+_OF_A_REPLAY: Final = re.compile(r"-r[0-9a-f]{12}(?=-|$)")
+"""What a replay adds to the version of its upload: see upload_version."""
 _PASSED_ON = (h.TRACEPARENT, h.TRACESTATE, h.CORRELATION_ID, h.CAUSATION_ID)
 
 
@@ -43,18 +47,32 @@ def _has_stored_nothing(failed: ThumbnailFailed, outcome: RowOutcome) -> bool:
     return failed.error.code == ErrorCode.TENANT_UNKNOWN
 
 
+def version_of(result: Result) -> str:
+    """Return the folder of the renditions that belong to `result`. One that is no folder of its upload does not count."""
+    version = upload_version(result.occurred_at, result.upload_event_id)
+    if isinstance(result, ThumbnailFailed):
+        named = result.version or ""
+    else:
+        named = result.renditions[0].key.rpartition("/")[0].rpartition("/")[2] if result.renditions else ""
+    added = _OF_A_REPLAY.match(named.removeprefix(version))
+    return version if added is None else version + added.group()
+
+
 def cleanup_request(
     topic: str, result: Result, outcome: RowOutcome, result_headers: Headers, now: datetime
 ) -> OutboundRecord:
     """Return the record for `topic`, in the trace of the result's own record."""
+    version = version_of(result)
     request = ThumbnailCleanup(
-        event_id=derived_event_id(result.upload_event_id, result.company_id, result.media, f"cleanup:{outcome}"),
+        event_id=derived_event_id(
+            result.upload_event_id, result.company_id, result.media, f"cleanup:{outcome}:{version}"
+        ),
         upload_event_id=result.upload_event_id,
         occurred_at=result.occurred_at,
         produced_at=now,
         company_id=result.company_id,
         media=result.media,
-        version=upload_version(result.occurred_at, result.upload_event_id),
+        version=version,
         reason=_reason(result, outcome),
     )
     context = context_headers(

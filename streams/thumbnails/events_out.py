@@ -19,6 +19,7 @@ from schemas.events import (
     ThumbnailFailed,
     ThumbnailReady,
     derived_event_id,
+    upload_version,
 )
 from schemas.topics import Topics
 from streams.failures.dead_letter import Failure
@@ -36,6 +37,11 @@ class Announcements:
     upload: MediaUploaded
     now: datetime
 
+    @property
+    def version(self) -> str:
+        """Return the name with which the folder of this attempt's renditions begins."""
+        return upload_version(self.upload.occurred_at, self.upload.event_id, self.delivery.replayed_from)
+
     def ready(self, event: ThumbnailReady, *, is_beside_others: bool) -> OutboundRecord:
         """Announce thumbnails that are stored and confirmed, maybe beside others of the same upload that no row will show."""
         record = self._record(self.topics.ready, THUMBNAIL_READY_TYPE, event)
@@ -48,7 +54,7 @@ class Announcements:
             event_id=self._event_id("failed"),
             upload_event_id=self.upload.event_id,
             occurred_at=self.upload.occurred_at,
-            produced_at=self.now,
+            produced_at=max(self.now, self.upload.occurred_at),  # see rows.last_write_wins.counted_time
             company_id=self.upload.company_id,
             media=self.upload.media,
             error=ErrorInfo(
@@ -61,19 +67,20 @@ class Announcements:
             attempts=failure.attempts,
             first_failed_at=failure.first_failed_at,
             dead_letter=DeadLetterInfo(topic=self.topics.dlq),
+            version=self.version,
         )
         return self._record(self.topics.failed, THUMBNAIL_FAILED_TYPE, event)
 
     def cleanup(self, reason: CleanupReason) -> OutboundRecord:
         """Ask to delete what an earlier attempt of the upload may have stored, and what is older."""
         event = ThumbnailCleanup(
-            event_id=self._event_id(f"cleanup:dropped:{reason}"),
+            event_id=self._event_id(f"cleanup:dropped:{reason}:{self.version}"),
             upload_event_id=self.upload.event_id,
             occurred_at=self.upload.occurred_at,
             produced_at=self.now,
             company_id=self.upload.company_id,
             media=self.upload.media,
-            version=self.upload.version,
+            version=self.version,
             reason=reason,
         )
         return self._record(self.topics.cleanup, THUMBNAIL_CLEANUP_TYPE, event)

@@ -83,10 +83,12 @@ class ThumbnailService:
         *,
         attempt: int,
         is_final: Callable[[ThumbnailError], bool],
+        version: str | None = None,
     ) -> ThumbnailReady:
         """Return the announcement of `upload`'s stored thumbnails; raise ThumbnailError, `progress` says at which stage.
 
         `attempt` is 1-based. Where an error of the upload `is_final`, thumbnails go to local storage rather than nowhere.
+        They are stored in a folder of `version`, by default that of the upload's first attempt.
         """
         started = perf_counter()
         progress.enter(Stage.TENANT)
@@ -94,7 +96,8 @@ class ThumbnailService:
         try:
             made = await self._make(upload, tenant, progress)
             progress.enter(Stage.UPLOAD)
-            stored = await self._store.store(upload, tenant, made.renditions, is_final=is_final)
+            folder = version or upload.version
+            stored = await self._store.store(upload, tenant, made.renditions, is_final=is_final, version=folder)
         finally:
             tenant.close()
         finished = perf_counter()
@@ -154,7 +157,7 @@ class ThumbnailService:
             event_id=derived_event_id(upload.event_id, upload.company_id, upload.media, "ready"),
             upload_event_id=upload.event_id,
             occurred_at=upload.occurred_at,
-            produced_at=self._now(),
+            produced_at=max(self._now(), upload.occurred_at),  # see rows.last_write_wins.counted_time
             company_id=upload.company_id,
             media=upload.media,
             thumbnail_url=shown.url,

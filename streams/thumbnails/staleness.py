@@ -21,6 +21,7 @@ class Stale(StrEnum):
 
     OVERTAKEN = "overtaken"
     ROW_GONE = "row_gone"
+    SHOWN = "shown"
 
 
 class UploadOrder:
@@ -45,8 +46,11 @@ class UploadOrder:
             # A company that is not there yet waits for the database to catch up, and its rows may wait likewise.
             waits = delivery.last_code == ErrorCode.TENANT_UNKNOWN
             return None if waits else Stale.ROW_GONE
-        newest = (row.occurred_at, row.event_id)
-        return Stale.OVERTAKEN if newest > (upload.occurred_at, upload.event_id) else None
+        newest, own = (row.occurred_at, row.event_id), (upload.occurred_at, upload.event_id)
+        if newest == own and row.is_ready and delivery.is_replay:
+            # Its folder would be another one: consumers would be given URLs of pictures that the row does not show.
+            return Stale.SHOWN
+        return Stale.OVERTAKEN if newest > own else None
 
     async def apply_tombstone(self, key: bytes | None, at: datetime) -> bool:
         """Mark the row of a tombstone's key, so that what is older than `at` is dropped; return whether there was one.

@@ -61,14 +61,15 @@ class RenditionStore:
         renditions: tuple[Rendition, ...],
         *,
         is_final: Callable[[ThumbnailError], bool],
+        version: str,
     ) -> Stored:
-        """Store the renditions; return where they are now, and what the store confirmed of each.
+        """Store the renditions in a folder of `version`; return where they are now, and what the store confirmed of each.
 
         In `tenant`, or in its fallback when the tenant's own storage fails with what `is_final`, the end of the event.
         Raises ThumbnailError where neither can be.
         """
         try:
-            return await self._put_all(upload, tenant, renditions)
+            return await self._put_all(upload, version, tenant, renditions)
         except ThumbnailError as error:
             if error.code is ErrorCode.STORAGE_BAD_KEY or not is_final(error):
                 raise
@@ -83,15 +84,17 @@ class RenditionStore:
             fallback = self._calls.tenants.fallback_for(tenant, error.code)
             if fallback is None:
                 raise
-        return await self._put_all(upload, fallback, renditions)
+        return await self._put_all(upload, version, fallback, renditions)
 
-    async def _put_all(self, upload: MediaUploaded, tenant: TenantStorage, renditions: tuple[Rendition, ...]) -> Stored:
+    async def _put_all(
+        self, upload: MediaUploaded, version: str, tenant: TenantStorage, renditions: tuple[Rendition, ...]
+    ) -> Stored:
         media_folder = thumbnails_prefix(tenant.prefix, upload.media.kind.value, upload.media.row_id)
         pictures = [(f"{one.name}.{one.format.extension}", one.content) for one in renditions]
-        folder = version_folder(upload.version, upload.company_id, pictures)
+        folder = version_folder(version, upload.company_id, pictures)
         began = self._clock()  # before it is asked what is there: the answer may be old when it comes
         there_before = await self._calls.retried(lambda: frozenset(tenant.list_files(media_folder)))
-        others = _folders_of(upload, there_before, media_folder) - {folder}
+        others = _folders_of(version, upload.company_id, there_before, media_folder) - {folder}
         if others:
             media = upload.media.record_key
             log.warning("upload_has_other_pictures", company_id=upload.company_id, media=media, folders=sorted(others))
@@ -148,7 +151,7 @@ class RenditionStore:
                 continue
 
 
-def _folders_of(upload: MediaUploaded, keys: Iterable[str], media_folder: str) -> set[str]:
-    """Return the folders with pictures of `upload`, of those of its media."""
+def _folders_of(version: str, company_id: int, keys: Iterable[str], media_folder: str) -> set[str]:
+    """Return the folders with pictures of the company's upload `version`, of those of its media."""
     folders = {key.removeprefix(f"{media_folder}/").partition("/")[0] for key in keys}
-    return {folder for folder in folders if is_folder_of(folder, upload.version, upload.company_id)}
+    return {folder for folder in folders if is_folder_of(folder, version, company_id)}

@@ -1,7 +1,9 @@
 """Refuses times that lie in the future: the newest upload of a media wins, so one of them would keep out all later ones."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from schemas import headers as h
@@ -26,6 +28,32 @@ class ClockSkew:
 
 
 DEFAULT_SKEW: Final = ClockSkew()
+
+
+class SteadyClock:
+    """The system's clock, except that it does not follow when that is set back: then it goes on by the monotonic clock.
+
+    With a clock an hour behind, every upload would lie in the future and be refused. A clock that was set right by
+    being set back leaves this one as wrong as it was until the process starts again. Safe in threads.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now: Final = now
+        self._monotonic: Final = monotonic
+        self._seen = now(), monotonic()
+
+    def __call__(self) -> datetime:
+        """Return the present time."""
+        now_s, (seen, seen_s) = self._monotonic(), self._seen
+        now, due = self._now(), seen + timedelta(seconds=now_s - seen_s)
+        if now < due:
+            return due
+        self._seen = now, now_s
+        return now
 
 
 def latest_moment(delivery: Delivery, now: datetime) -> datetime:

@@ -97,6 +97,7 @@ class EventHandler:
             work.progress,
             attempt=delivery.attempt,
             is_final=lambda error: self._failures.is_final(delivery, error),
+            version=self._rules.announcements(work, said).version,
         )
         return self._announce(work, said, ready)
 

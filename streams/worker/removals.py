@@ -21,12 +21,13 @@ class Removals:
     async def apply_tombstone(self, work: Work) -> Outcome:
         """Mark the row of a media that was deleted upstream. At worst its waiting retries find the row gone, or work.
 
-        One whose time lies ahead is refused: clamped to the worker's clock it would cancel an upload that came after it.
+        It counts by its record's time, which its producer sets, but at most by the time at which a worker first read
+        it: it came to the broker before that. One whose time lies farther ahead than clocks may differ is refused.
         """
-        delivery = work.delivery
-        latest = latest_moment(delivery, self._rules.now())
-        self._rules.skew.check("The tombstone's record time", delivery.written_at, latest)
-        is_marked = await self._order.apply_tombstone(delivery.record.key, delivery.written_at)
+        delivery, now = work.delivery, self._rules.now()
+        self._rules.skew.check("The tombstone's record time", delivery.written_at, latest_moment(delivery, now))
+        counts_from = min(delivery.written_at, delivery.first_failed_at or now)
+        is_marked = await self._order.apply_tombstone(delivery.record.key, counts_from)
         return work.finish(Ending.TOMBSTONE_SEEN, details={"row_marked": is_marked})
 
     async def clean(self, work: Work) -> Outcome:

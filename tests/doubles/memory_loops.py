@@ -101,9 +101,12 @@ class RetryLoop(Loop):
     def __init__(self) -> None:
         super().__init__(dict.fromkeys(TIERS, 2) | {DUE: 1})
         self.options = RetryOptions()
+        self.wrong_by = timedelta(0)
+        """How far the system's clock of the role is ahead of the true time."""
 
     def run(self, seconds: float) -> None:
-        role = RetryRole(self.clients, self.options, self.metrics, now=self.clock.now)
+        self.role = RetryRole(self.clients, self.options, self.metrics, now=lambda: self.clock.now() + self.wrong_by)
+        role = self.role
         self.clock.after(seconds, role.stop)
         role.run()
 

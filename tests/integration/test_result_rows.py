@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -34,7 +35,7 @@ def row_of(engine: sa.Engine, media_id: int = 42, table: sa.Table = videos) -> s
 
 
 def test_a_first_result_fills_every_column(engine: sa.Engine) -> None:
-    result = ready(1, placeholder="abcd")
+    result = ready(0, placeholder="abcd")
     assert apply(engine, result) == [RowOutcome.APPLIED]
 
     row = row_of(engine)
@@ -42,7 +43,7 @@ def test_a_first_result_fills_every_column(engine: sa.Engine) -> None:
     assert row["thumbnails"] == [rendition.model_dump() for rendition in result.renditions]
     assert (row["thumbnail_status"], row["thumbnail_error"], row["thumbnail_placeholder"]) == ("ready", None, "abcd")
     assert (row["thumbnail_event_id"], row["thumbnail_updated_at"].replace(tzinfo=None)) == (
-        "upload-1",
+        "upload-0",
         NOW.replace(tzinfo=None),
     )
 
@@ -151,9 +152,78 @@ def test_a_tombstone_makes_older_results_stale_and_newer_ones_are_applied(engine
     shown = row_of(engine)["thumbnail_url"]
     assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(5)) is True
     assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(3)) is True  # an older one, redelivered late
-    assert rows.newest(a_media()) == NewestUpload(moment(5), "tombstone")
+    assert rows.newest(a_media()) == NewestUpload(moment(5), "tombstone", is_ready=True)
     assert row_of(engine)["thumbnail_url"] == shown
     assert apply(engine, ready(4), ready(6)) == [RowOutcome.STALE, RowOutcome.REPLACED]
     assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(5)) is True
-    assert rows.newest(a_media()) == NewestUpload(moment(6), "upload-6")
+    assert rows.newest(a_media()) == NewestUpload(moment(6), "upload-6", is_ready=True)
     assert rows.mark_deleted(MediaKind.VIDEO, 999, moment(5)) is False
+
+
+FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def write_as_0_1(engine: sa.Engine, status: str, *, event_id: str = "wrong-clock") -> None:
+    """Write into row 42, at NOW, what release 0.1 made of an upload whose producer had a clock in the year 9999."""
+    values = {"status": status, "event_id": event_id, "occurred_at": FUTURE, "updated_at": NOW}
+    with write_transaction(engine) as connection:
+        change = sa.update(videos).where(videos.c.id == 42)
+        connection.execute(change.values({f"thumbnail_{name}": value for name, value in values.items()}))
+
+
+@pytest.mark.parametrize("status", ["ready", "failed"])
+def test_a_row_of_0_1_from_the_future_gives_way_to_every_upload_since_it_was_written(
+    engine: sa.Engine, status: str
+) -> None:
+    write_as_0_1(engine, status)
+    newest = RowStates(engine).newest(a_media())
+    assert newest is not None
+    assert newest.occurred_at == NOW
+    assert apply(engine, ready(-1)) == [RowOutcome.STALE]
+    assert apply(engine, ready(1), ready(2), ready(2)) == [
+        RowOutcome.REPLACED,
+        RowOutcome.REPLACED,
+        RowOutcome.REPEATED,
+    ]
+    assert row_of(engine)["thumbnail_event_id"] == "upload-2"
+
+
+def test_a_tombstone_of_0_1_from_the_future_gives_way_too(engine: sa.Engine) -> None:
+    with write_transaction(engine) as connection:
+        values = {"thumbnail_occurred_at": FUTURE, "thumbnail_event_id": "tombstone"}
+        connection.execute(sa.update(videos).values(values))
+    assert apply(engine, ready(1)) == [RowOutcome.REPLACED]
+    assert RowStates(engine).mark_deleted(MediaKind.VIDEO, 42, moment(2)) is True
+    assert apply(engine, ready(1), ready(2, occurred_at=moment(1)), ready(3)) == [
+        RowOutcome.STALE,
+        RowOutcome.STALE,
+        RowOutcome.REPLACED,
+    ]
+
+
+def test_a_tombstone_counts_though_the_row_is_from_the_future(engine: sa.Engine) -> None:
+    write_as_0_1(engine, "ready")
+    assert RowStates(engine).mark_deleted(MediaKind.VIDEO, 42, moment(5)) is True
+    assert apply(engine, ready(4), ready(6)) == [RowOutcome.STALE, RowOutcome.REPLACED]
+
+
+def test_a_result_of_0_1_from_the_future_counts_by_the_time_at_which_it_was_made_and_never_comes_back(
+    engine: sa.Engine,
+) -> None:
+    """The pictures of a result that lost are deleted: read again later, also after the year 9999, it must lose again."""
+    wrong = ready(1, occurred_at=FUTURE, produced_at=moment(1))
+    assert apply(engine, ready(0), wrong, wrong, ready(2)) == [
+        RowOutcome.APPLIED,
+        RowOutcome.REPLACED,
+        RowOutcome.REPEATED,
+        RowOutcome.REPLACED,
+    ]
+    with write_transaction(engine) as connection:
+        assert apply_results(connection, [wrong], now=FUTURE + timedelta(days=1)) == [RowOutcome.STALE]
+    assert row_of(engine)["thumbnail_event_id"] == "upload-2"
+
+
+def test_a_persist_role_whose_clock_is_slow_lets_no_older_upload_win(engine: sa.Engine) -> None:
+    with write_transaction(engine) as connection:
+        apply_results(connection, [ready(10)], now=NOW - timedelta(hours=1))
+    assert apply(engine, ready(9)) == [RowOutcome.STALE]

@@ -23,7 +23,7 @@ RETRY_BUGS: dict[str, tuple[Edit, Callable[[RetryLoop], None]]] = {
         Edit(
             RETRY,
             "        send_and_wait(self._producer,",
-            "        commit_offsets(self._consumer, next_offsets(due))\n        send_and_wait(self._producer,",
+            "        commit_offsets(self._consumer, next_offsets([w.record for w in due]))\n        send_and_wait(self._producer,",
         ),
         retry.test_a_record_is_handed_on_at_its_due_time_and_then_committed,
     ),
@@ -48,7 +48,7 @@ RETRY_BUGS: dict[str, tuple[Edit, Callable[[RetryLoop], None]]] = {
         retry.test_after_a_wait_the_partition_goes_on_from_the_record_after_the_held_ones,
     ),
     "retry hands on a second too early": (
-        Edit(RETRY, "held[0].due_at <= now", "held[0].due_at.timestamp() - 1 <= now.timestamp()"),
+        Edit(RETRY, "held[0].due_s <= now_s", "held[0].due_s - 1 <= now_s"),
         retry.test_a_record_that_is_not_due_holds_back_those_behind_it_and_hastens_none,
     ),
 }

@@ -1,5 +1,6 @@
 """The persist loop on the in-memory Kafka and SQLite: rows, then what follows from them, then offsets; nothing is lost."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 
@@ -9,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from schemas import headers as h
 from schemas.cloudevents import read_event
 from schemas.errors import ErrorCode
-from schemas.events import THUMBNAIL_CLEANUP_TYPE, ThumbnailCleanup, ThumbnailReady
+from schemas.events import THUMBNAIL_CLEANUP_TYPE, ThumbnailCleanup, ThumbnailReady, upload_version
 from streams.persist.role import BATCH
 from tests.doubles.memory_loops import POISON, Guest, PersistLoop, lost_membership
 from tests.doubles.results import a_media, failed, ready
@@ -375,3 +376,23 @@ def test_a_stop_while_results_wait_for_the_database_commits_nothing_and_leaves_a
     loop.run(5)
     assert loop.rows.statuses() == {40: "ready", 41: "ready"}
     assert loop.committed(READY) == 2
+
+
+def test_two_replays_of_one_upload_in_a_batch_have_a_cleanup_each(loop: PersistLoop) -> None:
+    first = failed(1)
+    replays = [upload_version(first.occurred_at, first.upload_event_id, f"thumbnail.dlq/0/{n}") for n in range(2)]
+    loop.put(first, *(first.model_copy(update={"version": version}) for version in (*replays, replays[1], "odd")))
+    loop.run(5)
+    found = [json.loads(value or b"")["version"] for value in loop.values("thumbnail.cleanup")]
+    base = upload_version(first.occurred_at, first.upload_event_id)
+    assert sorted(found) == sorted([base, base, *replays])  # the first is «applied», the others are «repeated»
+
+
+def test_an_upload_that_is_stale_at_its_first_attempt_is_counted(loop: PersistLoop) -> None:
+    """Clocks differ, or it was long under way; a retry that is overtaken is nothing to look at."""
+    retried = ready(1, a_media(41), attempt=2)
+    loop.put(ready(2, a_media(40)), ready(2, a_media(41)), ready(1, a_media(40)), retried)
+    loop.run(5)
+    value = loop.metrics.registry.get_sample_value
+    assert value("thumbnail_stale_results_total") == 2
+    assert value("thumbnail_stale_first_attempts_total") == 1

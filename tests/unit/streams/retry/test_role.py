@@ -273,3 +273,52 @@ def test_a_stop_while_a_record_is_sent_waits_for_it_and_commits(loop: RetryLoop)
     loop.run(5)
     assert loop.values(DUE) == [b"0"]
     assert loop.committed(*TIER) == 1
+
+
+HOUR = timedelta(hours=1)
+
+
+def set_clock_at(loop: RetryLoop, second: float, wrong_by: timedelta) -> None:
+    """Let the system's clock of the role jump."""
+    loop.clock.after(second, lambda: setattr(loop, "wrong_by", wrong_by))
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["on", "back"])
+def test_a_wait_takes_its_time_when_the_system_clock_jumps(loop: RetryLoop, jump: timedelta) -> None:
+    loop.put(b"waits", 60)
+    loop.put(b"behind", 62)
+    set_clock_at(loop, 10, jump)
+    loop.clock.after(30, lambda: overdue.append(loop.role.overdue))
+    overdue: list[int] = []
+    loop.run(100)
+    assert loop.seconds() == {b"waits": pytest.approx(60, abs=0.01), b"behind": pytest.approx(62, abs=0.01)}
+    assert overdue == [0]
+    late = loop.metrics.registry.get_sample_value
+    assert late("thumbnail_retry_lateness_seconds_sum") == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize(("jump", "first_s", "last_s"), [(HOUR, 20, 20.5), (-HOUR, 80, 86.5)], ids=["on", "back"])
+def test_a_retry_that_is_read_after_a_jump_comes_at_most_a_tenth_of_its_delay_late(
+    loop: RetryLoop, jump: timedelta, first_s: float, last_s: float
+) -> None:
+    set_clock_at(loop, 10, jump)
+    loop.clock.after(20, lambda: loop.put(b"read later", 60))
+    loop.run(200)
+    assert first_s <= loop.seconds()[b"read later"] <= last_s
+    assert len(loop.handed_on) == 1
+
+
+@pytest.mark.parametrize("jump_at_s", [0, 10, 300])
+@pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["on", "back"])
+def test_a_longer_wait_than_a_tiers_circles_no_longer_when_the_clock_jumps(
+    loop: RetryLoop, jump: timedelta, jump_at_s: float
+) -> None:
+    own = ((h.RETRY_ATTEMPT, b"1"), (h.FIRST_FAILED_AT, h.header_text(h.format_time(loop.clock.now()))))
+    not_before = h.header_text(h.format_time(loop.clock.now() + timedelta(seconds=1000)))
+    loop.broker.put(TIER, b"long", headers=[*own, (h.RETRY_NOT_BEFORE, not_before), (h.RETRY_DUE_AT, not_before)])
+    set_clock_at(loop, jump_at_s, jump)
+    loop.run(6000)
+    assert loop.seconds()[b"long"] < 1000 + 240 * 1.1
+    assert jump > timedelta(0) or loop.seconds()[b"long"] >= 1000
+    assert len(loop.handed_on) == 1
+    assert sum(len(loop.values(tier)) for tier in TIERS) <= 7

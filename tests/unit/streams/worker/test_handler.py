@@ -78,7 +78,7 @@ def a_handler(
     order, rules = UploadOrder(table, executor), Rules("thumbnails", Topics("p."), now=lambda: NOW)
     guard = DeadLetterGuard(limit or DeadLetterLimit(0, 0, 60, 1))
     failures = Failures(RetryPolicy(delays_s, budget_s=86_400), guard, rules)
-    removals = Removals(CleanupService(flow.calls, table), order, rules)
+    removals = Removals(CleanupService(flow.calls, table, lambda: NOW), order, rules)
     return EventHandler(flow.service, order, removals, failures, rules)
 
 
@@ -455,6 +455,18 @@ def test_when_the_row_is_gone_newer_versions_wait_for_their_own_cleanup() -> Non
     flow = with_versions(a_flow())
     a_cleanup(flow, None, MIDDLE)
     assert {key.split("/")[4] for key in flow.tenants.own.objects if "/video/42/" in key} == {NEW}
+
+
+def test_a_cleanup_also_removes_what_a_row_from_the_future_showed_before_it_gave_way() -> None:
+    """Only of a day ahead and more: what is newer than the request may be an upload on its way."""
+    flow = with_versions(a_flow())
+    wrong = [upload_version(NOW + timedelta(days=days, seconds=1), "x") for days in (1, 365 * 1000)]
+    nearer = upload_version(NOW + timedelta(hours=23), "x")
+    for version in (*wrong, nearer):
+        flow.tenants.own.objects[f"acme/thumbnails/video/42/{version}/small.webp"] = b"x"
+    a_cleanup(flow, ShownRow(frozenset({MIDDLE, wrong[0]})), MIDDLE)
+    left = {key.split("/")[4] for key in flow.tenants.own.objects if "/video/42/" in key}
+    assert left == {MIDDLE, NEW, nearer, wrong[0]}
 
 
 def test_a_cleanup_that_the_store_refuses_waits_and_comes_back_as_a_cleanup() -> None:

@@ -268,3 +268,22 @@ def test_an_upload_with_the_largest_time_that_can_be_written_is_refused() -> Non
     assert MediaUploaded.model_validate_json(value).occurred_at.year == 9999
     outcome = asyncio.run(a_handler(a_flow()).handle(a_record(value)))
     assert code_of(outcome.records[0]) == "event.in_future"
+
+
+@pytest.mark.parametrize(
+    ("written_s", "first_failed_s", "counts_s"),
+    [(-10, None, -10), (200, None, 0), (200, -60, -60), (-90, -60, -90)],
+    ids=["earlier", "ahead", "ahead, and waited for the database", "earlier, and waited"],
+)
+def test_a_tombstone_counts_at_most_by_the_time_at_which_it_was_first_read(
+    written_s: float, first_failed_s: float | None, counts_s: float
+) -> None:
+    """Its producer's clock may be fast within the limit: an upload that comes right after it must not be swallowed."""
+    rows, written = Rows(None), NOW + timedelta(seconds=written_s)
+    tombstone = at(written, a_tombstone())
+    if first_failed_s is not None:
+        waited = (h.FIRST_FAILED_AT, header_of(NOW + timedelta(seconds=first_failed_s)))
+        original = ((h.ORIGINAL_TOPIC, b"p.media.uploaded"), (h.ORIGINAL_TIMESTAMP, header_of(written)))
+        tombstone = a_tombstone(topic=DUE, headers=(waited, *original))
+    assert handle(a_flow(), tombstone, rows=rows).status == "success"
+    assert [moment for _, _, moment in rows.deleted] == [NOW + timedelta(seconds=counts_s)]
