@@ -23,13 +23,20 @@ _PASSED_ON = (h.TRACEPARENT, h.TRACESTATE, h.CORRELATION_ID, h.CAUSATION_ID)
 def needs_cleanup(result: Result, outcome: RowOutcome) -> bool:
     """Return whether objects may be left that no row shows: a media's first success leaves none.
 
-    An unknown company has no storage where anything could be, and its cleanup would be one more dead letter.
+    An unknown company has no storage where anything could be, and its cleanup would be one more dead letter. For a
+    company that was not active at the first attempt nothing was stored, and its storage may refuse us by now. At worst
+    a first attempt was killed just before: the media's next upload deletes what that left.
     """
-    if isinstance(result, ThumbnailFailed) and result.error.code == ErrorCode.TENANT_UNKNOWN:
+    if isinstance(result, ThumbnailFailed) and _is_untouched(result):
         return False
     if outcome is RowOutcome.APPLIED:
         return isinstance(result, ThumbnailFailed)
     return outcome not in (RowOutcome.OTHER_COMPANY, RowOutcome.REFUSED)
+
+
+def _is_untouched(result: ThumbnailFailed) -> bool:
+    code = result.error.code
+    return code == ErrorCode.TENANT_UNKNOWN or (code == ErrorCode.TENANT_INACTIVE and result.attempts == 1)
 
 
 def cleanup_request(

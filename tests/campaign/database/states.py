@@ -144,7 +144,7 @@ STATES: Final[dict[str, State]] = {
         "57014",
         "ended a statement that took too long",
         "due to statement timeout",
-        (),
+        (_END_SESSIONS,),
         (),
         has_lock=True,
         is_slow=True,

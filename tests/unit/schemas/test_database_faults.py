@@ -109,7 +109,10 @@ def test_all_else_waits(exc: Exception) -> None:
         (wrapped(psycopg.OperationalError("FATAL: the database system is shutting down")), "bring its server back"),
         (wrapped(psycopg.OperationalError("connection failed: session is read-only")), "read-only"),
         (wrapped(psycopg.OperationalError('FATAL: password authentication failed for user "x"')), "check the user"),
-        (wrapped(psycopg.OperationalError('FATAL: role "x" does not exist')), "The database or its user does not exist"),
+        (
+            wrapped(psycopg.OperationalError('FATAL: role "x" does not exist')),
+            "The database or its user does not exist",
+        ),
         (of_postgres("26000"), "see the pooler"),
         (wrapped(errors.lookup("22001")("x")), "DATABASE_URL is right"),
         (sa.exc.TimeoutError("QueuePool limit reached"), "DATABASE_URL is right"),
