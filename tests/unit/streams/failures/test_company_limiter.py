@@ -109,6 +109,18 @@ def test_uploads_that_take_long_to_fail_take_a_bounded_part_of_one_slot() -> Non
     assert all(after - before >= 10.0 / PART_OF_A_SLOT - 0.01 for before, after in itertools.pairwise(later))
 
 
+@pytest.mark.parametrize(("took_s", "most"), [(0.001, 2 * PER_MINUTE), (10.0, 3)], ids=["quick", "slow"])
+def test_when_all_come_again_at_once_as_after_a_restart_no_more_are_tried_in_a_minute(took_s: float, most: int) -> None:
+    company = Company()
+    assert {company.upload(CORRUPT, 0.001) for _ in range(ENOUGH)} == {None}
+    company.now_s += 100
+    begin = company.now_s
+    while company.now_s < begin + 60:
+        company.upload(CORRUPT, took_s, is_again=True)
+        company.now_s += 0.05
+    assert 1 <= sum(at >= begin for at in company.tried) <= most
+
+
 def test_a_fresh_upload_goes_behind_those_that_wait_and_one_that_comes_again_has_its_turn() -> None:
     company = Company()
     assert {company.upload(CORRUPT) for _ in range(ENOUGH)} == {None}
