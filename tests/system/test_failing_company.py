@@ -10,9 +10,10 @@ from tests.system.stack import Stack, a_stack, run_cli
 from tests.system.tenants import Tenant, add_rows, add_tenant, problems_of, upload_for
 from tests.system.test_tenants import local_tenant, readiness, scraped, worker_port
 
-BROKEN, SOUND = range(1000, 1060), range(5000, 5010)
+BROKEN, SOUND = range(1000, 1045), range(5000, 5010)
 SETTINGS = {
-    "DLQ_MIN_EVENTS": "20",
+    "DLQ_MIN_EVENTS": "10",
+    "DLQ_MAX_CONSECUTIVE": "15",
     "DLQ_COMPANY_PER_MINUTE": "1200",
     "WORKER_CONCURRENCY": "4",
     "DECODE_SLOTS": "2",
