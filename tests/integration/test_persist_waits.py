@@ -33,7 +33,7 @@ from tests.system.stack import settings_for
 
 BEFORE, MEANWHILE = range(1, 6), range(6, 26)
 RESULTS = 10
-QUICK = {name: state for name, state in STATES.items() if not state.is_slow}
+QUICK = {name: state for name, state in STATES.items() if not state.for_program}
 LAST = RESULTS * (len(QUICK) + 1)
 
 
