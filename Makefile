@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo fmt test test-quick coverage chaos strangers drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
+.PHONY: help install demo fmt test test-quick coverage chaos strangers database drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -64,6 +64,9 @@ strangers: install ## Send generated records among good uploads, and count each 
 
 drill: install ## Break one thing after the other and record what the person on call sees: docs/drill.md, in ten minutes
 	$(BIN)/python -m tests.campaign.drill --report docs/drill.md --pictures docs/images
+
+database: install ## A database that refuses, fails over or stands behind PgBouncer, in ten minutes
+	$(BIN)/python -m tests.campaign.database --report docs/fault-campaign/database.md
 
 contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
 	$(BIN)/python -m tests.contact_sheet contact-sheet.png

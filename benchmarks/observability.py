@@ -29,6 +29,7 @@ from service.observability.traces import Traces, start_traces
 from service.roles.build_worker import new_loop
 from service.roles.decoding import build_slots, build_spec
 from service.settings import Settings, TraceSettings
+from streams.failures.company_limiter import CompanyLimit, CompanyLimiter
 from streams.failures.guard import DeadLetterGuard, DeadLetterLimit
 from streams.failures.policy import RetryPolicy
 from streams.kafka.records import InboundRecord, OutboundRecord
@@ -96,7 +97,7 @@ class Mode:
         calls, order, rules = StorageCalls(tenants, threads, metrics), UploadOrder(rows, threads), Rules("benchmark")
         thumbnails = ThumbnailService(calls, RenditionStore(calls), slots, build_spec(settings.decode))
         guard = DeadLetterGuard(DeadLetterLimit(0, 0, 60, 1))
-        failures = Failures(RetryPolicy((60.0,), 3600), guard, rules)
+        failures = Failures(RetryPolicy((60.0,), 3600), guard, CompanyLimiter(CompanyLimit(300, 0.5, 300, 100)), rules)
         handler = EventHandler(thumbnails, order, Removals(CleanupService(calls, rows), order, rules), failures, rules)
         options = WorkerOptions("127.0.0.1:1", "benchmark", IN_FLIGHT)
         observer = Observer(metrics, traces.tracing)

@@ -18,18 +18,23 @@ _OF_A_VALUE: Final = (
     "54000",  # program limit exceeded: a value is too large for an index or a page
 )
 _SCHEMA: Final = "The tables are not as this version needs them: run `thumbnails db upgrade`"
+_POOLER: Final = (
+    "A prepared statement is gone or there twice, and this service makes none: see the pooler before the database"
+)
 _MEANINGS: Final = {
     "08": "The connection to the database broke: see that its server runs",
     "0A": "The database cannot do this in its present state: see its server's log",
     READ_ONLY: "The database is read-only: end its failover, recovery or read-only mode, or give its disk room",
     "25": "The database ended the transaction: see its server's log and its transaction timeouts",
+    "26": _POOLER,
     "28": "The database refuses the login: check the user and the password in DATABASE_URL",
-    "3D": "The database does not exist: create it, or correct its name in DATABASE_URL",
+    "3D": "The database or its user does not exist: create it, or correct its name in DATABASE_URL",
     "3F": _SCHEMA,
     "40": "Other transactions were in the way: it helps to wait",
     "42501": "The database's user lacks a right: grant it SELECT and UPDATE on videos and ar_contents",
     "42703": _SCHEMA,
     "42P01": _SCHEMA,
+    "42P05": _POOLER,
     "42": "The database does not take the statement: run `thumbnails db upgrade`, then see its server's log",
     "53": "The database is short of disk, memory or connections: give it more",
     "55": "The database keeps the tables locked, or is not ready: end what locks them",
@@ -46,13 +51,20 @@ _MEANINGS: Final = {
     "SQLITE_READONLY": "The database's file is read-only: let this user write to it and to its folder",
 }
 _NO_SUCH: Final = ("no such table", "no such column")
-_REFUSED_LOGIN: Final = (
-    '" does not exist',  # the role or the database
-    "password authentication failed",
-    "no pg_hba.conf entry",
-    "permission denied for database",
-    "is not permitted to log in",
-)
+_SAID_AT_LOGIN: Final = {
+    '" does not exist': "3D000",  # the role or the database
+    "password authentication failed": "28P01",
+    "no pg_hba.conf entry": "28000",
+    "permission denied for database": "42501",
+    "is not permitted to log in": "28000",
+    "too many connections": "53300",
+    "too many clients": "53300",
+    "connection slots are reserved": "53300",
+    "no more connections allowed": "53300",  # PgBouncer's own
+    "database system is": "57P03",  # starting up, shutting down, in recovery mode
+    "session is read-only": READ_ONLY,  # of several servers none is the primary
+}
+"""libpq hands no code on when a connection is refused. In another language the sentence is the general one."""
 _OF_SCHEMA_OR_RIGHTS: Final = ("28", "3D", "3F", "42501", "42703", "42P01")
 _UNKNOWN: Final = "The database does not work: see that its server runs, and that DATABASE_URL is right"
 _MAX_SAID: Final = 300
@@ -84,17 +96,22 @@ def is_about_schema_or_rights(exc: BaseException | None) -> bool:
     """Return whether tables, rights, login or the database itself are not as they must be: only a person can correct that."""
     if exc is None:
         return False
-    if isinstance(exc, DBAPIError) and exc.orig is not None and sqlstate_of(exc) is None:
-        # A refused connection comes without a code; and SQLite has none for a missing table.
-        said = str(exc.orig)
-        return any(sign in said for sign in (*_NO_SUCH, *_REFUSED_LOGIN))
-    return (sqlstate_of(exc) or "").startswith(_OF_SCHEMA_OR_RIGHTS)
+    has_no_state = isinstance(exc, DBAPIError) and sqlstate_of(exc) is None
+    is_schema_of_sqlite = has_no_state and any(sign in said_by_database(exc) for sign in _NO_SUCH)
+    return is_schema_of_sqlite or (sqlstate_of(exc) or _code_at_login(exc) or "").startswith(_OF_SCHEMA_OR_RIGHTS)
 
 
 def fault_code(exc: BaseException) -> str | None:
     """Return the SQLSTATE, or SQLite's name of the code; None when the database sent none."""
-    code = sqlstate_of(exc) or getattr(getattr(exc, "orig", None), "sqlite_errorname", None)
+    code = sqlstate_of(exc) or getattr(getattr(exc, "orig", None), "sqlite_errorname", None) or _code_at_login(exc)
     return code if isinstance(code, str) else None
+
+
+def _code_at_login(exc: BaseException) -> str | None:
+    if not isinstance(exc, DBAPIError) or exc.orig is None or sqlstate_of(exc) is not None:
+        return None
+    said = str(exc.orig)
+    return next((code for sign, code in _SAID_AT_LOGIN.items() if sign in said), None)
 
 
 def said_by_database(exc: BaseException) -> str:

@@ -13,6 +13,7 @@ class ErrorCode(StrEnum):
     TENANT_UNKNOWN = "tenant.unknown"
     TENANT_INACTIVE = "tenant.inactive"
     TENANT_NOT_OWNER = "tenant.not_owner"
+    TENANT_LIMITED = "tenant.limited"
     SOURCE_MISSING = "source.missing"
     SOURCE_UNREADABLE = "source.unreadable"
     SOURCE_TOO_LARGE = "source.too_large"
@@ -98,6 +99,8 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.TENANT_UNKNOWN: "Check company_id against the companies table; when the company exists, replay.",
     ErrorCode.TENANT_INACTIVE: "Activate the company, then replay; or purge the record when the company has left.",
     ErrorCode.TENANT_NOT_OWNER: "Correct company_id in the producer and publish the upload again: what was made of it is deleted.",
+    ErrorCode.TENANT_LIMITED: "Too many uploads of the company failed, and this one was not tried within the time budget:"
+    " fix what the others failed with, then replay.",
     ErrorCode.SOURCE_MISSING: "Check that the upload finished and that its key is right, then replay.",
     ErrorCode.SOURCE_UNREADABLE: "Check the object in the tenant's storage: it was there but could not be read. Then replay.",
     ErrorCode.SOURCE_TOO_LARGE: "Raise DECODE_MAX_SOURCE_BYTES if such files are expected, then replay.",

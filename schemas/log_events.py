@@ -88,9 +88,16 @@ RECORD_STEPS: Final = (
     LogEvent(
         "unattributed_failure_limit_exceeded",
         "warning",
-        "Many records are malformed or name an unknown company: look at their producer.",
+        "Many records are malformed or name an unknown company: look at their producers; `producers` has each `ce_source`.",
         (),
     ),
+    LogEvent(
+        "company_limited",
+        "warning",
+        "Most uploads of company `company_id` fail: only a few of them are tried, and the others wait in the retry topics.",
+        ("company_id",),
+    ),
+    LogEvent("company_limit_ended", "info", "The uploads of company `company_id` are tried as they come again."),
     LogEvent("event_internal_error", "error", "A bug in the pipeline, with its traceback; the upload is retried."),
     LogEvent("cleanup_internal_error", "error", "A bug in the pipeline, with its traceback; the cleanup is retried."),
     LogEvent(

@@ -132,6 +132,11 @@ class Metrics:
         self.slot_restarts_total = self._counter(
             "thumbnail_slot_restarts_total", "Decode slots restarted.", _WORKER, "cause"
         )
+        self.companies_limited = self._gauge(
+            "thumbnail_companies_limited",
+            "Companies of whose uploads only a few are tried, because most of them fail; /health/ready names them.",
+            _WORKER,
+        )
         self.cleaned_objects_total = self._counter(
             "thumbnail_cleaned_objects_total", "Objects deleted because no row refers to them.", _WORKER, "reason"
         )

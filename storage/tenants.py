@@ -134,10 +134,13 @@ class Tenants:
         company = self._find(company_id)
         if not company.is_active:
             raise PermanentError(ErrorCode.TENANT_INACTIVE, f"Company {company_id} is not active.")
+        return self._open(company)
+
+    def _open(self, company: Company) -> TenantStorage:
         prefix = check_key(company.storage_path.strip("/") or company.slug)
         connection = company.connection
         if connection is None and company.is_connection_missing:
-            self._require_fallback(f"The storage connection of company {company_id} does not exist.")
+            self._require_fallback(f"The storage connection of company {company.id} does not exist.")
             return self._on_local(prefix, "unknown", "connection_missing")
         if connection is None:
             return self._on_local(prefix, "local_disk", "no_connection")
@@ -147,7 +150,7 @@ class Tenants:
         try:
             lease = self._providers.lease(connection)
         except ProviderConfigurationError as exc:
-            log.warning("connection_broken", company_id=company_id, connection_id=connection.id, problem=exc.message)
+            log.warning("connection_broken", company_id=company.id, connection_id=connection.id, problem=exc.message)
             self._require_fallback(exc.message)
             return self._on_local(prefix, provider_label(connection.provider), "connection_broken")
         return TenantStorage(lease.provider, prefix, connection.id, connection.provider, release=lease.release)
@@ -167,8 +170,11 @@ class Tenants:
         return self._on_local(tenant.prefix, tenant.wanted_provider, reason)
 
     def storages_of(self, company_id: int) -> tuple[TenantStorage, ...]:
-        """Return every storage that may hold the company's thumbnails: its own, and local storage after fallbacks."""
-        own = self.open(company_id)
+        """Return every storage that may hold the company's thumbnails: its own, and local storage after fallbacks.
+
+        A company that is not active any more has them too: what no row shows is deleted there as well.
+        """
+        own = self._open(self._find(company_id))
         if own.fallback_reason is not None:
             return (own,)
         return own, self._on_local(own.prefix, own.wanted_provider, "fallback")

@@ -55,7 +55,9 @@ class EventSample:
     ready_after_s: float | None = None
     error: ErrorCode | None = None
     waits_for: str | None = None
-    """The provider whose breaker is open: then the event waits, and nothing was tried."""
+    """The provider whose breaker is open: then the event waits."""
+    was_tried: bool = True
+    """False where the event only waits."""
     stale: str | None = None
     trace_id: str | None = None
 
@@ -88,8 +90,8 @@ class EventMetrics:
             metrics.dead_letters_total.labels(sample.error).inc()
         if sample.waits_for is not None:
             metrics.breaker_waiting_total.labels(sample.waits_for).inc()
-            return
-        self._count_work(status, sample)
+        if sample.was_tried:
+            self._count_work(status, sample)
 
     def _count_work(self, status: Status, sample: EventSample) -> None:
         metrics, exemplar = self._metrics, exemplar_of(sample.trace_id)

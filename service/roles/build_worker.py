@@ -17,6 +17,7 @@ from service.settings import Settings
 from storage.local_disk.provider import LocalStorageProvider
 from storage.provider_cache import ProviderCache
 from storage.tenants import Tenants
+from streams.failures.company_limiter import CompanyLimit, CompanyLimiter
 from streams.failures.guard import DeadLetterGuard, DeadLetterLimit
 from streams.failures.policy import RetryPolicy
 from streams.failures.retry_limits import parse_limits
@@ -50,6 +51,7 @@ class WorkerParts:
     tenants: Tenants
     engine: sa.Engine
     guard: DeadLetterGuard
+    limiter: CompanyLimiter
 
 
 def build_retry_policy(settings: Settings) -> RetryPolicy:
@@ -69,6 +71,13 @@ def build_guard(settings: Settings) -> DeadLetterGuard:
     return DeadLetterGuard(
         DeadLetterLimit(chosen.dlq_max_ratio, chosen.dlq_max_consecutive, chosen.dlq_window_s, chosen.dlq_min_events)
     )
+
+
+def build_limiter(settings: Settings) -> CompanyLimiter:
+    """Return what holds back a company whose uploads mostly fail."""
+    chosen = settings.dead_letters
+    per_minute = chosen.dlq_company_per_minute if chosen.dlq_max_ratio else 0
+    return CompanyLimiter(CompanyLimit(per_minute, chosen.dlq_max_ratio, chosen.dlq_window_s, chosen.dlq_min_events))
 
 
 def build_options(settings: Settings) -> WorkerOptions:
@@ -97,11 +106,11 @@ def build_worker(
     slots = build_slots(settings.decode, lambda cause: metrics.slot_restarts_total.labels(cause).inc())
     # Storage calls block: each event in work may have one, and cleanups one more.
     executor = ContextThreads(settings.worker.worker_concurrency + 4, thread_name_prefix="storage")
-    rows, guard = RowStates(engine), build_guard(settings)
+    rows, guard, limiter = RowStates(engine), build_guard(settings), build_limiter(settings)
     calls, order = StorageCalls(tenants, executor, metrics), UploadOrder(rows, executor)
     skew = ClockSkew(settings.worker.event_max_clock_skew_s)
     rules = Rules(settings.worker.worker_group, settings.kafka.topics, skew, now=SteadyClock())
-    failures = Failures(build_retry_policy(settings), guard, rules)
+    failures = Failures(build_retry_policy(settings), guard, limiter, rules)
     removals = Removals(CleanupService(calls, rows, rules.now), order, rules)
     # Half a session: the broker counts from the last heartbeat, which may be a while ago.
     store = RenditionStore(calls, lease_s=settings.kafka.kafka_session_timeout_s / 2)
@@ -115,7 +124,8 @@ def build_worker(
     metrics.slots.labels("idle").set_function(lambda: slots.idle)
     metrics.events_in_flight.set_function(lambda: worker.in_flight)
     metrics.oldest_event_age_seconds.set_function(worker.oldest_in_flight_s)
-    return WorkerParts(worker, client, slots, build_local_storage(settings), providers, tenants, engine, guard)
+    local = build_local_storage(settings)
+    return WorkerParts(worker, client, slots, local, providers, tenants, engine, guard, limiter)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -35,9 +35,8 @@ from service.roles.run import begin, proven, serve
 from service.settings import Settings
 from service.status.recent_results import recent_companies
 from storage.breaker import BreakerState
-from storage.provider_cache import ProviderCache
-from storage.tenants import Tenants
 from streams.failures.guard import SEEN_FOR_S
+from streams.rows.companies import some_companies
 from streams.worker.faust.runner import run_worker
 
 log = structlog.get_logger(__name__)
@@ -69,7 +68,11 @@ def run_worker_role(settings: Settings) -> int:
             return EXIT_FAILED
         limits = settings.dead_letters
         if limits.dlq_max_consecutive or limits.dlq_max_ratio:
-            parts.guard.prime(recent_owners(settings, limits.dlq_window_s), recent_companies(settings, SEEN_FOR_S))
+            dead_letters, companies = (
+                recent_owners(settings, limits.dlq_window_s),
+                recent_companies(settings, SEEN_FOR_S),
+            )
+            parts.guard.prime(dead_letters, companies, some_companies(parts.engine, 2))
         swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
         log.info("unfinished_uploads_deleted", files=swept)
         closing.callback(parts.slots.kill)
@@ -111,17 +114,18 @@ def _serve(
             (database_dependency(), database_probe(parts.engine)),
             (local_storage_dependency(), local_storage_probe(local_settings(settings).root)),
         )
-        storages = partial(_storage_details, parts.providers, parts.tenants)
-        health = RoleHealth(settings.worker.event_bound_s, liveness_inputs, kafka, probes, storages)
+        metrics.companies_limited.set_function(lambda: len(parts.limiter.limited()))
+        more = partial(_more_details, parts)
+        health = RoleHealth(settings.worker.event_bound_s, liveness_inputs, kafka, probes, more)
         closing.callback(health.stop)
         closing.callback(serve(settings, metrics, health).stop)
         closing.callback(lag.stop)
         return run_worker(parts.client, worker, loop)
 
 
-def _storage_details(providers: ProviderCache, tenants: Tenants) -> dict[str, Any]:
-    """Return the state of the tenants' storages. One that is down makes no worker unready: the other tenants need it."""
-    connections = providers.health()
+def _more_details(parts: WorkerParts) -> dict[str, Any]:
+    """Return whose storage is paused and who is limited. Neither makes a worker unready: the other tenants need it."""
+    connections = parts.providers.health()
     paused = [found for found in connections if found.state is not BreakerState.CLOSED]
     return {
         "storage_connections": len(connections),
@@ -131,8 +135,9 @@ def _storage_details(providers: ProviderCache, tenants: Tenants) -> dict[str, An
                 "connection_id": found.connection_id,
                 "provider": found.provider,
                 "state": found.state,
-                "company_ids": tenants.companies_of(found.connection_id),
+                "company_ids": parts.tenants.companies_of(found.connection_id),
             }
             for found in paused
         ],
+        "limited_companies": parts.limiter.limited(),
     }

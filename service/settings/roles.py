@@ -103,6 +103,12 @@ class DeadLetterSettings(Component):
     dlq_min_events: int = Field(
         100, ge=1, description="Records in the window below which DLQ_MAX_RATIO does not apply."
     )
+    dlq_company_per_minute: int = Field(
+        300,
+        ge=0,
+        description="When one company alone exceeds DLQ_MAX_RATIO, with any code or in the time that its uploads take, each"
+        " worker tries at most so many of them a minute, and the others wait: docs/dead-letters.md; 0: all are tried.",
+    )
 
 
 class PersistSettings(Component):

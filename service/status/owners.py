@@ -56,6 +56,23 @@ def paused_connections(roles: Iterable[RoleState]) -> list[PausedConnection]:
     return sorted(found.values(), key=lambda one: (len(one.connection_id), one.connection_id))
 
 
+def limited_companies(roles: Iterable[RoleState]) -> list[int]:
+    """Return the companies of whose uploads a worker or more try only a few at a time."""
+    reported = [role.health.get("limited_companies") for role in roles]
+    return sorted({one for found in reported if isinstance(found, list) for one in found if isinstance(one, int)})
+
+
+def about_limited(companies: list[int]) -> list[str]:
+    """Say whose uploads fail so often that only a few are tried, and what to do; nothing where there is no such company."""
+    if not companies:
+        return []
+    sentence = (
+        f"Most uploads {_of_companies(companies)} fail, so that only a few of them are tried a minute, and the others wait:"
+        f" `thumbnails dlq list --company {companies[0]}` says why they fail. Other companies' uploads go on."
+    )
+    return [sentence]
+
+
 def owners(companies: Mapping[int | None, int]) -> str:
     """Return in words whose dead letters these are: «all of company 3», «of 3 companies: 1 (40), 2 (39), 3 (20)»."""
     if len(companies) == 1:

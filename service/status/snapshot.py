@@ -8,7 +8,7 @@ from typing import Any, Final
 from schemas import headers as h
 from schemas.topics import THUMBNAIL_RETRIES
 from service.status.fallbacks import Fallback, sentences
-from service.status.owners import owners, owners_json, paused_connections, suspicion
+from service.status.owners import about_limited, limited_companies, owners, owners_json, paused_connections, suspicion
 from service.status.recent_results import Recent
 from service.status.role_endpoints import RoleState
 from service.status.topic_states import TopicBacklogs
@@ -82,6 +82,7 @@ class Snapshot:
                 for state in ("closed", "open", "half_open")
             },
             "resting": [connection.to_json() for connection in paused_connections(self.roles)],
+            "limited_companies": limited_companies(self.roles),
             "roles": [_role(role) for role in self.roles],
         }
 
@@ -122,6 +123,7 @@ def attention(found: Snapshot, max_lag_s: float) -> list[str]:
             problems.append(f"{_name(role)} is not ready. {problem}".rstrip())
     problems += _about_topics(found, max_lag_s)
     problems += _about_storages(found)
+    problems += about_limited(limited_companies(found.roles))
     problems += sentences(found.fallbacks)
     for topic, groups in (found.dead_letters or {}).items():
         problems += [

@@ -1,6 +1,6 @@
 """Stops the worker when so much fails that the records are not to blame, before a topic drains into the dead letters."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic
@@ -39,6 +39,9 @@ SEEN_FOR_S: Final = 86_400.0
 FIRST_S: Final = 10.0
 """A good upload takes a second and a malformed record milliseconds: at first a hundred of these end before one of those."""
 MOST_NAMED: Final = 5
+MOST_PRODUCERS: Final = 1000
+MOST_OF_A_NAME: Final = 100
+UNNAMED: Final = "without one"
 
 
 class DeadLetterFloodError(Exception):
@@ -66,13 +69,13 @@ class DeadLetterGuard:
 
     - Several companies fail: without the company that fails most, the others still have a tenth of what the limit asks
       for (failures in the row; records in the window, of which too large a part failed).
-    - The company that fails most is the only one that was seen for a day, by this worker or the one before it. Nobody
-      else's records can then show that only its files are bad, and nobody else is held up.
+    - The company that fails most is the only one there is: in the database, and by what was seen for a day by this worker
+      or the one before it. Then nobody else is held up.
 
-    Otherwise they go on into the dead letters, and a log line names the company. Records of no known company (malformed, or
-    with an id that no company has) are counted apart, as those of one owner: any producer can send them. They stop the
-    worker only while it has ended no record of a company; a worker that can read no event ends none, and neither does one
-    that asks a wrong database.
+    Otherwise they go on into the dead letters, as fast as CompanyLimiter has them tried, and a log line names the company.
+    Records of no known company (malformed, or with an id that no company has) are counted apart, as those of one owner: any
+    producer can send them. They stop the worker only while it has ended no record of a company; a worker that can read no
+    event ends none, and neither does one that asks a wrong database. The producers are named by their records' ce_source.
 
     A success ends the row of failures of its partition and of all together: thumbnails that were made, and no cleanup. A
     record that is to be retried has not come to an end, and is not counted.
@@ -85,14 +88,21 @@ class DeadLetterGuard:
         self._partitions: Final[dict[Hashable, FailureCounts]] = {}
         self._seen: Final[dict[int, float]] = {}
         """When the last two companies were seen: enough to know whether there is another one."""
+        self._known: frozenset[int] = frozenset()
+        self._producers: Final[deque[tuple[int, str]]] = deque(maxlen=MOST_PRODUCERS)
+        """Of the newest records of no known company, with the part of the window."""
         self._first_end_at: float | None = None
         self._knows_a_company = False
         self._last_logged: tuple[int, Owner] | None = None
 
-    def prime(self, dead_letters: Mapping[Owner, int], companies: Iterable[int] = ()) -> None:
-        """Take into account the dead letters of the last window, by owner, and the companies with results of late.
+    def prime(
+        self, dead_letters: Mapping[Owner, int], companies: Iterable[int] = (), known: Iterable[int] = ()
+    ) -> None:
+        """Take into account the last window's dead letters by owner, companies with results of late, and `known` ones.
 
-        Without it a supervisor that restarts the worker would let a full row of dead letters through each time, or one
+        Of the known ones, those of the database, two are enough.
+
+        Without all this a supervisor that restarts the worker would let a full row of dead letters through each time, or one
         company's flood would stop the worker again before it meets a record of another company.
         """
         most = max(0, self._limit.max_consecutive - PRIMED_LEFT)
@@ -101,6 +111,7 @@ class DeadLetterGuard:
             self._all.row[owner] = count * most // max(most, count if owner is None else of_companies, 1)
         for company_id in (*companies, *dead_letters):
             self._see(company_id)
+        self._known = frozenset(known)
 
     def succeeded(self, partition: Hashable, company_id: int) -> None:
         """Count an upload of `partition` that has its thumbnails."""
@@ -108,13 +119,15 @@ class DeadLetterGuard:
         for scope in self._scopes(partition):
             scope.succeeded(self._bucket(), company_id)
 
-    def check(self, partition: Hashable, code: ErrorCode, company_id: int | None) -> None:
+    def check(self, partition: Hashable, code: ErrorCode, company_id: int | None, producer: str | None = None) -> None:
         """Count a record that is about to become a dead letter. Raises DeadLetterFloodError when it must not.
 
-        `company_id` is None where the record could not be read.
+        `company_id` is None where the record could not be read; `producer` is what it says of its source.
         """
         owner, is_counted = owner_of(company_id, code), code in SUGGEST_A_BROKEN_DEPLOY
         self._meet(owner)
+        if owner is None:
+            self._producers.append((self._bucket(), (producer or UNNAMED)[:MOST_OF_A_NAME]))
         for scope in self._scopes(partition):
             scope.failed(self._bucket(), owner, code, is_counted=is_counted)
         for scope, where in zip(self._scopes(partition), ("", f" of {partition}"), strict=True):
@@ -153,7 +166,7 @@ class DeadLetterGuard:
 
     def _check_companies(self, failures: Counter[int], reason: str, *, do_others_fail: bool) -> None:
         ((worst, count),) = failures.most_common(1)
-        if do_others_fail or not self._has_seen_another(worst):
+        if do_others_fail or not self._knows_another(worst):
             whose = ", ".join(f"{company or 'others'} ({count})" for company, count in failures.most_common(MOST_NAMED))
             raise DeadLetterFloodError(f"{failures.total()} {reason} By company: {whose}. {_WAY_OUT}")
         if self._is_news(worst):
@@ -164,9 +177,17 @@ class DeadLetterGuard:
     def _check_strangers(self, failed: int, reason: str) -> None:
         began_at = self._clock() if self._first_end_at is None else self._first_end_at
         if not self._knows_a_company and self._clock() - began_at >= FIRST_S:
-            raise DeadLetterFloodError(f"{failed} {reason} None of them names a company that is known. {_WAY_OUT}")
+            raise DeadLetterFloodError(
+                f"{failed} {reason} None of them names a company that is known. By ce_source: {self._by_producer()}. {_WAY_OUT}"
+            )
         if self._is_news(None):
-            log.warning("unattributed_failure_limit_exceeded", failed=failed, reason=f"{failed} {reason}")
+            producers, why = self._by_producer(), f"{failed} {reason}"
+            log.warning("unattributed_failure_limit_exceeded", failed=failed, reason=why, producers=producers)
+
+    def _by_producer(self) -> str:
+        oldest = self._bucket() - BUCKETS
+        counts = Counter(name for bucket, name in self._producers if bucket > oldest)
+        return ", ".join(f"{name} ({count})" for name, count in counts.most_common(MOST_NAMED))
 
     def _is_news(self, owner: Owner) -> bool:
         """Return whether the log has no line of this owner yet in this part of the window: a line costs more than a check."""
@@ -186,9 +207,10 @@ class DeadLetterGuard:
             while len(self._seen) > 2:
                 del self._seen[next(iter(self._seen))]
 
-    def _has_seen_another(self, company_id: int) -> bool:
+    def _knows_another(self, company_id: int) -> bool:
         since = self._clock() - SEEN_FOR_S
-        return any(other != company_id and at >= since for other, at in self._seen.items())
+        seen = (other for other, at in self._seen.items() if at >= since)
+        return any(other != company_id for other in (*self._known, *seen))
 
     def _scopes(self, partition: Hashable) -> tuple[FailureCounts, FailureCounts]:
         return self._all, self._partitions.setdefault(partition, FailureCounts())

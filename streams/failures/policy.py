@@ -10,8 +10,8 @@ from typing import Final
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
 from streams.failures.retry_limits import DEFAULT_LIMITS, RetryLimit, most_hops
 
-OUTAGES: Final = frozenset({ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_PAUSED})
-"""Failures of a part that many events need: waiting for it says nothing about the event, so no attempt is used up."""
+OUTAGES: Final = frozenset({ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_PAUSED, ErrorCode.TENANT_LIMITED})
+"""Waits for a part that many events need, or for the event's turn: they say nothing about it, so no attempt is used up."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,12 @@ class RetryPolicy:
             return GiveUp(f"it was sent to the retry topics {attempts.hops} times")
         limit = (DEFAULT_LIMITS if self.limits is None else self.limits).get(error.code, RetryLimit())
         counted = failed_attempts - 1 if error.code in OUTAGES else failed_attempts
-        of_its_code = counted if attempts.last_code in (None, error.code) else min(counted, 1)
+        is_in_row = attempts.last_code in (
+            None,
+            error.code,
+            ErrorCode.TENANT_LIMITED,
+        )  # a wait for its turn hides no failure
+        of_its_code = counted if is_in_row else min(counted, 1)
         allowed = len(self.delays_s) if limit.retries is None else limit.retries
         if of_its_code > allowed or counted > max(len(self.delays_s), allowed):
             return GiveUp(f"all {failed_attempts} attempts are used up")

@@ -108,6 +108,11 @@ class Delivery:
     the announcement too large for its topic."""
 
     @property
+    def producer(self) -> str | None:
+        """Return what the record says of its source: other headers are no better, and the value may not be readable."""
+        return h.get_header(self.record.headers, h.CE_SOURCE)
+
+    @property
     def partition_name(self) -> str:
         """Return the partition's name for people."""
         return f"{self.record.topic} partition {self.record.partition}"

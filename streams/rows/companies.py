@@ -11,6 +11,12 @@ from storage.connections import StorageConnection
 from storage.tenants import Company
 
 
+def some_companies(engine: sa.Engine, count: int) -> set[int]:
+    """Return the ids of `count` companies, or of all if there are fewer. Raises SQLAlchemyError."""
+    with engine.connect() as connection:
+        return set(connection.scalars(sa.select(companies.c.id).limit(count)))
+
+
 class SqlCompanyDirectory:
     """One query a look-up; storage.tenants remembers the answers for a while."""
 

@@ -30,7 +30,9 @@ def needs_cleanup(result: Result, outcome: RowOutcome, result_headers: Headers =
     Unless the worker found others of the same upload. A result of another company than the row's leaves all of its
     objects behind, in the storage of the company that it names.
 
-    An unknown company has no storage where anything could be, and its cleanup would be one more dead letter.
+    An unknown company has no storage where anything could be, and its cleanup would be one more dead letter. For a
+    company that was not active at the first attempt nothing was stored, and its storage may refuse us by now. At worst
+    a first attempt was killed just before: the media's next upload deletes what that left.
     """
     if isinstance(result, ThumbnailFailed) and _has_stored_nothing(result, outcome):
         return False
@@ -44,7 +46,8 @@ def _has_stored_nothing(failed: ThumbnailFailed, outcome: RowOutcome) -> bool:
     """Return whether no attempt of it can have come as far as a storage that a cleanup could open."""
     if failed.error.code == ErrorCode.EVENT_IN_FUTURE:
         return outcome is not RowOutcome.APPLIED  # the company of a row is known
-    return failed.error.code == ErrorCode.TENANT_UNKNOWN
+    was_inactive = failed.error.code == ErrorCode.TENANT_INACTIVE and failed.attempts == 1
+    return was_inactive or failed.error.code == ErrorCode.TENANT_UNKNOWN
 
 
 def version_of(result: Result) -> str:

@@ -16,6 +16,7 @@ from schemas.topics import UNPREFIXED, Topics
 from storage.breaker import ConnectionPausedError
 from storage.factory import provider_label
 from streams.event_metrics import EventSample, Status, TaskType
+from streams.failures.company_limiter import CompanyLimitedError, CompanyLimiter
 from streams.failures.dead_letter import Failure, failure_headers, make_dead_letter
 from streams.failures.guard import DeadLetterGuard
 from streams.failures.policy import Attempts, GiveUp, RetryAt, RetryPolicy
@@ -101,8 +102,8 @@ class Work:
         """Return the outcome; nothing adds to it later."""
         status, code = _STATUS.get(ending, "success"), None if error is None else error.code
         is_attempt = self.task is TaskType.GENERATE and self.stale is None
-        # An event that is given up was tried, also where its connection is paused; one that waits for it was not.
-        paused = error if ending is Ending.WAITS and isinstance(error, ConnectionPausedError) else None
+        # An event that is given up counts as tried, also where its connection is paused; one that waits for it was not.
+        waits_for = error if ending is Ending.WAITS else None
         sample = EventSample(
             event=(self._event, self.delivery.attempt_id),
             task=self.task,
@@ -110,7 +111,8 @@ class Work:
             kind=self.upload.media.kind if is_attempt and self.upload is not None else None,
             ready_after_s=self.ready_after_s,
             error=None if ending is Ending.TOMBSTONE_GIVEN_UP else code,
-            waits_for=None if paused is None else provider_label(paused.provider),
+            waits_for=provider_label(waits_for.provider) if isinstance(waits_for, ConnectionPausedError) else None,
+            was_tried=not isinstance(waits_for, ConnectionPausedError | CompanyLimitedError),
             stale=self.stale,
             trace_id=self.delivery.trace_id,
         )
@@ -147,9 +149,10 @@ class Rules:
 class Failures:
     """Turns an error into a retry or a dead letter. Raises DeadLetterFloodError when the process must end instead."""
 
-    def __init__(self, policy: RetryPolicy, guard: DeadLetterGuard, rules: Rules) -> None:
+    def __init__(self, policy: RetryPolicy, guard: DeadLetterGuard, limiter: CompanyLimiter, rules: Rules) -> None:
         self._policy: Final = policy
         self._guard: Final = guard
+        self.limiter: Final = limiter
         self._rules: Final = rules
 
     def is_final(self, delivery: Delivery, error: ThumbnailError) -> bool:
@@ -159,6 +162,7 @@ class Failures:
     def succeeded(self, delivery: Delivery, company_id: int) -> None:
         """End a row of failures. Only thumbnails do: each upload that is given up has a cleanup, and that one succeeds."""
         self._guard.succeeded(delivery.partition_name, company_id)
+        self.limiter.succeeded(company_id)
 
     def unexpected(self, work: Work, exc: Exception) -> Outcome:
         """Return the outcome of an error that no adapter translated, inside the handling of that error."""
@@ -205,9 +209,11 @@ class Failures:
             # No dead letter: at worst the waiting retries of the deleted media find its row gone, or work.
             details: dict[str, object] = {"why": reason, "error": error.message}
             return work.finish(Ending.TOMBSTONE_GIVEN_UP, details=details, error=error)
-        if not delivery.is_replay:
+        if not delivery.is_replay and error.code is not ErrorCode.TENANT_LIMITED:
             # A replayed record failed before: that somebody replayed too much says nothing about a deploy.
-            self._guard.check(delivery.partition_name, error.code, work.company_id)
+            self._guard.check(delivery.partition_name, error.code, work.company_id, delivery.producer)
+        if work.company_id is not None and upload is not None:
+            self.limiter.given_up(work.company_id, error.code)
         records = [make_dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)]
         if upload is not None:
             records.append(self._rules.announcements(work, upload).failed(failure))

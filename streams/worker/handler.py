@@ -87,18 +87,19 @@ class EventHandler:
         work.company_id = said.company_id
         # A failure is announced with a time that can be: under a later one, every upload after it would be stale.
         work.upload = said.model_copy(update={"occurred_at": min(said.occurred_at, latest)})
-        self._rules.skew.check("occurred_at", said.occurred_at, latest)
-        work.upload = said
-        stale = await self._order.stale(said, delivery) if delivery.is_again else None
-        if stale is not None:
-            return self._drop(work, said, stale)
-        ready = await self._thumbnails.create(
-            said,
-            work.progress,
-            attempt=delivery.attempt,
-            is_final=lambda error: self._failures.is_final(delivery, error),
-            version=self._rules.announcements(work, said).version,
-        )
+        with self._failures.limiter.attempt(said.company_id, is_again=delivery.is_again):
+            self._rules.skew.check("occurred_at", said.occurred_at, latest)
+            work.upload = said
+            stale = await self._order.stale(said, delivery) if delivery.is_again else None
+            if stale is not None:
+                return self._drop(work, said, stale)
+            ready = await self._thumbnails.create(
+                said,
+                work.progress,
+                attempt=delivery.attempt,
+                is_final=lambda error: self._failures.is_final(delivery, error),
+                version=self._rules.announcements(work, said).version,
+            )
         return self._announce(work, said, ready)
 
     def _drop(self, work: Work, upload: MediaUploaded, stale: Stale) -> Outcome:

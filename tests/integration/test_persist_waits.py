@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,63 +26,29 @@ from service.roles.health.probes import database_probe
 from service.settings import KafkaSettings, Settings
 from streams.kafka.client import send_and_wait
 from streams.persist.limits import PRIMED_LEFT, PersistLimits, PersistStoppedError
+from tests.campaign.database.states import STATES, Spoiled, State
 from tests.doubles.results import a_database, a_media, ready
 from tests.integration.test_roles_on_kafka import a_persist_role, a_result, count_records, running, statuses, wait_until
 from tests.system.stack import settings_for
 
 BEFORE, MEANWHILE = range(1, 6), range(6, 26)
-STATES = {
-    "a failover to a replica and back": (
-        [
-            'ALTER DATABASE "{database}" SET default_transaction_read_only = on',
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND usename = '{user}'",
-        ],
-        # Sessions that began meanwhile stay read-only, as those with a former primary do.
-        ['ALTER DATABASE "{database}" RESET default_transaction_read_only'],
-        "The database is read-only",
-    ),
-    "a column that is not there yet": (
-        ["ALTER TABLE videos RENAME thumbnail_placeholder TO away"],
-        ["ALTER TABLE videos RENAME away TO thumbnail_placeholder"],
-        "run `thumbnails db upgrade`",
-    ),
-    "a right that was taken away": (
-        ['REVOKE UPDATE ON videos FROM "{user}"'],
-        ['GRANT UPDATE ON videos TO "{user}"'],
-        "grant it SELECT and UPDATE",
-    ),
-}
-
-
-@dataclass
-class Database:
-    """A database with rows; `url` is that of a user who may read and update them, and owns nothing."""
-
-    url: str
-    owner: sa.Connection
-
-    def run(self, statements: list[str]) -> None:
-        url = sa.make_url(self.url)
-        for statement in statements:
-            self.owner.execute(sa.text(statement.format(database=url.database, user=url.username)))
+RESULTS = 10
+QUICK = {name: state for name, state in STATES.items() if not state.for_program}
+LAST = RESULTS * (len(QUICK) + 1)
 
 
 @pytest.fixture
-def database(postgres_url: str) -> Iterator[Database]:
-    a_database(postgres_url, range(1, 26)).dispose()
+def database(postgres_url: str) -> Iterator[Spoiled]:
+    a_database(postgres_url, range(1, LAST + 1)).dispose()
     user = f"persist_{uuid.uuid4().hex[:8]}"
-    engine = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as owner:
-        url = sa.make_url(postgres_url).set(username=user, password=user)
-        made = Database(url.render_as_string(hide_password=False), owner)
-        made.run(
-            [
-                """CREATE ROLE "{user}" LOGIN PASSWORD '{user}'""",
-                'GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO "{user}"',
-            ]
-        )
+    url = sa.make_url(postgres_url).set(username=user, password=user).render_as_string(hide_password=False)
+    engine = sa.create_engine(postgres_url)
+    with engine.connect() as owner, engine.connect() as locker:
+        made = Spoiled(url, owner.execution_options(isolation_level="AUTOCOMMIT"), locker)
+        made.make_user()
         yield made
-        made.run(['DROP OWNED BY "{user}"', 'DROP ROLE "{user}"'])
+        locker.rollback()
+        made.run('DROP OWNED BY "{user}"', 'DROP ROLE "{user}"')
     engine.dispose()
 
 
@@ -98,46 +64,49 @@ def kafka_settings(kafka: str, topic_prefix: str) -> KafkaSettings:
     return made
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_results_wait_for_a_database_that_takes_none_and_none_becomes_a_dead_letter(
-    kafka_settings: KafkaSettings, database: Database, state: str
+def test_results_wait_through_every_state_of_the_database_and_none_becomes_a_dead_letter(
+    kafka_settings: KafkaSettings, database: Spoiled
 ) -> None:
-    spoil, restore, sentence = STATES[state]
+    """One role lives through them all; `make database` has 200 results in each, and the states that take longer."""
     producer, engine = Producer(producer_config(kafka_settings)), create_engine_for(database.url)
     role = a_persist_role(kafka_settings, engine)
     is_ready = database_probe(engine, lambda: role.database_problem)
+    sent = 0
 
-    def send(ids: range) -> None:
+    def send(count: int) -> None:
+        nonlocal sent
+        ids = range(sent + 1, sent + count + 1)
         send_and_wait(producer, [a_result(kafka_settings, ready(1, a_media(number))) for number in ids])
+        sent += count
 
-    reader = create_engine_for(database.url)
-    send(BEFORE)
+    def says(state: State) -> bool:
+        problem = role.database_problem or ""
+        return state.sentence in problem and state.said in problem
+
     with running(role):
-        wait_until(lambda: len(statuses(reader)) == len(BEFORE))
-        wait_until(lambda: committed(kafka_settings) == len(BEFORE))
+        send(RESULTS)
+        wait_until(lambda: committed(kafka_settings) == sent)
+        for name, state in QUICK.items():
+            assert is_ready() is None, name
+            state.begin(database)
+            send(RESULTS)
+            wait_until(partial(says, state))
+            assert is_ready() is not None, name
+            assert committed(kafka_settings) == sent - RESULTS, name
+            state.end(database)
+            wait_until(lambda: committed(kafka_settings) == sent)
+            assert written(database) == sent, name
         assert is_ready() is None
-        database.run(spoil)
-        send(MEANWHILE)
-        wait_until(lambda: role.database_problem is not None and sentence in role.database_problem)
-        assert is_ready() == role.database_problem
-        assert (len(statuses(reader)), committed(kafka_settings)) == (len(BEFORE), len(BEFORE))
-        database.run(restore)
-        wait_until(lambda: committed(kafka_settings) == len(BEFORE) + len(MEANWHILE), 60)
-        assert is_ready() is None
-    reader.dispose()
-    assert database.owner.execute(
-        sa.text("SELECT count(*) FROM videos WHERE thumbnail_status = 'ready' AND thumbnail_url IS NOT NULL")
-    ).scalar_one() == len(BEFORE) + len(MEANWHILE)
     assert count_records(kafka_settings, "thumbnail.ready.dlq") == 0
 
 
 def test_a_constraint_that_refuses_every_row_ends_the_role_and_its_successors_and_afterwards_all_are_written(
-    kafka_settings: KafkaSettings, database: Database, monkeypatch: pytest.MonkeyPatch
+    kafka_settings: KafkaSettings, database: Spoiled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka_settings.kafka_bootstrap_servers)
     monkeypatch.setenv("KAFKA_TOPIC_PREFIX", kafka_settings.kafka_topic_prefix)
     producer = Producer(producer_config(kafka_settings))
-    database.run(["ALTER TABLE videos ADD CONSTRAINT none CHECK (thumbnail_status IS NULL)"])
+    database.run("ALTER TABLE videos ADD CONSTRAINT none CHECK (thumbnail_status IS NULL)")
 
     def send(ids: range) -> None:
         send_and_wait(producer, [a_result(kafka_settings, ready(1, a_media(number))) for number in ids])
@@ -164,7 +133,7 @@ def test_a_constraint_that_refuses_every_row_ends_the_role_and_its_successors_an
     assert count_records(kafka_settings, "thumbnail.ready.dlq") <= len(BEFORE) + PRIMED_LEFT
 
     set_aside = count_records(kafka_settings, "thumbnail.ready.dlq")
-    database.run(["ALTER TABLE videos DROP CONSTRAINT none"])
+    database.run("ALTER TABLE videos DROP CONSTRAINT none")
     reader = create_engine_for(database.url)
     with running(a_persist_role(kafka_settings, create_engine_for(database.url))):
         wait_until(lambda: len(statuses(reader)) == len(BEFORE) + len(MEANWHILE) - set_aside)
@@ -187,9 +156,9 @@ def test_a_constraint_that_refuses_every_row_ends_the_role_and_its_successors_an
     ],
 )
 def test_the_process_ends_with_code_1_and_one_sentence(
-    kafka_settings: KafkaSettings, database: Database, tmp_path: Path, spoil: str, setting: str, sentence: str
+    kafka_settings: KafkaSettings, database: Spoiled, tmp_path: Path, spoil: str, setting: str, sentence: str
 ) -> None:
-    database.run([f"ALTER TABLE videos {spoil}"])
+    database.run(f"ALTER TABLE videos {spoil}")
     results = [a_result(kafka_settings, ready(1, a_media(number))) for number in MEANWHILE]
     send_and_wait(Producer(producer_config(kafka_settings)), results)
     prefix = kafka_settings.kafka_topic_prefix
@@ -225,3 +194,8 @@ def committed(settings: KafkaSettings) -> int:
     offsets = [found.offset for found in consumer.committed(partitions, timeout=10)]
     consumer.close()
     return sum(offset for offset in offsets if offset > 0)
+
+
+def written(database: Spoiled) -> int:
+    query = "SELECT count(*) FROM videos WHERE thumbnail_status = 'ready' AND thumbnail_url IS NOT NULL"
+    return int(database.owner.exec_driver_sql(query).scalar_one())

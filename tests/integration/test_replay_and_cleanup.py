@@ -24,6 +24,7 @@ from schemas.topics import THUMBNAIL_DLQ, UNPREFIXED
 from storage.memory import MemoryStorageProvider
 from streams.dlq.plan import ReplayRules, Send
 from streams.dlq.read import read_dead_letter
+from streams.failures.company_limiter import CompanyLimit, CompanyLimiter
 from streams.failures.guard import DeadLetterGuard, DeadLetterLimit
 from streams.failures.policy import RetryPolicy
 from streams.kafka.records import InboundRecord, OutboundRecord
@@ -101,7 +102,8 @@ class Installation:
         self._offset = 0
         rows, executor = PausingRows(engine, self.steps), ThreadPoolExecutor(2)
         order, rules = UploadOrder(RowStates(engine), executor), Rules("thumbnails", TOPICS, now=lambda: NOW)
-        failures = Failures(RetryPolicy((60,), 86_400), DeadLetterGuard(DeadLetterLimit(0, 0, 60, 1)), rules)
+        guard, limiter = DeadLetterGuard(DeadLetterLimit(0, 0, 60, 1)), CompanyLimiter(CompanyLimit(0, 0.5, 300, 100))
+        failures = Failures(RetryPolicy((60,), 86_400), guard, limiter, rules)
         removals = Removals(CleanupService(self.flow.calls, rows, lambda: NOW), order, rules)
         self._handler = EventHandler(self.flow.service, order, removals, failures, rules)
 

@@ -116,12 +116,16 @@ def statuses(engine: sa.Engine) -> dict[int, str]:
         return {row.id: row.thumbnail_status for row in connection.execute(query)}
 
 
-def test_an_upload_of_an_unknown_company_makes_no_second_dead_letter_and_touches_no_row(
+def test_an_upload_of_an_unknown_or_inactive_company_makes_no_second_dead_letter_and_touches_no_other_row(
     settings: KafkaSettings, postgres_url: str
 ) -> None:
     """Whether its media is another company's or nobody's; behind each result comes one that has a visible effect."""
     engine = a_database(postgres_url)
-    unknown = [failed(2, a_media(number), code=ErrorCode.TENANT_UNKNOWN, company_id=77) for number in (40, 999)]
+    unknown = [
+        failed(2, a_media(number), code=code, company_id=77)
+        for code in (ErrorCode.TENANT_UNKNOWN, ErrorCode.TENANT_INACTIVE)
+        for number in (40, 999)
+    ]
     records = [a_result(settings, result) for result in (*unknown, failed(1, a_media(40)))]
     marker = OutboundRecord(records[1].topic, records[1].key, b"not JSON", ())
     dead_letters, cleanups = Reader(settings, "thumbnail.ready.dlq"), Reader(settings, "thumbnail.cleanup")

@@ -82,6 +82,23 @@ class SystemPostgres:
                 raise NoPostgresError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-1000:]}")
         return self.url
 
+    def follow(self, primary: "SystemPostgres") -> str:
+        """Become a standby of `primary`, which runs: what was here before is gone. promote() ends that."""
+        shutil.rmtree(self._data)
+        command = [str(self.binaries / "pg_basebackup"), "-D", str(self._data), "-R", "-X", "stream", "-c", "fast"]
+        command += ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+        log = self.folder / "basebackup.log"
+        if owned_process(command, log, self._environment(), user=self._user).wait(START_TIMEOUT_S) != 0:
+            raise NoPostgresError(f"pg_basebackup failed: {log.read_text(errors='replace')[-500:]}")
+        return self.start()
+
+    def promote(self) -> None:
+        """Take writes from now on."""
+        engine = sa.create_engine(self.url)
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT pg_promote(true, 30)"))
+        engine.dispose()
+
     def stop_process(self) -> None:
         """A fast shutdown: open transactions are rolled back."""
         process, self._process = self._process, None

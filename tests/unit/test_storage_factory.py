@@ -135,6 +135,11 @@ def test_an_inactive_company_is_refused(tmp_path: Path) -> None:
     assert caught.value.code is ErrorCode.TENANT_INACTIVE
 
 
+def test_what_an_inactive_company_has_left_can_be_deleted(tmp_path: Path) -> None:
+    tenants = tenants_of(tmp_path, a_company(None, is_active=False))
+    assert [storage.prefix for storage in tenants.storages_of(1)] == ["acme"]
+
+
 def test_an_empty_storage_path_is_the_slug_never_the_root(tmp_path: Path) -> None:
     assert tenants_of(tmp_path, a_company(None, storage_path="")).open(1).prefix == "acme"
 

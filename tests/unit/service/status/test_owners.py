@@ -47,6 +47,17 @@ def test_a_connection_is_told_once_however_many_workers_give_it_a_rest() -> None
     assert data["resting"] == [{"connection_id": "10", "provider": "minio", "company_ids": [5]}]
 
 
+def test_a_company_most_of_whose_uploads_fail_is_named_once_with_what_to_do() -> None:
+    workers = [
+        RoleState("http://w", None, "worker", "1", {"ok": True, "limited_companies": ids}, {}) for ids in ([5], [5, 3])
+    ]
+    (sentence,) = said(*workers)
+    assert sentence.startswith("Most uploads of companies 3, 5 fail")
+    assert "`thumbnails dlq list --company 3` says why" in sentence
+    assert Snapshot(NOW, workers).to_json(60.0)["limited_companies"] == [3, 5]
+    assert said(RoleState("http://w", None, "worker", "1", {"ok": True, "limited_companies": ["x", {}]}, {})) == []
+
+
 def test_workers_that_do_not_say_which_are_counted() -> None:
     assert said(a_worker(open_breakers=2)) == [
         "Storage connections are paused, because they failed repeatedly: 2. See `thumbnails check --tenants`."

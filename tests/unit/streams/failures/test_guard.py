@@ -185,6 +185,20 @@ def test_a_company_that_was_seen_more_than_a_day_ago_is_no_other_one() -> None:
     assert not guard.dead_letters(1, THEIRS, company=2)
 
 
+@pytest.mark.parametrize("code", [THEIRS, *TENANT_CONTROLLED])
+def test_on_a_fresh_installation_the_other_companies_of_the_database_are_enough(code: ErrorCode) -> None:
+    guard = the_default_one()
+    guard.guard.prime({}, known={1, 2})
+    assert guard.dead_letters(2000, code, company=2)
+    assert not all(guard.dead_letters(1, code, company=1) for _ in range(60))
+
+
+def test_the_only_company_of_the_database_stops_the_worker() -> None:
+    guard = the_default_one()
+    guard.guard.prime({}, known={2})
+    assert not guard.dead_letters(101, company=2)
+
+
 def test_malformed_records_among_good_ones_never_stop_the_worker() -> None:
     guard = the_default_one()
     guard.successes(1)
@@ -243,6 +257,24 @@ def test_the_company_that_fails_alone_is_named_in_the_log() -> None:
     assert (one["company_id"], one["failed"], one["log_level"]) == (2, 501, "warning")
     assert "media.corrupt 501" in one["reason"]
     assert any(line["event"] == "unattributed_failure_limit_exceeded" for line in lines)
+
+
+def test_the_producers_of_malformed_records_are_named_those_with_most_first() -> None:
+    guard = the_default_one()
+    guard.successes(1, company=1)
+    with capture_logs() as lines:
+        for number in range(120):
+            producer = "https://cms.example" if number % 4 else None
+            guard.guard.check(0, ErrorCode.EVENT_MALFORMED, None, producer)
+    (line,) = lines
+    assert line["event"] == "unattributed_failure_limit_exceeded"
+    assert line["producers"] == "https://cms.example (74), without one (25)"
+    guard.now_s += 120
+    with capture_logs() as lines:
+        for number in range(101):
+            guard.guard.check(0, ErrorCode.EVENT_MALFORMED, None, "x" * 10_000 if number else "\x1b[2J")
+    assert "https" not in lines[-1]["producers"]
+    assert len(lines[-1]["producers"]) < 200
 
 
 def test_however_many_companies_there_are_the_memory_is_bounded() -> None:

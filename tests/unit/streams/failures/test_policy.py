@@ -51,6 +51,13 @@ def test_a_decoder_that_failed_gets_one_retry(code: ErrorCode) -> None:
     assert isinstance(decide(TransientError(code, "x"), 2), GiveUp)
 
 
+def test_a_wait_for_its_turn_uses_up_no_attempt_and_hides_no_failure() -> None:
+    limited = TransientError(ErrorCode.TENANT_LIMITED, "x", retry_after_s=100)
+    assert decide(limited, 2) == RetryAt(2, NOW + timedelta(seconds=120), 1)
+    after_the_wait = Attempts(2, NOW, ErrorCode.TENANT_LIMITED)
+    assert isinstance(POLICY.decide(TransientError(ErrorCode.MEDIA_TIMEOUT, "x"), after_the_wait, NOW), GiveUp)
+
+
 def test_an_outage_of_the_database_uses_up_no_attempt() -> None:
     down = TransientError(ErrorCode.DATABASE_UNAVAILABLE, "x")
     decision = decide(down, 1)

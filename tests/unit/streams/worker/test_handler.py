@@ -25,6 +25,7 @@ from schemas.events import (
 )
 from schemas.topics import CARRIER_BYTES, Topics
 from storage.tenants import TenantStorage
+from streams.failures.company_limiter import CompanyLimit, CompanyLimiter
 from streams.failures.guard import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
 from streams.failures.policy import RetryPolicy
 from streams.failures.size import fits
@@ -66,18 +67,22 @@ class Rows:
         return True
 
 
+NO_LIMITER = CompanyLimiter(CompanyLimit(0, 0.5, 300, 100))
+
+
 def a_handler(
     flow: Flow,
     row: ShownRow | None = None,
     delays_s: tuple[float, ...] = (60, 120, 240),
     rows: Rows | None = None,
     limit: DeadLetterLimit | None = None,
+    limiter: CompanyLimiter = NO_LIMITER,
 ) -> EventHandler:
     table = cast(RowStates, rows or Rows(row))
     executor = ThreadPoolExecutor(1)
     order, rules = UploadOrder(table, executor), Rules("thumbnails", Topics("p."), now=lambda: NOW)
     guard = DeadLetterGuard(limit or DeadLetterLimit(0, 0, 60, 1))
-    failures = Failures(RetryPolicy(delays_s, budget_s=86_400), guard, rules)
+    failures = Failures(RetryPolicy(delays_s, budget_s=86_400), guard, limiter, rules)
     removals = Removals(CleanupService(flow.calls, table, lambda: NOW), order, rules)
     return EventHandler(flow.service, order, removals, failures, rules)
 
@@ -585,3 +590,54 @@ def test_cleanups_that_fail_count_for_their_company() -> None:
     flow.tenants.own.fail_next("list_files", PermanentError(ErrorCode.STORAGE_DENIED, "x"))
     with pytest.raises(DeadLetterFloodError, match=r"By company: 1 \(3\)"):
         asyncio.run(handler.handle(a_cleanup_record(OLD)))
+
+
+def a_tight_limiter() -> CompanyLimiter:
+    return CompanyLimiter(CompanyLimit(per_minute=6, max_ratio=0.5, window_s=300, min_events=3))
+
+
+def test_beyond_the_limit_a_companys_uploads_wait_untried_and_anothers_go_on(two_companies: Flow) -> None:
+    two_companies.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
+    handler, observer = a_handler(two_companies, limiter=a_tight_limiter()), Observer(two_companies.metrics)
+
+    async def handle_all() -> list[Outcome]:
+        outcomes = [await handler.handle(a_record_of(2)) for _ in range(3)]
+        tried = len(two_companies.maker.seen)
+        waiting = await handler.handle(a_record_of(2))
+        assert len(two_companies.maker.seen) == tried
+        two_companies.maker.error = None
+        return [*outcomes, waiting, await handler.handle(a_record_of(1))]
+
+    outcomes = asyncio.run(handle_all())
+    observer.on_acknowledged(outcomes[3])
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed", "failed", "retry", "success"]
+    (record,) = outcomes[3].records
+    assert record.topic == "p.thumbnail.retry.1"
+    assert h.get_header(record.headers, h.ERROR_CODE) == "tenant.limited"
+    assert h.get_header(record.headers, h.RETRY_ATTEMPT) == "0"
+    value = two_companies.metrics.registry.get_sample_value
+    assert value("thumbnail_retries_total", {"code": "tenant.limited"}) == 1
+    assert value("thumbnail_task_execution_total", {"task_type": "generate", "status": "retry"}) is None
+
+
+def test_what_waited_for_its_turn_until_the_time_budget_ended_is_a_dead_letter_and_no_flood(
+    two_companies: Flow,
+) -> None:
+    two_companies.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
+    limiter = a_tight_limiter()
+    handler = a_handler(two_companies, limit=DeadLetterLimit(0, 3, 60, 1), limiter=limiter)
+    long_ago = h.format_time(NOW - timedelta(seconds=86_400)).encode()
+    headers = ((h.RETRY_ATTEMPT, b"0"), (h.FIRST_FAILED_AT, long_ago))
+    value = write_event(an_upload().model_copy(update={"company_id": 2}))
+
+    async def handle_all() -> list[Outcome]:
+        for _ in range(3):
+            await handler.handle(a_record_of(2))
+        return [await handler.handle(a_record(value, headers, "p.thumbnail.due")) for _ in range(5)]
+
+    outcomes = asyncio.run(handle_all())
+    assert {outcome.status for outcome in outcomes} == {"failed"}
+    dead_letter, announced = outcomes[0].records
+    assert (dead_letter.topic, dead_letter.value) == ("p.thumbnail.dlq", value)
+    assert h.get_header(dead_letter.headers, h.ERROR_CODE) == "tenant.limited"
+    assert announced.topic == "p.thumbnail.failed"
