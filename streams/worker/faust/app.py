@@ -4,7 +4,7 @@ import faust
 
 from schemas.topics import CARRIER_BYTES
 from streams.kafka.ports import METADATA_REFRESH_MS
-from streams.worker.faust.assignor import TrackingAssignor
+from streams.worker.faust.assignor import EvenAssignor
 from streams.worker.options import WorkerOptions
 
 
@@ -25,7 +25,7 @@ def build_app(options: WorkerOptions) -> faust.App:
         broker_client_id=options.client_id,
         version=1,  # never raised: it renames the consumer group
         autodiscover=False,
-        PartitionAssignor=TrackingAssignor,
+        PartitionAssignor=EvenAssignor,
         store="memory://",
         web_enabled=False,
         topic_disable_leader=True,

@@ -11,7 +11,7 @@ from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DUE, Top
 from streams.kafka.ports import TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.worker.faust.app import build_app
-from streams.worker.faust.assignor import TrackingAssignor
+from streams.worker.faust.assignor import EvenAssignor
 from streams.worker.faust.signs import read_owned, read_signs
 from streams.worker.faust.transport import CommittingTransport
 from streams.worker.options import WorkerOptions
@@ -70,7 +70,7 @@ class FaustClient:
         consumer = self.app._consumer  # noqa: SLF001 - the property would make one
         if consumer is None:
             return None
-        left_out = cast(TrackingAssignor, self.app.assignor).left_out
+        left_out = cast(EvenAssignor, self.app.assignor).left_out
         return replace(read_signs(consumer, in_flight), left_out=left_out)
 
 
