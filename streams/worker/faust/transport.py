@@ -32,6 +32,14 @@ class CommittingConsumer(driver.Consumer):
         for forget in getattr(self.transport, "revocation_listeners", ()):
             forget(set(revoked))
 
+    async def verify_all_partitions_active(self) -> None:
+        """Do nothing: Faust would log errors about healthy partitions, and none about a consumer that hears nothing.
+
+        It counts from the start of the process, not of the assignment: after 5 minutes every rebalance, and every
+        burst after an idle time, is an error for each partition. Its look at the last fetch subtracts the time of day
+        from a monotonic clock. `streams.worker.watchdog` and /health/live notice what really stands still.
+        """
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit as Faust does, and log a line when the group refuses: it has gone on without this member."""
         is_taken = await super()._commit(offsets)
