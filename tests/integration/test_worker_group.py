@@ -89,7 +89,7 @@ def test_a_fourth_worker_and_a_restarted_one_get_their_share(settings: KafkaSett
             assert shares(clients) == [Counter(uploaded=2, due=2, cleanup=1)] * 3
             for _ in ("the fourth", "its successor"):
                 async with a_worker(settings) as fourth:
-                    await until(lambda: is_divided([*clients, fourth]))  # noqa: B023 - it is awaited here
+                    await until(lambda: is_divided([*clients, fourth]))
                     found = shares([*clients, fourth])
                     assert sorted(share["uploaded"] for share in found) == [1, 1, 2, 2]
                     assert {share["uploaded"] + share["cleanup"] for share in found} == {2, 3}

@@ -28,8 +28,8 @@ def divide(groups: Iterable[Copartitioned], held: Held) -> Shares:
     """Return the share of each member.
 
     Of each group, one member has at most one partition number more than another; so it is with the sum over the groups
-    where all members subscribe to the same topics. Within that, partitions stay where they are. The result depends on
-    nothing but the arguments.
+    where all members subscribe to the same topics. Within that, nearly all partitions stay that can. The result depends
+    on nothing but the arguments.
     """
     plans = [_Plan(group, held) for group in sorted(groups, key=lambda group: sorted(group.topics))]
     totals: Counter[str] = Counter()

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final, cast
 
 import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.kafka.positions import Positions
 from streams.worker.faust.consumer_thread import CommittedReadsThread
 
 log = structlog.get_logger(__name__)
@@ -21,6 +22,19 @@ class CommittingConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> CommittedReadsThread:
         return CommittedReadsThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek as Faust does after each assignment, and begin to track the positions."""
+        found = await super().seek_to_committed()
+        known = cast(Mapping[Any, int | None], found)  # Faust's type does not say that a partition may have none
+        positions: Positions = cast(Any, self.transport).positions
+        positions.begin(
+            {
+                (one.topic, one.partition): offset if offset is not None and offset >= 0 else None
+                for one, offset in known.items()
+            }
+        )
+        return found
 
     async def on_partitions_revoked(self, revoked: set[Any]) -> None:
         """Commit, then let Faust wait for what is in flight and hand the partitions back."""
@@ -67,3 +81,4 @@ class CommittingTransport(driver.Transport):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.revocation_listeners: list[Callable[[set[Any]], object]] = []
+        self.positions: Final = Positions()
