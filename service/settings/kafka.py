@@ -23,6 +23,13 @@ class KafkaSettings(Component):
         le=300,
         description="Consumer session timeout, in seconds: a silent consumer loses its partitions after it.",
     )
+    kafka_group_instance_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="Static membership: a name that only this process of its role has, and has again after a restart, such as the"
+        " name of a StatefulSet's pod. A restart within KAFKA_SESSION_TIMEOUT_S then moves no partition; a process that stops"
+        " for good keeps its partitions until that time is over.",
+    )
     kafka_replication_factor: int = Field(
         -1,
         ge=-1,
