@@ -59,7 +59,9 @@ def build_persist(
 ) -> PersistRole:
     """Return the persist role; `refused_before` is as in PersistLimits."""
     group = persist_group(settings)
-    clients = KafkaClients(consumers_of(settings.kafka, group)(membership(settings.kafka)), make_producer(settings.kafka))
+    clients = KafkaClients(
+        consumers_of(settings.kafka, group)(membership(settings.kafka)), make_producer(settings.kafka)
+    )
     chosen = settings.persist
     limits = PersistLimits(chosen.persist_max_refused, chosen.persist_fault_limit_s, refused_before)
     options = PersistOptions(group, settings.kafka.topics, limits)

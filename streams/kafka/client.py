@@ -222,7 +222,7 @@ _MEANINGS: Final = {
     30: "The cluster's rules forbid it: let this user READ the consumer group",
     31: "The cluster's rules forbid it: let this user IDEMPOTENT_WRITE on the cluster",
     58: "The cluster does not accept the login: see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
-    _FENCED_INSTANCE_ID: "Another process of this role has the same KAFKA_GROUP_INSTANCE_ID and has taken this one's place: give each its own",
+    _FENCED_INSTANCE_ID: "Another process of this role has the same KAFKA_GROUP_INSTANCE_ID: give each its own",
 }
 NO_ANSWER: Final = (
     "Kafka does not acknowledge: its brokers are out of reach, or fewer replicas are in sync than min.insync.replicas"

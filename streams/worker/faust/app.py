@@ -10,7 +10,6 @@ from streams.kafka.ports import METADATA_REFRESH_MS
 from streams.worker.faust.assignor import EvenAssignor
 from streams.worker.options import WorkerOptions
 
-
 _NO_URL: Final = "http://worker"
 """Stands in the members' messages, for web pages that we do not have. It holds no host name: a static member that comes back on
 another host gets the share that was made for its predecessor, and refuses one of another address."""
