@@ -4,12 +4,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
 
 from schemas.metrics import Metrics
 from schemas.topics import ALL_TOPICS, Topics
 from streams.kafka.lag import PartitionLag
-from streams.kafka.ports import TopicPartition
+from streams.kafka.ports import BEGINNING, END, TopicPartition
 from streams.kafka.positions import Gap, Positions
 
 log = structlog.get_logger(__name__)
@@ -51,7 +50,7 @@ class RemovedRecords:
         partitions = {gap.partition for gap in questions.gaps} | questions.uncommitted.keys()
         if not partitions:
             return
-        lows = offsets_at(partitions, OFFSET_BEGINNING)
+        lows = offsets_at(partitions, BEGINNING)
         found = self._records_of(questions.uncommitted, lows, offsets_at)
         self._positions.answered(questions)
         for gap in questions.gaps:
@@ -82,7 +81,7 @@ class RemovedRecords:
         found: dict[str, tuple[int, int]] = {}
         for where, begun_ms in begun.items():
             first_later = offsets_at([where], begun_ms)[where]
-            end = first_later if first_later >= 0 else offsets_at([where], OFFSET_END)[where]
+            end = first_later if first_later >= 0 else offsets_at([where], END)[where]
             if end > lows[where]:
                 partitions, records = found.get(where[0], (0, 0))
                 found[where[0]] = (partitions + 1, records + end - lows[where])
