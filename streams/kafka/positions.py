@@ -13,6 +13,8 @@ from streams.kafka.ports import KafkaConsumer, PartitionOffset, RebalanceCallbac
 from streams.kafka.records import InboundRecord
 
 ASK_TIMEOUT_S: Final = 5.0
+MAX_GAPS: Final = 10_000
+"""So many are kept while nobody asks: each transaction of a producer leaves one."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Positions:
         """Note that a record was read, in the order of its partition; one that comes again changes nothing."""
         with self._lock:
             expected = self._next.get(partition, offset)
-            if offset > expected:
+            if offset > expected and len(self._gaps) < MAX_GAPS:
                 self._gaps.append(Gap(partition, expected, offset))
             self._next[partition] = max(expected, offset + 1)
 
