@@ -179,15 +179,6 @@ def commit_offsets(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) 
     return True
 
 
-def start_partitions(consumer: KafkaConsumer, partitions: list[PartitionOffset]) -> None:
-    """Read `partitions` from their committed offsets, as the callback `on_assign`.
-
-    librdkafka 2.16 remembers the pause of a partition that went to another member: it would come back paused.
-    """
-    consumer.assign(partitions)
-    consumer.resume(partitions)
-
-
 def pause(consumer: KafkaConsumer, partition: TopicPartition) -> None:
     """Return no more records of the partition."""
     consumer.pause([PartitionOffset(*partition)])

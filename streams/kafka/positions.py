@@ -8,7 +8,7 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from streams.kafka.client import partitions_of, start_partitions
+from streams.kafka.client import partitions_of
 from streams.kafka.ports import KafkaConsumer, PartitionOffset, RebalanceCallback, TopicPartition
 from streams.kafka.records import InboundRecord
 
@@ -108,7 +108,10 @@ class Positions:
                 self._uncommitted.pop(partition, None)
 
     def starter(self) -> RebalanceCallback:
-        """Return what starts partitions that were assigned to a librdkafka consumer, as `on_assign`."""
+        """Return what starts partitions that were assigned to a librdkafka consumer, as `on_assign`.
+
+        It resumes them, because librdkafka 2.16 remembers the pause of a partition that went to another member.
+        """
 
         def start(consumer: KafkaConsumer, partitions: list[PartitionOffset]) -> None:
             self.forget(partitions_of(partitions))
@@ -123,6 +126,7 @@ class Positions:
                     if one.error is None
                 }
             )
-            start_partitions(consumer, partitions)
+            consumer.assign(partitions)
+            consumer.resume(partitions)
 
         return start

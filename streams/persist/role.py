@@ -92,8 +92,7 @@ class PersistRole:
         tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._topics: Final = options.topics
-        self._group: Final = options.group
+        self._topics, self._group = options.topics, options.group
         self._consumer: Final = clients.consumer
         self._producer: Final = clients.producer
         self._monotonic: Final = clients.monotonic
