@@ -144,6 +144,16 @@ PROCESS_EVENTS: Final = (
         "critical",
         "A batch in Kafka is damaged; it names topic, partition and offset, and the runbooks say how to go past it.",
     ),
+    LogEvent(
+        "records_removed_unread",
+        "error",
+        "Records from `from_offset` to before `to_offset` were removed before `group` read them, `records` at most: runbooks.md.",
+    ),
+    LogEvent(
+        "group_offsets_missing",
+        "warning",
+        "A group without offsets in a topic reads it from its beginning: its first start, or its offsets have expired.",
+    ),
     LogEvent("topics_missing", "critical", "Topics are missing: run `thumbnails topics create`, or fix the prefix."),
     LogEvent("dependency_failed", "error", "A dependency does not work at start; `problem` says how to fix it."),
     LogEvent(

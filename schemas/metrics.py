@@ -192,6 +192,14 @@ class Metrics:
             "topic",
         )
 
+        self.removed_unread_total = self._counter(
+            "thumbnail_removed_unread_total",
+            "Records that retention or a person removed before this role read them, at most: the range may hold markers of"
+            " transactions.",
+            ALL_ROLES,
+            "topic",
+        )
+
     def _declare_retry_metrics(self) -> None:
         self.retry_lateness_seconds = self._histogram(
             "thumbnail_retry_lateness_seconds",

@@ -57,6 +57,12 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
     }
 
 
+def membership(settings: KafkaSettings) -> dict[str, Any]:
+    """Return what only the consumer that joins the group has; others ask about the group alone."""
+    name = settings.kafka_group_instance_id
+    return {} if name is None else {"group.instance.id": name}
+
+
 def waiting_consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
     """Return the settings of a consumer that leaves most records where they are: it fetches little ahead.
 
@@ -79,7 +85,7 @@ def consumers_of(settings: KafkaSettings, group: str) -> MakeConsumer:
 
 def make_waiting_consumer(settings: KafkaSettings, group: str) -> KafkaConsumer:
     """Return a consumer that leaves most of its records where they are. Raises KafkaFilesError."""
-    return Consumer(waiting_consumer_config(settings, group))
+    return Consumer(waiting_consumer_config(settings, group) | membership(settings))
 
 
 def make_producer(settings: KafkaSettings) -> KafkaProducer:

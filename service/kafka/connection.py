@@ -11,7 +11,7 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 
 from service.kafka.clients import client_config
 from service.kafka.oauth import TokenError
-from service.kafka.security import token_source
+from service.kafka.security import msk_tokens, token_source
 from service.kafka.tls import Server, tls_problem
 from service.settings import KafkaSettings
 
@@ -94,9 +94,9 @@ def _nobody(settings: KafkaSettings) -> str:
 def _explain(settings: KafkaSettings, complaints: _Complaints) -> str | None:
     """Return why waiting would not help, if that is known."""
     asked = settings.kafka_bootstrap_servers
-    if settings.uses_oauth:
+    if settings.uses_oauth or settings.uses_msk_iam:
         try:
-            token_source(settings).token()
+            (token_source(settings) if settings.uses_oauth else msk_tokens(settings)).token()
         except TokenError as exc:
             return str(exc)
     if settings.uses_tls:
@@ -121,6 +121,11 @@ def _about_login(settings: KafkaSettings, refusal: str) -> str:
         return (
             f"Kafka at {asked} does not offer KAFKA_SASL_MECHANISM={settings.kafka_sasl_mechanism}:"
             f" set one of {offered[1].strip()}."
+        )
+    if settings.uses_msk_iam:
+        return (
+            f"Kafka at {asked} refuses the token that these AWS credentials have signed for"
+            f" KAFKA_AWS_REGION={settings.kafka_aws_region}: correct the region, or let the role kafka-cluster:Connect."
         )
     if settings.uses_oauth and _NONE_ACQUIRED in refusal:  # but our own request was given one just now
         return (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ssl import SSLContext
 from threading import Lock
 from typing import Any, Final
+from urllib.parse import quote_plus
 
 import urllib3
 
@@ -60,7 +61,8 @@ class TokenSource:
         form = {"grant_type": "client_credentials"}
         if self._client.scope is not None:
             form["scope"] = self._client.scope
-        login = b64encode(f"{self._client.id}:{self._client.secret}".encode()).decode()
+        # RFC 6749, 2.3.1: encoded as in a form, and then joined; a colon in the name would end it otherwise.
+        login = b64encode(f"{quote_plus(self._client.id)}:{quote_plus(self._client.secret)}".encode()).decode()
         try:
             answer = self._http.request(
                 "POST",

@@ -78,8 +78,25 @@ class LimitOurs:
         return {**line, "held_back": held_back} if held_back else line
 
 
+_ROUTINE: Final = (
+    # Each rebalance, for every member but the one that caused it: aiokafka joins again, as it should.
+    ("aiokafka.consumer.group_coordinator", "Heartbeat failed for group %s because it is rebalancing", ""),
+    # The first group of a new cluster, whose brokers make the topic of offsets meanwhile. One that stays away makes the
+    # worker end with a reason (`worker_failed`): streams/worker/watchdog.py.
+    (
+        "aiokafka.consumer.group_coordinator",
+        "Group Coordinator Request failed: %s",
+        "GroupCoordinatorNotAvailableError",
+    ),
+)
+"""Warnings and errors about what happens to a healthy process: logger, text before values are put in, kind of the first value."""
+
+
 class LimitLibraries(logging.Filter):
-    """A filter for the lines of libraries: warnings and worse, by their text before values are put in."""
+    """A filter for the lines of libraries: warnings and worse, by their text before values are put in.
+
+    Those about what happens to a healthy process are not shown.
+    """
 
     def __init__(self, limit: RepeatLimit) -> None:
         super().__init__()
@@ -89,9 +106,19 @@ class LimitLibraries(logging.Filter):
         """Return whether the line is shown; its `held_back` says how many were not."""
         if record.levelno < logging.WARNING or isinstance(record.msg, dict):  # ours come as a dictionary
             return True
+        if _is_routine(record):
+            return False
         held_back = self._limit.admit((record.name, str(record.msg), _kind(record.args)))
         record.held_back = held_back
         return held_back is not None
+
+
+def _is_routine(record: logging.LogRecord) -> bool:
+    first = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    return any(
+        record.name == logger and record.msg == text and kind in ("", type(first).__name__)
+        for logger, text, kind in _ROUTINE
+    )
 
 
 def tell_held_back(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

@@ -9,13 +9,16 @@ import structlog
 from prometheus_client import Gauge, ProcessCollector
 
 from schemas.metrics import Metrics, Role
-from schemas.topics import ALL_TOPICS, Topics
+from schemas.topics import Topics
 from service.kafka.clients import consumers_of
+from service.observability.removed_records import RemovedRecords, topic_label
 from service.periodic import Periodic
 from service.settings import KafkaSettings
 from streams.dlq.backlog import DlqBacklog
 from streams.kafka.lag import GroupLag, PartitionLag
 from streams.kafka.ports import TopicPartition
+from streams.kafka.positions import Positions
+from streams.retry.role import RetryRole
 
 log = structlog.get_logger(__name__)
 
@@ -49,28 +52,30 @@ class RoleMetrics:
         (family,) = self._metrics.last_progress_timestamp_seconds.collect()
         return sum(sample.value for sample in family.samples)
 
-    def observe_lag(self, kafka: KafkaSettings, group: str, owned: OwnedPartitions) -> None:
+    def observe_lag(self, kafka: KafkaSettings, group: str, owned: OwnedPartitions, positions: Positions) -> None:
         """Observe a role whose unprocessed records are late."""
         gauges = _LagGauges(self._metrics, kafka.topics)
         reader = GroupLag(consumers_of(kafka, group))
+        watch = RemovedRecords(self._metrics, kafka.topics, group, positions)
 
         def look() -> None:
             found = reader.read(owned())
+            watch.look(found, reader.offsets_at)
             gauges.show(found)
             self._lag_records = sum(lag.records for lag in found.values())
 
         self._observe("consumer lag", look, KAFKA_EVERY_S)
 
-    def observe_retries(
-        self, kafka: KafkaSettings, group: str, owned: OwnedPartitions, overdue: Callable[[], int]
-    ) -> None:
+    def observe_retries(self, kafka: KafkaSettings, group: str, role: RetryRole) -> None:
         """Observe the retry role, whose unprocessed records wait, as they should; and the dead letters of all roles."""
         tiers = {name: tier for tier, name in enumerate(kafka.topics.retries, 1)}
         reader, waiting = GroupLag(consumers_of(kafka, group)), self._metrics.retries_waiting
-        self._overdue = overdue
+        watch = RemovedRecords(self._metrics, kafka.topics, group, role.positions)
+        self._overdue = lambda: role.overdue
 
         def look() -> None:
-            found = reader.read(owned())
+            found = reader.read(role.owned)
+            watch.look(found, reader.offsets_at)
             for topic, tier in tiers.items():
                 waiting.labels(tier).set(sum(lag.records for where, lag in found.items() if where[0] == topic))
 
@@ -139,7 +144,7 @@ class _LagGauges:
 
     def __init__(self, metrics: Metrics, topics: Topics) -> None:
         self._metrics: Final = metrics
-        self._names: Final = {topics.name_of(topic): topic.name for topic in ALL_TOPICS}
+        self._topics: Final = topics
         self._ages: Final[dict[str, _Age]] = {}
 
     def show(self, found: Mapping[TopicPartition, PartitionLag]) -> None:
@@ -147,7 +152,7 @@ class _LagGauges:
         for name in {where[0] for where in found} | set(self._ages):
             lags = [lag for where, lag in found.items() if where[0] == name]
             heads = [lag.head for lag in lags if lag.head is not None]
-            label = self._names.get(name, "other")
+            label = topic_label(self._topics, name)
             if name not in self._ages:
                 self._ages[name] = _Age(self._metrics.consumer_lag_seconds.labels(label))
             self._metrics.consumer_lag_records.labels(label).set(sum(lag.records for lag in lags))

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
-from service.kafka.clients import consumers_of, make_producer, make_waiting_consumer
+from service.kafka.clients import consumers_of, make_producer, make_waiting_consumer, membership
 from service.settings import Settings
 from streams.failures.retry_limits import parse_limits
 from streams.kafka.ports import KafkaClients
@@ -59,7 +59,9 @@ def build_persist(
 ) -> PersistRole:
     """Return the persist role; `refused_before` is as in PersistLimits."""
     group = persist_group(settings)
-    clients = KafkaClients(consumers_of(settings.kafka, group)({}), make_producer(settings.kafka))
+    clients = KafkaClients(
+        consumers_of(settings.kafka, group)(membership(settings.kafka)), make_producer(settings.kafka)
+    )
     chosen = settings.persist
     limits = PersistLimits(chosen.persist_max_refused, chosen.persist_fault_limit_s, refused_before)
     options = PersistOptions(group, settings.kafka.topics, limits)

@@ -93,6 +93,7 @@ def build_options(settings: Settings) -> WorkerOptions:
         shutdown_timeout_s=settings.worker.shutdown_timeout_s,
         credentials=faust_credentials(settings.kafka),
         client_id=client_id(),
+        instance_id=settings.kafka.kafka_group_instance_id,
     )
 
 

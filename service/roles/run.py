@@ -69,7 +69,7 @@ def run_persist_role(settings: Settings) -> int:
     with start_traces(settings.traces, "persist", group) as tracing:
         refused_before = recent_refusals(settings) if settings.persist.persist_max_refused else {}
         role = bootstrap.build_persist(settings, metrics, engine, tracing, refused_before)
-        lag.observe_lag(kafka, group, lambda: role.owned)
+        lag.observe_lag(kafka, group, lambda: role.owned, role.positions)
         database = database_probe(engine, lambda: role.database_problem)
         return _run_loop(settings, metrics, role, lag, ((database_dependency(), database),))
 
@@ -83,7 +83,7 @@ def run_retry_role(settings: Settings) -> int:
     group = bootstrap.retry_group(settings)
     with start_traces(settings.traces, "retry", group) as tracing:
         role = bootstrap.build_retry(settings, metrics, tracing)
-        lag.observe_retries(settings.kafka, group, lambda: role.owned, lambda: role.overdue)
+        lag.observe_retries(settings.kafka, group, role)
         return _run_loop(settings, metrics, role, lag)
 
 

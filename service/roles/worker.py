@@ -108,7 +108,7 @@ def _serve(
         return LivenessInputs(silent_s, worker.in_flight, worker.oldest_in_flight_s(), lag.unprocessed, lag.progress)
 
     with ExitStack() as closing:
-        lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.client.owned)
+        lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.client.owned, parts.client.positions)
         lag.start()
         probes = (
             (database_dependency(), database_probe(parts.engine)),

@@ -23,6 +23,13 @@ class KafkaSettings(Component):
         le=300,
         description="Consumer session timeout, in seconds: a silent consumer loses its partitions after it.",
     )
+    kafka_group_instance_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="Static membership: a name that only this process of its role has, and has again after a restart, such as the"
+        " name of a StatefulSet's pod. A restart within KAFKA_SESSION_TIMEOUT_S then moves no partition; a process that stops"
+        " for good keeps its partitions until that time is over.",
+    )
     kafka_replication_factor: int = Field(
         -1,
         ge=-1,
@@ -33,11 +40,17 @@ class KafkaSettings(Component):
         "PLAINTEXT",
         description="Security protocol of the brokers' listener: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
     )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
-        None, description="SASL mechanism: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER."
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"] | None = (
+        Field(
+            None,
+            description="SASL mechanism: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, or AWS_MSK_IAM (extra `msk`).",
+        )
     )
-    kafka_sasl_username: str | None = Field(None, description="User name for SASL; not for OAUTHBEARER.")
-    kafka_sasl_password: SecretStr | None = Field(None, description="Password for SASL; not for OAUTHBEARER.")
+    kafka_sasl_username: str | None = Field(None, description="User name for PLAIN and SCRAM.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="Password for PLAIN and SCRAM.")
+    kafka_aws_region: str | None = Field(
+        None, pattern=r"^[a-z0-9-]+$", description="For AWS_MSK_IAM: region of the cluster, such as eu-central-1."
+    )
     kafka_oauth_token_url: str | None = Field(
         None,
         pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$",
@@ -90,6 +103,11 @@ class KafkaSettings(Component):
         """Return whether we log in by tokens of an identity provider."""
         return self.uses_sasl and self.kafka_sasl_mechanism == "OAUTHBEARER"
 
+    @property
+    def uses_msk_iam(self) -> bool:
+        """Return whether we log in by tokens that are signed with AWS credentials."""
+        return self.uses_sasl and self.kafka_sasl_mechanism == "AWS_MSK_IAM"
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         problem = _sasl_problem(self) or _tls_problem(self)
@@ -115,12 +133,19 @@ def _sasl_problem(kafka: KafkaSettings) -> str | None:
         "KAFKA_OAUTH_SCOPE": kafka.kafka_oauth_scope,
         "KAFKA_OAUTH_CA_FILE": kafka.kafka_oauth_ca_file,
     }
+    by_role: dict[str, object] = {"KAFKA_AWS_REGION": kafka.kafka_aws_region}
     if not kafka.uses_sasl:
-        given = _first_given({"KAFKA_SASL_MECHANISM": kafka.kafka_sasl_mechanism} | by_name | by_token | by_token_too)
+        mechanism_too: dict[str, object] = {"KAFKA_SASL_MECHANISM": kafka.kafka_sasl_mechanism}
+        given = _first_given(mechanism_too | by_name | by_token | by_token_too | by_role)
         return given and f"{given} has no effect with {protocol}: set SASL_SSL (or SASL_PLAINTEXT), or remove it"
     if kafka.kafka_sasl_mechanism is None:
         return f"KAFKA_SASL_MECHANISM is needed with {protocol}"
-    needed, foreign = (by_token, by_name) if kafka.uses_oauth else (by_name, by_token | by_token_too)
+    if kafka.uses_msk_iam:
+        needed, foreign = by_role, by_name | by_token | by_token_too
+    elif kafka.uses_oauth:
+        needed, foreign = by_token, by_name | by_role
+    else:
+        needed, foreign = by_name, by_token | by_token_too | by_role
     given = _first_given(foreign)
     if given is not None:
         return f"{given} has no effect with {mechanism}: remove it, or set another mechanism"

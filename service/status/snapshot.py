@@ -14,6 +14,7 @@ from service.status.role_endpoints import RoleState
 from service.status.topic_states import TopicBacklogs
 from streams.dlq.read import ErrorGroup
 
+_REMOVED: Final = "see docs/runbooks.md."
 SHAPE: Final = 1
 """Of the JSON: raised when a field is removed or changes its meaning."""
 _RETRIES: Final = tuple(topic.name for topic in THUMBNAIL_RETRIES)
@@ -97,6 +98,7 @@ class Snapshot:
                     "lag_records": group.lag_records,
                     "lag_seconds": lag_s(group.oldest_unprocessed_at, self.at),
                     "oldest_unprocessed_at": _time(group.oldest_unprocessed_at),
+                    "removed_unread": group.removed_unread,
                 }
                 for group in state.groups
             ],
@@ -173,6 +175,16 @@ def _about_topics(found: Snapshot, max_lag_s: float) -> list[str]:
                     f"{state.name} is {late_s:.0f} s behind ({group.lag_records} records):"
                     f" see that a role of the group {group.group} runs, and how busy it is."
                 )
+            if group.removed_unread:
+                problems.append(
+                    f"{state.name}: {group.removed_unread} records at most were removed before {group.group} read them:"
+                    f" {_REMOVED}"
+                )
+    problems += [
+        f"{_name(role)} has found {round(count)} records at most that were removed before it read them: {_REMOVED}"
+        for role in found.roles
+        if (count := role.total("thumbnail_removed_unread_total"))
+    ]
     for row in found.retries():
         due = h.parse_time(row["next_due_at"])
         if due is not None and (found.at - due).total_seconds() > max_lag_s:

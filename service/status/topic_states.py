@@ -18,10 +18,11 @@ from schemas.topics import (
 )
 from service.kafka.clients import consumers_of
 from service.kafka.connection import KafkaUnreachableError, connect
+from service.observability.removed_records import removed
 from service.settings import Settings
 from streams.kafka.lag import GroupLag, PartitionLag
 from streams.kafka.ports import TopicPartition
-from streams.kafka.reader import COMMITTED_ONLY, PartitionReader, TopicReadError
+from streams.kafka.reader import COMMITTED_ONLY, Extent, PartitionReader, TopicReadError
 from streams.kafka.records import InboundRecord
 
 GROUP_SUFFIXES: Final[Mapping[str, tuple[Topic, ...]]] = {
@@ -37,11 +38,13 @@ class GroupBacklog:
     """How far one of our groups is behind in a topic; see PartitionLag.
 
     `oldest_unprocessed_at` is the timestamp of the oldest record that the group has not committed; None without any.
+    `removed_unread` counts the records, at most, that were removed behind the group's offsets: it will never read them.
     """
 
     group: str
     lag_records: int
     oldest_unprocessed_at: datetime | None
+    removed_unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def _read(
             len(partitions[topic]),
             sum(extents[where].count for where in partitions[topic]),
             tuple(
-                _group_backlog(group, [lags[group][where] for where in partitions[topic]])
+                _group_backlog(group, topic, [(lags[group][where], extents[where]) for where in partitions[topic]])
                 for group, topics in _groups(settings).items()
                 if topic in topics and partitions[topic]
             ),
@@ -121,6 +124,11 @@ def _lag(settings: Settings, group: str, partitions: list[TopicPartition]) -> di
     return lags
 
 
-def _group_backlog(group: str, lags: list[PartitionLag]) -> GroupBacklog:
-    oldest_at = min((lag.head.timestamp for lag in lags if lag.head is not None), default=None)
-    return GroupBacklog(group, sum(lag.records for lag in lags), oldest_at)
+def _group_backlog(group: str, topic: Topic, found: list[tuple[PartitionLag, Extent]]) -> GroupBacklog:
+    oldest_at = min((lag.head.timestamp for lag, _ in found if lag.head is not None), default=None)
+    unread = sum(
+        removed(lag.committed, extent.low, is_uploads=topic is MEDIA_UPLOADED)
+        for lag, extent in found
+        if lag.committed is not None
+    )
+    return GroupBacklog(group, sum(lag.records for lag, _ in found), oldest_at, unread)

@@ -179,15 +179,6 @@ def commit_offsets(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) 
     return True
 
 
-def start_partitions(consumer: KafkaConsumer, partitions: list[PartitionOffset]) -> None:
-    """Read `partitions` from their committed offsets, as the callback `on_assign`.
-
-    librdkafka 2.16 remembers the pause of a partition that went to another member: it would come back paused.
-    """
-    consumer.assign(partitions)
-    consumer.resume(partitions)
-
-
 def pause(consumer: KafkaConsumer, partition: TopicPartition) -> None:
     """Return no more records of the partition."""
     consumer.pause([PartitionOffset(*partition)])
@@ -209,6 +200,9 @@ def poll_quietly(consumer: KafkaConsumer, seconds: float, monotonic: Callable[[]
             consumer.seek(PartitionOffset(record.topic, record.partition, record.offset))
 
 
+_FENCED_INSTANCE_ID: Final = 82
+_SAME_INSTANCE: Final = "same group.instance.id"
+
 # The numbers are Kafka's own (https://kafka.apache.org/protocol#protocol_error_codes); both clients hand them on.
 _MEANINGS: Final = {
     3: "A topic is gone, or no broker answers for it: run `thumbnails topics create`, then `thumbnails check`",
@@ -219,6 +213,7 @@ _MEANINGS: Final = {
     30: "The cluster's rules forbid it: let this user READ the consumer group",
     31: "The cluster's rules forbid it: let this user IDEMPOTENT_WRITE on the cluster",
     58: "The cluster does not accept the login: see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
+    _FENCED_INSTANCE_ID: "Another process of this role has the same KAFKA_GROUP_INSTANCE_ID: give each its own",
 }
 NO_ANSWER: Final = (
     "Kafka does not acknowledge: its brokers are out of reach, or fewer replicas are in sync than min.insync.replicas"
@@ -240,7 +235,8 @@ def explain_fault(exc: BaseException) -> str:
 def _code(exc: BaseException) -> int | None:
     """Return Kafka's number of the error, also when it is wrapped."""
     if isinstance(exc, KafkaException):
-        return int(exc.args[0].code())
+        is_replaced = _SAME_INSTANCE in exc.args[0].str()  # librdkafka gives no other number than that of fatal errors
+        return _FENCED_INSTANCE_ID if is_replaced else int(exc.args[0].code())
     number = getattr(exc, "errno", None)
     if isinstance(number, int) and not isinstance(exc, OSError):
         return number

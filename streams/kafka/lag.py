@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from streams.kafka.ports import MakeConsumer, TopicPartition
@@ -18,10 +18,13 @@ class PartitionLag:
 
     `records` is an upper bound, because transaction markers and deleted records behind the head count. `head` is the
     oldest unprocessed record: None where there is none, then `records` is 0, and where it could not be read in time.
+    `end` is the offset after the last record, and `committed` the group's own, None without any.
     """
 
     records: int
     head: InboundRecord | None
+    end: int = field(default=0, compare=False)
+    committed: int | None = field(default=None, compare=False)
 
 
 class GroupLag:
@@ -43,6 +46,10 @@ class GroupLag:
         """Close the connections."""
         self._reader.close()
 
+    def offsets_at(self, partitions: Collection[TopicPartition], moment_ms: int) -> dict[TopicPartition, int]:
+        """Return the first offset at or after a moment, negative without any. Raises TopicReadError."""
+        return self._reader.offsets_at(partitions, moment_ms)
+
     def read(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, PartitionLag]:
         """Return the lag of each of `partitions`. Raises TopicReadError when no broker answers in time."""
         found, ends = self._reader.committed(partitions), self._reader.ends(partitions)
@@ -54,7 +61,10 @@ class GroupLag:
         first = self._reader.first_records(starts)
         self._heads |= {where: (starts[where], record) for where, record in first.items() if record is not None}
         silent = starts.keys() - first.keys()  # they are asked again next time
-        lags = dict.fromkeys(partitions, PartitionLag(0, None))
-        lags |= {where: PartitionLag(ends[where] - starts[where], None) for where in silent}
-        lags |= {where: PartitionLag(ends[where] - head.offset, head) for where, (_, head) in self._heads.items()}
-        return lags
+        records = dict.fromkeys(partitions, 0)
+        records |= {where: ends[where] - starts[where] for where in silent}
+        records |= {where: ends[where] - head.offset for where, (_, head) in self._heads.items()}
+        heads = {where: head for where, (_, head) in self._heads.items()}
+        return {
+            where: PartitionLag(records[where], heads.get(where), ends[where], found.get(where)) for where in partitions
+        }

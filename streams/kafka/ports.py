@@ -17,6 +17,10 @@ TopicPartition = tuple[str, int]
 PartitionOffset = confluent_kafka.TopicPartition
 """The client's: a partition, and an offset in it."""
 
+BEGINNING: Final = confluent_kafka.OFFSET_BEGINNING
+END: Final = confluent_kafka.OFFSET_END
+"""Moments that ask for a partition's first offset, and for the one after its last record."""
+
 RebalanceCallback = Callable[[Any, list[PartitionOffset]], None]
 """Takes the consumer and the partitions."""
 DeliveryCallback = Callable[[KafkaError | None, Message], None]

@@ -24,9 +24,9 @@ from streams.kafka.client import (
     poll_quietly,
     read_records,
     send_and_wait,
-    start_partitions,
 )
 from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, TopicPartition
+from streams.kafka.positions import Positions
 from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
 from streams.persist.batch import BatchWriter, DatabaseDownError, Item, Written
 from streams.persist.counts import Received, Refused, ResultCounts, end_spans
@@ -92,8 +92,7 @@ class PersistRole:
         tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._topics: Final = options.topics
-        self._group: Final = options.group
+        self._topics, self._group = options.topics, options.group
         self._consumer: Final = clients.consumer
         self._producer: Final = clients.producer
         self._monotonic: Final = clients.monotonic
@@ -110,6 +109,7 @@ class PersistRole:
         self.last_progress_at = time.monotonic()
         self.database_problem: str | None = None
         """Why results wait for the database, while they do."""
+        self.positions: Final = Positions()
         self.owned: frozenset[TopicPartition] = frozenset()
         """The partitions that the group has given to this role, as of its last round."""
 
@@ -120,7 +120,7 @@ class PersistRole:
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed, and PersistStoppedError."""
         topics = [self._topics.ready, self._topics.failed]
-        self._consumer.subscribe(topics, on_assign=start_partitions, on_revoke=self._on_revoke)
+        self._consumer.subscribe(topics, on_assign=self.positions.starter(), on_revoke=self._on_revoke)
         try:
             with PacedCollector() as collector:
                 while not self._stopping:
@@ -138,6 +138,7 @@ class PersistRole:
         records = read_records(self._consumer, 1, 0.0 if self._pending else POLL_S)
         if records:
             records += read_records(self._consumer, BATCH - 1, 0.0, after=records)
+        self.positions.read_all(records)
         following = self._read(records) if records else None
         self.owned = assigned_to(self._consumer)
         self._finish(following)

@@ -22,9 +22,9 @@ from streams.kafka.client import (
     read_records,
     resume_at,
     send_and_wait,
-    start_partitions,
 )
 from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, TopicPartition
+from streams.kafka.positions import Positions
 from streams.kafka.records import InboundRecord, place_of
 from streams.retry.hops import HopRules
 from streams.tracing import NO_TRACING, Tracing
@@ -102,6 +102,7 @@ class RetryRole:
         self._next_dues_s: tuple[float, ...] = ()
         """When the first held record of each tier is due, as of its last round; another thread may read it."""
         self.last_progress_at = time.monotonic()
+        self.positions: Final = Positions()
         self.owned: frozenset[TopicPartition] = frozenset()
         """The partitions that the group has given to this role, as of its last round."""
 
@@ -117,7 +118,8 @@ class RetryRole:
 
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, handed on or committed."""
-        self._consumer.subscribe(self._topics, on_assign=start_partitions, on_revoke=self._forget, on_lost=self._forget)
+        start = self.positions.starter()
+        self._consumer.subscribe(self._topics, on_assign=start, on_revoke=self._forget, on_lost=self._forget)
         try:
             while not self._stopping:
                 self._read()
@@ -147,6 +149,7 @@ class RetryRole:
 
     def _hold(self, records: list[InboundRecord]) -> None:
         now, now_s = self._now(), self._monotonic()
+        self.positions.read_all(records)
         for record in records:
             partition = (record.topic, record.partition)
             # What was on its way when its partition was paused is read again after the held ones: it may not be all.

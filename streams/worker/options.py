@@ -20,5 +20,7 @@ class WorkerOptions:
     commit_interval_s: float = 1.0
     shutdown_timeout_s: float = 25.0
     client_id: str = "thumbnails-worker"
+    instance_id: str | None = None
+    """Of a static member: its name in the group, which a restarted process takes again."""
     credentials: Any = None
     """The client's own: `streams.worker.faust.credentials`."""

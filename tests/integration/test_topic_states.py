@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from schemas.topics import ALL_TOPICS
 from service.kafka.connection import KafkaUnreachableError
@@ -114,3 +115,18 @@ def _seconds(action: Callable[[], object]) -> float:
     started = time.monotonic()
     action()
     return time.monotonic() - started
+
+
+def test_records_that_were_removed_before_their_group_read_them_are_counted(settings: Settings) -> None:
+    produce(settings, "media.uploaded", *[30.0] * 5)
+    produce(settings, "thumbnail.due", 30.0, transaction=f"{settings.kafka.kafka_topic_prefix}t")
+    commit(settings, "", "media.uploaded", 0, 2)
+    commit(settings, "", "thumbnail.due", 0, 1)
+    admin = AdminClient({"bootstrap.servers": settings.kafka.kafka_bootstrap_servers})
+    names = settings.kafka.topics
+    for done in admin.delete_records([TopicPartition(names.uploads, 0, 4), TopicPartition(names.due, 0, 2)]).values():
+        done.result(20)
+    (uploads,) = of(settings, "media.uploaded").groups
+    assert (uploads.removed_unread, uploads.lag_records) == (2, 1)
+    (due,) = of(settings, "thumbnail.due").groups
+    assert due.removed_unread == 0, "the end of a transaction"

@@ -34,6 +34,7 @@ class TokenServer:
         self.may_answer.set()
         self.given: Final[list[str]] = []
         self.forms: Final[list[dict[str, list[str]]]] = []
+        self.logins: Final[list[str]] = []
         self._key: Final = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._server: Final = _Server(("127.0.0.1", 0), _Handler)
         self._server.double = self
@@ -106,8 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
         if double.answer is not None:
             self._send(*double.answer)
             return
-        login = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
-        if self.headers.get("Authorization") != f"Basic {login}":
+        login = (self.headers.get("Authorization") or "").removeprefix("Basic ")
+        double.logins.append(login)
+        if login != base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode():
             self._send(401, b'{"error": "invalid_client"}')
             return
         if form.get("scope", ["kafka"]) != ["kafka"]:

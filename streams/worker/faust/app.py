@@ -1,11 +1,18 @@
 """The Faust app of the worker: the settings that lost no event in the chaos trials."""
 
+from typing import Final
+
 import faust
+from yarl import URL
 
 from schemas.topics import CARRIER_BYTES
 from streams.kafka.ports import METADATA_REFRESH_MS
-from streams.worker.faust.assignor import TrackingAssignor
+from streams.worker.faust.assignor import EvenAssignor
 from streams.worker.options import WorkerOptions
+
+_NO_URL: Final = "http://worker"
+"""Stands in the members' messages, for web pages that we do not have. It holds no host name: a static member that comes back on
+another host gets the share that was made for its predecessor, and refuses one of another address."""
 
 
 class App(faust.App):
@@ -23,9 +30,11 @@ def build_app(options: WorkerOptions) -> faust.App:
         broker=[f"kafka://{server}" for server in options.bootstrap_servers.split(",")],
         broker_credentials=options.credentials,
         broker_client_id=options.client_id,
+        canonical_url=URL(_NO_URL),
+        consumer_group_instance_id=options.instance_id,
         version=1,  # never raised: it renames the consumer group
         autodiscover=False,
-        PartitionAssignor=TrackingAssignor,
+        PartitionAssignor=EvenAssignor,
         store="memory://",
         web_enabled=False,
         topic_disable_leader=True,

@@ -9,9 +9,10 @@ from faust.types import EventT, StreamT
 
 from schemas.topics import MEDIA_UPLOADED, THUMBNAIL_CLEANUP, THUMBNAIL_DUE, Topic
 from streams.kafka.ports import TopicPartition
+from streams.kafka.positions import Positions
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.worker.faust.app import build_app
-from streams.worker.faust.assignor import TrackingAssignor
+from streams.worker.faust.assignor import EvenAssignor
 from streams.worker.faust.signs import read_owned, read_signs
 from streams.worker.faust.transport import CommittingTransport
 from streams.worker.options import WorkerOptions
@@ -30,6 +31,7 @@ class FaustClient:
         self.app.transport = (
             self._transport
         )  # before any agent: a declared topic holds on to the transport of that moment
+        self.positions: Final = self._transport.positions
 
     def declare_agents(self, consume: Consume, forget_revoked: Callable[[set[Any]], object]) -> None:
         """Let `consume` work on all events, and call `forget_revoked` with partitions that were taken away."""
@@ -42,7 +44,8 @@ class FaustClient:
         channel = self.app.topic(*names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
         async def agent(stream: StreamT[Any]) -> None:
-            await consume(FaustStream(cast(Stream[Any], stream).noack(), lambda: self.app.consumer_generation_id))
+            events = cast(Stream[Any], stream).noack()
+            await consume(FaustStream(events, lambda: self.app.consumer_generation_id, self.positions))
 
         self.app.agent(channel, name=f"worker.{name}", concurrency=1)(agent)
 
@@ -70,21 +73,25 @@ class FaustClient:
         consumer = self.app._consumer  # noqa: SLF001 - the property would make one
         if consumer is None:
             return None
-        left_out = cast(TrackingAssignor, self.app.assignor).left_out
+        left_out = cast(EvenAssignor, self.app.assignor).left_out
         return replace(read_signs(consumer, in_flight), left_out=left_out)
 
 
 class FaustStream:
     """A `streams.worker.role.ConsumedEvents`: a stream that acknowledges nothing by itself."""
 
-    def __init__(self, stream: StreamT[Any], generation: Callable[[], int]) -> None:
+    def __init__(self, stream: StreamT[Any], generation: Callable[[], int], positions: Positions) -> None:
         self._events: Final[AsyncIterator[EventT[Any]]] = aiter(cast(AsyncIterator[EventT[Any]], stream.events()))
         self.ack: Final = stream.ack
         self.generation: Final = generation
+        self._positions: Final = positions
 
     async def __anext__(self) -> EventT[Any]:
         """Return the next event."""
-        return await anext(self._events)
+        event = await anext(self._events)
+        message = cast(Any, event.message)
+        self._positions.read((message.topic, message.partition), message.offset)
+        return event
 
     @staticmethod
     def record(event: EventT[Any]) -> InboundRecord:

@@ -13,6 +13,7 @@ from faust.transport.drivers import aiokafka as driver
 from mode.threads import QueueServiceThread
 
 from streams.worker.faust.any_batch import read_any_batch
+from streams.worker.faust.static_member import report_replacement
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,8 @@ class PromptThread(driver.AIOKafkaConsumerThread):
         self._promises: Final[set[asyncio.Future[Any]]] = set()
         self._is_closed = False
         self._callback: asyncio.Future[None] | None = None
+        self.failure: BaseException | None = None
+        """Why it cannot go on, if it is known here; `streams.worker.faust.signs` hands it on."""
 
     async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
         """Call as Faust does, but cancel those who wait for an answer when the thread gives no more."""
@@ -44,6 +47,19 @@ class PromptThread(driver.AIOKafkaConsumerThread):
             return await (await self.method_queue.call(promise, fun, *args, **kwargs))
         finally:
             self._promises.discard(promise)
+
+    async def on_start(self) -> None:
+        """Start as Faust does; a static member also notices that another process takes its place."""
+        await super().on_start()
+        if self._is_static:
+            report_replacement(self._ensure_consumer(), self._fail)
+
+    def _fail(self, failure: BaseException) -> None:
+        self.failure = failure
+
+    @property
+    def _is_static(self) -> bool:
+        return self.app.conf.consumer_group_instance_id is not None
 
     def _refuse_calls(self) -> None:
         self._is_closed = True
@@ -85,7 +101,8 @@ class PromptThread(driver.AIOKafkaConsumerThread):
         await asyncio.wait({coordination})
         if self._callback is not None:
             await asyncio.wait({self._callback})  # the app's thread answers in this thread's loop, which is closed next
-        if is_joining and coordinator.member_id and coordinator.coordinator_id is not None:
+        # A static member keeps its place for its successor, until the end of the session.
+        if is_joining and not self._is_static and coordinator.member_id and coordinator.coordinator_id is not None:
             await self._leave_group(coordinator)
 
     async def _leave_group(self, coordinator: Any) -> None:

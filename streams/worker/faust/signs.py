@@ -24,7 +24,7 @@ def read_signs(consumer: Any, in_flight: int) -> Signs:
     coordinator = inner._coordinator  # noqa: SLF001
     subscription = inner._subscription.subscription  # noqa: SLF001
     assignment = subscription.assignment if subscription is not None else None
-    failure = coordinator._pending_exception  # noqa: SLF001 - Faust asks for it only when it has partitions
+    failure = consumer._thread.failure or coordinator._pending_exception  # noqa: SLF001 - Faust asks for it only when it has partitions
     for task in (coordinator._coordination_task, inner._fetcher._fetch_task):  # noqa: SLF001
         if failure is None and task is not None and task.done() and not task.cancelled():
             failure = task.exception()

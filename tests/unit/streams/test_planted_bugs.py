@@ -32,7 +32,7 @@ RETRY_BUGS: dict[str, tuple[Edit, Callable[[RetryLoop], None]]] = {
         retry.test_a_record_is_handed_on_at_its_due_time_and_then_committed,
     ),
     "retry forgets a pause after a rebalance": (
-        Edit(RETRY, "on_assign=start_partitions, ", ""),
+        Edit(RETRY, "on_assign=start, ", ""),
         lambda loop: retry.test_a_paused_partition_that_goes_away_and_comes_back_is_read_again(loop, 20),
     ),
     "retry remembers what it held of a partition that went away": (
@@ -75,7 +75,7 @@ PERSIST_BUGS: dict[str, tuple[Edit, Callable[[PersistLoop], None]]] = {
         ),
     ),
     "persist forgets a pause after a rebalance": (
-        Edit(PERSIST, "on_assign=start_partitions, ", ""),
+        Edit(PERSIST, "on_assign=self.positions.starter(), ", ""),
         persist.test_a_partition_that_was_paused_for_the_database_and_comes_back_later_is_read,
     ),
     "persist does not seek back while the database is down": (

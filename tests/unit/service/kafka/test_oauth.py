@@ -1,6 +1,7 @@
 """Tokens for OAUTHBEARER: when they are fetched, and what is said when there is none."""
 
 import asyncio
+import base64
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -142,3 +143,11 @@ def test_both_clients_log_in_by_token_and_show_no_secret(server: TokenServer) ->
 
 def test_aiokafka_tries_again_after_an_error_of_ours() -> None:
     assert issubclass(TokenError, OSError), "AIOKafkaClient catches OSError, and its tasks die of others"
+
+
+def test_the_client_is_encoded_as_in_a_form_before_its_name_and_secret_are_joined(server: TokenServer) -> None:
+    """RFC 6749, 2.3.1: the server takes what stands before the first colon for the name."""
+    source = token_source(settings(server.url, oauth_client_id="https://me:1", oauth_client_secret="a b+%é"))  # noqa: S106 - of the double
+    with pytest.raises(TokenError):
+        source.token()
+    assert base64.b64decode(server.logins[0]) == b"https%3A%2F%2Fme%3A1:a+b%2B%25%C3%A9"
