@@ -19,7 +19,7 @@ from schemas.topics import ALL_TOPICS
 from service.dead_letters import recent_refusals
 from service.exits import EXIT_FAILED, EXIT_OK
 from service.kafka.client_id import name_process
-from service.kafka.connection import TopicFinder
+from service.kafka.topic_finder import TopicFinder
 from service.kafka.topic_watch import TopicWatch
 from service.observability.logs import configure_logs
 from service.observability.role_metrics import RoleMetrics
@@ -48,6 +48,10 @@ class LoopRole(Protocol):
     """A role with a polling loop of its own."""
 
     last_progress_at: float
+
+    @property
+    def cluster_problem(self) -> str | None:
+        """Return why the role waits for the cluster, while it does."""
 
     def run(self) -> None:
         """Work until stop()."""
@@ -140,7 +144,9 @@ def _run_loop(
     health = RoleHealth(settings.worker.event_bound_s, liveness_inputs, kafka, probes)
     lag.start()
     server = serve(settings, metrics, health)
-    watch = TopicWatch(_topic_names(settings), with_kafka_health(TopicFinder(settings.kafka).find, kafka), role.stop)
+    finder = TopicFinder(settings.kafka)
+    find_topics = with_kafka_health(finder.find, kafka, lambda: finder.problem or role.cluster_problem)
+    watch = TopicWatch(_topic_names(settings), find_topics, role.stop)
     watch.start()
     try:
         role.run()

@@ -22,6 +22,7 @@ class _Runner(faust.Worker):
 
     def __init__(self, client: FaustClient, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(client.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+        self.spinner = None  # its escape sequences would stand before a line of the log
         self._worker: Final = worker
         self.watch: asyncio.Task[None] | None = None
         self.last_resort: threading.Timer | None = None

@@ -1,7 +1,10 @@
 """The faults: how each is made, what is done to repair it, and what the roles must say meanwhile."""
 
+import collections
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +14,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from tests.campaign.brokers.installation import GROUPS, Installation
+from tests.doubles.letter_topics import DeadLetterTopics, Done
 from tests.system.stack import run_cli
 from tests.system.supervisor import Role
 
+REPLAY_PREFIX: Final = "replays."
+REPLAYED: Final = 600
 ANSWER_S: Final = 30.0
 GONE: Final = "run `thumbnails topics create`"
 TOO_FEW: Final = "Fewer replicas are in sync than"
@@ -24,6 +30,7 @@ class Hit:
 
     def __init__(self) -> None:
         self.brokers: list[int] = []
+        self.problems: list[str] = []
 
     def kill(self, at: Installation, number: int) -> None:
         """SIGKILL."""
@@ -141,6 +148,51 @@ def _create_topics(at: Installation, _hit: Hit) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def _make_again(name: str) -> Act:
+    """As a script does that empties a topic: nobody has seen that it was away."""
+
+    def delete_and_create(at: Installation, hit: Hit) -> None:
+        _delete_topic(name)(at, hit)
+        _create_topics(at, hit)
+
+    return delete_and_create
+
+
+def _replay_while_its_coordinator_dies(at: Installation, hit: Hit) -> None:
+    """Of dead letters of another installation in the same cluster, whose oracle counts each replay."""
+
+    def command(arguments: list[str]) -> Done:
+        done = run_cli(replaying, *arguments)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    replaying = dict(at.environment) | {"KAFKA_TOPIC_PREFIX": REPLAY_PREFIX}
+    topics = DeadLetterTopics(at.cluster.bootstrap_servers, REPLAY_PREFIX, command)
+    topics.fill(REPLAYED)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "dlq", "replay", "--yes", "--rate", "100", "--json"],
+        env=os.environ | replaying,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + ANSWER_S
+    while topics.length("thumbnail.due") == 0:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "it does not begin"
+        time.sleep(0.1)
+    hit.kill(at, at.cluster.transaction_coordinator_of(f"{REPLAY_PREFIX}thumbnails-dlq-replay"))
+    said = process.communicate(timeout=120)[0]
+    times = collections.Counter(message.key() for message in topics.committed("thumbnail.due"))
+    if process.returncode != 0:
+        hit.problems.append(f"the replay ended with {process.returncode}: {said[-300:]}")
+        done = command(["dlq", "replay", "--yes"])
+        times = collections.Counter(message.key() for message in topics.committed("thumbnail.due"))
+        hit.problems += [] if done.code == 0 else [f"the next replay ended with {done.code}: {done.err[-300:]}"]
+    wrong = {key: count for key, count in times.items() if count != 1}
+    if wrong or len(times) != REPLAYED:
+        hit.problems.append(f"{len(times)} of {REPLAYED} dead letters were replayed, not once: {wrong}")
+
+
 def _delete_group(role: str) -> Act:
     """As when its offsets expired: a group that is empty for a week has none. Its roles are away meanwhile."""
 
@@ -173,6 +225,13 @@ FAULTS: Final = (
     Fault("persist-coordinator-killed", f"coordinator of persist {_KILLED}", _kill_coordinator("persist"), _start),
     Fault("retry-coordinator-killed", f"coordinator of retry {_KILLED}", _kill_coordinator("retry"), _start),
     Fault("controller-killed", f"active controller, a broker as well, {_KILLED}", _kill_controller, _start),
+    Fault(
+        "transaction-coordinator-killed",
+        "coordinator of a replay's transactions killed (SIGKILL) while it replays 600 dead letters",
+        _replay_while_its_coordinator_dies,
+        _start,
+        held_s=0.0,
+    ),
     Fault("broker-frozen", "leader of thumbnail.ready-0 frozen (SIGSTOP) for 20 s", _freeze, _thaw, held_s=20.0),
     Fault("rolling-restart", "all three restarted, one after the other", _restart_all, _nothing, held_s=0.0),
     Fault(
@@ -206,6 +265,14 @@ FAULTS: Final = (
             most_restarts=100,
         )
         for topic in ("media.uploaded", "thumbnail.retry.1", "thumbnail.ready")
+    ),
+    Fault(
+        "media.uploaded-made-again",
+        "media.uploaded deleted, and made again at once",
+        _make_again("media.uploaded"),
+        _nothing,
+        is_quiet=True,
+        most_restarts=100,
     ),
     *(
         Fault(

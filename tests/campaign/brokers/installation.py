@@ -26,6 +26,8 @@ MANAGED: Final = MappingProxyType({"min.insync.replicas": "2"})
 """As managed clusters have it: Kafka's own topics, with the groups' offsets, need two replicas in sync as well."""
 RESTART_AFTER_S: Final = 2.0
 _PROBE_TIMEOUT_S: Final = 5.0
+_SHOW_CURSOR: Final = "\x1b[?25h"
+"""Faust's runner writes it at its start."""
 
 
 @dataclass
@@ -63,12 +65,13 @@ class Installation:
 
     def kafka_problem(self, role: Role) -> str | None:
         """Return what /health/ready says of Kafka."""
-        return self._probe(role, "ready")[1].get("dependencies", {}).get("kafka", {}).get("problem")
+        problem: str | None = self._probe(role, "ready")[1].get("dependencies", {}).get("kafka", {}).get("problem")
+        return problem
 
     def _probe(self, role: Role, name: str) -> tuple[bool, dict[str, Any]]:
         url = f"http://127.0.0.1:{self.ports[role.log.stem]}/health/{name}"
         try:
-            with urlopen(url, timeout=_PROBE_TIMEOUT_S) as answer:  # noqa: S310 - our own process
+            with urlopen(url, timeout=_PROBE_TIMEOUT_S) as answer:
                 return True, json.load(answer)
         except HTTPError as exc:
             return False, json.load(exc)
@@ -113,7 +116,7 @@ class Marks:
                 file.seek(offset)
                 for line in file.read().decode(errors="replace").splitlines():
                     try:
-                        yield log.stem, dict(json.loads(line))
+                        yield log.stem, dict(json.loads(line.removeprefix(_SHOW_CURSOR)))
                     except ValueError:
                         yield log.stem, {"raw": line}
 

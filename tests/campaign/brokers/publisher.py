@@ -37,8 +37,7 @@ class Publisher(threading.Thread):
         """Rows for `room` photographs are added at once."""
         super().__init__(name="publisher", daemon=True)
         self.sent: Final[list[Sent]] = []
-        self.partitions: tuple[int, ...] = ()
-        """If there are some, uploads go to these in turn, and not by their keys."""
+        self._partitions: tuple[int, ...] = ()
         self._platform: Final = platform
         self._first_id: Final = first_id
         self._room: Final = room
@@ -56,6 +55,15 @@ class Publisher(threading.Thread):
                 "log_level": 0,
             }
         )
+
+    def use_partitions(self, partitions: tuple[int, ...]) -> None:
+        """Publish to these in turn from now on, and not by the uploads' keys."""
+        topic = f"{self._platform.topic_prefix}media.uploaded"
+        deadline = time.monotonic() + 30
+        while not set(partitions) <= self._producer.list_topics(topic, timeout=10).topics[topic].partitions.keys():
+            assert time.monotonic() < deadline, "the brokers do not list the new partitions"
+            time.sleep(0.1)
+        self._partitions = partitions
 
     def run(self) -> None:
         """Publish one upload after the other."""
@@ -89,7 +97,7 @@ class Publisher(threading.Thread):
             else:
                 sent.refused = error.str()
 
-        partition = self.partitions[number % len(self.partitions)] if self.partitions else -1
+        partition = self._partitions[number % len(self._partitions)] if self._partitions else -1
         self._producer.produce(
             f"{self._platform.topic_prefix}media.uploaded",
             json.dumps(upload.event),

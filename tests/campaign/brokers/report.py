@@ -43,12 +43,13 @@ def _seconds(value: float | None) -> str:
 
 def details(done: Outcome) -> Sequence[str]:
     """Return what happened, as lines."""
-    lines = [
+    figures = (
         f"{done.acknowledged} acknowledged, {done.refused} refused, {done.lost} lost, {done.duplicates} duplicates,"
         f" {done.repeated} older ones repeated, first {_seconds(done.first_s)} s after the fault,"
         f" first/last {_seconds(done.first_after_repair_s)}/{_seconds(done.last_after_repair_s)} s after the repair,"
         f" slowest {_seconds(done.slowest_s)} s, {done.restarts} ended."
-    ]
+    )
+    lines = [figures]
     for role, sentences in sorted(done.said.sentences.items()):
         lines += [f"{role} {count}x {sentence}" for sentence, count in sentences.most_common(6)]
     return [*lines, *(f"NOT AS IT MUST BE: {problem}" for problem in done.problems)]

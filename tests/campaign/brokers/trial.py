@@ -83,7 +83,7 @@ class Trial:
         if fault.is_quiet:
             publisher.start()
         if fault.uses_new_partitions:
-            publisher.partitions = (6, 7, 8)
+            publisher.use_partitions((6, 7, 8))
         self._watch(publisher, fault.held_s / self._pace.shorter_by, is_fault=True)
         repairing = time.monotonic()
         fault.repair(at, hit)
@@ -99,6 +99,7 @@ class Trial:
         done.dead_letters = self._count("thumbnail.dlq") + self._count("thumbnail.ready.dlq") - dead_before
         done.repeated = max(0, self._count("thumbnail.ready") - ready_before - done.acknowledged - done.duplicates)
         self._judge_roles(done)
+        done.problems += hit.problems
         return done
 
     def _and_on(self, before: Publisher, done: Outcome) -> Publisher:

@@ -19,15 +19,13 @@ from service.demo.processes import free_port
 from tests.servers.kafka.apache import ApacheKafka
 
 BROKERS: Final = 3
-REPLICATED: Final = MappingProxyType(
-    {
-        "default.replication.factor": str(BROKERS),
-        "offsets.topic.replication.factor": str(BROKERS),
-        "transaction.state.log.replication.factor": str(BROKERS),
-        "transaction.state.log.min.isr": "2",
-        "transaction.state.log.num.partitions": "3",
-    }
-)
+REPLICATED: Final = {
+    "default.replication.factor": str(BROKERS),
+    "offsets.topic.replication.factor": str(BROKERS),
+    "transaction.state.log.replication.factor": str(BROKERS),
+    "transaction.state.log.min.isr": "2",
+    "transaction.state.log.num.partitions": "3",
+}
 """New topics have three replicas unless their maker says otherwise, and so have Kafka's own."""
 _TIMEOUT_S: Final = 60.0
 _ASK_S: Final = 5.0
@@ -52,7 +50,7 @@ class ClusterBroker(ApacheKafka):
         self.number: Final = number
         self._quorum: Final = quorum
         self._cluster_id: Final = cluster_id
-        self._changes: Final = changes
+        self._changes: Final = dict(changes)
         super().__init__()
 
     def _settings(self) -> dict[str, str]:

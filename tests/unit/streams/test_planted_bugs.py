@@ -22,8 +22,8 @@ RETRY_BUGS: dict[str, tuple[Edit, Callable[[RetryLoop], None]]] = {
     "retry commits before it sends": (
         Edit(
             RETRY,
-            "        send_and_wait(self._producer,",
-            "        commit_offsets(self._consumer, next_offsets(due))\n        send_and_wait(self._producer,",
+            "        self._cluster.until_taken(records",
+            "        commit_offsets(self._consumer, next_offsets(due))\n        self._cluster.until_taken(records",
         ),
         retry.test_a_record_is_handed_on_at_its_due_time_and_then_committed,
     ),
@@ -58,9 +58,9 @@ PERSIST_BUGS: dict[str, tuple[Edit, Callable[[PersistLoop], None]]] = {
     "persist commits before it sends": (
         Edit(
             PERSIST,
-            "        try:\n            send_and_wait(self._producer,",
+            "        try:\n            self._cluster.until_taken(",
             "        commit_offsets(self._consumer, next_offsets(batch.records))\n"
-            "        try:\n            send_and_wait(self._producer,",
+            "        try:\n            self._cluster.until_taken(",
         ),
         persist.test_rows_are_written_then_dead_letters_and_cleanups_sent_then_offsets_committed,
     ),
