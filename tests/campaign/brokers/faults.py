@@ -55,6 +55,7 @@ Act = Callable[[Installation, Hit], None]
 class Fault:
     """One fault. It is held for `held_s` seconds, and then repaired.
 
+    `fails_over`: it is held at least until uploads that came after it are ready, without the broker that is away.
     `says` is part of a sentence that each of `speakers` must log. `is_quiet`: every upload is done before it, for what a topic holds
     goes with it. `most_restarts`: so many processes may end. `turns_red`: roles whose readiness must fail meanwhile.
     """
@@ -63,15 +64,14 @@ class Fault:
     done: str
     inject: Act
     repair: Act
-    held_s: float = 20.0
+    held_s: float = 8.0
     says: str | None = None
     speakers: tuple[str, ...] = ()
     turns_red: tuple[str, ...] = ()
     is_quiet: bool = False
     most_restarts: int = 0
     uses_new_partitions: bool = False
-    repeats_all: bool = False
-    """Whether what was done before may be done again."""
+    fails_over: bool = False
 
 
 def _nothing(_at: Installation, _hit: Hit) -> None:
@@ -217,14 +217,38 @@ def speaking_roles(at: Installation, fault: Fault) -> list[Role]:
     return [role for role in at.supervisor.roles if role.name in fault.speakers]
 
 
-_KILLED: Final = "killed (SIGKILL) for 20 s"
+_KILLED: Final = "killed (SIGKILL)"
 FAULTS: Final = (
     Fault("baseline", "nothing", _nothing, _nothing),
-    Fault("leader-killed", f"leader of media.uploaded-0 {_KILLED}", _kill_leader, _start),
-    Fault("worker-coordinator-killed", f"coordinator of the workers {_KILLED}", _kill_coordinator("worker"), _start),
-    Fault("persist-coordinator-killed", f"coordinator of persist {_KILLED}", _kill_coordinator("persist"), _start),
-    Fault("retry-coordinator-killed", f"coordinator of retry {_KILLED}", _kill_coordinator("retry"), _start),
-    Fault("controller-killed", f"active controller, a broker as well, {_KILLED}", _kill_controller, _start),
+    Fault("leader-killed", f"leader of media.uploaded-0 {_KILLED}", _kill_leader, _start, fails_over=True),
+    Fault(
+        "worker-coordinator-killed",
+        f"coordinator of the workers {_KILLED}",
+        _kill_coordinator("worker"),
+        _start,
+        fails_over=True,
+    ),
+    Fault(
+        "persist-coordinator-killed",
+        f"coordinator of persist {_KILLED}",
+        _kill_coordinator("persist"),
+        _start,
+        fails_over=True,
+    ),
+    Fault(
+        "retry-coordinator-killed",
+        f"coordinator of retry {_KILLED}",
+        _kill_coordinator("retry"),
+        _start,
+        fails_over=True,
+    ),
+    Fault(
+        "controller-killed",
+        f"active controller, a broker as well, {_KILLED}",
+        _kill_controller,
+        _start,
+        fails_over=True,
+    ),
     Fault(
         "transaction-coordinator-killed",
         "coordinator of a replay's transactions killed (SIGKILL) while it replays 600 dead letters",
@@ -232,7 +256,14 @@ FAULTS: Final = (
         _start,
         held_s=0.0,
     ),
-    Fault("broker-frozen", "leader of thumbnail.ready-0 frozen (SIGSTOP) for 20 s", _freeze, _thaw, held_s=20.0),
+    Fault(
+        "broker-frozen",
+        "leader of thumbnail.ready-0 frozen (SIGSTOP) for 20 s",
+        _freeze,
+        _thaw,
+        held_s=20.0,
+        fails_over=True,
+    ),
     Fault("rolling-restart", "all three restarted, one after the other", _restart_all, _nothing, held_s=0.0),
     Fault(
         "too-few-replicas",
@@ -282,7 +313,6 @@ FAULTS: Final = (
             _nothing,
             held_s=0.0,
             most_restarts=2,
-            repeats_all=True,
         )
         for role in ("worker", "persist", "retry")
     ),

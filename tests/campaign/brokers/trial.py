@@ -15,15 +15,16 @@ from tests.campaign.brokers.publisher import Publisher, Sent
 TICK_S: Final = 0.2
 PARTITIONS_READ_WITHIN_S: Final = 60.0
 IDS_EACH: Final = 10_000
+AT_ONCE_S: Final = 4.0
+FAILOVER_S: Final = 60.0
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long uploads come before and after a fault, what its time is divided by, and how long it may take to recover."""
+    """How long uploads come before and after a fault, and how long it may take to recover."""
 
     before_s: float = 6.0
     after_s: float = 6.0
-    shorter_by: float = 1.0
     settle_s: float = 150.0
 
 
@@ -84,7 +85,9 @@ class Trial:
             publisher.start()
         if fault.uses_new_partitions:
             publisher.use_partitions((6, 7, 8))
-        self._watch(publisher, fault.held_s / self._pace.shorter_by, is_fault=True)
+        self._watch(publisher, fault.held_s, is_fault=True)
+        if fault.fails_over:
+            self._watch_until_others_take_over(publisher, done, began)
         repairing = time.monotonic()
         fault.repair(at, hit)
         repaired = time.monotonic()
@@ -117,6 +120,20 @@ class Trial:
             if is_fault:
                 self._look_at_health()
             time.sleep(TICK_S)
+
+    def _watch_until_others_take_over(self, publisher: Publisher, done: Outcome, began: float) -> None:
+        """Until what was published at once after the fault is ready, so that partitions of each broker are among it."""
+        deadline = time.monotonic() + FAILOVER_S
+        while True:
+            self._watch(publisher, TICK_S)
+            at_once = [sent for sent in publisher.sent if began <= sent.published_at < began + AT_ONCE_S]
+            late = time.monotonic() < began + AT_ONCE_S
+            if not late and all(sent.ready_at for sent in at_once if not sent.refused):
+                return
+            if time.monotonic() > deadline:
+                waiting = sum(not sent.ready_at for sent in at_once)
+                done.problems.append(f"{waiting} of {len(at_once)} uploads wait for the broker that is away")
+                return
 
     def _look_at_health(self) -> None:
         for role in self._at.supervisor.roles:
