@@ -18,7 +18,8 @@ from streams.worker.faust.transport import CommittingTransport
 from streams.worker.options import WorkerOptions
 from streams.worker.watchdog import Signs
 
-_NOISY_IN_A_CRASH: Final = ("faust", "mode")
+_NOISY_IN_A_CRASH: Final = ("faust", "mode", "streams.worker.faust.app", "streams.worker.faust.runner")
+"""Loggers by which Faust and mode report a crash; they name those of subclasses by the subclass's module."""
 Consume = Callable[["FaustStream"], Awaitable[None]]
 
 
@@ -61,7 +62,7 @@ class FaustClient:
     async def crash(self, exc: BaseException) -> None:
         """Stop the app, so that the process ends with exit code 1. Whoever calls it has logged why.
 
-        Faust and mode would log the same again for each of their services, with tracebacks.
+        Faust and mode would log it again for each of their services, with tracebacks.
         """
         for name in _NOISY_IN_A_CRASH:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)

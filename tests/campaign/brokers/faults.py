@@ -15,7 +15,7 @@ from confluent_kafka.cimpl import NewPartitions
 
 from tests.campaign.brokers.installation import GROUPS, Installation
 from tests.doubles.letter_topics import DeadLetterTopics, Done
-from tests.system.stack import run_cli
+from tests.system.stack import run_cli, run_cli_here
 from tests.system.supervisor import Role
 
 REPLAY_PREFIX: Final = "replays."
@@ -153,7 +153,7 @@ def _make_again(name: str) -> Act:
 
     def delete_and_create(at: Installation, hit: Hit) -> None:
         _delete_topic(name)(at, hit)
-        _create_topics(at, hit)
+        run_cli_here(dict(at.environment), "topics", "create")  # in this process: at once
 
     return delete_and_create
 

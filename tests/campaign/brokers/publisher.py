@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from tests.system.platform import Platform, Upload
 
@@ -98,13 +98,11 @@ class Publisher(threading.Thread):
                 sent.refused = error.str()
 
         partition = self._partitions[number % len(self._partitions)] if self._partitions else -1
-        self._producer.produce(
-            f"{self._platform.topic_prefix}media.uploaded",
-            json.dumps(upload.event),
-            upload.record_key,
-            partition=partition,
-            on_delivery=delivered,
-        )
+        topic, value = f"{self._platform.topic_prefix}media.uploaded", json.dumps(upload.event)
+        try:
+            self._producer.produce(topic, value, upload.record_key, partition=partition, on_delivery=delivered)
+        except KafkaException as exc:  # the topic is gone
+            sent.refused = exc.args[0].str()
 
     def _deliver_late_files(self, now: float) -> None:
         while self._late and self._late[0][0] <= now:
