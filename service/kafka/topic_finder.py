@@ -14,7 +14,8 @@ from schemas.topics import ALL_TOPICS
 from service.kafka.clients import client_config
 from service.settings import KafkaSettings
 
-ANSWER_S: Final = 2.5
+ANSWER_S: Final = 1.5
+"""For one try of two: a client asks one broker of several, which may be the one that is away."""
 LIMITS_HOLD_S: Final = 30.0
 """A person may lower `min.insync.replicas` meanwhile."""
 _NAMED: Final = 3
@@ -36,17 +37,24 @@ class TopicFinder:
         self._limits_read_at = float("-inf")
 
     def find(self) -> frozenset[str] | None:
-        """Return the names of all topics; None when no broker answers within ANSWER_S."""
-        try:
-            found = self._admin.list_topics(timeout=ANSWER_S).topics
-        except KafkaException:
+        """Return the names of all topics; None when no broker answers within twice ANSWER_S."""
+        found = self._ask()
+        if found is None:
+            found = self._ask()
+        if found is None:
             return None
-        finally:
-            self._admin.poll(0)
         problem = unwritable({name: found[name] for name in self._ours & found.keys()}, self._min_insync)
         self.problem = problem if self._was_unwell else None
         self._was_unwell = problem is not None
         return frozenset(found)
+
+    def _ask(self) -> dict[str, TopicMetadata] | None:
+        try:
+            return self._admin.list_topics(timeout=ANSWER_S).topics
+        except KafkaException:
+            return None
+        finally:
+            self._admin.poll(0)
 
     def _min_insync(self, names: Collection[str]) -> Mapping[str, int]:
         """Return how many replicas must be in sync; without those that we may not know."""

@@ -38,6 +38,7 @@ from service.roles.health.role import RoleHealth
 from service.roles.http import HttpServer
 from service.settings import Settings
 from streams.kafka.client import explain_fault
+from streams.kafka.waiting import ClusterWait
 from streams.persist.limits import PersistStoppedError
 from streams.stopping import end_after, end_at_once
 
@@ -50,8 +51,8 @@ class LoopRole(Protocol):
     last_progress_at: float
 
     @property
-    def cluster_problem(self) -> str | None:
-        """Return why the role waits for the cluster, while it does."""
+    def cluster(self) -> ClusterWait:
+        """Return what says why the role waits for the cluster, while it does."""
 
     def run(self) -> None:
         """Work until stop()."""
@@ -145,7 +146,7 @@ def _run_loop(
     lag.start()
     server = serve(settings, metrics, health)
     finder = TopicFinder(settings.kafka)
-    find_topics = with_kafka_health(finder.find, kafka, lambda: finder.problem or role.cluster_problem)
+    find_topics = with_kafka_health(finder.find, kafka, lambda: finder.problem or role.cluster.problem)
     watch = TopicWatch(_topic_names(settings), find_topics, role.stop)
     watch.start()
     try:

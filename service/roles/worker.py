@@ -56,7 +56,7 @@ def run_worker_role(settings: Settings) -> int:
         closing.callback(loop.close)  # run_worker has closed it; a start that fails has not
         kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
         finder = TopicFinder(settings.kafka)
-        find_topics = with_kafka_health(finder.find, kafka, lambda: finder.problem or parts.worker.cluster_problem)
+        find_topics = with_kafka_health(finder.find, kafka, lambda: finder.problem or parts.worker.sender.problem)
         parts = build_worker(settings, metrics, find_topics, traces.tracing)
         closing.callback(parts.providers.close)
         checks = [

@@ -6,7 +6,10 @@ from typing import Any, Final, TypeVar
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from streams.kafka.client import explain_fault, is_passing
+from streams.kafka.client import commit_offsets, explain_fault, is_passing, send_and_wait
+from streams.kafka.ports import KafkaClients, TopicPartition
+from streams.kafka.records import OutboundRecord
+from streams.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -28,22 +31,27 @@ T = TypeVar("T")
 
 
 class ClusterWait:
-    """Repeats what the cluster does not take, until it does. `problem` says why, while it does not.
+    """Sends and commits again what the cluster does not take, until it does. `problem` says why, while it does not.
 
-    `pause` waits for so many seconds, at most; `Producer.poll` does.
     A repeated send can write a record twice: its readers have to bear that anyway, for a role can die before it commits.
+    Both methods raise KafkaException when it does not pass by itself, or when the role is to stop.
     """
 
-    def __init__(self, is_stopping: Callable[[], bool], pause: Callable[[float], object]) -> None:
+    def __init__(self, clients: KafkaClients, is_stopping: Callable[[], bool]) -> None:
         self.problem: str | None = None
+        self._clients: Final = clients
         self._is_stopping: Final = is_stopping
-        self._pause_for: Final = pause
 
-    def until_taken(self, what: str, action: Callable[[], T]) -> T:
-        """Return what `action` returns; `what` names the destination in the log.
+    def send(self, records: list[OutboundRecord], tracing: Tracing) -> None:
+        """Return when all in-sync replicas have every record."""
+        if records:
+            self._until_taken(records[0].topic, lambda: send_and_wait(self._clients.producer, records, tracing))
 
-        Raises its KafkaException when that does not pass by itself, or when the role is to stop.
-        """
+    def commit(self, offsets: dict[TopicPartition, int]) -> bool:
+        """Commit, and return whether the group took it."""
+        return self._until_taken(OFFSETS, lambda: commit_offsets(self._clients.consumer, offsets))
+
+    def _until_taken(self, what: str, action: Callable[[], T]) -> T:
         while True:
             try:
                 result = action()
@@ -61,7 +69,7 @@ class ClusterWait:
         for _ in range(round(PAUSE_S / _STOP_CHECK_S)):
             if self._is_stopping():
                 return
-            self._pause_for(_STOP_CHECK_S)
+            self._clients.producer.poll(_STOP_CHECK_S)
 
 
 def will_pass(exc: BaseException) -> bool:

@@ -19,16 +19,14 @@ from streams.failures.dead_letter import Failure, make_dead_letter
 from streams.kafka.client import (
     NotAcknowledgedError,
     assigned_to,
-    commit_offsets,
     next_offsets,
     poll_quietly,
     read_records,
-    send_and_wait,
     start_partitions,
 )
 from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
-from streams.kafka.waiting import OFFSETS, ClusterWait
+from streams.kafka.waiting import ClusterWait
 from streams.persist.batch import BatchWriter, DatabaseDownError, Item, Written
 from streams.persist.counts import Received, Refused, ResultCounts, end_spans
 from streams.persist.limits import PersistGuard, PersistLimits
@@ -96,7 +94,6 @@ class PersistRole:
         self._topics: Final = options.topics
         self._group: Final = options.group
         self._consumer: Final = clients.consumer
-        self._producer: Final = clients.producer
         self._monotonic: Final = clients.monotonic
         self._engine: Final = engine
         self._guard: Final = PersistGuard(options.limits, clients.monotonic)
@@ -108,17 +105,12 @@ class PersistRole:
         self._tracing: Final = tracing
         self._now: Final = now
         self._stopping = False
-        self._cluster: Final = ClusterWait(lambda: self._stopping, clients.producer.poll)
+        self.cluster: Final = ClusterWait(clients, lambda: self._stopping)
         self.last_progress_at = time.monotonic()
         self.database_problem: str | None = None
         """Why results wait for the database, while they do."""
         self.owned: frozenset[TopicPartition] = frozenset()
         """The partitions that the group has given to this role, as of its last round."""
-
-    @property
-    def cluster_problem(self) -> str | None:
-        """Return why dead letters, cleanups or offsets wait for the cluster, while they do."""
-        return self._cluster.problem
 
     def stop(self) -> None:
         """Ask run() to end after the batches that it is working on; safe in a signal handler."""
@@ -209,16 +201,12 @@ class PersistRole:
         self._guard.check_refusals(written)
         refused = batch.refused + [(item.record, error) for item, error in written.rejected]
         dead_letters = [self._dead_letter(record, error) for record, error in refused]
-        follows = [*dead_letters, *self._cleanups(written)]
         try:
-            self._cluster.until_taken(
-                self._topics.cleanup, lambda: send_and_wait(self._producer, follows, self._tracing)
-            )
+            self.cluster.send([*dead_letters, *self._cleanups(written)], self._tracing)
         except NotAcknowledgedError:
             self._metrics.dead_letter_write_failures_total.inc(len(dead_letters))
             raise
-        offsets = next_offsets(batch.records)
-        if self._cluster.until_taken(OFFSETS, lambda: commit_offsets(self._consumer, offsets)):
+        if self.cluster.commit(next_offsets(batch.records)):
             self._counts.count(written.outcomes, refused)
         end_spans(batch.received, written)
         self._counts.observe(written.outcomes, len(dead_letters), time.perf_counter() - batch.begun)

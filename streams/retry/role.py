@@ -15,18 +15,16 @@ from schemas.topics import RETRY_DELAYS_S, UNPREFIXED, Topics
 from streams.event_metrics import RecentIds, TaskType, exemplar_of
 from streams.kafka.client import (
     assigned_to,
-    commit_offsets,
     next_offsets,
     partitions_of,
     pause,
     read_records,
     resume_at,
-    send_and_wait,
     start_partitions,
 )
 from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, TopicPartition
 from streams.kafka.records import InboundRecord, place_of
-from streams.kafka.waiting import OFFSETS, ClusterWait
+from streams.kafka.waiting import ClusterWait
 from streams.retry.hops import HopRules
 from streams.tracing import NO_TRACING, Tracing
 
@@ -78,7 +76,6 @@ class RetryRole:
         self._topics: Final = list(options.topics.retries)
         self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topics)
         self._consumer: Final = clients.consumer
-        self._producer: Final = clients.producer
         self._metrics: Final = metrics
         self._tracing: Final = tracing
         self._now: Final = now
@@ -87,7 +84,7 @@ class RetryRole:
         self._paused: Final[dict[TopicPartition, int]] = {}
         """Partitions whose first held record is not due, and the offset to go on from after the held ones."""
         self._stopping = False
-        self._cluster: Final = ClusterWait(lambda: self._stopping, clients.producer.poll)
+        self.cluster: Final = ClusterWait(clients, lambda: self._stopping)
         self._seen: Final = RecentIds()
         self._shown_tiers: frozenset[int] = frozenset()
         """The tiers whose next due time the metric shows."""
@@ -96,11 +93,6 @@ class RetryRole:
         self.last_progress_at = time.monotonic()
         self.owned: frozenset[TopicPartition] = frozenset()
         """The partitions that the group has given to this role, as of its last round."""
-
-    @property
-    def cluster_problem(self) -> str | None:
-        """Return why records that are due, or offsets, wait for the cluster, while they do."""
-        return self._cluster.problem
 
     @property
     def overdue(self) -> int:
@@ -172,9 +164,8 @@ class RetryRole:
         started, now = time.perf_counter(), self._now()
         received = [self._tracing.receive(record) for record in due]
         hops = [self._rules.next_hop(record, now) for record, _ in received]
-        records, offsets = [hop.record for hop in hops], next_offsets(due)
-        self._cluster.until_taken(records[0].topic, lambda: send_and_wait(self._producer, records, self._tracing))
-        if self._cluster.until_taken(OFFSETS, lambda: commit_offsets(self._consumer, offsets)):
+        self.cluster.send([hop.record for hop in hops], self._tracing)
+        if self.cluster.commit(next_offsets(due)):
             self._count(due)
         self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
         self._metrics.last_progress_timestamp_seconds.set_to_current_time()

@@ -16,25 +16,20 @@ from schemas.topics import (
     THUMBNAIL_RETRIES,
 )
 from streams.failures.guard import DeadLetterFloodError
-from streams.kafka.client import NO_ANSWER, explain_fault
+from streams.kafka.client import explain_fault
 from streams.kafka.ports import TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord
-from streams.kafka.waiting import will_pass
 from streams.stopping import end_after
 from streams.worker.ack_gate import AckGate, Entry, GatedEvent
 from streams.worker.failure import Outcome
 from streams.worker.handler import EventHandler
 from streams.worker.observer import Observer
 from streams.worker.options import WorkerOptions
+from streams.worker.outcome_sender import OutcomeSender
 from streams.worker.watchdog import CHECK_EVERY_S, ConsumerWatch, FindTopics, Signs
 
 log = structlog.get_logger(__name__)
 
-SEND_TIMEOUT_S: Final = 45.0
-"""Longer than the producer's own request timeout (30 s) with one retry: the producer itself must have said something by then."""
-SLOW_SEND_S: Final = 10.0
-"""Log a warning when the broker has not acknowledged within this time."""
-RESEND_AFTER_S: Final = 1.0
 WORKER_TOPICS: Final = (
     *(MEDIA_UPLOADED, THUMBNAIL_DUE, THUMBNAIL_CLEANUP),
     *(THUMBNAIL_READY, THUMBNAIL_FAILED, *THUMBNAIL_RETRIES, THUMBNAIL_DLQ),
@@ -97,6 +92,7 @@ class Worker:
         find_topics: FindTopics,
     ) -> None:
         self.client: Final = client
+        self.sender: Final = OutcomeSender(client.send)
         self._find_topics: Final = find_topics
         self._options: Final = options
         self._handler: Final = handler
@@ -105,15 +101,8 @@ class Worker:
         self._tasks: Final[set[asyncio.Task[None]]] = set()
         self._gates: Final[list[AckGate[GatedEvent]]] = []
         self._is_crashing = False
-        self._brokers_answer = True
-        self._unsent: Final[dict[int, str]] = {}
         self.loop_came_round_at = monotonic()
         """When the event loop last had a moment for others, by the monotonic clock."""
-
-    @property
-    def cluster_problem(self) -> str | None:
-        """Return why outcomes wait for the cluster, as a sentence, while some do."""
-        return next(iter(self._unsent.values()), None)
 
     @property
     def in_flight(self) -> int:
@@ -184,43 +173,8 @@ class Worker:
             self._observer.on_outcome(received, outcome)
             for follows in outcome.records:
                 with self._observer.on_sending(follows) as traced:
-                    await self._send(traced)
+                    await self.sender.send(traced)
         return outcome
-
-    async def _send(self, record: OutboundRecord) -> None:
-        """Return when all replicas have it. While the cluster takes no records, it says why, and sends again.
-
-        A restart would not help then. It may write the record twice; results and event ids are the same both times.
-        """
-        try:
-            while True:
-                try:
-                    return await self._send_once(record)
-                except Exception as exc:
-                    if not self._is_cluster_unwell(exc):
-                        raise
-                    self._unsent[id(record)] = explain_fault(exc)
-                    log.warning("broker_ack_delayed", to=record.topic, reason=explain_fault(exc))
-                await asyncio.sleep(RESEND_AFTER_S)
-        finally:
-            self._unsent.pop(id(record), None)
-
-    def _is_cluster_unwell(self, exc: Exception) -> bool:
-        """Return whether waiting helps; a producer that says nothing at all although brokers answer needs a new process."""
-        return will_pass(exc) or (isinstance(exc, TimeoutError) and not self._brokers_answer)
-
-    async def _send_once(self, record: OutboundRecord) -> None:
-        """Return when all replicas have it; log a line when that takes long."""
-        # Shielded, so that a timeout here never cancels a send that the broker may still acknowledge.
-        sending = asyncio.ensure_future(self.client.send(record))
-        try:
-            await asyncio.wait_for(asyncio.shield(sending), SLOW_SEND_S)
-        except TimeoutError:
-            if sending.done():
-                raise
-            log.warning("broker_ack_delayed", to=record.topic, reason=NO_ANSWER)
-            self._unsent.setdefault(id(record), NO_ANSWER)
-            await asyncio.wait_for(asyncio.shield(sending), SEND_TIMEOUT_S - SLOW_SEND_S)
 
     def has_joined(self) -> bool:
         """Return whether the group has ever given this worker its share."""
@@ -238,7 +192,7 @@ class Worker:
                 if self.client.signs(0) is None:
                     continue
                 existing = await asyncio.to_thread(self._find_topics)
-                self._brokers_answer = existing is not None
+                self.sender.brokers_answer = existing is not None
                 signs = self.client.signs(self.in_flight)
                 problem = None if signs is None else watch.problem(signs, existing)
             except Exception as exc:  # noqa: BLE001 - a worker that nobody watches must not go on unnoticed

@@ -12,7 +12,7 @@ from schemas.topics import ALL_TOPICS, Topics
 from streams.failures.guard import DeadLetterLimit
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import NO_SPAN, NO_TRACING, Tracing
-from streams.worker import role
+from streams.worker import outcome_sender
 from streams.worker.observer import Observer
 from streams.worker.options import WorkerOptions
 from streams.worker.role import Worker, WorkerStuckError
@@ -166,19 +166,19 @@ def test_what_cannot_be_sent_is_not_acknowledged_and_ends_the_process() -> None:
 
 
 def test_an_outcome_waits_for_a_cluster_that_takes_none_for_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(role, "RESEND_AFTER_S", 0.01)
+    monkeypatch.setattr(outcome_sender, "RESEND_AFTER_S", 0.01)
 
-    async def scenario(_flow: Flow, client: MemoryClient) -> None:
+    async def scenario(flow: Flow, client: MemoryClient) -> None:
         client.refusals_left = 1_000_000
-        worker = a_worker(_flow, client)
+        worker = a_worker(flow, client)
         await worker.consume(MemoryStream(client, 1))
-        await until(lambda: worker.cluster_problem)
-        assert "NotEnoughReplicasError" in (worker.cluster_problem or "")
+        await until(lambda: worker.sender.problem)
+        assert "NotEnoughReplicasError" in (worker.sender.problem or "")
         assert client.steps == []
         client.refusals_left = 0
         await until(lambda: len(client.steps) == 2)
         assert client.steps == ["p.thumbnail.ready", "acknowledged 0"]
-        assert (client.crashes, worker.cluster_problem) == ([], None)
+        assert (client.crashes, worker.sender.problem) == ([], None)
 
     run(scenario)
 
