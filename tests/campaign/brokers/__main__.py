@@ -36,8 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NOT_RUN as exc:
         console.print(f"The faults were not made to their end: {exc}", markup=False)
         return EXIT_NOT_RUN
-    if options.report:
-        options.report.write_text(report.as_markdown(outcomes))
     say(report.table(outcomes))
     return EXIT_FOUND if any(done.problems for done in outcomes) else 0
 
@@ -71,6 +69,8 @@ def _run(options: argparse.Namespace, folder: Path, say: "partial[None]") -> lis
                     outcomes.append(trial.run(fault))
                     for line in report.details(outcomes[-1]):
                         say(f"  {line}")
+                    if options.report:
+                        options.report.write_text(report.as_markdown(outcomes))
             return outcomes
     finally:
         postgres.stop()

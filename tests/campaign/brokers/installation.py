@@ -25,6 +25,7 @@ GROUPS: Final = {"worker": "thumbnails", "persist": "thumbnails-persist", "retry
 MANAGED: Final = MappingProxyType({"min.insync.replicas": "2"})
 """As managed clusters have it: Kafka's own topics, with the groups' offsets, need two replicas in sync as well."""
 RESTART_AFTER_S: Final = 2.0
+START_TIMEOUT_S: Final = 180.0
 _PROBE_TIMEOUT_S: Final = 5.0
 _SHOW_CURSOR: Final = "\x1b[?25h"
 """Faust's runner writes it at its start."""
@@ -78,7 +79,7 @@ class Installation:
         except (URLError, OSError):
             return False, {}
 
-    def wait_until_joined(self, timeout_s: float = 60.0) -> None:
+    def wait_until_joined(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Return when each group is stable with all its members."""
         deadline = time.monotonic() + timeout_s
         while not self._has_joined():
@@ -167,7 +168,7 @@ def an_installation(folder: Path, database_url: str, **changes: str) -> Iterator
             for number in range(count):
                 ports[f"{name}-{number}"] = free_port()
                 supervisor.start(name, HTTP_PORT=str(ports[f"{name}-{number}"]))
-        supervisor.wait_until_ready()
+        supervisor.wait_until_ready(START_TIMEOUT_S)
         installation = Installation(cluster, platform, supervisor, environment, ports)
         installation.wait_until_joined()
         yield installation

@@ -16,7 +16,7 @@ TICK_S: Final = 0.2
 PARTITIONS_READ_WITHIN_S: Final = 60.0
 IDS_EACH: Final = 10_000
 AT_ONCE_S: Final = 4.0
-FAILOVER_S: Final = 60.0
+FAILOVER_S: Final = 90.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Pace:
 
     before_s: float = 6.0
     after_s: float = 6.0
-    settle_s: float = 150.0
+    settle_s: float = 240.0
 
 
 @dataclass
