@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,14 +34,17 @@ class Sent:
 class Publisher(threading.Thread):
     """Publishes until end(). Each upload is of a photograph of its own, from `first_id` on."""
 
-    def __init__(self, platform: Platform, first_id: int, room: int = 1200) -> None:
-        """Rows for `room` photographs are added at once."""
+    def __init__(
+        self, platform: Platform, first_id: int, note: Callable[[list[Sent]], object], room: int = 1200
+    ) -> None:
+        """Rows for `room` photographs are added at once. `note` looks at those that are sent after each of them."""
         super().__init__(name="publisher", daemon=True)
         self.sent: Final[list[Sent]] = []
         self._partitions: tuple[int, ...] = ()
         self._platform: Final = platform
         self._first_id: Final = first_id
         self._room: Final = room
+        self._note: Final = note
         self._ended: Final = threading.Event()
         self._late: Final[list[tuple[float, Path, Path]]] = []
         platform.add_rows(range(first_id, first_id + room))
@@ -71,6 +75,7 @@ class Publisher(threading.Thread):
             self._publish_next()
             self._producer.poll(0)
             self._deliver_late_files(time.monotonic())
+            self._note(self.sent)
 
     def end(self) -> None:
         """Publish no more, and wait for what is under way."""

@@ -69,10 +69,10 @@ class Trial:
         self._say(f"{fault.name}: {fault.done}")
         dead_before = self._count("thumbnail.dlq") + self._count("thumbnail.ready.dlq")
         ready_before = 0 if "ready-deleted" in fault.name else self._count("thumbnail.ready")
-        publisher = Publisher(at.platform, self._next_id)
+        publisher = Publisher(at.platform, self._next_id, self._note)
         self._next_id += IDS_EACH
         publisher.start()
-        self._watch(publisher, self._pace.before_s)
+        self._watch(self._pace.before_s)
         if fault.is_quiet:
             publisher.end()
             self._settle(publisher, done)
@@ -85,14 +85,14 @@ class Trial:
             publisher.start()
         if fault.uses_new_partitions:
             publisher.use_partitions((6, 7, 8))
-        self._watch(publisher, fault.held_s, is_fault=True)
+        self._watch(fault.held_s, is_fault=True)
         if fault.fails_over:
             self._watch_until_others_take_over(publisher, done, began)
         repairing = time.monotonic()
         fault.repair(at, hit)
         repaired = time.monotonic()
         done.lasted_s = repaired - began
-        self._watch(publisher, self._pace.after_s)
+        self._watch(self._pace.after_s)
         publisher.end()
         self._settle(publisher, done)
         at.wait_until_joined()
@@ -108,15 +108,14 @@ class Trial:
     def _and_on(self, before: Publisher, done: Outcome) -> Publisher:
         """Count what was published so far, and go on with a new publisher."""
         self._judge(before.sent, done, (before.sent[-1].published_at + 1,) * 3)
-        publisher = Publisher(self._at.platform, self._next_id)
+        publisher = Publisher(self._at.platform, self._next_id, self._note)
         self._next_id += IDS_EACH
         return publisher
 
-    def _watch(self, publisher: Publisher, seconds: float, *, is_fault: bool = False) -> None:
+    def _watch(self, seconds: float, *, is_fault: bool = False) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._at.supervise()
-            self._note(publisher.sent)
             if is_fault:
                 self._look_at_health()
             time.sleep(TICK_S)
@@ -125,7 +124,7 @@ class Trial:
         """Until what was published at once after the fault is ready, so that partitions of each broker are among it."""
         deadline = time.monotonic() + FAILOVER_S
         while True:
-            self._watch(publisher, TICK_S)
+            self._watch(TICK_S)
             at_once = [sent for sent in publisher.sent if began <= sent.published_at < began + AT_ONCE_S]
             late = time.monotonic() < began + AT_ONCE_S
             if not late and all(sent.ready_at for sent in at_once if not sent.refused):
@@ -155,7 +154,7 @@ class Trial:
             time.sleep(TICK_S)
 
     def _note(self, uploads: list[Sent]) -> None:
-        """Note when each row showed its upload, as of this moment."""
+        """Note when each row showed its upload, as of this moment; the publisher calls it, also while a fault is being made."""
         if not uploads:
             return
         query = sa.text(
