@@ -1,5 +1,6 @@
 """The report: a table for people, and what each fault made the roles say."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -21,7 +22,9 @@ Their session timeout is 6 s, that of brokers is 3 s: Kafka's defaults are longe
 An upload comes every {every_s} s, before, during and after each fault. The file of every {late_every}th comes {late_s} s late, so
 that the upload travels through the retry topics. Uploads that Kafka acknowledged (`acks=all`) are demanded. Rows, objects, topics
 and logs are the judges."""
-_TOTALS: Final = "{uploads} uploads, {faults} faults: {lost} lost, {dead} dead letters, {found} faults with findings. Times are in seconds."
+_TOTALS: Final = """\
+{uploads} uploads, {faults} faults: {lost} lost, {dead} dead letters, {found} faults with findings. Times are in seconds, on a machine
+with {processors} processors and a load of {load:.0f}."""
 _COLUMNS_MEAN: Final = """\
 A duplicate is one more `thumbnail.ready` for an upload, with the same event id. "Older ones again" counts the same for uploads of
 earlier faults. "Last of those before it" is 0.0 where no upload had to wait for the repair. Most error lines are those of the client
@@ -72,6 +75,8 @@ def as_markdown(outcomes: Sequence[Outcome]) -> str:
         lost=sum(done.lost for done in outcomes),
         dead=sum(done.dead_letters for done in outcomes),
         found=sum(bool(done.problems) for done in outcomes),
+        processors=os.cpu_count(),
+        load=os.getloadavg()[2],
     )
     said = ["## What was done, and what the roles said", *map(_section, outcomes)]
     return (
