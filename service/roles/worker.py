@@ -58,6 +58,7 @@ def run_worker_role(settings: Settings) -> int:
         finder = TopicFinder(settings.kafka)
         find_topics = with_kafka_health(finder.find, kafka, lambda: finder.problem or parts.worker.sender.problem)
         parts = build_worker(settings, metrics, find_topics, traces.tracing)
+        parts.worker.sender.cluster_problem = lambda: finder.problem
         closing.callback(parts.providers.close)
         checks = [
             lambda: check_http_port(settings.http),

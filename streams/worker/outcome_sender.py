@@ -20,11 +20,15 @@ RESEND_AFTER_S: Final = 1.0
 
 
 class OutcomeSender:
-    """Sends records one by one; several may be under way. `brokers_answer` is set by whoever watches the cluster."""
+    """Sends records one by one; several may be under way.
+
+    `brokers_answer` and `cluster_problem` are set by whoever watches the cluster; the latter returns why it takes no records.
+    """
 
     def __init__(self, send: Callable[[OutboundRecord], Awaitable[object]]) -> None:
         """`send` returns when all in-sync replicas have the record."""
         self.brokers_answer = True
+        self.cluster_problem: Callable[[], str | None] = lambda: None
         self._client_send: Final = send
         self._waiting: Final[dict[int, str]] = {}
 
@@ -37,14 +41,15 @@ class OutcomeSender:
         """Return when all in-sync replicas have it. While the cluster takes no records, say why, and send again.
 
         It may write the record twice: results and event ids are the same both times. Raises what does not pass by itself,
-        and TimeoutError when the producer says nothing at all although brokers answer: a new process helps then.
+        and TimeoutError when the producer says nothing at all although the cluster is well: a new process helps then.
         """
         try:
             while True:
                 try:
                     return await self._send_once(record)
                 except Exception as exc:
-                    if not (will_pass(exc) or (isinstance(exc, TimeoutError) and not self.brokers_answer)):
+                    is_unwell = not self.brokers_answer or self.cluster_problem() is not None
+                    if not (will_pass(exc) or (isinstance(exc, TimeoutError) and is_unwell)):
                         raise
                     self._note(record, explain_fault(exc))
                 await asyncio.sleep(RESEND_AFTER_S)

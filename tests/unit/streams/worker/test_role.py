@@ -183,6 +183,27 @@ def test_an_outcome_waits_for_a_cluster_that_takes_none_for_now(monkeypatch: pyt
     run(scenario)
 
 
+@pytest.mark.parametrize("is_unwell", [True, False])
+def test_a_producer_that_says_nothing_is_waited_for_only_while_the_cluster_is_unwell(*, is_unwell: bool) -> None:
+    async def scenario() -> None:
+        answers: list[Exception | None] = [TimeoutError(), None]
+
+        async def send(_record: OutboundRecord) -> None:
+            if (error := answers.pop(0)) is not None:
+                raise error
+
+        sender = outcome_sender.OutcomeSender(send)
+        sender.cluster_problem = lambda: "Fewer replicas are in sync." if is_unwell else None
+        if is_unwell:
+            await sender.send(OutboundRecord("t", None, b"", ()))
+            assert answers == []
+        else:
+            with pytest.raises(TimeoutError):
+                await sender.send(OutboundRecord("t", None, b"", ()))
+
+    asyncio.run(scenario())
+
+
 def test_a_flood_of_dead_letters_ends_the_process_and_leaves_its_record() -> None:
     async def scenario(flow: Flow, client: MemoryClient) -> None:
         flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
