@@ -60,7 +60,7 @@ chaos: install ## Break everything by a plan and report what was lost: make chao
 drill: install ## Break one thing after the other and record what the person on call sees: docs/drill.md, in ten minutes
 	$(BIN)/python -m tests.campaign.drill --report docs/drill.md --pictures docs/images
 
-broker-faults: install ## Break a cluster of three brokers in 16 ways and report what was lost: docs/fault-campaign/broker-faults.md
+broker-faults: install ## Break a cluster of three brokers in 17 ways and report what was lost: docs/fault-campaign/broker-faults.md
 	$(BIN)/python -m tests.campaign.brokers --report docs/fault-campaign/broker-faults.md
 
 contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
