@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo fmt test test-quick coverage chaos strangers database drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
+.PHONY: help install demo fmt test test-quick coverage chaos strangers database broker-faults drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,6 +67,9 @@ drill: install ## Break one thing after the other and record what the person on 
 
 database: install ## A database that refuses, fails over or stands behind PgBouncer, in ten minutes
 	$(BIN)/python -m tests.campaign.database --report docs/fault-campaign/database.md
+
+broker-faults: install ## Break a cluster of three brokers in 17 ways and report what was lost: docs/fault-campaign/broker-faults.md
+	$(BIN)/python -m tests.campaign.brokers --report docs/fault-campaign/broker-faults.md
 
 contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
 	$(BIN)/python -m tests.contact_sheet contact-sheet.png

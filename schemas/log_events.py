@@ -106,7 +106,7 @@ RECORD_STEPS: Final = (
     LogEvent(
         "broker_ack_delayed",
         "warning",
-        "The broker has not acknowledged a record for topic `to` yet; the worker waits.",
+        "The cluster has not taken a record for topic `to`, or a group's offsets, yet; the role waits and tries again.",
         ("to",),
     ),
 )

@@ -67,10 +67,18 @@ class ProcessKafka(LocalKafka):
 
     def start(self) -> str:
         """Start again on the same port; a broker that keeps data still has them after stop_process() or kill()."""
+        self.launch()
+        return self.wait_until_it_answers()
+
+    def launch(self) -> None:
+        """Start the process and return at once: a broker of a cluster may answer only when others run."""
         self._process = owned_process(self._command(), self.folder / "broker.log", self._environment())
+
+    def wait_until_it_answers(self) -> str:
+        """Return the bootstrap servers. Raises NoKafkaError when the process ends, or takes longer than START_TIMEOUT_S."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self.bootstrap_servers):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
                 tail = _end_of_log(self.folder / "broker.log")
                 self.stop()
                 raise NoKafkaError(f"{self.description} did not start. Its log ends with:\n{tail}")

@@ -70,23 +70,6 @@ def connect(settings: KafkaSettings) -> tuple[AdminClient, ClusterMetadata]:
             answer_s = max(FIRST_ANSWER_S, min(2 * answer_s, CONNECT_TIMEOUT_S - elapsed_s))
 
 
-class TopicFinder:
-    """Asks the cluster for its topics again and again, by one quiet connection."""
-
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._admin: Final = AdminClient(client_config(settings) | {"log_level": 0, "error_cb": lambda _error: None})
-
-    def find(self) -> frozenset[str] | None:
-        """Return the names of all topics; None when no broker answers within PATIENCE_S."""
-        try:
-            found = self._admin.list_topics(timeout=PATIENCE_S).topics
-        except KafkaException:
-            return None
-        finally:
-            self._admin.poll(0)
-        return frozenset(found)
-
-
 def _nobody(settings: KafkaSettings) -> str:
     return f"No Kafka broker answers at {settings.kafka_bootstrap_servers}: start it, or set KAFKA_BOOTSTRAP_SERVERS."
 

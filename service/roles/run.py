@@ -19,7 +19,7 @@ from schemas.topics import ALL_TOPICS
 from service.dead_letters import recent_refusals
 from service.exits import EXIT_FAILED, EXIT_OK
 from service.kafka.client_id import name_process
-from service.kafka.connection import TopicFinder
+from service.kafka.topic_finder import TopicFinder
 from service.kafka.topic_watch import TopicWatch
 from service.observability.logs import configure_logs
 from service.observability.role_metrics import RoleMetrics
@@ -39,6 +39,7 @@ from service.roles.health.role import RoleHealth
 from service.roles.http import HttpServer
 from service.settings import Settings
 from streams.kafka.client import explain_fault
+from streams.kafka.waiting import ClusterWait
 from streams.persist.limits import PersistStoppedError
 from streams.stopping import end_after, end_at_once
 
@@ -49,6 +50,10 @@ class LoopRole(Protocol):
     """A role with a polling loop of its own."""
 
     last_progress_at: float
+
+    @property
+    def cluster(self) -> ClusterWait:
+        """Return what says why the role waits for the cluster, while it does."""
 
     def run(self) -> None:
         """Work until stop()."""
@@ -141,7 +146,9 @@ def _run_loop(
     health = RoleHealth(settings.worker.event_bound_s, liveness_inputs, kafka, probes)
     lag.start()
     server = serve(settings, metrics, health)
-    watch = TopicWatch(_topic_names(settings), with_kafka_health(TopicFinder(settings.kafka).find, kafka), role.stop)
+    finder = TopicFinder(settings.kafka)
+    find_topics = with_kafka_health(finder.find, kafka, lambda: finder.problem or role.cluster.problem)
+    watch = TopicWatch(_topic_names(settings), find_topics, role.stop)
     watch.start()
     clock_watch = ClockWatch()
     clock_watch.start()

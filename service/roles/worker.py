@@ -14,7 +14,7 @@ from schemas.metrics import Metrics
 from service.dead_letters import recent_owners
 from service.exits import EXIT_FAILED
 from service.kafka.codecs import check_codecs
-from service.kafka.connection import TopicFinder
+from service.kafka.topic_finder import TopicFinder
 from service.observability.role_metrics import RoleMetrics
 from service.observability.traces import start_traces
 from service.roles.build_storage import local_settings
@@ -54,8 +54,10 @@ def run_worker_role(settings: Settings) -> int:
         loop = new_loop()
         closing.callback(loop.close)  # run_worker has closed it; a start that fails has not
         kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
-        find_topics = with_kafka_health(TopicFinder(settings.kafka).find, kafka)
+        finder = TopicFinder(settings.kafka)
+        find_topics = with_kafka_health(finder.find, kafka, lambda: finder.problem or parts.worker.sender.problem)
         parts = build_worker(settings, metrics, find_topics, traces.tracing)
+        parts.worker.sender.cluster_problem = lambda: finder.problem
         closing.callback(parts.providers.close)
         checks = [
             lambda: check_http_port(settings.http),

@@ -19,15 +19,14 @@ from streams.failures.dead_letter import Failure, make_dead_letter
 from streams.kafka.client import (
     NotAcknowledgedError,
     assigned_to,
-    commit_offsets,
     next_offsets,
     poll_quietly,
     read_records,
-    send_and_wait,
 )
 from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, TopicPartition
 from streams.kafka.positions import Positions
 from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
+from streams.kafka.waiting import ClusterWait
 from streams.persist.batch import BatchWriter, DatabaseDownError, Item, Written
 from streams.persist.counts import Received, Refused, ResultCounts, end_spans
 from streams.persist.limits import PersistGuard, PersistLimits
@@ -94,7 +93,6 @@ class PersistRole:
     ) -> None:
         self._topics, self._group = options.topics, options.group
         self._consumer: Final = clients.consumer
-        self._producer: Final = clients.producer
         self._monotonic: Final = clients.monotonic
         self._engine: Final = engine
         self._guard: Final = PersistGuard(options.limits, clients.monotonic)
@@ -106,6 +104,7 @@ class PersistRole:
         self._tracing: Final = tracing
         self._now: Final = now
         self._stopping = False
+        self.cluster: Final = ClusterWait(clients, lambda: self._stopping)
         self.last_progress_at = time.monotonic()
         self.database_problem: str | None = None
         """Why results wait for the database, while they do."""
@@ -204,11 +203,11 @@ class PersistRole:
         refused = batch.refused + [(item.record, error) for item, error in written.rejected]
         dead_letters = [self._dead_letter(record, error) for record, error in refused]
         try:
-            send_and_wait(self._producer, [*dead_letters, *self._cleanups(written)], self._tracing)
+            self.cluster.send([*dead_letters, *self._cleanups(written)], self._tracing)
         except NotAcknowledgedError:
             self._metrics.dead_letter_write_failures_total.inc(len(dead_letters))
             raise
-        if commit_offsets(self._consumer, next_offsets(batch.records)):
+        if self.cluster.commit(next_offsets(batch.records)):
             self._counts.count(written.outcomes, refused)
         end_spans(batch.received, written)
         self._counts.observe(written.outcomes, len(dead_letters), time.perf_counter() - batch.begun)

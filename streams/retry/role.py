@@ -15,17 +15,16 @@ from schemas.topics import RETRY_DELAYS_S, UNPREFIXED, Topics
 from streams.event_metrics import RecentIds, TaskType, exemplar_of
 from streams.kafka.client import (
     assigned_to,
-    commit_offsets,
     next_offsets,
     partitions_of,
     pause,
     read_records,
     resume_at,
-    send_and_wait,
 )
 from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, TopicPartition
 from streams.kafka.positions import Positions
 from streams.kafka.records import InboundRecord, place_of
+from streams.kafka.waiting import ClusterWait
 from streams.retry.hops import HopRules
 from streams.tracing import NO_TRACING, Tracing
 
@@ -86,7 +85,6 @@ class RetryRole:
         self._topics: Final = list(options.topics.retries)
         self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topics)
         self._consumer: Final = clients.consumer
-        self._producer: Final = clients.producer
         self._monotonic: Final = clients.monotonic
         self._metrics: Final = metrics
         self._tracing: Final = tracing
@@ -96,6 +94,7 @@ class RetryRole:
         self._paused: Final[dict[TopicPartition, int]] = {}
         """Partitions whose first held record is not due, and the offset to go on from after the held ones."""
         self._stopping = False
+        self.cluster: Final = ClusterWait(clients, lambda: self._stopping)
         self._seen: Final = RecentIds()
         self._shown_tiers: frozenset[int] = frozenset()
         """The tiers whose next due time the metric shows."""
@@ -180,9 +179,9 @@ class RetryRole:
         received = [self._tracing.receive(waiting.record) for waiting in due]
         moments = [waiting.moment(now, now_s) for waiting in due]
         hops = [self._rules.next_hop(record, at) for (record, _), at in zip(received, moments, strict=True)]
-        send_and_wait(self._producer, [hop.record for hop in hops], self._tracing)
+        self.cluster.send([hop.record for hop in hops], self._tracing)
         records = [waiting.record for waiting in due]
-        if commit_offsets(self._consumer, next_offsets(records)):
+        if self.cluster.commit(next_offsets(records)):
             self._count(records)
         self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
         self._metrics.last_progress_timestamp_seconds.set_to_current_time()

@@ -16,7 +16,7 @@ from schemas.topics import (
     THUMBNAIL_RETRIES,
 )
 from streams.failures.guard import DeadLetterFloodError
-from streams.kafka.client import NO_ANSWER, explain_fault
+from streams.kafka.client import explain_fault
 from streams.kafka.ports import TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.stopping import end_after
@@ -25,14 +25,11 @@ from streams.worker.failure import Outcome
 from streams.worker.handler import EventHandler
 from streams.worker.observer import Observer
 from streams.worker.options import WorkerOptions
+from streams.worker.outcome_sender import OutcomeSender
 from streams.worker.watchdog import CHECK_EVERY_S, ConsumerWatch, FindTopics, Signs
 
 log = structlog.get_logger(__name__)
 
-SEND_TIMEOUT_S: Final = 45.0
-"""Longer than the producer's own request timeout (30 s) with one retry; after it the process gives up and restarts."""
-SLOW_SEND_S: Final = 10.0
-"""Log a warning when the broker has not acknowledged within this time."""
 WORKER_TOPICS: Final = (
     *(MEDIA_UPLOADED, THUMBNAIL_DUE, THUMBNAIL_CLEANUP),
     *(THUMBNAIL_READY, THUMBNAIL_FAILED, *THUMBNAIL_RETRIES, THUMBNAIL_DLQ),
@@ -95,6 +92,7 @@ class Worker:
         find_topics: FindTopics,
     ) -> None:
         self.client: Final = client
+        self.sender: Final = OutcomeSender(client.send)
         self._find_topics: Final = find_topics
         self._options: Final = options
         self._handler: Final = handler
@@ -175,20 +173,8 @@ class Worker:
             self._observer.on_outcome(received, outcome)
             for follows in outcome.records:
                 with self._observer.on_sending(follows) as traced:
-                    await self._send(traced)
+                    await self.sender.send(traced)
         return outcome
-
-    async def _send(self, record: OutboundRecord) -> None:
-        """Return when all replicas have it; log a line when that takes long."""
-        # Shielded, so that a timeout here never cancels a send that the broker may still acknowledge.
-        sending = asyncio.ensure_future(self.client.send(record))
-        try:
-            await asyncio.wait_for(asyncio.shield(sending), SLOW_SEND_S)
-        except TimeoutError:
-            if sending.done():
-                raise
-            log.warning("broker_ack_delayed", to=record.topic, waited_s=SLOW_SEND_S, reason=NO_ANSWER)
-            await asyncio.wait_for(asyncio.shield(sending), SEND_TIMEOUT_S - SLOW_SEND_S)
 
     def has_joined(self) -> bool:
         """Return whether the group has ever given this worker its share."""
@@ -206,6 +192,7 @@ class Worker:
                 if self.client.signs(0) is None:
                     continue
                 existing = await asyncio.to_thread(self._find_topics)
+                self.sender.brokers_answer = existing is not None
                 signs = self.client.signs(self.in_flight)
                 problem = None if signs is None else watch.problem(signs, existing)
             except Exception as exc:  # noqa: BLE001 - a worker that nobody watches must not go on unnoticed

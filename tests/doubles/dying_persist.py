@@ -16,6 +16,7 @@ from schemas.database import create_engine_for
 from schemas.metrics import Metrics
 from service.kafka.clients import consumer_config, producer_config
 from service.settings import KafkaSettings
+from streams.kafka import waiting
 from streams.kafka.ports import KafkaClients
 from streams.kafka.records import InboundRecord
 from streams.persist import batch as batch_writer
@@ -25,8 +26,8 @@ from streams.persist.role import PersistOptions, PersistRole
 _CALLS: dict[str, tuple[ModuleType, str]] = {
     "before the transaction": (batch_writer, "write_transaction"),
     "in the transaction": (batch_writer, "apply_results"),
-    "after the transaction": (persistence, "send_and_wait"),
-    "after the sends": (persistence, "commit_offsets"),
+    "after the transaction": (waiting, "send_and_wait"),
+    "after the sends": (waiting, "commit_offsets"),
 }
 """The call that follows on the step, or for «in the transaction» is the step's last."""
 STEPS = tuple(_CALLS)

@@ -107,6 +107,7 @@ def wait_until_ended(stack: Stack, role: Role, sentence: str) -> None:
         assert time.monotonic() < deadline, f"{role.name} goes on:\n{role.log.read_text()[-3000:]}"
         time.sleep(0.1)
     assert sentence in role.log.read_text()
+    assert "Crashed reason" not in role.log.read_text(), "Faust says it again, with a traceback"
     assert stack.supervisor.of(role.name)[0] is role
 
 

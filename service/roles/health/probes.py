@@ -24,13 +24,18 @@ def kafka_dependency(servers: str) -> Dependency:
     )
 
 
-def with_kafka_health(find_topics: FindTopics, kafka: Dependency) -> FindTopics:
-    """Return `find_topics`, whose every answer proves `kafka`: a role that watches its topics needs no other proof."""
+def with_kafka_health(
+    find_topics: FindTopics, kafka: Dependency, in_use: Callable[[], str | None] = lambda: None
+) -> FindTopics:
+    """Return `find_topics`, whose every answer proves `kafka`: a role that watches its topics needs no other proof.
+
+    `in_use` says why brokers that answer take no records all the same, where that is known.
+    """
 
     def find_and_prove() -> frozenset[str] | None:
         kafka.begin()
         found = find_topics()
-        kafka.end("No broker answers." if found is None else None)
+        kafka.end("No broker answers." if found is None else in_use())
         return found
 
     return find_and_prove

@@ -1,5 +1,6 @@
 """The worker's Kafka client: a Faust app with one agent for uploads, and one for cleanups."""
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final, cast
@@ -18,6 +19,8 @@ from streams.worker.faust.transport import CommittingTransport
 from streams.worker.options import WorkerOptions
 from streams.worker.watchdog import Signs
 
+_NOISY_IN_A_CRASH: Final = ("faust", "mode", "streams.worker.faust.app", "streams.worker.faust.runner")
+"""Loggers by which Faust and mode report a crash; they name those of subclasses by the subclass's module."""
 Consume = Callable[["FaustStream"], Awaitable[None]]
 
 
@@ -60,7 +63,12 @@ class FaustClient:
         await (await self.app.producer.send(record.topic, record.key, record.value, None, None, headers))
 
     async def crash(self, exc: BaseException) -> None:
-        """Stop the app, so that the process ends with exit code 1."""
+        """Stop the app, so that the process ends with exit code 1. Whoever calls it has logged why.
+
+        Faust and mode would log it again for each of their services, with tracebacks.
+        """
+        for name in _NOISY_IN_A_CRASH:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         await self.app.crash(exc)
 
     def owned(self) -> frozenset[TopicPartition]:

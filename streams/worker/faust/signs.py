@@ -19,9 +19,9 @@ def read_owned(consumer: Any) -> frozenset[TopicPartition]:
 def read_signs(consumer: Any, in_flight: int) -> Signs:
     """Return the consumer's signs."""
     inner = consumer._thread._consumer  # noqa: SLF001 - see above, all of these
-    if inner is None:
+    coordinator = inner._coordinator if inner is not None else None  # noqa: SLF001
+    if coordinator is None:  # not started yet
         return Signs(is_member=False, is_joining=True, in_flight=in_flight)
-    coordinator = inner._coordinator  # noqa: SLF001
     subscription = inner._subscription.subscription  # noqa: SLF001
     assignment = subscription.assignment if subscription is not None else None
     failure = consumer._thread.failure or coordinator._pending_exception  # noqa: SLF001 - Faust asks for it only when it has partitions

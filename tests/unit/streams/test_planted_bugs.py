@@ -22,8 +22,8 @@ RETRY_BUGS: dict[str, tuple[Edit, Callable[[RetryLoop], None]]] = {
     "retry commits before it sends": (
         Edit(
             RETRY,
-            "        send_and_wait(self._producer,",
-            "        commit_offsets(self._consumer, next_offsets([w.record for w in due]))\n        send_and_wait(self._producer,",
+            "        self.cluster.send(",
+            "        self.cluster.commit(next_offsets([w.record for w in due]))\n        self.cluster.send(",
         ),
         retry.test_a_record_is_handed_on_at_its_due_time_and_then_committed,
     ),
@@ -58,9 +58,8 @@ PERSIST_BUGS: dict[str, tuple[Edit, Callable[[PersistLoop], None]]] = {
     "persist commits before it sends": (
         Edit(
             PERSIST,
-            "        try:\n            send_and_wait(self._producer,",
-            "        commit_offsets(self._consumer, next_offsets(batch.records))\n"
-            "        try:\n            send_and_wait(self._producer,",
+            "        try:\n            self.cluster.send(",
+            "        self.cluster.commit(next_offsets(batch.records))\n        try:\n            self.cluster.send(",
         ),
         persist.test_rows_are_written_then_dead_letters_and_cleanups_sent_then_offsets_committed,
     ),
@@ -92,6 +91,8 @@ PERSIST_BUGS: dict[str, tuple[Edit, Callable[[PersistLoop], None]]] = {
 def plant(edit: Edit, role_path: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of the role, with the change in it or in a module that it imports."""
     module = _load(edit.path, monkeypatch, edit)
+    if edit.path == CLIENT:
+        _load("streams/kafka/waiting.py", monkeypatch)
     return module if edit.path == role_path else _load(role_path, monkeypatch)
 
 

@@ -142,6 +142,15 @@ def test_what_watches_the_topics_proves_kafka(case: Case) -> None:
     assert ups == [True, False, True]
 
 
+def test_brokers_that_answer_and_take_no_records_are_not_up(case: Case) -> None:
+    problems = ["Fewer replicas are in sync.", None]
+    find = with_kafka_health(lambda: frozenset({"a"}), case.database, lambda: problems.pop(0))
+    find()
+    assert case.database.state().problem == "Fewer replicas are in sync."
+    find()
+    assert case.database.state().is_up
+
+
 def test_a_database_without_our_columns_or_that_the_role_waits_for_is_not_up(sqlite_url: str) -> None:
     engine = sa.create_engine(sqlite_url)
     assert "no such table" in (database_probe(engine)() or "")

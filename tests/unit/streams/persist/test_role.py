@@ -269,8 +269,25 @@ def test_another_failure_of_a_commit_ends_the_role(loop: PersistLoop) -> None:
     assert loop.committed(READY) is None
 
 
+def test_a_group_that_takes_no_offsets_for_now_is_waited_for(loop: PersistLoop) -> None:
+    loop.put(*good(40))
+    for _ in range(3):
+        loop.consumer.fail("commit", KafkaError(KafkaError.COORDINATOR_NOT_AVAILABLE))
+    loop.run(30)
+    assert loop.committed(READY) == 1
+
+
+def test_a_dead_letter_waits_until_enough_replicas_are_in_sync(loop: PersistLoop) -> None:
+    loop.put(poison(40), *good(41))
+    for _ in range(3):
+        loop.producer.fail("deliver", KafkaError(KafkaError.NOT_ENOUGH_REPLICAS))
+    loop.run(30)
+    assert loop.dead_letters() == [b"video:40"]
+    assert loop.committed(READY) == 2
+
+
 def refuse_delivery(loop: PersistLoop) -> None:
-    loop.producer.fail("deliver", KafkaError(KafkaError.NOT_ENOUGH_REPLICAS))
+    loop.producer.fail("deliver", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
 
 
 def refuse_record(loop: PersistLoop) -> None:

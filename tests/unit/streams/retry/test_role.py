@@ -170,7 +170,7 @@ def test_another_failure_of_a_commit_ends_the_role(loop: RetryLoop) -> None:
 
 
 def refuse_delivery(loop: RetryLoop) -> None:
-    loop.producer.fail("deliver", KafkaError(KafkaError.NOT_ENOUGH_REPLICAS))
+    loop.producer.fail("deliver", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
 
 
 def refuse_record(loop: RetryLoop) -> None:
@@ -195,6 +195,24 @@ def test_when_one_record_cannot_be_sent_nothing_is_committed_and_the_next_proces
     loop.run(10)
     assert {b"0", b"1"} == set(loop.values(DUE))
     assert loop.committed(*TIER) == 2
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        ("deliver", KafkaError.NOT_ENOUGH_REPLICAS),
+        ("deliver", KafkaError._MSG_TIMED_OUT),
+        ("commit", KafkaError.COORDINATOR_NOT_AVAILABLE),
+    ],
+)
+def test_a_cluster_that_takes_nothing_for_now_is_waited_for(loop: RetryLoop, operation: str, code: int) -> None:
+    loop.put(b"0", 0)
+    client = loop.producer if operation == "deliver" else loop.consumer
+    for _ in range(3):
+        client.fail(operation, KafkaError(code))
+    loop.run(30)
+    assert loop.values(DUE) == [b"0"]
+    assert loop.committed(*TIER) == 1
 
 
 def test_a_full_queue_is_waited_for(loop: RetryLoop) -> None:

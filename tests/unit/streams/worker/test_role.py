@@ -12,6 +12,7 @@ from schemas.topics import ALL_TOPICS, Topics
 from streams.failures.guard import DeadLetterLimit
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import NO_SPAN, NO_TRACING, Tracing
+from streams.worker import outcome_sender
 from streams.worker.observer import Observer
 from streams.worker.options import WorkerOptions
 from streams.worker.role import Worker, WorkerStuckError
@@ -23,6 +24,12 @@ from tests.unit.streams.worker.test_handler import a_handler, a_record
 TOPICS = Topics("p.")
 
 
+class NotEnoughReplicasError(Exception):
+    """As aiokafka's, which says that it passes."""
+
+    retriable = True
+
+
 class MemoryClient:
     """Sends into a list, which also has the acknowledgements."""
 
@@ -30,6 +37,7 @@ class MemoryClient:
         self.steps: list[str] = []
         self.crashes: list[BaseException] = []
         self.refused: str | None = None
+        self.refusals_left = 0
         self.may_send = asyncio.Event()
         self.may_send.set()
         self.is_stopping = False
@@ -37,6 +45,9 @@ class MemoryClient:
 
     async def send(self, record: OutboundRecord) -> None:
         await self.may_send.wait()
+        if self.refusals_left:
+            self.refusals_left -= 1
+            raise NotEnoughReplicasError
         if record.topic == self.refused:
             raise PermissionError("This user may not write there.")
         self.steps.append(record.topic)
@@ -152,6 +163,45 @@ def test_what_cannot_be_sent_is_not_acknowledged_and_ends_the_process() -> None:
     flow = run(scenario)
     assert counted(flow, "thumbnail_dead_letter_write_failures_total") == 2
     assert counted(flow, "thumbnail_dead_letters_total", code="media.corrupt") == 0
+
+
+def test_an_outcome_waits_for_a_cluster_that_takes_none_for_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcome_sender, "RESEND_AFTER_S", 0.01)
+
+    async def scenario(flow: Flow, client: MemoryClient) -> None:
+        client.refusals_left = 1_000_000
+        worker = a_worker(flow, client)
+        await worker.consume(MemoryStream(client, 1))
+        await until(lambda: worker.sender.problem)
+        assert "NotEnoughReplicasError" in (worker.sender.problem or "")
+        assert client.steps == []
+        client.refusals_left = 0
+        await until(lambda: len(client.steps) == 2)
+        assert client.steps == ["p.thumbnail.ready", "acknowledged 0"]
+        assert (client.crashes, worker.sender.problem) == ([], None)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("is_unwell", [True, False])
+def test_a_producer_that_says_nothing_is_waited_for_only_while_the_cluster_is_unwell(*, is_unwell: bool) -> None:
+    async def scenario() -> None:
+        answers: list[Exception | None] = [TimeoutError(), None]
+
+        async def send(_record: OutboundRecord) -> None:
+            if (error := answers.pop(0)) is not None:
+                raise error
+
+        sender = outcome_sender.OutcomeSender(send)
+        sender.cluster_problem = lambda: "Fewer replicas are in sync." if is_unwell else None
+        if is_unwell:
+            await sender.send(OutboundRecord("t", None, b"", ()))
+            assert answers == []
+        else:
+            with pytest.raises(TimeoutError):
+                await sender.send(OutboundRecord("t", None, b"", ()))
+
+    asyncio.run(scenario())
 
 
 def test_a_flood_of_dead_letters_ends_the_process_and_leaves_its_record() -> None:
