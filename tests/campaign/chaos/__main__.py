@@ -17,10 +17,11 @@ from rich.console import Console
 
 from tests.campaign.chaos import plants, report
 from tests.campaign.chaos.campaign import Campaign, Result
-from tests.campaign.chaos.cluster import FEW_ROLES, ROLES, a_cluster
+from tests.campaign.chaos.cluster import a_cluster
+from tests.campaign.chaos.layout import SMALL, WHOLE
 from tests.campaign.chaos.plan import GAP_S, FaultKind, Plan, plan_faults
 from tests.campaign.chaos.uploads import plan_uploads
-from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN, NOT_RUN, a_bounded_run
+from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN, NOT_RUN, a_bounded_run, build_servers
 
 HARD_STOP_AFTER_S: Final = 420.0
 """After the plan's time is up: for the drain, the end of all roles, and the oracle."""
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, soft_wrap=True)
     most_s = options.minutes * 60 + HARD_STOP_AFTER_S
     try:
+        build_servers(console.print)
         with a_bounded_run(_PREFIX, most_s, keep=options.keep, say=console.print) as folder:
             result = _run(options, folder, console.print)
     except NOT_RUN as exc:
@@ -67,9 +69,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> Result:
     source = plants.plant(options.plant, folder / "planted") if options.plant else plants.ROOT
     kinds = options.kinds or (list(plants.PLANTS[options.plant].kinds) if options.plant else list(FaultKind))
-    say("Starting Apache Kafka, PostgreSQL, MinIO, Toxiproxy and the roles.")
-    roles, gap_s = (FEW_ROLES, GAP_S / 2) if options.small else (ROLES, GAP_S)
-    with a_cluster(folder, source, say, roles) as cluster:
+    layout, gap_s = (SMALL, GAP_S / 2) if options.small else (WHOLE, GAP_S)
+    brokers = f"{layout.brokers} brokers" if layout.brokers > 1 else "a broker"
+    say(f"Starting Apache Kafka ({brokers}), PostgreSQL behind PgBouncer, MinIO behind Toxiproxy, and the roles.")
+    with a_cluster(folder, source, say, layout) as cluster:
         if cluster.no_disk is not None:
             say(f"No disk can be filled here, and that fault is left out: {cluster.no_disk}")
             kinds = [kind for kind in kinds if kind is not FaultKind.FILL_DISK]
