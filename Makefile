@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo fmt test test-quick coverage chaos drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
+.PHONY: help install demo fmt test test-quick coverage chaos chaos-plants drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -55,7 +55,10 @@ coverage: install ## Run all tests with branch coverage, which takes longer
 	@$(BIN)/coverage report --skip-covered | tail -n 40
 
 chaos: install ## Break everything by a plan and report what was lost: make chaos SEED=1 UPLOADS=2000
-	$(BIN)/python -m tests.campaign.chaos --seed $(SEED) --uploads $(UPLOADS) --report chaos-$(SEED).md --json chaos-$(SEED).json
+	$(BIN)/python -m tests.campaign.chaos --seed $(SEED) --uploads $(UPLOADS) --report docs/fault-campaign/seed-$(SEED).md --json chaos-$(SEED).json
+
+chaos-plants: install ## Run the campaign on copies of the product with a bug each: each must be found, in half an hour
+	$(BIN)/python -m tests.campaign.chaos.plants_table --seed $(SEED) --report docs/fault-campaign/plants.md
 
 drill: install ## Break one thing after the other and record what the person on call sees: docs/drill.md, in ten minutes
 	$(BIN)/python -m tests.campaign.drill --report docs/drill.md --pictures docs/images

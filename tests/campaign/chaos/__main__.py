@@ -15,11 +15,13 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.campaign.chaos import plants, report
+from tests.campaign.chaos import report
 from tests.campaign.chaos.campaign import Campaign, Result
 from tests.campaign.chaos.cluster import a_cluster
+from tests.campaign.chaos.content_plants import ALL_PLANTS
 from tests.campaign.chaos.layout import SMALL, WHOLE
 from tests.campaign.chaos.plan import GAP_S, FaultKind, Plan, plan_faults
+from tests.campaign.chaos.plants import ROOT, changed_copy
 from tests.campaign.chaos.uploads import plan_uploads
 from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN, NOT_RUN, a_bounded_run, build_servers
 
@@ -52,7 +54,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--kinds", help="only these, with commas: " + ",".join(FaultKind))
     parser.add_argument("--small", action="store_true", help="fewer roles, and faults in quicker succession")
     parser.add_argument("--minutes", type=float, default=10.0, help="no fault and no upload later than this (10)")
-    parser.add_argument("--plant", choices=sorted(plants.PLANTS), help="run a copy of the product with this bug in it")
+    parser.add_argument("--plant", choices=sorted(ALL_PLANTS), help="run a copy of the product with this bug in it")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs of all roles")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as Markdown")
@@ -67,8 +69,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> Result:
-    source = plants.plant(options.plant, folder / "planted") if options.plant else plants.ROOT
-    kinds = options.kinds or (list(plants.PLANTS[options.plant].kinds) if options.plant else list(FaultKind))
+    source = changed_copy(ALL_PLANTS[options.plant].edits, folder / "planted") if options.plant else ROOT
+    kinds = options.kinds or (list(ALL_PLANTS[options.plant].kinds) if options.plant else list(FaultKind))
     layout, gap_s = (SMALL, GAP_S / 2) if options.small else (WHOLE, GAP_S)
     brokers = f"{layout.brokers} brokers" if layout.brokers > 1 else "a broker"
     say(f"Starting Apache Kafka ({brokers}), PostgreSQL behind PgBouncer, MinIO behind Toxiproxy, and the roles.")
@@ -91,7 +93,7 @@ def _say(result: Result, options: argparse.Namespace, console: Console) -> None:
         console.print(f"  {finding.kind}: {finding.what}", markup=False)
     console.print(report.as_line(result), markup=False)
     if options.plant:
-        planted = plants.PLANTS[options.plant]
+        planted = ALL_PLANTS[options.plant]
         caught = sorted(planted.caught_by & {finding.kind for finding in result.oracle_report.findings})
         console.print(f"Planted: {planted.what}. {'Caught by: ' + ', '.join(caught) if caught else 'NOT CAUGHT.'}")
     if options.json:

@@ -1,4 +1,4 @@
-"""Bugs to plant into a copy of the product, so that one can see the oracle find them: `--plant NAME`."""
+"""Bugs to plant into a copy of the product, so that one can see the oracle find them; here those in its delivery."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -115,11 +115,6 @@ PLANTS: Final = {
         frozenset({"orphan"}),
     ),
 }
-
-
-def plant(name: str, folder: Path, root: Path = ROOT) -> Path:
-    """A copy of the product in `folder`, with the bug; its root. Raises PlantError."""
-    return changed_copy(PLANTS[name].edits, folder, root)
 
 
 def changed_copy(edits: Iterable[Edit], folder: Path, root: Path = ROOT) -> Path:

@@ -86,6 +86,8 @@ _LATE_S: Final[dict[Case, tuple[float, float]]] = {
 }
 """How long after its event an upload's object appears; at once where a case is not named."""
 _ODD_SHARE: Final = 0.08
+_ODD_SHARE_GIVEN_UP: Final = 0.5
+"""Dead letters must keep strange headers, so that more of those that become some have them."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +164,16 @@ def _media(
             source_late_s=late_s,
             error_code=POISONS[poison].error_code if poison else part.error_code,
             codec=generator.choice(CODECS),
-            oddity=poison or (generator.choice(sorted(ODD_HEADERS)) if generator.random() < _ODD_SHARE else ""),
+            oddity=poison or _odd_headers(generator, part),
             number=2 * number + second,
         )
         for second, part in enumerate(_PARTS.get(case, (_Part(),)))
     ]
+
+
+def _odd_headers(generator: random.Random, part: _Part) -> str:
+    share = _ODD_SHARE_GIVEN_UP if part.error_code else _ODD_SHARE
+    return generator.choice(sorted(ODD_HEADERS)) if generator.random() < share else ""
 
 
 def _moments(generator: random.Random, count: int) -> list[float]:
