@@ -3,7 +3,8 @@
 import collections
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -65,6 +66,8 @@ class Campaign:
         self._deadline: Final = deadline
         self._began_at = time.monotonic()
         self._began_on = datetime.now(UTC)
+        self.behind_s = 0.0
+        """So far is everything behind the plan: that brokers and databases start slowly must not push the faults together."""
         self._undos: Final[list[tuple[float, int, Done, Callable[[], object]]]] = []
         self.result: Final = Result(plan, left_out=cluster.no_disk)
 
@@ -72,7 +75,7 @@ class Campaign:
         """Ends by the deadline (of time.monotonic), give or take the drain."""
         result, plan = self.result, self.result.plan
         add_rows(self._cluster, plan.uploads)
-        publisher = Publisher(self._cluster, plan.uploads, plan.lasts_s)
+        publisher = Publisher(self._cluster, plan.uploads, plan.lasts_s, lambda: self.behind_s)
         self._began_at, self._began_on = time.monotonic(), datetime.now(UTC)
         publisher.start()
         try:
@@ -105,7 +108,9 @@ class Campaign:
         def when(at_s: float) -> datetime:
             return self._began_on + timedelta(seconds=at_s)
 
-        return [Incident(done.fault.kind, when(done.began_s), when(done.ended_s)) for done in self.result.done if done.hit]
+        return [
+            Incident(done.fault.kind, when(done.began_s), when(done.ended_s)) for done in self.result.done if done.hit
+        ]
 
     def _replay(self) -> list[Finding]:
         """What a person does when the missing sources are there: send their uploads back to work."""
@@ -131,12 +136,20 @@ class Campaign:
                 return False
             self._cluster.supervise()
             if self._undos and self._undos[0][0] <= self._now_s():
-                self._undo()
-            elif waiting and waiting[0].at_s <= self._now_s():
-                self._make(waiting.popleft())
+                with self._counting_the_time():
+                    self._undo()
+            elif waiting and waiting[0].at_s + self.behind_s <= self._now_s():
+                with self._counting_the_time():
+                    self._make(waiting.popleft())
             else:
                 time.sleep(TICK_S)
         return True
+
+    @contextmanager
+    def _counting_the_time(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.behind_s += time.monotonic() - began
 
     def _make(self, fault: Fault) -> None:
         began_s = self._now_s()

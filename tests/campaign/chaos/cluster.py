@@ -75,8 +75,10 @@ class Cluster:
         """Start them, each second process of a role through PgBouncer, where there is one, and wait until all are ready."""
         for name, count in roles.items():
             for number in range(count):
-                through = {"DATABASE_URL": self.pooler.url} if self.pooler is not None and number % 2 else {}
-                self.supervisor.start(name, **through)
+                if self.pooler is not None and number % 2:
+                    self.supervisor.start(name, DATABASE_URL=self.pooler.url)
+                else:
+                    self.supervisor.start(name)
         self.supervise()
         self.supervisor.wait_until_ready(START_TIMEOUT_S)
 
@@ -90,6 +92,7 @@ class Cluster:
         """Return when all brokers have all of their replicas again, or after a while all the same: that is no matter of ours."""
         deadline = time.monotonic() + IN_SYNC_TIMEOUT_S
         while not are_in_sync(self.places.bootstrap_servers, len(self.brokers)) and time.monotonic() < deadline:
+            self.supervise()
             time.sleep(0.2)
 
     def supervise(self) -> None:

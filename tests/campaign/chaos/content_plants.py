@@ -34,7 +34,13 @@ CONTENT_PLANTS: Final = {
     ),
     "sides-swapped": Plant(
         "width and height of a rendition are swapped in what is said of it",
-        (Edit("streams/thumbnails/store.py", "            width=rendition.width,", "            width=rendition.height,"),),
+        (
+            Edit(
+                "streams/thumbnails/store.py",
+                "            width=rendition.width,",
+                "            width=rendition.height,",
+            ),
+        ),
         frozenset({"wrong object"}),
     ),
     "fall-back-without-reason": Plant(
@@ -130,7 +136,13 @@ CONTENT_PLANTS: Final = {
     ),
     "keep-the-error": Plant(
         "a row that shows pictures again keeps the error of before",
-        (Edit(_ROWS, "thumbnail_error = given.error,", "thumbnail_error = coalesce(given.error, shown.thumbnail_error),"),),
+        (
+            Edit(
+                _ROWS,
+                "thumbnail_error = given.error,",
+                "thumbnail_error = coalesce(given.error, shown.thumbnail_error),",
+            ),
+        ),
         frozenset({"wrong row"}),
     ),
     "stamp-the-past": Plant(

@@ -24,6 +24,7 @@ LOCAL_BASE_PATH: Final = "vault"
 """Of the company whose own storage is local: below it are its own objects, beside it are fallbacks."""
 FALLBACK: Final = "fallback"
 
+
 @dataclass(frozen=True)
 class StoredFile:
     """What was read back of an object; `picture` is None when it is none."""

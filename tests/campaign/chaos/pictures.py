@@ -1,4 +1,4 @@
-"""Every upload has three colours of its own: makes files of them, and finds them again in what was stored. Shares no code with the product."""
+"""Every upload has three colours of its own: makes files of them, and finds them in what was stored. Shares no code with the product."""
 
 import base64
 import binascii
@@ -24,7 +24,9 @@ AVERAGE_TOLERANCE: Final = 40
 
 _LEVELS: Final = (24, 92, 160, 228)
 # No grey: a field that is grey all over looks like the filling of a damaged file.
-_PALETTE: Final[tuple[Colour, ...]] = tuple(colour for colour in product(_LEVELS, repeat=3) if len(set(colour)) > 1)
+_PALETTE: Final[tuple[Colour, ...]] = tuple(
+    (red, green, blue) for red, green, blue in product(_LEVELS, _LEVELS, _LEVELS) if not red == green == blue
+)
 _OTHERS: Final = len(_PALETTE) - 1
 _CODES: Final = len(_PALETTE) * _OTHERS * _OTHERS
 _STEP: Final = 77_773
@@ -103,7 +105,7 @@ def placeholder_distance(placeholder: str | None, wanted: Colours) -> float:
         content = base64.b64decode(placeholder or "", validate=True)
     except (binascii.Error, ValueError):
         return 256.0
-    if not 5 <= len(content) <= 40:  # noqa: PLR2004 - the least and the most that a ThumbHash has
+    if not 5 <= len(content) <= 40:
         return 256.0
     header = int.from_bytes(content[:3], "little")
     light, p, q = (header & 63) / 63, (header >> 6 & 63) / 31.5 - 1, (header >> 12 & 63) / 31.5 - 1

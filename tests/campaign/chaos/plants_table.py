@@ -17,11 +17,19 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.campaign.chaos.content_plants import ALL_PLANTS
+from tests.campaign.chaos.content_plants import ALL_PLANTS, CONTENT_PLANTS
+from tests.campaign.chaos.plants import PLANTS
 from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN
 
+UPLOADS: Final = 150
+FAULTS: Final = 4
+MORE_UPLOADS: Final = {"ignore-tombstones": 300}
+"""For a case that is rare."""
 NONE: Final = "none"
 """A run without a bug, which must find nothing: what catches a bug must not be there without it."""
+
+
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run all, or those that are named; see the module's text for the exit code."""
     parser = argparse.ArgumentParser("python -m tests.campaign.chaos.plants_table")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--plants", default=",".join([NONE, *sorted(ALL_PLANTS)]), help="only these, with commas")
+    parser.add_argument("--plants", default=",".join([NONE, *CONTENT_PLANTS, *PLANTS]), help="only these, with commas")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as Markdown")
     options = parser.parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
@@ -65,7 +73,7 @@ def _run(name: str, seed: int) -> Run:
     began = time.monotonic()
     with tempfile.NamedTemporaryFile(suffix=".json") as figures:
         command = [sys.executable, "-m", "tests.campaign.chaos", "--seed", str(seed), "--small", "--json", figures.name]
-        command += ["--uploads", "240", "--faults", "6"]
+        command += ["--uploads", str(MORE_UPLOADS.get(name, UPLOADS)), "--faults", str(FAULTS)]
         kinds = "kill-worker,kill-persist" if name == NONE else ",".join(ALL_PLANTS[name].kinds)
         command += ["--kinds", kinds, *([] if name == NONE else ["--plant", name])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -73,6 +81,8 @@ def _run(name: str, seed: int) -> Run:
     if done.returncode not in (0, EXIT_FOUND):
         sys.stderr.write(done.stdout[-2000:] + done.stderr[-2000:])
     kinds_found = collections.Counter(finding["kind"] for finding in found.get("findings", []))
+    for finding in found.get("findings", [])[:_SHOWN]:
+        sys.stderr.write(f"    {finding['kind']}: {finding['what'][:200]}\n")
     return Run(name, done.returncode, dict(kinds_found.most_common()), time.monotonic() - began)
 
 
@@ -85,7 +95,7 @@ def _as_markdown(runs: list[Run], seed: int) -> str:
     lines = [
         "# Planted bugs",
         "",
-        f"`make chaos-plants`: the campaign of seed {seed}, small (240 uploads, 6 faults), on copies of the product with one bug each.",
+        f"`make chaos-plants`: the campaign of seed {seed}, small ({UPLOADS} uploads, {FAULTS} faults), on copies of the product with one bug each.",
         "",
         "| bug | what it does | caught by | all findings |",
         "|---|---|---|---|",

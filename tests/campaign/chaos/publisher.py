@@ -24,9 +24,15 @@ LATE: Final = frozenset({Case.LATE, Case.DELETED, Case.TOMBSTONE, Case.REPAIRED}
 
 
 class Publisher(threading.Thread):
-    """Publishes `uploads` within `lasts_s` seconds. `problem` says why it gave up, when it did."""
+    """Publishes `uploads` within `lasts_s` seconds, and as much later as `behind_s` says. `problem` says why it gave up."""
 
-    def __init__(self, cluster: Cluster, uploads: Iterable[PlannedUpload], lasts_s: float) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        uploads: Iterable[PlannedUpload],
+        lasts_s: float,
+        behind_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         super().__init__(name="publisher", daemon=True)
         self.published: Final[list[Published]] = []
         self.problem: str | None = None
@@ -36,6 +42,7 @@ class Publisher(threading.Thread):
         self._order: Final = itertools.count()
         self._jobs: Final[list[tuple[float, int, Callable[[], object]]]] = []
         self._began_at = 0.0
+        self._behind_s: Final = behind_s
         self._ended: Final = threading.Event()
         for upload in uploads:
             self._at(upload.at * lasts_s, lambda upload=upload: self._begin(upload))  # type: ignore[misc]
@@ -50,12 +57,16 @@ class Publisher(threading.Thread):
         try:
             while self._jobs and not self._ended.is_set():
                 at_s, _, job = heapq.heappop(self._jobs)
-                if not self._ended.wait(max(0.0, self._began_at + at_s - time.monotonic())):
+                if not self._ended.wait(max(0.0, at_s - self._now_s())):
                     job()
         except Exception as exc:  # noqa: BLE001 - reported by the campaign, which this thread must not take along
             self.problem = f"{type(exc).__name__}: {exc}"
         finally:
             self._s3.close()
+
+    def _now_s(self) -> float:
+        """By the plan: it stands still while the campaign is held up."""
+        return time.monotonic() - self._began_at - self._behind_s()
 
     def _at(self, at_s: float, job: Callable[[], object]) -> None:
         heapq.heappush(self._jobs, (at_s, next(self._order), job))
@@ -70,7 +81,7 @@ class Publisher(threading.Thread):
         upload = self._make(planned, key)
         self.published.append(upload)
         self._writer.write(upload)
-        now_s = time.monotonic() - self._began_at
+        now_s = self._now_s()
         if planned.case is Case.DELETED:
             self._patiently(lambda: self._delete_row(planned))
         if planned.case is Case.TOMBSTONE or (planned.case is Case.REVIVED and planned.age_s):

@@ -57,7 +57,8 @@ def _count(result: Result, name: str) -> dict[str, int]:
 
 def _duplicates(figures: dict[str, Any]) -> str:
     rows = [
-        f"| {topic} | {count} | {figures['duplicate_bounds'][topic]} |" for topic, count in figures["duplicates"].items()
+        f"| {topic} | {count} | {figures['duplicate_bounds'][topic]} |"
+        for topic, count in figures["duplicates"].items()
     ]
     head = ["## Duplicates", "", "| topic | more than needed | a finding beyond |", "|---|---:|---:|"]
     return "\n".join([*head, *rows])

@@ -7,7 +7,8 @@ from typing import Final
 
 import psycopg
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
 
 from tests.campaign.chaos.cluster import Cluster
 from tests.campaign.chaos.injection import Injection, NobodyHitError
@@ -60,7 +61,6 @@ def rolling_restart(cluster: Cluster, _fault: Fault) -> Injection:
     for broker in cluster.brokers:
         broker.restart()
         cluster.wait_until_in_sync()
-        cluster.supervise()
     return Injection(f"{len(cluster.brokers)} brokers, one after the other")
 
 

@@ -92,7 +92,7 @@ def _read(consumer: Consumer, starts: list[TopicPartition]) -> Iterator[Record]:
             error = message.error()
             if error is None:
                 yield _record(message)
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - it has no other name
+            elif error.code() == KafkaError._PARTITION_EOF:
                 reading.discard((message.topic(), message.partition()))
 
 

@@ -78,7 +78,9 @@ def _common(record: Record, upload: Published, state: State) -> Iterator[str]:
         "ce_subject": planned.record_key,
         "causationid": planned.event_id,
     }
-    yield from (f"its {name} is {record.header(name)!r}" for name, text in headers.items() if record.header(name) != text)
+    yield from (
+        f"its {name} is {record.header(name)!r}" for name, text in headers.items() if record.header(name) != text
+    )
 
 
 def _ready(event: dict[str, Any], upload: Published) -> Iterator[str]:

@@ -19,7 +19,9 @@ def check_objects(state: State) -> Iterator[Finding]:
         place = FALLBACK if event["storage"]["fallback"] else BASE_PATHS[upload.planned.company_id]
         for item in event["renditions"]:
             owned.add((place, item["key"]))
-            yield from _object(f"{item['key']} in {place}", state.evidence.objects.get((place, item["key"])), item, upload)
+            yield from _object(
+                f"{item['key']} in {place}", state.evidence.objects.get((place, item["key"])), item, upload
+            )
     for place, key in sorted(state.evidence.objects.keys() - owned):
         yield Finding("orphan", f"{key} in {place}")
 

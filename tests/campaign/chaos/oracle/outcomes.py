@@ -59,7 +59,9 @@ def _poison(upload: Published, state: State) -> Iterator[Finding]:
     if not codes:
         yield Finding("lost", f"{name} has no dead letter")
     elif codes | announced != {code}:
-        yield Finding("wrong outcome", f"{name} has {sorted(codes)} and {sorted(map(str, announced))} instead of {code}")
+        yield Finding(
+            "wrong outcome", f"{name} has {sorted(codes)} and {sorted(map(str, announced))} instead of {code}"
+        )
     if event_id in state.ready:
         yield Finding("wrong outcome", f"{name} is ready")
 

@@ -45,7 +45,9 @@ def check_retries(state: State, lateness_s: list[float]) -> Iterator[Finding]:
             yield Finding("early", f"{name} was handed on {-late_s:.3f} s before its time")
         explained_s = sum(_overlap_s(span, (due, came)) for span in spans)
         if late_s - explained_s > MOST_LATE_S:
-            yield Finding("late", f"{name} was handed on {late_s:.1f} s late, of which faults explain {explained_s:.1f} s")
+            yield Finding(
+                "late", f"{name} was handed on {late_s:.1f} s late, of which faults explain {explained_s:.1f} s"
+            )
     ordered = sorted(lateness_s)
     if ordered and ordered[len(ordered) // 2] > MEDIAN_LATE_S:
         yield Finding("late", f"half of all retries were {ordered[len(ordered) // 2]:.1f} s late and more")

@@ -18,7 +18,9 @@ def check_rows(state: State) -> Iterator[Finding]:
     for record_key, uploads in state.by_key.items():
         yield from _row(record_key, uploads, state)
     for record_key, row in state.evidence.rows.items():
-        if record_key not in state.by_key and any(row[name] is not None for name in row if name.startswith("thumbnail")):
+        if record_key not in state.by_key and any(
+            row[name] is not None for name in row if name.startswith("thumbnail")
+        ):
             yield Finding("wrong row", f"{record_key} shows something, and had no upload")
 
 
@@ -36,12 +38,24 @@ def _row(record_key: str, uploads: list[Published], state: State) -> Iterator[Fi
         elif any(row[name] is not None for name in _PICTURES):
             yield Finding("wrong row", f"{record_key} has pictures, and no status")
         return
+    if may_be_cancelled and _is_marked(record_key, row, state):
+        if state.announcement(record_key, row) is None and any(row[name] is not None for name in _PICTURES):
+            yield Finding(
+                "wrong row", f"{record_key} was deleted upstream, and shows what no thumbnail.ready announces"
+            )
+        return
     shown = next((upload for upload in uploads if upload.planned.event_id == row["thumbnail_event_id"]), None)
     if shown is None or (shown is not newest and not may_be_cancelled):
         yield Finding("stale row", f"{record_key} ({case}) shows another upload than {newest.planned.event_id}")
         return
     yield from _state(record_key, row, shown, state)
     yield from _pictures(record_key, row, shown, state)
+
+
+def _is_marked(record_key: str, row: dict[str, Any], state: State) -> bool:
+    """Whether a tombstone came after all that the row shows, which stays as it is."""
+    precision = timedelta(milliseconds=1)
+    return any(abs(row["thumbnail_occurred_at"] - time) < precision for time in state.tombstones[record_key])
 
 
 def _state(record_key: str, row: dict[str, Any], shown: Published, state: State) -> Iterator[Finding]:
@@ -61,7 +75,9 @@ def _state(record_key: str, row: dict[str, Any], shown: Published, state: State)
     made = min((datetime.fromisoformat(event["produced_at"]) for event in results), default=shown.published_at)
     clock = timedelta(seconds=CLOCK_S)
     if not made - clock <= row["thumbnail_updated_at"] <= state.evidence.read_at + clock:
-        yield Finding("wrong row", f"{record_key} was updated at {row['thumbnail_updated_at']}, its result made at {made}")
+        yield Finding(
+            "wrong row", f"{record_key} was updated at {row['thumbnail_updated_at']}, its result made at {made}"
+        )
 
 
 def _pictures(record_key: str, row: dict[str, Any], shown: Published, state: State) -> Iterator[Finding]:

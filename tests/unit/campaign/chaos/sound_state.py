@@ -142,7 +142,9 @@ def hop(topic: str, original: Record, at: datetime, offset: int = 0, **headers: 
         "x-original-timestamp": BEGAN.isoformat(),
         "x-consumer-group": "thumbnails",
         **dict.fromkeys(("error-class", "error-message", "error-stage", "retryable", "next-action"), "x"),
-        **{"attempts": "1", "first-failed-at": MADE.isoformat(), "last-failed-at": MADE.isoformat()},
+        "attempts": "1",
+        "first-failed-at": MADE.isoformat(),
+        "last-failed-at": MADE.isoformat(),
         **{name.replace("_", "-"): text for name, text in headers.items()},
     }
     named = tuple((name, text.encode()) for name, text in known.items())
@@ -176,8 +178,12 @@ def a_sound_state() -> Evidence:
     given_up = [(BROKEN, "media.corrupt"), (FUTURE, "event.in_future"), (REPAIRED, "source.missing")]
     dead = [*given_up, (POISON, "event.malformed")]
     ready = [upload for upload in UPLOADS if upload in SHOWN or upload in (OLD, GONE)]
-    replayed = {"replayed_at": MADE.isoformat(), "replayed_from": "thumbnail.dlq 0:2", "replay_count": "1"}
-    waiting = {"retry_attempt": "1", "error_code": "source.missing"}
+    replayed: dict[str, Any] = {
+        "replayed_at": MADE.isoformat(),
+        "replayed_from": "thumbnail.dlq 0:2",
+        "replay_count": "1",
+    }
+    waiting: dict[str, Any] = {"retry_attempt": "1", "error_code": "source.missing"}
     due = DUE.isoformat()
     objects = {}
     for upload in SHOWN:

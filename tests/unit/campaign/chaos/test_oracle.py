@@ -241,7 +241,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "dead letters with a repeated header once": (_repeated_header_once, "wrong dead letter"),
     "dead letters of nothing": (header_of_dead_letters("x-original-offset", b"999"), "wrong dead letter"),
     "dead letters without what to do": (header_of_dead_letters("next-action", None), "wrong dead letter"),
-    "dead letters with another time": (header_of_dead_letters("x-original-timestamp", b"2020-01-01T00:00:00Z"), "wrong dead letter"),
+    "dead letters with another time": (
+        header_of_dead_letters("x-original-timestamp", b"2020-01-01T00:00:00Z"),
+        "wrong dead letter",
+    ),
     "every outcome 500 times": (_every_outcome_often, "duplicates"),
     "retries an hour late": (_an_hour_late, "late"),
     "early": (_early, "early"),
@@ -303,11 +306,9 @@ def test_an_upload_may_end_without_a_result_only_when_it_waited_and_nobody_wants
     state.records[READY] = of_others(state.records[READY], upload)
     assert found(judge(UPLOADS, state)) == {"lost"}
     original = next(r for r in state.records["media.uploaded"] if r.header(CAMPAIGN_ID) == upload.planned.event_id)
-    waiting = {"retry_attempt": "1", "error_code": "source.missing"}
+    waiting: dict[str, Any] = {"retry_attempt": "1", "error_code": "source.missing"}
     due = sound.DUE.isoformat()
-    state.records["thumbnail.retry.2"] = [
-        sound.hop("thumbnail.retry.2", original, BEGAN, retry_due_at=due, **waiting)
-    ]
+    state.records["thumbnail.retry.2"] = [sound.hop("thumbnail.retry.2", original, BEGAN, retry_due_at=due, **waiting)]
     state.records["thumbnail.due"].append(sound.hop("thumbnail.due", original, sound.DUE, 5, **waiting))
     assert judge(UPLOADS, state).findings == []
 
@@ -327,13 +328,25 @@ def test_a_tombstone_excuses_a_row_without_result_and_not_one_that_comes_later()
     assert found(judge(UPLOADS, state)) == {"lost"}
 
 
+def test_a_tombstone_may_mark_a_row_whose_pictures_stay() -> None:
+    state, at = a_sound_state(), BEGAN + timedelta(seconds=10)
+    state.records["media.uploaded"].append(
+        Record("media.uploaded", 1, 99, sound.ms(at), GOOD.planned.record_key.encode(), None)
+    )
+    row_with(GOOD, thumbnail_occurred_at=at, thumbnail_event_id="tombstone")(state)
+    assert judge(UPLOADS, state).findings == []
+    row_with(GOOD, thumbnail_url="http://elsewhere")(state)
+    assert "wrong row" in found(judge(UPLOADS, state))
+
+
 def test_tombstones_that_stop_nothing_are_found() -> None:
     deleted = [sound.an_upload(number, Case.TOMBSTONE) for number in range(30, 36)]
     state = Evidence(records={"media.uploaded": [sound.sent(upload, n) for n, upload in enumerate(deleted)]})
-    waiting = {"retry_attempt": "1", "retry_due_at": sound.DUE.isoformat()}
+    waiting: dict[str, Any] = {"retry_attempt": "1", "retry_due_at": sound.DUE.isoformat()}
     for topic in ("thumbnail.retry.1", "thumbnail.due"):
         state.records[topic] = [
-            sound.hop(topic, record, sound.DUE, n, **waiting) for n, record in enumerate(state.records["media.uploaded"])
+            sound.hop(topic, record, sound.DUE, n, **waiting)
+            for n, record in enumerate(state.records["media.uploaded"])
         ]
     state.records[READY] = [sound.announced(READY, u, sound.a_ready(u), n) for n, u in enumerate(deleted)]
     assert "tombstone" in found(judge(deleted, state))
