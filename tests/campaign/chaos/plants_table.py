@@ -95,7 +95,8 @@ def _as_markdown(runs: list[Run], seed: int) -> str:
     lines = [
         "# Planted bugs",
         "",
-        f"`make chaos-plants`: the campaign of seed {seed}, small ({UPLOADS} uploads, {FAULTS} faults), on copies of the product with one bug each.",
+        f"`make chaos-plants`: the campaign of seed {seed}, small ({UPLOADS} uploads, {FAULTS} faults), on copies of the",
+        "product with one bug each.",
         "",
         "| bug | what it does | caught by | all findings |",
         "|---|---|---|---|",
