@@ -52,6 +52,7 @@ class Result:
     faults_s: float = 0.0
     drain_s: float | None = None
     total_s: float = 0.0
+    start_s: float = 0.0
     starts: dict[str, int] = field(default_factory=dict)
     exits: dict[str, int] = field(default_factory=dict)
     left_out: str | None = None
@@ -69,7 +70,7 @@ class Campaign:
         self.behind_s = 0.0
         """So far is everything behind the plan: that brokers and databases start slowly must not push the faults together."""
         self._undos: Final[list[tuple[float, int, Done, Callable[[], object]]]] = []
-        self.result: Final = Result(plan, left_out=cluster.no_disk)
+        self.result: Final = Result(plan, left_out=cluster.no_disk, start_s=round(cluster.start_s, 1))
 
     def run(self) -> Result:
         """Ends by the deadline (of time.monotonic), give or take the drain."""
@@ -98,7 +99,9 @@ class Campaign:
             problems.append(Finding("not drained", f"there was work left after {DRAIN_TIMEOUT_S:.0f} s"))
         problems += self._stop_roles()
         self._say("Reading what is there.")
-        result.oracle_report = judge(publisher.published, collect(self._cluster.places), self._incidents())
+        result.oracle_report = judge(
+            publisher.published, collect(self._cluster.places), self._incidents(), start_s=self._cluster.start_s
+        )
         problems += [Finding("leftover", process) for process in self._cluster.survivors()]
         result.oracle_report.findings += problems
         result.total_s = self._now_s()

@@ -63,6 +63,8 @@ class Cluster:
     no_disk: str | None = None
     pooler: PgBouncer | None = None
     clock_skew_s: float = 0.0
+    start_s: float = 0.0
+    """How long the start of all roles took: how fast this machine is at the moment."""
     retired: list[Role] = field(default_factory=list)
     _worker_pids: set[int] = field(default_factory=set)
 
@@ -73,6 +75,7 @@ class Cluster:
 
     def start_roles(self, roles: Mapping[str, int]) -> None:
         """Start them, each second process of a role through PgBouncer, where there is one, and wait until all are ready."""
+        began = time.monotonic()
         for name, count in roles.items():
             for number in range(count):
                 if self.pooler is not None and number % 2:
@@ -81,6 +84,7 @@ class Cluster:
                     self.supervisor.start(name)
         self.supervise()
         self.supervisor.wait_until_ready(START_TIMEOUT_S)
+        self.start_s = time.monotonic() - began
 
     def begin(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start a command of the product, whose output goes to a log of its own."""

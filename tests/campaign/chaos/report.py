@@ -31,7 +31,12 @@ def as_json(result: Result) -> dict[str, Any]:
             "by_oddity": _count(result, "oddity"),
         },
         "faults": {"hit": _hit(result), "planned": len(plan.faults), "by_kind": _by_kind(result)},
-        "seconds": {"faults": result.faults_s, "drain": result.drain_s, "total": result.total_s},
+        "seconds": {
+            "faults": result.faults_s,
+            "drain": result.drain_s,
+            "total": result.total_s,
+            "start": result.start_s,
+        },
         "findings_by_kind": dict(sorted(kinds.items())),
         "duplicates": oracle_report.duplicates,
         "duplicate_bounds": oracle_report.duplicate_bounds,

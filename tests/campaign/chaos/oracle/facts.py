@@ -83,7 +83,10 @@ class OracleReport:
 class State:
     """What was published, and the evidence, by the uploads' event ids and record keys."""
 
-    def __init__(self, published: list[Published], evidence: Evidence, incidents: tuple[Incident, ...]) -> None:
+    def __init__(
+        self, published: list[Published], evidence: Evidence, incidents: tuple[Incident, ...], start_s: float
+    ) -> None:
+        self.start_s: Final = start_s
         self.published: Final = published
         self.evidence: Final = evidence
         self.incidents: Final = incidents

@@ -14,9 +14,14 @@ from tests.campaign.chaos.oracle.retries import check_retries
 from tests.campaign.chaos.oracle.rows import check_rows
 
 
-def judge(published: Iterable[Published], evidence: Evidence, incidents: Iterable[Incident] = ()) -> OracleReport:
-    """What is wrong with `evidence`, given what was published and which faults hit."""
-    state = State(list(published), evidence, tuple(incidents))
+def judge(
+    published: Iterable[Published], evidence: Evidence, incidents: Iterable[Incident] = (), *, start_s: float = 0.0
+) -> OracleReport:
+    """What is wrong with `evidence`, given what was published and which faults hit.
+
+    `start_s` is how long the first start of all roles took: the run's own measure of how fast the machine is.
+    """
+    state = State(list(published), evidence, tuple(incidents), start_s)
     report = OracleReport()
     found = report.findings
     found += check_outcomes(state)
