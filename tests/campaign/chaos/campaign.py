@@ -22,9 +22,9 @@ from tests.campaign.chaos.publisher import Publisher, add_rows
 from tests.campaign.chaos.topics import read_lags
 from tests.campaign.chaos.uploads import Case
 
-DRAIN_TIMEOUT_S: Final = 150.0
+DRAIN_TIMEOUT_S: Final = 200.0
 PUBLISHER_TIMEOUT_S: Final = 95.0
-REPLAY_TIMEOUT_S: Final = 60.0
+REPLAY_TIMEOUT_S: Final = 180.0
 TICK_S: Final = 0.05
 _QUIET_READS: Final = 3
 """So many readings in a row must find nothing to do and nothing new, before the topics count as drained."""
