@@ -48,10 +48,10 @@ CONTENT_PLANTS: Final = {
         (
             Edit(
                 "streams/thumbnails/store.py",
-                "        try:\n            return Stored(tenant, await",
+                'Raises ThumbnailError where neither can be.\n        """\n',
+                'Raises ThumbnailError where neither can be.\n        """\n'
                 "        if upload.media.row_id % 5 == 0:\n"
-                '            tenant = self._calls.tenants.fallback_for(tenant, "storage.unavailable") or tenant\n'
-                "        try:\n            return Stored(tenant, await",
+                '            tenant = self._calls.tenants.fallback_for(tenant, "storage.unavailable") or tenant\n',
             ),
         ),
         frozenset({"fallback without reason"}),
@@ -94,9 +94,9 @@ CONTENT_PLANTS: Final = {
         "every ready event is sent twice",
         (
             Edit(
-                "streams/worker/handler.py",
-                "work.finish(Ending.READY, self._rules.announcements(work, upload).ready(ready), details=details)",
-                "work.finish(Ending.READY, *[self._rules.announcements(work, upload).ready(ready)] * 2, details=details)",
+                "streams/worker/failure.py",
+                "return Outcome(ending, status, records,",
+                "return Outcome(ending, status, records * 2 if ending is Ending.READY else records,",
             ),
         ),
         frozenset({"duplicates"}),
@@ -106,8 +106,8 @@ CONTENT_PLANTS: Final = {
         (
             Edit(
                 "streams/retry/role.py",
-                "while held and held[0].due_at <= now:",
-                "while held and held[0].due_at.timestamp() + 6 <= now.timestamp():",
+                "self._rules.due_at(record, now)",
+                'self._rules.due_at(record, now) + __import__("datetime").timedelta(seconds=6)',
             ),
         ),
         frozenset({"late"}),
@@ -127,9 +127,9 @@ CONTENT_PLANTS: Final = {
         "a tombstone cancels nothing",
         (
             Edit(
-                "streams/worker/removals.py",
-                "is_marked = await self._order.apply_tombstone(delivery.record.key, delivery.written_at)",
-                "is_marked = False",
+                "streams/thumbnails/staleness.py",
+                "        found = media_of_key(key)\n        if found is None:\n            return False\n",
+                "        found = media_of_key(key)\n        if found is not None:\n            return True\n",
             ),
         ),
         frozenset({"tombstone"}),
@@ -146,8 +146,8 @@ CONTENT_PLANTS: Final = {
         frozenset({"wrong row"}),
     ),
     "stamp-the-past": Plant(
-        "a row says that it was changed when the upload happened",
-        (Edit(_ROWS, "thumbnail_updated_at = %(now)s,", "thumbnail_updated_at = given.occurred_at,"),),
+        "a row says that it was changed an hour ago",
+        (Edit(_ROWS, "        thumbnail_updated_at = ", "        thumbnail_updated_at = -interval '1 hour' + "),),
         frozenset({"wrong row"}),
     ),
     "refuse-in-an-outage": Plant(
