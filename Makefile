@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo fmt test test-quick coverage chaos strangers database broker-faults drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
+.PHONY: help install demo fmt test test-quick coverage chaos chaos-plants strangers database broker-faults drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -57,7 +57,10 @@ coverage: install ## Run all tests with branch coverage, which takes longer
 	@$(BIN)/coverage report --skip-covered | tail -n 40
 
 chaos: install ## Break everything by a plan and report what was lost: make chaos SEED=1 UPLOADS=2000
-	$(BIN)/python -m tests.campaign.chaos --seed $(SEED) --uploads $(UPLOADS) --report chaos-$(SEED).md --json chaos-$(SEED).json
+	$(BIN)/python -m tests.campaign.chaos --seed $(SEED) --uploads $(UPLOADS) --report docs/fault-campaign/seed-$(SEED).md --json chaos-$(SEED).json
+
+chaos-plants: install ## Run the campaign on copies of the product with a bug each: each must be found, in half an hour
+	$(BIN)/python -m tests.campaign.chaos.plants_table --seed $(SEED) --report docs/fault-campaign/plants.md
 
 strangers: install ## Send generated records among good uploads, and count each in: make strangers SEED=1 RECORDS=100000 GOOD=1000
 	$(BIN)/python -m tests.campaign.strangers --seed $(SEED) --records $(RECORDS) --good $(GOOD) --report docs/fault-campaign/generated-records.md

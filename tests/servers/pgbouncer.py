@@ -54,7 +54,17 @@ class PgBouncer:
         if self._user:
             for path in (self.folder, settings):
                 os.chown(path, pwd.getpwnam(self._user).pw_uid, -1)
-        self._process = owned_process([binary, str(settings)], self._log, dict(os.environ), user=self._user)
+        self._command = [binary, str(settings)]
+        self.start()
+
+    def start(self) -> None:
+        """Start, also again on the same port after kill()."""
+        self._process = owned_process(self._command, self._log, dict(os.environ), user=self._user)
+
+    def kill(self) -> None:
+        """End it at once: all connections break."""
+        self._process.kill()
+        self._process.wait()
 
     @property
     def _log(self) -> Path:

@@ -10,11 +10,15 @@ from typing import Final
 
 from service.demo.broker import NoKafkaError
 from service.demo.processes import owned_folder
-from tests.campaign.chaos.cluster import NoClusterError
+from tests.campaign.chaos.layout import NoClusterError
 from tests.campaign.chaos.plants import PlantError
+from tests.servers.go_tool import NoToolError
+from tests.servers.kafka.apache import fetch_jars
+from tests.servers.pgbouncer import NoPgBouncerError
 from tests.servers.postgres import NoPostgresError
+from tests.servers.s3.minio import MINIO
 from tests.servers.s3.server import NoS3Error
-from tests.servers.toxiproxy import NoToxiproxyError
+from tests.servers.toxiproxy import TOXIPROXY, NoToxiproxyError
 
 EXIT_FOUND: Final = 1
 EXIT_NOT_RUN: Final = 2
@@ -25,9 +29,21 @@ class StoppedError(Exception):
 
 
 NOT_RUN: Final = (
-    *(StoppedError, NoKafkaError, NoPostgresError, NoS3Error, NoToxiproxyError, NoClusterError, PlantError),
+    *(StoppedError, NoKafkaError, NoPostgresError, NoPgBouncerError, NoS3Error, NoToxiproxyError, NoToolError),
+    *(NoClusterError, PlantError),
 )
 """What keeps such a program from its end without being a finding."""
+
+
+def build_servers(say: Callable[[str], None]) -> None:
+    """Fetch and build what is made once and then kept, which takes minutes on a slow machine; `say` gets a line for each.
+
+    To be called before `a_bounded_run`, whose alarm is for the run alone: each build has a limit of its own.
+    From the main thread. Raises NoKafkaError and NoToolError.
+    """
+    fetch_jars()
+    for tool in (MINIO, TOXIPROXY):
+        tool.get(say)
 
 
 @contextmanager

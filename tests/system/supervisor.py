@@ -38,7 +38,7 @@ class Supervisor:
     def __init__(
         self, folder: Path, environment: Mapping[str, str], command: Callable[[str], list[str]] = role_command
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._command = command
         self._environment = dict(environment)
         self.roles: list[Role] = []
@@ -47,7 +47,7 @@ class Supervisor:
         """Start `count` more processes of one role."""
         for number in range(len(self.of(name)), len(self.of(name)) + count):
             environment = {**os.environ, **self._environment, **extra}
-            log = self._folder / f"{name}-{number}.log"
+            log = self.folder / f"{name}-{number}.log"
             command = self._command(name)
             self.roles.append(Role(name, command, environment, log, _spawn(command, environment, log)))
 

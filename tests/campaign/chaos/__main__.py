@@ -15,15 +15,18 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.campaign.chaos import plants, report
+from tests.campaign.chaos import report
 from tests.campaign.chaos.campaign import Campaign, Result
-from tests.campaign.chaos.cluster import FEW_ROLES, ROLES, a_cluster
+from tests.campaign.chaos.cluster import a_cluster
+from tests.campaign.chaos.content_plants import ALL_PLANTS
+from tests.campaign.chaos.layout import SMALL, WHOLE
 from tests.campaign.chaos.plan import GAP_S, FaultKind, Plan, plan_faults
+from tests.campaign.chaos.plants import ROOT, changed_copy
 from tests.campaign.chaos.uploads import plan_uploads
-from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN, NOT_RUN, a_bounded_run
+from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN, NOT_RUN, a_bounded_run, build_servers
 
-HARD_STOP_AFTER_S: Final = 420.0
-"""After the plan's time is up: for the drain, the end of all roles, and the oracle."""
+HARD_STOP_AFTER_S: Final = 900.0
+"""Beside the plan's own time: for the start, two drains, the end of all roles, and the oracle, on a machine with other work."""
 _PREFIX: Final = "thumbnails-chaos-"
 
 
@@ -33,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, soft_wrap=True)
     most_s = options.minutes * 60 + HARD_STOP_AFTER_S
     try:
+        build_servers(console.print)
         with a_bounded_run(_PREFIX, most_s, keep=options.keep, say=console.print) as folder:
             result = _run(options, folder, console.print)
     except NOT_RUN as exc:
@@ -50,7 +54,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--kinds", help="only these, with commas: " + ",".join(FaultKind))
     parser.add_argument("--small", action="store_true", help="fewer roles, and faults in quicker succession")
     parser.add_argument("--minutes", type=float, default=10.0, help="no fault and no upload later than this (10)")
-    parser.add_argument("--plant", choices=sorted(plants.PLANTS), help="run a copy of the product with this bug in it")
+    parser.add_argument("--plant", choices=sorted(ALL_PLANTS), help="run a copy of the product with this bug in it")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs of all roles")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as Markdown")
@@ -65,11 +69,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> Result:
-    source = plants.plant(options.plant, folder / "planted") if options.plant else plants.ROOT
-    kinds = options.kinds or (list(plants.PLANTS[options.plant].kinds) if options.plant else list(FaultKind))
-    say("Starting Apache Kafka, PostgreSQL, MinIO, Toxiproxy and the roles.")
-    roles, gap_s = (FEW_ROLES, GAP_S / 2) if options.small else (ROLES, GAP_S)
-    with a_cluster(folder, source, say, roles) as cluster:
+    source = changed_copy(ALL_PLANTS[options.plant].edits, folder / "planted") if options.plant else ROOT
+    kinds = options.kinds or (list(ALL_PLANTS[options.plant].kinds) if options.plant else list(FaultKind))
+    layout, gap_s = (SMALL, GAP_S / 2) if options.small else (WHOLE, GAP_S)
+    brokers = f"{layout.brokers} brokers" if layout.brokers > 1 else "a broker"
+    say(f"Starting Apache Kafka ({brokers}), PostgreSQL behind PgBouncer, MinIO behind Toxiproxy, and the roles.")
+    with a_cluster(folder, source, say, layout) as cluster:
         if cluster.no_disk is not None:
             say(f"No disk can be filled here, and that fault is left out: {cluster.no_disk}")
             kinds = [kind for kind in kinds if kind is not FaultKind.FILL_DISK]
@@ -88,7 +93,7 @@ def _say(result: Result, options: argparse.Namespace, console: Console) -> None:
         console.print(f"  {finding.kind}: {finding.what}", markup=False)
     console.print(report.as_line(result), markup=False)
     if options.plant:
-        planted = plants.PLANTS[options.plant]
+        planted = ALL_PLANTS[options.plant]
         caught = sorted(planted.caught_by & {finding.kind for finding in result.oracle_report.findings})
         console.print(f"Planted: {planted.what}. {'Caught by: ' + ', '.join(caught) if caught else 'NOT CAUGHT.'}")
     if options.json:

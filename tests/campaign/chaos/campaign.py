@@ -3,21 +3,28 @@
 import collections
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from confluent_kafka import KafkaException
 
 from tests.campaign.chaos.cluster import Cluster
-from tests.campaign.chaos.evidence import collect, read_lags
-from tests.campaign.chaos.faults import INJECTORS, NobodyHitError
-from tests.campaign.chaos.oracle import Finding, OracleReport, judge
+from tests.campaign.chaos.evidence import collect
+from tests.campaign.chaos.faults import INJECTORS
+from tests.campaign.chaos.injection import NobodyHitError
+from tests.campaign.chaos.oracle.facts import Finding, Incident, OracleReport
+from tests.campaign.chaos.oracle.judge import judge
 from tests.campaign.chaos.plan import Fault, Plan
 from tests.campaign.chaos.publisher import Publisher, add_rows
+from tests.campaign.chaos.topics import read_lags
+from tests.campaign.chaos.uploads import Case
 
-DRAIN_TIMEOUT_S: Final = 150.0
-PUBLISHER_TIMEOUT_S: Final = 35.0
+DRAIN_TIMEOUT_S: Final = 200.0
+PUBLISHER_TIMEOUT_S: Final = 95.0
+REPLAY_TIMEOUT_S: Final = 180.0
 TICK_S: Final = 0.05
 _QUIET_READS: Final = 3
 """So many readings in a row must find nothing to do and nothing new, before the topics count as drained."""
@@ -45,6 +52,7 @@ class Result:
     faults_s: float = 0.0
     drain_s: float | None = None
     total_s: float = 0.0
+    start_s: float = 0.0
     starts: dict[str, int] = field(default_factory=dict)
     exits: dict[str, int] = field(default_factory=dict)
     left_out: str | None = None
@@ -58,15 +66,18 @@ class Campaign:
         self._say: Final = say
         self._deadline: Final = deadline
         self._began_at = time.monotonic()
+        self._began_on = datetime.now(UTC)
+        self.behind_s = 0.0
+        """So far is everything behind the plan: that brokers and databases start slowly must not push the faults together."""
         self._undos: Final[list[tuple[float, int, Done, Callable[[], object]]]] = []
-        self.result: Final = Result(plan, left_out=cluster.no_disk)
+        self.result: Final = Result(plan, left_out=cluster.no_disk, start_s=round(cluster.start_s, 1))
 
     def run(self) -> Result:
         """Ends by the deadline (of time.monotonic), give or take the drain."""
         result, plan = self.result, self.result.plan
         add_rows(self._cluster, plan.uploads)
-        publisher = Publisher(self._cluster, plan.uploads, plan.lasts_s)
-        self._began_at = time.monotonic()
+        publisher = Publisher(self._cluster, plan.uploads, plan.lasts_s, lambda: self.behind_s)
+        self._began_at, self._began_on = time.monotonic(), datetime.now(UTC)
         publisher.start()
         try:
             is_whole = self._break_things(publisher)
@@ -80,15 +91,42 @@ class Campaign:
         if publisher.problem is not None:
             problems.append(Finding("campaign", f"the platform gave up: {publisher.problem}"))
         result.drain_s = self._drain()
+        if any(upload.planned.case is Case.REPAIRED for upload in publisher.published):
+            problems += self._replay()
+            more_s = self._drain()
+            result.drain_s = None if more_s is None or result.drain_s is None else result.drain_s + more_s
         if result.drain_s is None:
             problems.append(Finding("not drained", f"there was work left after {DRAIN_TIMEOUT_S:.0f} s"))
         problems += self._stop_roles()
         self._say("Reading what is there.")
-        result.oracle_report = judge(publisher.published, collect(self._cluster.places))
+        result.oracle_report = judge(
+            publisher.published, collect(self._cluster.places), self._incidents(), start_s=self._cluster.start_s
+        )
         problems += [Finding("leftover", process) for process in self._cluster.survivors()]
         result.oracle_report.findings += problems
         result.total_s = self._now_s()
         return result
+
+    def _incidents(self) -> list[Incident]:
+        def when(at_s: float) -> datetime:
+            return self._began_on + timedelta(seconds=at_s)
+
+        return [
+            Incident(done.fault.kind, when(done.began_s), when(done.ended_s)) for done in self.result.done if done.hit
+        ]
+
+    def _replay(self) -> list[Finding]:
+        """What a person does when the missing sources are there: send their uploads back to work."""
+        self._say("Replaying the dead letters of missing sources.")
+        process = self._cluster.begin("dlq", "replay", "--code", "source.missing", "--yes")
+        deadline = time.monotonic() + REPLAY_TIMEOUT_S
+        while process.poll() is None and time.monotonic() < deadline:
+            self._cluster.supervise()
+            time.sleep(TICK_S)
+        if process.poll() is None:
+            process.kill()
+        code = process.wait()
+        return [Finding("replay failed", f"`dlq replay` ended with {code}: see commands.log")] if code else []
 
     def _now_s(self) -> float:
         return round(time.monotonic() - self._began_at, 2)
@@ -101,12 +139,20 @@ class Campaign:
                 return False
             self._cluster.supervise()
             if self._undos and self._undos[0][0] <= self._now_s():
-                self._undo()
-            elif waiting and waiting[0].at_s <= self._now_s():
-                self._make(waiting.popleft())
+                with self._counting_the_time():
+                    self._undo()
+            elif waiting and waiting[0].at_s + self.behind_s <= self._now_s():
+                with self._counting_the_time():
+                    self._make(waiting.popleft())
             else:
                 time.sleep(TICK_S)
         return True
+
+    @contextmanager
+    def _counting_the_time(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.behind_s += time.monotonic() - began
 
     def _make(self, fault: Fault) -> None:
         began_s = self._now_s()

@@ -1,6 +1,8 @@
 """The installation that a campaign works on: real services, and the roles as processes that are restarted when they end."""
 
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,10 +13,13 @@ from types import MappingProxyType
 from typing import Final
 
 from tests.campaign.chaos.evidence import Places, processes_of
-from tests.campaign.chaos.uploads import GLOBEX
+from tests.campaign.chaos.layout import PLAIN, Layout, NoClusterError, the_brokers
+from tests.campaign.chaos.topics import are_in_sync
+from tests.campaign.chaos.uploads import SLUGS
 from tests.servers import postgres as postgres_service
 from tests.servers.disks import NoDiskError, small_disk
 from tests.servers.kafka.apache import ApacheKafka
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import NoPostgresError, SystemPostgres
 from tests.servers.s3.minio import LocalMinio
 from tests.servers.s3.server import S3Server
@@ -24,11 +29,12 @@ from tests.system.stack import run_cli, settings_for
 from tests.system.supervisor import Role, Supervisor
 from tests.system.tenants import BucketStore, Tenant, add_tenant
 
-ROLES: Final = {"worker": 3, "persist": 2, "retry": 1}
-FEW_ROLES: Final = {"worker": 2, "persist": 1, "retry": 1}
 BUCKET: Final = "chaos"
 DISK_BYTES: Final = 256 << 20
 GONE_TIMEOUT_S: Final = 10.0
+IN_SYNC_TIMEOUT_S: Final = 30.0
+START_TIMEOUT_S: Final = 240.0
+"""For all roles: they start at the same time, on a machine that may have two processors and other work."""
 _SETTINGS: Final = {
     "RETRY_DELAYS_S": "2,4,8",
     "DECODE_SLOTS": "1",
@@ -41,15 +47,11 @@ _SETTINGS: Final = {
 }
 
 
-class NoClusterError(Exception):
-    """The installation cannot be set up; the message says why."""
-
-
 @dataclass
 class Cluster:
     """What faults are made on. `no_disk` says why the disk cannot be filled here, where that is so."""
 
-    kafka: ApacheKafka
+    brokers: tuple[ApacheKafka, ...]
     postgres: SystemPostgres
     s3_server: S3Server
     s3_door: Proxy
@@ -59,9 +61,43 @@ class Cluster:
     marker: str
     environment: Mapping[str, str]
     no_disk: str | None = None
+    pooler: PgBouncer | None = None
     clock_skew_s: float = 0.0
+    start_s: float = 0.0
+    """How long the start of all roles took: how fast this machine is at the moment."""
     retired: list[Role] = field(default_factory=list)
     _worker_pids: set[int] = field(default_factory=set)
+
+    @property
+    def kafka(self) -> ApacheKafka:
+        """The first broker, or the only one."""
+        return self.brokers[0]
+
+    def start_roles(self, roles: Mapping[str, int]) -> None:
+        """Start them, each second process of a role through PgBouncer, where there is one, and wait until all are ready."""
+        began = time.monotonic()
+        for name, count in roles.items():
+            for number in range(count):
+                if self.pooler is not None and number % 2:
+                    self.supervisor.start(name, DATABASE_URL=self.pooler.url)
+                else:
+                    self.supervisor.start(name)
+        self.supervise()
+        self.supervisor.wait_until_ready(START_TIMEOUT_S)
+        self.start_s = time.monotonic() - began
+
+    def begin(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start a command of the product, whose output goes to a log of its own."""
+        command = [sys.executable, "-m", "service", *arguments]
+        with (self.supervisor.folder / "commands.log").open("ab") as out:
+            return subprocess.Popen(command, env=os.environ | dict(self.environment), stdout=out, stderr=out)
+
+    def wait_until_in_sync(self) -> None:
+        """Return when all brokers have all of their replicas again, or after a while all the same: that is no matter of ours."""
+        deadline = time.monotonic() + IN_SYNC_TIMEOUT_S
+        while not are_in_sync(self.places.bootstrap_servers, len(self.brokers)) and time.monotonic() < deadline:
+            self.supervise()
+            time.sleep(0.2)
 
     def supervise(self) -> None:
         """Restart what has ended."""
@@ -115,10 +151,10 @@ def a_cluster(
     folder: Path,
     source: Path,
     say: Callable[[str], None],
-    roles: Mapping[str, int] = ROLES,
+    layout: Layout = PLAIN,
     changes: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Cluster]:
-    """Everything up and proven, so many `roles` from the tree `source`; nothing of it is left afterwards.
+    """Everything up and proven, with the roles of `layout` from the tree `source`; nothing of it is left afterwards.
 
     `changes` are settings that go over ours. From the main thread. Raises NoClusterError, and what the services raise that cannot be had.
     """
@@ -127,15 +163,15 @@ def a_cluster(
         raise NoPostgresError("No PostgreSQL of the system's own: install the package postgresql.")
     with ExitStack() as stack:
         no_disk = _mount_storage(stack, folder / "storage")
-        kafka = ApacheKafka()
-        stack.callback(kafka.stop)
+        brokers = the_brokers(stack, layout.brokers)
+        servers = ",".join(broker.bootstrap_servers for broker in brokers)
         postgres = SystemPostgres(binaries)
         stack.callback(postgres.stop)
         minio = LocalMinio(say=say)
         stack.callback(minio.stop)
         toxiproxy = Toxiproxy(say=say)
         stack.callback(toxiproxy.stop)
-        servers, server_url = kafka.start(), postgres.start()
+        server_url = postgres.start()
         minio.start()
         toxiproxy.start()
         minio.server.make_bucket(BUCKET)
@@ -150,17 +186,19 @@ def a_cluster(
         _run(environment, "db", "upgrade")
         platform = Platform(url, places.storage_root, servers)
         stack.callback(platform.close)
-        _add_companies(platform, minio, door)
+        platform.set_up()
+        for company in layout.bucket_companies:
+            _add_company(company, platform, minio, door)
         _run(environment, "credentials", "encrypt")
         supervisor = Supervisor(folder, environment)
-        cluster = Cluster(
-            kafka, postgres, minio.server, door, platform, supervisor, places, marker, environment, no_disk
-        )
+        cluster = Cluster(brokers, postgres, minio.server, door, platform, supervisor, places, marker, environment)
+        cluster.no_disk = no_disk
+        if layout.has_pooler:
+            cluster.pooler = PgBouncer(url)
+            stack.callback(cluster.pooler.stop)
+            cluster.pooler.wait_until_it_answers()
         stack.callback(cluster.kill_roles)
-        for name, count in roles.items():
-            supervisor.start(name, count)
-        cluster.supervise()
-        supervisor.wait_until_ready()
+        cluster.start_roles(layout.roles)
         yield cluster
 
 
@@ -188,9 +226,10 @@ def _run(environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
-def _add_companies(platform: Platform, minio: LocalMinio, door: Proxy) -> None:
-    platform.set_up()
+def _add_company(company: int, platform: Platform, minio: LocalMinio, door: Proxy) -> None:
+    """Its connection to the bucket leads through the proxy; its slug is its folder in there."""
     credentials = {"endpoint": door.url, "bucket": BUCKET}
     credentials |= {"access_key": minio.access_key, "secret_key": minio.secret_key}
-    store = BucketStore(minio.server, BUCKET, "globex")
-    add_tenant(platform, Tenant(GLOBEX, "globex", "minio", credentials, store, base_path="globex"))
+    slug = SLUGS[company]
+    store = BucketStore(minio.server, BUCKET, slug)
+    add_tenant(platform, Tenant(company, slug, "minio", credentials, store, base_path=slug))

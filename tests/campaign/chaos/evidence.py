@@ -2,67 +2,45 @@
 
 import hashlib
 import os
-import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from botocore.config import Config
 from botocore.session import Session
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 from psycopg.rows import dict_row
+
+from tests.campaign.chaos.pictures import Measured, measure
+from tests.campaign.chaos.topics import TOPICS, Record, read_lags, read_topic
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-TOPICS: Final = (
-    "media.uploaded",
-    "thumbnail.due",
-    "thumbnail.retry.1",
-    "thumbnail.retry.2",
-    "thumbnail.retry.3",
-    "thumbnail.ready",
-    "thumbnail.failed",
-    "thumbnail.cleanup",
-    "thumbnail.dlq",
-    "thumbnail.ready.dlq",
-)
-GROUPS: Final = {
-    "thumbnails": ("media.uploaded", "thumbnail.due", "thumbnail.cleanup"),
-    "thumbnails-persist": ("thumbnail.ready", "thumbnail.failed"),
-    "thumbnails-retry": ("thumbnail.retry.1", "thumbnail.retry.2", "thumbnail.retry.3"),
-}
-_READ_TIMEOUT_S: Final = 60.0
-
-
-@dataclass(frozen=True)
-class Record:
-    """One Kafka record. Of headers with the same name, the last counts."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: str
-    value: bytes
-    headers: dict[str, str] = field(default_factory=dict)
+LOCAL_BASE_PATH: Final = "vault"
+"""Of the company whose own storage is local: below it are its own objects, beside it are fallbacks."""
+FALLBACK: Final = "fallback"
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """What was read back of an object."""
+    """What was read back of an object; `picture` is None when it is none."""
 
     size_bytes: int
     sha256: str
+    picture: Measured | None = None
+
+    @classmethod
+    def of(cls, content: bytes) -> "StoredFile":
+        return cls(len(content), hashlib.sha256(content).hexdigest(), measure(content))
 
 
 @dataclass
 class Evidence:
-    """`objects` are the thumbnails by place and key; places: minio, local (a company's own folder), fallback.
+    """`objects` are the thumbnails by place and key; a place is the base path of a company's connection, or fallback.
 
     `rows` by record key; `lags` by (group, topic, partition), only those above 0; `leftovers` are sentences.
     """
@@ -72,6 +50,7 @@ class Evidence:
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     objects: dict[tuple[str, str], StoredFile] = field(default_factory=dict)
     leftovers: list[str] = field(default_factory=list)
+    read_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True)
@@ -111,79 +90,6 @@ def collect(places: Places) -> Evidence:
     )
 
 
-def read_topic(bootstrap_servers: str, topic: str) -> list[Record]:
-    """Every record of a topic."""
-    consumer = _consumer(bootstrap_servers, f"oracle-{uuid.uuid4()}")
-    try:
-        ends = _ends(consumer, topic)
-        wanted = {partition: end for partition, (begin, end) in ends.items() if end > begin}
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in wanted])
-        records: list[Record] = []
-        deadline = time.monotonic() + _READ_TIMEOUT_S
-        while wanted:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{topic} does not come to its end")
-            for message in consumer.consume(500, 0.1):  # it waits that long unless there are so many
-                if message.error():
-                    continue
-                record = _record(message)
-                records.append(record)
-                if record.offset + 1 >= wanted.get(record.partition, 0):
-                    wanted.pop(record.partition, None)
-        return records
-    finally:
-        consumer.close()
-
-
-def _record(message: Any) -> Record:
-    headers = {name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or []}
-    return Record(
-        topic=message.topic(),
-        partition=message.partition(),
-        offset=message.offset(),
-        timestamp_ms=message.timestamp()[1],
-        key=(message.key() or b"").decode("utf-8", "replace"),
-        value=message.value() or b"",
-        headers=headers,
-    )
-
-
-def read_lags(bootstrap_servers: str) -> tuple[dict[tuple[str, str, int], int], int]:
-    """What each group has not committed, and how many records there are in all. Raises KafkaException."""
-    lags: dict[tuple[str, str, int], int] = {}
-    total = 0
-    for group, topics in GROUPS.items():
-        consumer = _consumer(bootstrap_servers, group)
-        try:
-            for topic in topics:
-                ends = _ends(consumer, topic)
-                total += sum(end - begin for begin, end in ends.values())
-                places = [TopicPartition(topic, partition) for partition in ends]
-                for place in consumer.committed(places, timeout=10):
-                    begin, end = ends[place.partition]
-                    behind = end - (place.offset if place.offset >= 0 else begin)
-                    if behind:
-                        lags[group, topic, place.partition] = behind
-        finally:
-            consumer.close()
-    return lags, total
-
-
-def _consumer(bootstrap_servers: str, group: str) -> Consumer:
-    # It never subscribes, so that it is no member of the group and disturbs none.
-    return Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group, "log_level": 0})
-
-
-def _ends(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
-    metadata = consumer.list_topics(topic, timeout=10).topics[topic]
-    if metadata.error is not None:
-        raise KafkaException(metadata.error)
-    return {
-        partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-        for partition in metadata.partitions
-    }
-
-
 def read_rows(database_url: str) -> dict[str, dict[str, Any]]:
     """Every row that can show thumbnails, by the record key of its media."""
     rows: dict[str, dict[str, Any]] = {}
@@ -200,12 +106,12 @@ def _bucket_objects(places: Places) -> Iterator[tuple[tuple[str, str], StoredFil
     keys = [item["Key"] for page in pages for item in page.get("Contents", []) if "/thumbnails/" in item["Key"]]
 
     def fetch(key: str) -> StoredFile:
-        content = client.get_object(Bucket=places.bucket, Key=key)["Body"].read()
-        return StoredFile(len(content), hashlib.sha256(content).hexdigest())
+        return StoredFile.of(client.get_object(Bucket=places.bucket, Key=key)["Body"].read())
 
     with ThreadPoolExecutor(8) as pool:
         for key, file in zip(keys, pool.map(fetch, keys), strict=True):
-            yield ("minio", key.partition("/")[2]), file  # less the connection's base path
+            base_path, _, rest = key.partition("/")
+            yield (base_path, rest), file
     client.close()
 
 
@@ -213,10 +119,9 @@ def _local_objects(root: Path) -> Iterator[tuple[tuple[str, str], StoredFile]]:
     for path in root.rglob("thumbnails/**/*"):
         if path.is_file():
             key = path.relative_to(root)
-            place = "local" if key.parts[0] == "vault" else "fallback"
-            content = path.read_bytes()
-            name = str(Path(*key.parts[1:]) if place == "local" else key)
-            yield (place, name), StoredFile(len(content), hashlib.sha256(content).hexdigest())
+            place = LOCAL_BASE_PATH if key.parts[0] == LOCAL_BASE_PATH else FALLBACK
+            name = str(Path(*key.parts[1:]) if place == LOCAL_BASE_PATH else key)
+            yield (place, name), StoredFile.of(path.read_bytes())
 
 
 def _unfinished_files(root: Path) -> Iterator[str]:

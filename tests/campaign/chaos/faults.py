@@ -1,42 +1,34 @@
-"""How each kind of fault is made, and undone. One function a kind, or a few that differ in a word."""
+"""How each kind of fault is made, and undone: those of roles and of storage; one function a kind, or a few that differ in a word."""
 
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
-import psycopg
-
 from tests.campaign.chaos.cluster import Cluster
+from tests.campaign.chaos.injection import Inject, Injection, NobodyHitError
 from tests.campaign.chaos.plan import Fault, FaultKind
+from tests.campaign.chaos.server_faults import (
+    add_partitions,
+    cut_database,
+    kill_broker,
+    kill_pooler,
+    make_database_read_only,
+    replay,
+    restart_database,
+    rolling_restart,
+    skew_clock,
+    stop_broker,
+    stop_database,
+)
 from tests.servers.toxiproxy import Latency, ResetPeer
 from tests.system.supervisor import Role, children_of, kill_quietly
 
 VICTIM_TIMEOUT_S: Final = 8.0
 SLOW_MS: Final = 600
-MOST_BEHIND_S: Final = 7200.0
-MOST_AHEAD_S: Final = 240.0
-"""Less than EVENT_MAX_CLOCK_SKEW_S: an upload that lies further ahead is refused, and is no good upload any more."""
 
 T = TypeVar("T")
-
-
-class NobodyHitError(Exception):
-    """There was no victim, and none came within a moment."""
-
-
-@dataclass(frozen=True)
-class Injection:
-    """A fault under way: whom it hit, and how it ends."""
-
-    note: str
-    undo: Callable[[], object] = lambda: None
-
-
-Inject = Callable[[Cluster, Fault], Injection]
 
 
 def _victim(cluster: Cluster, fault: Fault, find: Callable[[], Sequence[T]]) -> T:
@@ -88,11 +80,14 @@ def _hit_decoder(number: signal.Signals) -> Inject:
     return inject
 
 
-def _stop_worker(cluster: Cluster, fault: Fault) -> Injection:
-    role = _victim(cluster, fault, lambda: _living(cluster, "worker"))
-    process = role.process  # by then the role may have another one
-    process.send_signal(signal.SIGSTOP)
-    return Injection(f"{role.log.stem}, process {process.pid}", lambda: process.send_signal(signal.SIGCONT))
+def _stop_role(name: str) -> Inject:
+    def inject(cluster: Cluster, fault: Fault) -> Injection:
+        role = _victim(cluster, fault, lambda: _living(cluster, name))
+        process = role.process  # by then the role may have another one
+        process.send_signal(signal.SIGSTOP)
+        return Injection(f"{role.log.stem}, process {process.pid}", lambda: process.send_signal(signal.SIGCONT))
+
+    return inject
 
 
 def _add_worker(cluster: Cluster, _fault: Fault) -> Injection:
@@ -104,31 +99,6 @@ def _remove_worker(cluster: Cluster, fault: Fault) -> Injection:
     role = _victim(cluster, fault, lambda: _living(cluster, "worker"))
     cluster.retire(role)
     return Injection(f"{role.log.stem} leaves", cluster.add_worker)
-
-
-def _kill_broker(cluster: Cluster, _fault: Fault) -> Injection:
-    cluster.kafka.kill()
-    return Injection("Apache Kafka", cluster.kafka.start)
-
-
-def _stop_broker(cluster: Cluster, _fault: Fault) -> Injection:
-    pid = cluster.kafka.pid
-    os.kill(pid, signal.SIGSTOP)
-    return Injection(f"Apache Kafka, process {pid}", lambda: os.kill(pid, signal.SIGCONT))
-
-
-def _restart_database(cluster: Cluster, _fault: Fault) -> Injection:
-    cluster.postgres.stop_process()
-    return Injection("PostgreSQL", cluster.postgres.start)
-
-
-def _cut_database(cluster: Cluster, _fault: Fault) -> Injection:
-    query = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IS NOT NULL AND pid <> pg_backend_pid()"
-    )
-    with psycopg.connect(cluster.places.database_url.replace("+psycopg", ""), autocommit=True) as connection:
-        ended = connection.execute(query).fetchall()
-    return Injection(f"{len(ended)} connections")
 
 
 def _s3_down(cluster: Cluster, _fault: Fault) -> Injection:
@@ -156,15 +126,6 @@ def _fill_disk(cluster: Cluster, _fault: Fault) -> Injection:
     return Injection(f"{ballast.stat().st_size >> 20} MiB taken", ballast.unlink)
 
 
-def _skew_clock(cluster: Cluster, fault: Fault) -> Injection:
-    cluster.clock_skew_s = fault.choice * (MOST_AHEAD_S + MOST_BEHIND_S) - MOST_BEHIND_S
-
-    def undo() -> None:
-        cluster.clock_skew_s = 0.0
-
-    return Injection(f"uploads say {cluster.clock_skew_s:+.0f} s", undo)
-
-
 INJECTORS: Final[dict[FaultKind, Inject]] = {
     FaultKind.KILL_WORKER: _hit_role("worker", signal.SIGKILL),
     FaultKind.TERM_WORKER: _hit_role("worker", signal.SIGTERM),
@@ -176,16 +137,24 @@ INJECTORS: Final[dict[FaultKind, Inject]] = {
     FaultKind.TERM_SLOT: _hit_slot(signal.SIGTERM),
     FaultKind.KILL_DECODER: _hit_decoder(signal.SIGKILL),
     FaultKind.TERM_DECODER: _hit_decoder(signal.SIGTERM),
-    FaultKind.STOP_WORKER: _stop_worker,
+    FaultKind.STOP_WORKER: _stop_role("worker"),
+    FaultKind.STOP_PERSIST: _stop_role("persist"),
+    FaultKind.STOP_RETRY: _stop_role("retry"),
     FaultKind.ADD_WORKER: _add_worker,
     FaultKind.REMOVE_WORKER: _remove_worker,
-    FaultKind.KILL_BROKER: _kill_broker,
-    FaultKind.STOP_BROKER: _stop_broker,
-    FaultKind.RESTART_DATABASE: _restart_database,
-    FaultKind.CUT_DATABASE: _cut_database,
+    FaultKind.KILL_BROKER: kill_broker,
+    FaultKind.STOP_BROKER: stop_broker,
+    FaultKind.ROLLING_RESTART: rolling_restart,
+    FaultKind.ADD_PARTITIONS: add_partitions,
+    FaultKind.RESTART_DATABASE: restart_database,
+    FaultKind.CUT_DATABASE: cut_database,
+    FaultKind.STOP_DATABASE: stop_database,
+    FaultKind.READ_ONLY_DATABASE: make_database_read_only,
+    FaultKind.KILL_POOLER: kill_pooler,
     FaultKind.S3_DOWN: _s3_down,
     FaultKind.S3_SLOW: _s3_slow,
     FaultKind.S3_RESET: _s3_reset,
     FaultKind.FILL_DISK: _fill_disk,
-    FaultKind.SKEW_CLOCK: _skew_clock,
+    FaultKind.SKEW_CLOCK: skew_clock,
+    FaultKind.REPLAY: replay,
 }

@@ -31,39 +31,58 @@ class FaultKind(StrEnum):
     KILL_DECODER = "kill-decoder"
     TERM_DECODER = "term-decoder"
     STOP_WORKER = "stop-worker"
+    STOP_PERSIST = "stop-persist"
+    STOP_RETRY = "stop-retry"
     ADD_WORKER = "add-worker"
     REMOVE_WORKER = "remove-worker"
     KILL_BROKER = "kill-broker"
     STOP_BROKER = "stop-broker"
+    ROLLING_RESTART = "rolling-restart"
+    ADD_PARTITIONS = "add-partitions"
     RESTART_DATABASE = "restart-database"
     CUT_DATABASE = "cut-database"
+    STOP_DATABASE = "stop-database"
+    READ_ONLY_DATABASE = "read-only-database"
+    KILL_POOLER = "kill-pooler"
     S3_DOWN = "s3-down"
     S3_SLOW = "s3-slow"
     S3_RESET = "s3-reset"
     FILL_DISK = "fill-disk"
     SKEW_CLOCK = "skew-clock"
+    REPLAY = "replay"
 
 
 HOLDS_S: Final[dict[FaultKind, tuple[float, float]]] = {
     FaultKind.STOP_WORKER: (8.0, 11.0),  # past the session timeout of 6 s
+    FaultKind.STOP_PERSIST: (8.0, 11.0),
+    FaultKind.STOP_RETRY: (8.0, 11.0),
     FaultKind.ADD_WORKER: (7.0, 10.0),  # it takes some seconds to join
     FaultKind.REMOVE_WORKER: (3.0, 8.0),
     FaultKind.KILL_BROKER: (0.5, 2.0),  # and its start takes some seconds
     FaultKind.STOP_BROKER: (2.0, 8.0),
     FaultKind.RESTART_DATABASE: (0.5, 3.0),
+    FaultKind.STOP_DATABASE: (3.0, 8.0),
+    FaultKind.READ_ONLY_DATABASE: (3.0, 8.0),
+    FaultKind.KILL_POOLER: (0.5, 3.0),
     FaultKind.S3_DOWN: (1.5, 4.0),
     FaultKind.S3_SLOW: (3.0, 6.0),
     FaultKind.S3_RESET: (1.5, 4.0),
     FaultKind.FILL_DISK: (1.5, 4.0),
     FaultKind.SKEW_CLOCK: (2.0, 5.0),
+    FaultKind.REPLAY: (8.0, 12.0),
 }
 """How long a fault lasts at least and at most, in seconds; those that are not named are over at once."""
 
 _PARTS: Final[dict[FaultKind, str]] = {
     FaultKind.KILL_BROKER: "broker",
     FaultKind.STOP_BROKER: "broker",
+    FaultKind.ROLLING_RESTART: "broker",
+    FaultKind.ADD_PARTITIONS: "broker",
     FaultKind.RESTART_DATABASE: "database",
     FaultKind.CUT_DATABASE: "database",
+    FaultKind.STOP_DATABASE: "database",
+    FaultKind.READ_ONLY_DATABASE: "database",
+    FaultKind.KILL_POOLER: "database",
     FaultKind.S3_DOWN: "s3",
     FaultKind.S3_SLOW: "s3",
     FaultKind.S3_RESET: "s3",
@@ -72,6 +91,7 @@ _PARTS: Final[dict[FaultKind, str]] = {
     FaultKind.ADD_WORKER: "members",
     FaultKind.REMOVE_WORKER: "members",
     FaultKind.SKEW_CLOCK: "clock",
+    FaultKind.REPLAY: "replay",
 }
 """Faults of one part never overlap."""
 

@@ -1,4 +1,4 @@
-"""Bugs to plant into a copy of the product, so that one can see the oracle find them: `--plant NAME`."""
+"""Bugs to plant into a copy of the product, so that one can see the oracle find them; here those in its delivery."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -95,7 +95,7 @@ PLANTS: Final = {
     ),
     "delete-after-announce": Plant(
         "a cleanup does not ask what the row shows",
-        (Edit("streams/thumbnails/cleanup.py", "if found not in kept and (", "if ("),),
+        (Edit("streams/thumbnails/cleanup.py", "if folder in row.versions or (", "if ("),),
         frozenset({"missing object"}),
     ),
     "hand-on-early": Plant(
@@ -103,23 +103,18 @@ PLANTS: Final = {
         (
             Edit(
                 "streams/retry/role.py",
-                "while held and held[0].due_at <= now:",
-                "while held and held[0].due_at.timestamp() - 1 <= now.timestamp():",
+                "while held and held[0].due_s <= now_s:",
+                "while held and held[0].due_s - 1 <= now_s:",
             ),
         ),
         frozenset({"early"}),
     ),
     "forget-the-cleanup": Plant(
         "the objects of a deleted row are left where they are",
-        (Edit("streams/thumbnails/cleanup.py", "for key in unwanted:", "for key in unwanted[:0]:"),),
+        (Edit("streams/thumbnails/cleanup.py", "for key in keys:", "for key in keys[:0]:"),),
         frozenset({"orphan"}),
     ),
 }
-
-
-def plant(name: str, folder: Path, root: Path = ROOT) -> Path:
-    """A copy of the product in `folder`, with the bug; its root. Raises PlantError."""
-    return changed_copy(PLANTS[name].edits, folder, root)
 
 
 def changed_copy(edits: Iterable[Edit], folder: Path, root: Path = ROOT) -> Path:

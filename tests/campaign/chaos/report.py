@@ -23,11 +23,23 @@ def as_json(result: Result) -> dict[str, Any]:
     return {
         "seed": plan.seed,
         "plan_digest": plan.digest,
-        "uploads": {"published": result.published, "planned": len(plan.uploads), "by_case": _cases(result)},
+        "uploads": {
+            "published": result.published,
+            "planned": len(plan.uploads),
+            "by_case": _cases(result),
+            "by_codec": _count(result, "codec"),
+            "by_oddity": _count(result, "oddity"),
+        },
         "faults": {"hit": _hit(result), "planned": len(plan.faults), "by_kind": _by_kind(result)},
-        "seconds": {"faults": result.faults_s, "drain": result.drain_s, "total": result.total_s},
+        "seconds": {
+            "faults": result.faults_s,
+            "drain": result.drain_s,
+            "total": result.total_s,
+            "start": result.start_s,
+        },
         "findings_by_kind": dict(sorted(kinds.items())),
         "duplicates": oracle_report.duplicates,
+        "duplicate_bounds": oracle_report.duplicate_bounds,
         "retry_lateness_s": _lateness(result),
         "counts": oracle_report.counts,
         "starts": result.starts,
@@ -41,6 +53,20 @@ def as_json(result: Result) -> dict[str, Any]:
 
 def _cases(result: Result) -> dict[str, int]:
     return dict(collections.Counter(str(upload.case) for upload in result.plan.uploads))
+
+
+def _count(result: Result, name: str) -> dict[str, int]:
+    values = (getattr(upload, name) for upload in result.plan.uploads)
+    return dict(sorted(collections.Counter(value for value in values if value).items()))
+
+
+def _duplicates(figures: dict[str, Any]) -> str:
+    rows = [
+        f"| {topic} | {count} | {figures['duplicate_bounds'][topic]} |"
+        for topic, count in figures["duplicates"].items()
+    ]
+    head = ["## Duplicates", "", "| topic | more than needed | a finding beyond |", "|---|---:|---:|"]
+    return "\n".join([*head, *rows])
 
 
 def _hit(result: Result) -> int:
@@ -66,7 +92,7 @@ def as_line(result: Result) -> str:
         f"Seed {result.plan.seed} (plan {result.plan.digest}): {result.published} uploads,"
         f" {_hit(result)} faults of {len(_by_kind(result))} kinds in {result.faults_s:.0f} s, {drain}."
         f" {len(oracle_report.of('lost'))} lost, {len(oracle_report.of('stale row'))} stale, {orphans} orphans,"
-        f" {len(oracle_report.findings)} findings in all."
+        f" {len(oracle_report.of('wrong picture'))} wrong pictures, {len(oracle_report.findings)} findings in all."
         f" {sum(oracle_report.duplicates.values())} duplicates."
         f" {late['records']:.0f} retries, late by p50 {late['p50']:.2f} s, p99 {late['p99']:.2f} s, max {late['max']:.2f} s."
     )
@@ -84,7 +110,9 @@ def as_markdown(result: Result) -> str:
         _findings(result),
         _table("Uploads", ("case", "uploads"), figures["uploads"]["by_case"]),
         _table("Faults", ("kind", "hit"), figures["faults"]["by_kind"]),
-        _table("Duplicates", ("topic", "more than needed"), figures["duplicates"]),
+        _table("Codecs", ("codec", "uploads"), figures["uploads"]["by_codec"]),
+        _table("Strange records", ("headers or value", "uploads"), figures["uploads"]["by_oddity"]),
+        _duplicates(figures),
         _table("Figures", ("what", "how many"), figures["counts"]),
         _table("Starts", ("role", "processes"), figures["starts"]),
         _table("Ends before the end", ("role and exit code", "processes"), figures["exits"]),

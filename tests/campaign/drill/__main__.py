@@ -23,7 +23,7 @@ from tests.campaign.drill.faults import FAULTS, MendError
 from tests.campaign.drill.installation import an_installation
 from tests.campaign.drill.rules import slowest_look_s
 from tests.integration.web.browser import CHROMIUM
-from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN, NOT_RUN, a_bounded_run
+from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN, NOT_RUN, a_bounded_run, build_servers
 
 HARD_STOP_AFTER_S: Final = 1500.0
 _PREFIX: Final = "thumbnails-drill-"
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_NOT_RUN
     say = partial(console.print, markup=False)
     try:
+        build_servers(say)
         with a_bounded_run(_PREFIX, HARD_STOP_AFTER_S, keep=options.keep, say=say) as folder:
             result = _run(options, folder, say)
     except (MendError, *NOT_RUN) as exc:

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from service.demo.processes import free_port
 from tests.campaign.chaos.cluster import BUCKET, Cluster, a_cluster
+from tests.campaign.chaos.layout import Layout
 from tests.campaign.chaos.plants import ROOT
 from tests.campaign.chaos.uploads import GLOBEX
 from tests.campaign.drill.rules import scale
@@ -64,7 +65,7 @@ def an_installation(folder: Path, factor: float, say: Callable[[str], None]) -> 
         storage = folder / "storage"
         storage.mkdir()
         changes = product_settings(factor) | {"LOCAL_STORAGE_URL": stack.enter_context(serving(storage))}
-        cluster = stack.enter_context(a_cluster(folder, ROOT, say, {}, changes))
+        cluster = stack.enter_context(a_cluster(folder, ROOT, say, Layout({}), changes))
         tenants = _tenants(cluster)
         say("The services are up; starting the roles, Prometheus and the page.")
         ports = {role: [free_port() for _ in range(count)] for role, count in ROLES.items()}

@@ -1,92 +1,22 @@
 """The oracle over made-up states: a sound one is passed, and each kind of damage is found."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.campaign.chaos.evidence import Evidence, Record, StoredFile
-from tests.campaign.chaos.oracle import OracleReport, Published, judge
+from tests.campaign.chaos.evidence import Evidence
+from tests.campaign.chaos.oracle.facts import CAMPAIGN_ID, Incident, OracleReport, Published
+from tests.campaign.chaos.oracle.judge import judge
+from tests.campaign.chaos.plan import FaultKind
 from tests.campaign.chaos.report import percentile
-from tests.campaign.chaos.uploads import ACME, GLOBEX, Case, PlannedUpload
-
-T0 = "2026-11-25T10:00:00+00:00"
-T1 = "2026-11-25T11:00:00+00:00"
-DUE = "2026-11-25T10:00:05.000Z"
-DUE_MS = 1_795_600_805_000
-
-
-def an_upload(event_id: str, media_id: int, case: Case, occurred_at: str = T0, company: int = GLOBEX) -> Published:
-    planned = PlannedUpload(event_id, case, "image", company, media_id, at=0.0)
-    return Published(planned, {"event_id": event_id, "occurred_at": occurred_at})
-
-
-def a_record(topic: str, key: str, value: dict[str, Any], ms: int = 0, **headers: str) -> Record:
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return Record(topic, 0, 0, ms, key, json.dumps(value).encode(), named)
-
-
-def a_rendition(key: str) -> dict[str, Any]:
-    return {"name": "medium", "key": key, "bytes": 10, "sha256": f"sum of {key}"}
-
-
-def a_ready(upload: Published, key: str) -> dict[str, Any]:
-    return {
-        "upload_event_id": upload.planned.event_id,
-        "thumbnail_url": f"http://x/{key}",
-        "renditions": [a_rendition(key)],
-        "storage": {"fallback": None},
-    }
-
-
-GOOD = an_upload("good", 1, Case.GOOD)
-OLD = an_upload("old", 2, Case.OUT_OF_ORDER, T0)
-NEW = an_upload("new", 2, Case.OUT_OF_ORDER, T1)
-BROKEN = an_upload("broken", 3, Case.BROKEN, company=ACME)
-GONE = an_upload("gone", 4, Case.DELETED)
-UPLOADS = [GOOD, NEW, OLD, BROKEN, GONE]
-
-
-def a_row(upload: Published) -> dict[str, Any]:
-    key = upload.planned.event_id
-    return {
-        "thumbnail_status": "ready",
-        "thumbnail_event_id": key,
-        "thumbnail_error": None,
-        "thumbnail_url": f"http://x/{key}",
-        "thumbnails": [a_rendition(key)],
-    }
-
-
-def a_sound_state() -> Evidence:
-    """Of UPLOADS; the good one waited in a retry topic once."""
-    ready = [upload for upload in UPLOADS if upload is not BROKEN]
-    failed = {"upload_event_id": "broken", "error": {"code": "media.corrupt"}}
-    waiting: dict[str, Any] = {"retry_attempt": "1", "last_failed_at": "x"}
-    return Evidence(
-        records={
-            "media.uploaded": [a_record("media.uploaded", "", upload.event) for upload in UPLOADS],
-            "thumbnail.ready": [a_record("thumbnail.ready", "", a_ready(u, u.planned.event_id)) for u in ready],
-            "thumbnail.failed": [a_record("thumbnail.failed", "", failed)],
-            "thumbnail.dlq": [a_record("thumbnail.dlq", "", BROKEN.event, error_code="media.corrupt")],
-            "thumbnail.retry.1": [a_record("thumbnail.retry.1", "k", GOOD.event, retry_due_at=DUE, **waiting)],
-            "thumbnail.due": [a_record("thumbnail.due", "k", GOOD.event, ms=DUE_MS + 250, **waiting)],
-        },
-        rows={
-            "ar_content:1": a_row(GOOD),
-            "ar_content:2": a_row(NEW),
-            "ar_content:3": {
-                "thumbnail_status": "failed",
-                "thumbnail_event_id": "broken",
-                "thumbnail_error": "media.corrupt: damaged",
-                "thumbnail_url": None,
-                "thumbnails": None,
-            },
-        },
-        objects={("minio", key): StoredFile(10, f"sum of {key}") for key in ("good", "new")},
-    )
+from tests.campaign.chaos.topics import Record
+from tests.campaign.chaos.uploads import Case
+from tests.unit.campaign.chaos import sound_state as sound
+from tests.unit.campaign.chaos.damages import DAMAGES, READY, of_others, row_with
+from tests.unit.campaign.chaos.sound_state import BEGAN, GONE, GOOD, OLD, UPLOADS, a_sound_state
 
 
 def found(oracle_report: OracleReport) -> set[str]:
@@ -98,125 +28,106 @@ def test_a_sound_state_is_passed_and_its_retry_is_measured() -> None:
     assert oracle_report.findings == []
     assert oracle_report.lateness_s == [0.25]
     assert set(oracle_report.duplicates.values()) == {0}
+    assert oracle_report.counts["objects whose picture was compared"] == 12
 
 
-def _without_ready(state: Evidence) -> None:
-    state.records["thumbnail.ready"] = [r for r in state.records["thumbnail.ready"] if b'"good"' not in r.value]
-
-
-def _without_dead_letter(state: Evidence) -> None:
-    state.records["thumbnail.dlq"] = []
-    state.records["thumbnail.failed"] = []
-
-
-def _other_code(state: Evidence) -> None:
-    dead_letter = state.records["thumbnail.dlq"][0]
-    state.records["thumbnail.dlq"] = [replace(dead_letter, headers={"error-code": "internal.error"})]
-
-
-def _good_given_up(state: Evidence) -> None:
-    state.records["thumbnail.dlq"].append(a_record("thumbnail.dlq", "", GOOD.event, error_code="storage.unavailable"))
-
-
-def _older_shown(state: Evidence) -> None:
-    state.rows["ar_content:2"] = a_row(OLD)
-
-
-def _no_result(state: Evidence) -> None:
-    state.rows["ar_content:1"]["thumbnail_status"] = None
-
-
-def _row_of_nothing(state: Evidence) -> None:
-    state.rows["ar_content:1"]["thumbnail_url"] = "http://elsewhere"
-
-
-def _object_gone(state: Evidence) -> None:
-    del state.objects["minio", "good"]
-
-
-def _object_elsewhere(state: Evidence) -> None:
-    state.objects["fallback", "good"] = state.objects.pop(("minio", "good"))
-
-
-def _other_bytes(state: Evidence) -> None:
-    state.objects["minio", "good"] = StoredFile(10, "another sum")
-
-
-def _orphan(state: Evidence) -> None:
-    state.objects["minio", "gone"] = StoredFile(10, "sum of gone")
-
-
-def _waits_for_ever(state: Evidence) -> None:
-    state.records["thumbnail.due"] = []
-
-
-def _early(state: Evidence) -> None:
-    state.records["thumbnail.due"] = [replace(state.records["thumbnail.due"][0], timestamp_ms=DUE_MS - 1)]
-
-
-def _behind(state: Evidence) -> None:
-    state.lags["thumbnails", "media.uploaded", 3] = 2
-
-
-def _temporary_file(state: Evidence) -> None:
-    state.leftovers.append("temporary file x.part")
-
-
-def _refused(state: Evidence) -> None:
-    state.records["thumbnail.ready.dlq"] = [a_record("thumbnail.ready.dlq", "k", {})]
-
-
-@pytest.mark.parametrize(
-    ("damage", "kind"),
-    [
-        (_without_ready, "lost"),
-        (_without_dead_letter, "lost"),
-        (_other_code, "wrong outcome"),
-        (_good_given_up, "wrong outcome"),
-        (_older_shown, "stale row"),
-        (_no_result, "lost"),
-        (_row_of_nothing, "wrong row"),
-        (_object_gone, "missing object"),
-        (_object_elsewhere, "orphan"),
-        (_other_bytes, "wrong object"),
-        (_orphan, "orphan"),
-        (_waits_for_ever, "lost"),
-        (_early, "early"),
-        (_behind, "not committed"),
-        (_temporary_file, "leftover"),
-        (_refused, "refused result"),
-    ],
-)
-def test_each_kind_of_damage_is_found(damage: Callable[[Evidence], None], kind: str) -> None:
+@pytest.mark.parametrize("name", sorted(DAMAGES))
+def test_each_kind_of_damage_is_found(name: str) -> None:
+    damage, kind = DAMAGES[name]
     state = a_sound_state()
     damage(state)
     assert kind in found(judge(UPLOADS, state))
 
 
-def test_a_result_that_is_announced_twice_is_counted_and_no_finding() -> None:
+def incident(kind: FaultKind, *, began_s: float, lasts_s: float = 5.0) -> Incident:
+    began = BEGAN + timedelta(seconds=began_s)
+    return Incident(kind, began, began + timedelta(seconds=lasts_s))
+
+
+def test_a_result_that_is_announced_twice_needs_a_fault() -> None:
     state = a_sound_state()
-    state.records["thumbnail.ready"].append(state.records["thumbnail.ready"][0])
-    oracle_report = judge(UPLOADS, state)
+    state.records[READY].append(state.records[READY][0])
+    assert found(judge(UPLOADS, state)) == {"duplicates"}
+    oracle_report = judge(UPLOADS, state, [incident(FaultKind.KILL_WORKER, began_s=1)])
     assert oracle_report.findings == []
-    assert oracle_report.duplicates["thumbnail.ready"] == 1
+    assert oracle_report.duplicates[READY] == 1
+
+
+def test_a_fallback_needs_an_outage_of_that_storage_at_that_time() -> None:
+    state = a_sound_state()
+    record = next(record for record in state.records[READY] if record.key == GOOD.planned.record_key.encode())
+    storage = {"provider": "local_disk", "connection_id": None, "fallback": "storage.unavailable"}
+    state.records[READY].remove(record)
+    state.records[READY].append(replace(record, value=json.dumps(record.event | {"storage": storage}).encode()))
+    for item in record.event["renditions"]:
+        state.objects["fallback", item["key"]] = state.objects.pop(("globex", item["key"]))
+    assert judge(UPLOADS, state, [incident(FaultKind.S3_DOWN, began_s=10)]).findings == []
+    for outage in (incident(FaultKind.S3_DOWN, began_s=100), incident(FaultKind.CUT_DATABASE, began_s=10)):
+        assert found(judge(UPLOADS, state, [outage])) == {"fallback without reason"}
+
+
+def test_lateness_that_a_fault_explains_is_none() -> None:
+    state = a_sound_state()
+    records = state.records["thumbnail.due"]
+    records[0] = replace(records[0], timestamp_ms=records[0].timestamp_ms + 40_000)
+    # Of one record, half are late: the median has nothing to compare with.
+    explained = judge(UPLOADS, state, [incident(FaultKind.STOP_RETRY, began_s=4, lasts_s=20)])
+    assert all("explain" not in finding.what for finding in explained.findings)
+    assert any("explain" in finding.what for finding in judge(UPLOADS, state).findings)
 
 
 @pytest.mark.parametrize("upload", [OLD, GONE], ids=["overtaken", "deleted"])
 def test_an_upload_may_end_without_a_result_only_when_it_waited_and_nobody_wants_it_any_more(upload: Published) -> None:
     state = a_sound_state()
-    mine = f'"{upload.planned.event_id}"'.encode()
-    state.records["thumbnail.ready"] = [r for r in state.records["thumbnail.ready"] if mine not in r.value]
+    state.records[READY] = of_others(state.records[READY], upload)
     assert found(judge(UPLOADS, state)) == {"lost"}
-    waiting: dict[str, Any] = {"retry_attempt": "1", "last_failed_at": "y"}
-    state.records["thumbnail.retry.2"] = [a_record("thumbnail.retry.2", "o", upload.event, retry_due_at=DUE, **waiting)]
-    state.records["thumbnail.due"].append(a_record("thumbnail.due", "o", upload.event, ms=DUE_MS, **waiting))
+    original = next(r for r in state.records["media.uploaded"] if r.header(CAMPAIGN_ID) == upload.planned.event_id)
+    waiting: dict[str, Any] = {"retry_attempt": "1", "error_code": "source.missing"}
+    due = sound.DUE.isoformat()
+    state.records["thumbnail.retry.2"] = [sound.hop("thumbnail.retry.2", original, BEGAN, retry_due_at=due, **waiting)]
+    state.records["thumbnail.due"].append(sound.hop("thumbnail.due", original, sound.DUE, 5, **waiting))
     assert judge(UPLOADS, state).findings == []
 
 
-def test_an_upload_that_is_wanted_must_have_a_result_also_when_it_waited() -> None:
+def test_a_tombstone_excuses_a_row_without_result_and_not_one_that_comes_later() -> None:
     state = a_sound_state()
-    state.records["thumbnail.ready"] = [r for r in state.records["thumbnail.ready"] if b'"good"' not in r.value]
-    assert "lost" in found(judge(UPLOADS, state))
+    state.rows[GOOD.planned.record_key] = dict.fromkeys(state.rows[GOOD.planned.record_key])
+    for upload in (GOOD,):
+        for item in sound.a_ready(upload)["renditions"]:
+            del state.objects["globex", item["key"]]
+    key = GOOD.planned.record_key.encode()
+    before, after = (sound.ms(BEGAN + timedelta(seconds=shift)) for shift in (-10, 10))
+    tombstone = Record("media.uploaded", 1, 99, after, key, None)
+    state.records["media.uploaded"].append(tombstone)
+    assert judge(UPLOADS, state).findings == []
+    state.records["media.uploaded"][-1] = replace(tombstone, timestamp_ms=before)
+    assert found(judge(UPLOADS, state)) == {"lost"}
+
+
+def test_a_tombstone_may_mark_a_row_whose_pictures_stay() -> None:
+    state, at = a_sound_state(), BEGAN + timedelta(seconds=10)
+    state.records["media.uploaded"].append(
+        Record("media.uploaded", 1, 99, sound.ms(at), GOOD.planned.record_key.encode(), None)
+    )
+    row_with(GOOD, thumbnail_occurred_at=at, thumbnail_event_id="tombstone")(state)
+    assert judge(UPLOADS, state).findings == []
+    row_with(GOOD, thumbnail_url="http://elsewhere")(state)
+    assert "wrong row" in found(judge(UPLOADS, state))
+
+
+def test_tombstones_that_stop_nothing_are_found() -> None:
+    deleted = [sound.an_upload(number, Case.TOMBSTONE) for number in range(30, 36)]
+    state = Evidence(records={"media.uploaded": [sound.sent(upload, n) for n, upload in enumerate(deleted)]})
+    waiting: dict[str, Any] = {"retry_attempt": "1", "retry_due_at": sound.DUE.isoformat()}
+    for topic in ("thumbnail.retry.1", "thumbnail.due"):
+        state.records[topic] = [
+            sound.hop(topic, record, sound.DUE, n, **waiting)
+            for n, record in enumerate(state.records["media.uploaded"])
+        ]
+    state.records[READY] = [sound.announced(READY, u, sound.a_ready(u), n) for n, u in enumerate(deleted)]
+    assert "tombstone" in found(judge(deleted, state))
+    state.records[READY].pop()
+    assert "tombstone" not in found(judge(deleted, state))
 
 
 def test_percentiles_are_values_that_were_measured() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from tests.campaign.chaos.faults import INJECTORS
 from tests.campaign.chaos.plan import REST_S, Fault, FaultKind, Plan, plan_faults
-from tests.campaign.chaos.uploads import ACME, GLOBEX, Case, plan_uploads
+from tests.campaign.chaos.poison import ODD_HEADERS, POISONS
+from tests.campaign.chaos.uploads import ACME, CODECS, GLOBEX, HOOLI, Case, plan_uploads
 
 SIX_S = 6.0
 
@@ -36,7 +37,8 @@ def test_every_kind_of_fault_can_be_made() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_part_is_whole_for_a_while_between_two_of_its_faults(seed: int) -> None:
     for kinds in (
-        {FaultKind.KILL_BROKER, FaultKind.STOP_BROKER},
+        {FaultKind.KILL_BROKER, FaultKind.STOP_BROKER, FaultKind.ROLLING_RESTART, FaultKind.ADD_PARTITIONS},
+        {FaultKind.RESTART_DATABASE, FaultKind.STOP_DATABASE, FaultKind.READ_ONLY_DATABASE, FaultKind.KILL_POOLER},
         {FaultKind.S3_DOWN, FaultKind.S3_SLOW, FaultKind.S3_RESET},
     ):
         faults = [fault for fault in plan_faults(seed, 60) if fault.kind in kinds]
@@ -44,8 +46,9 @@ def test_a_part_is_whole_for_a_while_between_two_of_its_faults(seed: int) -> Non
             assert after.at_s - (before.at_s + before.hold_s) >= REST_S - 0.02
 
 
-def test_a_stopped_worker_is_silent_for_longer_than_its_session() -> None:
-    stopped = [fault for fault in plan_faults(3, 60) if fault.kind is FaultKind.STOP_WORKER]
+def test_a_stopped_role_is_silent_for_longer_than_its_session() -> None:
+    roles = {FaultKind.STOP_WORKER, FaultKind.STOP_PERSIST, FaultKind.STOP_RETRY}
+    stopped = [fault for fault in plan_faults(3, 60) if fault.kind in roles]
     assert stopped
     assert all(fault.hold_s > SIX_S for fault in stopped)
 
@@ -62,7 +65,10 @@ def test_uploads_are_of_every_case_and_counted_exactly() -> None:
     assert len(uploads) == 2000
     assert len({upload.event_id for upload in uploads}) == 2000
     assert {upload.case for upload in uploads} == set(Case)
-    assert {upload.company_id for upload in uploads} == {ACME, GLOBEX}
+    assert {upload.company_id for upload in uploads} == {ACME, GLOBEX, HOOLI}
+    assert {upload.codec for upload in uploads} == set(CODECS)
+    assert {upload.oddity for upload in uploads} == {"", *POISONS, *ODD_HEADERS}
+    assert len({upload.colours for upload in uploads}) == 2000
     assert all(0 <= before.at <= after.at <= 1.001 for before, after in pairwise(uploads))
 
 
@@ -74,3 +80,11 @@ def test_an_upload_out_of_order_is_published_after_the_newer_one_of_its_media() 
     whole = [ages for ages in pairs.values() if len(ages) == 2]
     assert whole
     assert all(first < second for first, second in whole)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_bad_records_stay_far_below_what_stops_a_worker(seed: int) -> None:
+    """DLQ_MAX_RATIO is half of a window of 100 uploads at least, and DLQ_MAX_CONSECUTIVE is 500 in a row."""
+    bad = [upload.error_code is not None for upload in plan_uploads(seed, 2000)]
+    assert 200 < sum(bad) < 400
+    assert max(sum(bad[start : start + 100]) for start in range(len(bad) - 100)) < 35

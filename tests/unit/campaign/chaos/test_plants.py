@@ -5,19 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign.chaos.plants import PLANTS, ROOT, Edit, Plant, PlantError, plant
+from tests.campaign.chaos.content_plants import ALL_PLANTS, CONTENT_PLANTS
+from tests.campaign.chaos.plants import PLANTS, ROOT, Edit, PlantError, changed_copy
 
 
-@pytest.mark.parametrize("name", sorted(PLANTS))
+def test_no_two_bugs_have_the_same_name() -> None:
+    assert len(ALL_PLANTS) == len(PLANTS) + len(CONTENT_PLANTS)
+
+
+@pytest.mark.parametrize("name", sorted(ALL_PLANTS))
 def test_each_bug_changes_a_copy_that_is_still_a_program(name: str, tmp_path: Path) -> None:
-    root = plant(name, tmp_path)
-    for edit in PLANTS[name].edits:
+    root = changed_copy(ALL_PLANTS[name].edits, tmp_path)
+    for edit in ALL_PLANTS[name].edits:
         assert (root / edit.path).read_text() != (ROOT / edit.path).read_text()
         assert compileall.compile_file(root / edit.path, quiet=1)
 
 
-def test_a_bug_that_fits_no_more_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outdated = Plant("gone", (Edit("streams/retry/role.py", "what nobody wrote", ""),), frozenset())
-    monkeypatch.setitem(PLANTS, "outdated", outdated)
+def test_a_bug_that_fits_no_more_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlantError, match="what nobody wrote"):
-        plant("outdated", tmp_path)
+        changed_copy([Edit("streams/retry/role.py", "what nobody wrote", "")], tmp_path)
