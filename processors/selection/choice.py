@@ -60,8 +60,12 @@ class SearchBudget:
     def __init__(self, bytes_read: Callable[[], int], clock: Callable[[], float] = time.perf_counter) -> None:
         self._bytes_read: Final = bytes_read
         self._clock: Final = clock
-        self._started: Final = clock()
-        self._bytes_before: Final = bytes_read()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again with all of it, for a search of another kind."""
+        self._started = self._clock()
+        self._bytes_before = self._bytes_read()
 
     def is_spent(self, best_score: float) -> bool:
         """Return whether the best frame so far must do, which has this score."""
