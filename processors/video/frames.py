@@ -53,6 +53,9 @@ class FrameFinder:
         """
         if self._packets.is_guessing:
             return self._unless_given(self._keyframe_behind(time_s))
+        if time_s >= self._barren_from_s:
+            return None
+        is_barren = True
         # Packets know their times: nothing is decoded before it is known to be wanted.
         for backward in (True, False):
             if backward or self._packets.has_later_keyframe(time_s):
@@ -61,6 +64,7 @@ class FrameFinder:
                 first = next(keyframes, None)
                 if first is None:
                     continue
+                is_barren = False
                 is_known = first.pts is not None and first.pts in self._looked_at
                 if self._is_near(first, time_s, backward=backward):
                     if is_known:
@@ -68,6 +72,9 @@ class FrameFinder:
                 elif is_known or not (backward and self._is_the_cheaper(first, time_s)):
                     continue
                 return self._unless_given(self._first_sound(chain([first], keyframes)) or self.at(time_s))
+        if is_barren:
+            self._barren_from_s = time_s
+            return None
         return self._unless_given(self.at(time_s))
 
     def _keyframe_behind(self, time_s: float) -> CheckedFrame | None:
@@ -93,7 +100,8 @@ class FrameFinder:
     def at(self, time_s: float) -> CheckedFrame | None:
         """Return the frame that is on screen at `time_s`; the nearest before it that the budgets of time and frames reach."""
         found = self._at(time_s)
-        if (found is None or not found.is_sound) and self._read_headers():
+        is_damaged = (found is None or not found.is_sound) and self._decoder.has_damaged_keyframes
+        if is_damaged and self._read_headers():
             found = self._at(time_s) or found
         return found
 

@@ -1,10 +1,12 @@
 """Which frame of a video PyAV shows: sound candidates from all over it, else from its beginning on, else the best that there is."""
 
+import time
 from collections.abc import Iterator
 from typing import Final
 
 from av.video.frame import VideoFrame
 
+from processors.limits import FORWARD_BUDGET_S
 from processors.readers import DamagedMediaError
 from processors.selection.choice import (
     SearchBudget,
@@ -22,6 +24,7 @@ from processors.video.soundness import CheckedFrame
 
 _Candidate = tuple[VideoFrame, str]
 """A frame, and how it was found."""
+_FORWARD: Final = "pyav-forward"
 _ALL_OF_THE_FIRST: Final = 8
 _ONE_OF: Final = 4
 """Judging a frame costs a millisecond, and neighbours look alike; a video of a few frames may have one good one."""
@@ -64,26 +67,44 @@ class FrameSearch:
 
     def _at(self, wanted_s: float) -> tuple[CheckedFrame, Frame]:
         time_s = clamp_time_s(max(0.0, wanted_s - self._times.offset_s), self._times.duration_s)
-        found = self._finder.at(time_s) if self._can_seek else self._finder.first()
+        found = self._finder.at(time_s) if self._can_seek else None
+        if found is None or not found.is_sound:
+            found = self._decoded_up_to(time_s) or found
         if found is None:
-            raise NoFrameError(is_all_read=not self._can_seek)
+            raise NoFrameError(is_all_read=self._is_all_read)
         return found, Frame(self._shown_at_s(found.picture), "pyav-chosen")
+
+    def _decoded_up_to(self, time_s: float) -> CheckedFrame | None:
+        """Return the last sound frame up to `time_s` that decoding from the beginning on reaches, or the first one behind it."""
+        deadline, last = time.perf_counter() + FORWARD_BUDGET_S, None
+        for found in self._finder.from_start(rewinds=self._can_seek):
+            self._is_all_read = True
+            is_later = self._finder.time_s(found.picture) > time_s + 1e-3
+            if is_later and last is not None and last.is_sound:
+                break
+            if last is None or found.is_sound or not last.is_sound:
+                last = found
+            if (is_later and found.is_sound) or time.perf_counter() > deadline:
+                break
+        return last
 
     def _shown_at_s(self, picture: VideoFrame) -> float:
         return round(self._finder.time_s(picture) + self._times.offset_s, 3)
 
     def _candidates(self, spec: ThumbnailSpec) -> Iterator[tuple[_Candidate, Judgement]]:
         """Yield sound frames: those that seeks find; those from the beginning on where these are too few, or show nearly nothing."""
-        best = -1.0
+        best, way = -1.0, f"pyav-{spec.strategy}"
         for found in self._sought() if self._can_seek else ():
-            judgement = self._judge(found, f"pyav-{spec.strategy}")
+            judgement = self._judge(found, way)
             if judgement is not None:
                 best = max(best, judgement.score)
-                yield (found.picture, f"pyav-{spec.strategy}"), judgement
+                yield (found.picture, way), judgement
             elif self._budget.is_spent(best):
                 break
-        if best >= (GOOD if self._finder.is_barren else NEARLY_NOTHING):
-            return
+        if best < (GOOD if self._finder.is_barren else NEARLY_NOTHING):
+            yield from self._candidates_from_start(best)
+
+    def _candidates_from_start(self, best: float) -> Iterator[tuple[_Candidate, Judgement]]:
         begins_s = 0.0
         if best < 0:
             self._budget.restart()  # seeks that led to nothing leave none of it
@@ -91,14 +112,15 @@ class FrameSearch:
             if begins_s <= BEGINNING_S or not self._finder.is_cheap(begins_s):
                 begins_s = 0.0
         for found in self._from_start(begins_s):
-            judgement = self._judge(found, "pyav-forward")
-            if judgement is not None:
-                if judgement.score >= FAIR > best:
-                    self._budget.restart()  # a scene that fades in soon shows more
-                best = max(best, judgement.score)
-                yield (found.picture, "pyav-forward"), judgement
-            elif self._budget.is_spent(best):
-                return
+            judgement = self._judge(found, _FORWARD)
+            if judgement is None:
+                if self._budget.is_spent(best):
+                    return
+                continue
+            if judgement.score >= FAIR > best:
+                self._budget.restart()  # a scene that fades in soon shows more
+            best = max(best, judgement.score)
+            yield (found.picture, _FORWARD), judgement
 
     def _sought(self) -> Iterator[CheckedFrame]:
         has_found = False

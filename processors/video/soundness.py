@@ -42,9 +42,14 @@ class CheckedDecoder:
         self._keyframes = self._damaged_keyframes = 0
 
     @property
+    def has_damaged_keyframes(self) -> bool:
+        """Return whether there was damage in a keyframe."""
+        return self._damaged_keyframes > 0
+
+    @property
     def is_trusted(self) -> bool:
         """Return whether its word counts for sound frames: where many keyframes are damaged, others are so unnoticed."""
-        return self._damaged_keyframes * _MOST_DAMAGED < self._keyframes or not self._damaged_keyframes
+        return self._damaged_keyframes * _MOST_DAMAGED < self._keyframes or not self.has_damaged_keyframes
 
     def decode(self, packet: "Packet[VideoStream]") -> list[CheckedFrame]:
         """Return the frames that this packet completes; none where it is damaged beyond decoding."""
