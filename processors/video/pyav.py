@@ -25,6 +25,7 @@ from processors.video.packets import PacketReader
 from processors.video.pixels import FrameShape, scaled_srgb, upright_picture
 from processors.video.search import FrameSearch, NoFrameError
 from processors.video.soundness import CheckedDecoder, CheckedFrame
+from schemas.degraded import DegradedReason
 from schemas.errors import ErrorCode, PermanentError
 
 _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -95,7 +96,9 @@ def _decode_from(
         format=container.format.name.split(",")[0],
         rotation=clockwise(turn),
     )
-    return DecodedFrame(image, frame, facts, degraded=is_cover or not (found.is_sound and decoder.is_trusted))
+    is_damaged = not (found.is_sound and decoder.is_trusted)
+    reason = DegradedReason.COVER if is_cover else DegradedReason.DAMAGED
+    return DecodedFrame(image, frame, facts, degraded=is_cover or is_damaged, reason=reason)
 
 
 def _check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:

@@ -85,7 +85,7 @@ class FakeMaker:
             ),
             frame=Frame(1.5, "pyav-smart", 0.9, 2),
             source=SourceFacts("video", 1280, 720, 15.0, "h264", "mov", 0),
-            degraded=False,
+            degraded_reason=None,
             bytes_read=len(head),
             read_ms=1.0,
             decode_ms=2.0,
