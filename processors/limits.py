@@ -56,7 +56,7 @@ FAIR_SEARCH_BYTES: Final = 1 * MIB
 """The same once a fair one is found: a better one is worth a few keyframes, but no megabytes."""
 MAX_PACKETS_TO_KEYFRAME: Final = 1000
 """Skipped after a seek until one begins a picture: half a minute of common video."""
-MAX_KEYFRAMES_TRIED: Final = 8
+MAX_KEYFRAMES_TRIED: Final = 4
 """Decoded in search of a sound one behind a moment; where so many are damaged, the next moment is looked at."""
 MAX_FRAMES_FROM_START: Final = 1500
 """Decoded from the beginning on where seeking leads to nothing: a minute of common video, if the time for it lasts."""

@@ -34,6 +34,7 @@ class FrameFinder:
         context = stream.codec_context
         self._pixels_a_second: Final = float(stream.average_rate or _USUAL_RATE) * context.width * context.height
         self._looked_at: Final[set[int | None]] = set()
+        self._damaged: Final[set[int | None]] = set()
         self._barren_from_s = inf
         self._has_read_headers = False
 
@@ -169,13 +170,15 @@ class FrameFinder:
     def _first_sound(self, keyframes: "Iterator[Packet[VideoStream]]") -> CheckedFrame | None:
         """Return the first that is sound, decoded alone: no other frame costs anything. Else the first that is there at all."""
         spoilt: CheckedFrame | None = None
-        for packet in islice(keyframes, MAX_KEYFRAMES_TRIED):
+        untried = (packet for packet in keyframes if packet.pts is None or packet.pts not in self._damaged)
+        for packet in islice(untried, MAX_KEYFRAMES_TRIED):
             found = self._decoder.decode_alone(packet)
             if (found is None or not found.is_sound) and self._read_headers():
                 found = self._decoder.decode_alone(packet)
                 self._packets.return_to(packet)
             if found is not None and found.is_sound:
                 return self._with_both_fields(found, packet)
+            self._damaged.add(packet.pts)
             spoilt = spoilt or found
         return spoilt
 

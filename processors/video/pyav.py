@@ -1,5 +1,7 @@
 """Frames by PyAV: three ways to open a video, from the fastest to the most patient; and HDR photographs in all their bits."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal, cast
 
 from av.codec import CodecContext
@@ -71,13 +73,9 @@ def _decode_from(
 ) -> DecodedFrame:
     stream, is_cover = picture_stream(container)
     _check_pixels(stream.codec_context.width, stream.codec_context.height, spec)
-    context = _decoder(stream)
-    context.flags |= Flags.unaligned  # crops of the codec's are applied to the pixel, not to whole words of memory
-    context.thread_count = 1  # slots are the parallelism; threads would not be caged
-    context.options = {"max_pixels": str(spec.max_pixels)}  # also what the stream itself says later
+    decoder = CheckedDecoder(_decoders(container, stream, file, spec))
     # A cover stands before all packets, and a file that cannot be sought in is read once only.
     times = stream_times(container, stream, reads_on=can_seek and not is_cover)
-    decoder = CheckedDecoder(context)
     finder = FrameFinder(PacketReader(container, stream, times), stream, decoder)
     if is_cover:
         found, frame = _cover(finder)
@@ -113,15 +111,36 @@ def _cover(finder: FrameFinder) -> tuple[CheckedFrame, Frame]:
     return found, Frame(None, "pyav-cover")
 
 
-def _decoder(stream: VideoStream) -> VideoCodecContext:
+def _decoders(
+    container: InputContainer, stream: VideoStream, file: SourceFile, spec: ThumbnailSpec
+) -> Callable[[], VideoCodecContext]:
+    """Return what makes decoders of the stream's: at first the container's own, then those of others that are opened for it."""
+    own = [stream]
+
+    def new_context() -> VideoCodecContext:
+        if own:
+            return _decoder(own.pop(), spec)
+        place = file.tell()
+        try:
+            with open_container(file, in_a_hurry="probesize" in container.options) as another:
+                return _decoder(another.streams.video[container.streams.video.index(stream)], spec)
+        finally:
+            file.seek(place)  # where the first container reads on
+
+    return new_context
+
+
+def _decoder(stream: VideoStream, spec: ThumbnailSpec) -> VideoCodecContext:
     """Return the stream's own, or one that decodes its alpha as well."""
-    name = _ALPHA_DECODERS.get(stream.codec_context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
-        return stream.codec_context
-    try:
-        return cast(VideoCodecContext, CodecContext.create(name, "r"))
-    except ValueError:  # FFmpeg was built without it
-        return stream.codec_context
+    context = stream.codec_context
+    name = _ALPHA_DECODERS.get(context.name)
+    if name is not None and stream.metadata.get("alpha_mode") == "1":
+        with suppress(ValueError):  # FFmpeg was built without it
+            context = cast(VideoCodecContext, CodecContext.create(name, "r"))
+    context.flags |= Flags.unaligned  # crops of the codec's are applied to the pixel, not to whole words of memory
+    context.thread_count = 1  # slots are the parallelism; threads would not be caged
+    context.options = {"max_pixels": str(spec.max_pixels)}  # also what the stream itself says later
+    return context
 
 
 def _shape(container: InputContainer, stream: VideoStream, file: SourceFile, frame: VideoFrame) -> FrameShape:

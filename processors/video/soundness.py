@@ -1,6 +1,7 @@
 """A decoder that says which of its frames are sound: FFmpeg conceals damage, and hands out frames that it knows to be wrong."""
 
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from av.error import FFmpegError
@@ -18,9 +19,10 @@ _HARMLESS: Final = re.compile(
     re.IGNORECASE,
 )
 """Errors in what stands beside the pictures; every other error of a decoder is about its pictures."""
-
 _MOST_DAMAGED: Final = 3
 """One keyframe of so many."""
+_MOST_RENEWED: Final = 32
+"""Each costs a few milliseconds; a video with so much damage is not trusted any more."""
 
 
 class CheckedFrame(NamedTuple):
@@ -31,10 +33,18 @@ class CheckedFrame(NamedTuple):
 
 
 class CheckedDecoder:
-    """Decodes packets one after another. No frame is sound before the first keyframe, nor behind damage before the next one."""
+    """Decodes packets one after another. No frame is sound before the first keyframe, nor behind damage before the next one.
 
-    def __init__(self, context: VideoCodecContext) -> None:
-        self._context: Final = context
+    `new_context` makes a decoder of the stream's. FFmpeg's keep some of what they had half decoded when they met damage
+    (of H.264 with CAVLC, for instance), flushed or not, and the next pictures come out green: another one takes their place.
+    """
+
+    def __init__(self, new_context: Callable[[], VideoCodecContext]) -> None:
+        self._new_context: Final = new_context
+        self._context = new_context()
+        self._headers: Packet[VideoStream] | None = None
+        self._is_stained = self._is_renewed_next = False
+        self._renewals_left = _MOST_RENEWED
         self._has_begun = False
         self._is_spoilt = False
         self._spoilt: Final[set[int]] = set()
@@ -49,65 +59,13 @@ class CheckedDecoder:
     @property
     def is_trusted(self) -> bool:
         """Return whether its word counts for sound frames: where many keyframes are damaged, others are so unnoticed."""
-        return self._damaged_keyframes * _MOST_DAMAGED < self._keyframes or not self.has_damaged_keyframes
+        few = self._damaged_keyframes * _MOST_DAMAGED < self._keyframes or not self.has_damaged_keyframes
+        return few and self._renewals_left > 0
 
     def decode(self, packet: "Packet[VideoStream]") -> list[CheckedFrame]:
         """Return the frames that this packet completes; none where it is damaged beyond decoding."""
-        frames: list[VideoFrame] = []
-        is_damaged = packet.is_corrupt
-        with heard() as said:
-            try:
-                with reading("video"):
-                    frames = self._context.decode(packet)
-            except (FFmpegError, DamagedMediaError):
-                is_damaged = True
-        is_damaged = is_damaged or _is_about_pictures(said)
-        self._note(packet, is_damaged=is_damaged)
-        return [CheckedFrame(frame, self._is_sound(frame)) for frame in frames]
-
-    def decode_alone(self, packet: "Packet[VideoStream]") -> CheckedFrame | None:
-        """Return what one packet gives; the decoder is emptied, for it may hold the frame back until others come."""
-        frames: list[VideoFrame] = []
-        is_damaged = packet.is_corrupt
-        with heard() as said:
-            try:
-                with reading("video"):
-                    frames = self._context.decode(packet) or self._context.decode(None)
-            except (FFmpegError, DamagedMediaError):
-                is_damaged = True
-        self.flush()
-        is_damaged = is_damaged or _is_about_pictures(said)
-        self._count(packet, is_damaged=is_damaged)
-        if not frames:
-            return None
-        is_sound = not (is_damaged or frames[0].is_corrupt)
-        return CheckedFrame(frames[0], is_sound)
-
-    def read_headers(self, packet: "Packet[VideoStream]") -> None:
-        """Read parameter sets and user data out of a packet, whose picture is not decoded; flush() keeps them."""
-        skipped = self._context.skip_frame
-        self._context.skip_frame = "ALL"
-        self.decode(packet)
-        self.flush()
-        self._context.skip_frame = skipped
-        self._keyframes = self._damaged_keyframes = 0  # what was not understood without them is no damage
-
-    def skip_unreferenced(self, skips: bool) -> None:
-        """Leave out the frames that no other one refers to: half of the work of decoding on."""
-        self._context.skip_frame = "NONREF" if skips else "DEFAULT"
-
-    def flush(self) -> None:
-        """Forget all pictures: the next packet is not one that follows the last."""
-        self._context.flush_buffers()
-        self._has_begun = self._is_spoilt = False
-        self._spoilt.clear()
-
-    def _count(self, packet: "Packet[VideoStream]", *, is_damaged: bool) -> None:
-        self._keyframes += packet.is_keyframe
-        self._damaged_keyframes += packet.is_keyframe and is_damaged
-
-    def _note(self, packet: "Packet[VideoStream]", *, is_damaged: bool) -> None:
-        self._count(packet, is_damaged=is_damaged)
+        self._is_renewed_next = self._is_renewed_next or (self._is_stained and packet.is_keyframe)
+        frames, is_damaged = self._checked(packet, alone=False)
         self._has_begun = self._has_begun or packet.is_keyframe
         if is_damaged:
             self._is_spoilt = True
@@ -115,6 +73,64 @@ class CheckedDecoder:
             self._is_spoilt = False
         if packet.pts is not None and (self._is_spoilt or not self._has_begun):
             self._spoilt.add(packet.pts)
+        return [CheckedFrame(frame, self._is_sound(frame)) for frame in frames]
+
+    def decode_alone(self, packet: "Packet[VideoStream]") -> CheckedFrame | None:
+        """Return what one packet gives; the decoder is emptied, for it may hold the frame back until others come."""
+        frames, is_damaged = self._checked(packet, alone=True)
+        self.flush()
+        if not frames:
+            return None
+        return CheckedFrame(frames[0], not (is_damaged or frames[0].is_corrupt))
+
+    def _checked(self, packet: "Packet[VideoStream]", *, alone: bool) -> tuple[list[VideoFrame], bool]:
+        """Return what the packet gives, and whether it is damaged."""
+        if self._is_renewed_next:
+            self._renew()
+        frames: list[VideoFrame] = []
+        is_damaged = packet.is_corrupt
+        with heard() as said:
+            try:
+                with reading("video"):
+                    frames = self._context.decode(packet) or (self._context.decode(None) if alone else [])
+            except (FFmpegError, DamagedMediaError):
+                is_damaged = True
+        is_damaged = is_damaged or _is_about_pictures(said)
+        self._is_stained = self._is_stained or is_damaged or any(frame.is_corrupt for frame in frames)
+        self._keyframes += packet.is_keyframe
+        self._damaged_keyframes += packet.is_keyframe and is_damaged
+        return frames, is_damaged
+
+    def read_headers(self, packet: "Packet[VideoStream]") -> None:
+        """Read parameter sets and user data out of a packet, whose picture is not decoded; they are kept from now on."""
+        self._headers = packet
+        self._is_renewed_next = True
+        self._keyframes = self._damaged_keyframes = 0  # what was not understood without them is no damage
+
+    def skip_unreferenced(self, *, skips: bool) -> None:
+        """Leave out the frames that no other one refers to: half of the work of decoding on."""
+        self._context.skip_frame = "NONREF" if skips else "DEFAULT"
+
+    def flush(self) -> None:
+        """Forget all pictures: the next packet is not one that follows the last."""
+        self._is_renewed_next = self._is_renewed_next or self._is_stained
+        self._context.flush_buffers()
+        self._has_begun = self._is_spoilt = False
+        self._spoilt.clear()
+
+    def _renew(self) -> None:
+        self._is_stained = self._is_renewed_next = False
+        if not self._renewals_left:
+            return
+        self._renewals_left -= 1
+        skipped = self._context.skip_frame
+        self._context = self._new_context()
+        if self._headers is not None:
+            self._context.skip_frame = "ALL"
+            self._checked(self._headers, alone=False)
+            self._context.flush_buffers()
+            self._is_stained = False
+        self._context.skip_frame = skipped
 
     def _is_sound(self, frame: VideoFrame) -> bool:
         if frame.is_corrupt:

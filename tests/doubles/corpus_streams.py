@@ -79,13 +79,17 @@ _KINDS: Final[dict[str, Callable[[str, int], Stream]]] = {
     "that begins black, without its end": _cut_short,
 }
 
-STREAMS: Final[dict[str, Callable[[], Stream]]] = {
-    f"{codec} in {size} bytes, {name}": lambda codec=codec, size=size, make=make: make(codec, size)  # type: ignore[misc]
-    for codec, size, (name, make) in product(_ENCODERS, _PACKETS, _KINDS.items())
-} | {
-    f"{codec} joined between keyframes": lambda codec=codec: _stream(codec, 188, skip=7)  # type: ignore[misc]
-    for codec in _ENCODERS
-} | {"h264 with intra refresh, black": lambda: _refreshed()}
+STREAMS: Final[dict[str, Callable[[], Stream]]] = (
+    {
+        f"{codec} in {size} bytes, {name}": lambda codec=codec, size=size, make=make: make(codec, size)  # type: ignore[misc]
+        for codec, size, (name, make) in product(_ENCODERS, _PACKETS, _KINDS.items())
+    }
+    | {
+        f"{codec} joined between keyframes": lambda codec=codec: _stream(codec, 188, skip=7)  # type: ignore[misc]
+        for codec in _ENCODERS
+    }
+    | {"h264 with intra refresh, black": lambda: _refreshed()}
+)
 
 
 def _refreshed() -> Stream:
