@@ -25,6 +25,11 @@ _ODDNESS: Final = 0.3
 _MOST_KEPT: Final = 8
 """Frames in memory at once; of a long animation more are looked at."""
 
+ALL_OF_THE_FIRST: Final = 8
+ONE_OF: Final = 4
+"""What is judged of a video that is decoded from its beginning on: judging costs a millisecond, and neighbours look alike; but
+a video of a few frames may have one good one."""
+
 Found = TypeVar("Found")
 
 

@@ -9,6 +9,8 @@ from av.video.frame import VideoFrame
 from processors.limits import FORWARD_BUDGET_S
 from processors.readers import DamagedMediaError
 from processors.selection.choice import (
+    ALL_OF_THE_FIRST,
+    ONE_OF,
     SearchBudget,
     candidate_times_s,
     choose_among,
@@ -25,9 +27,6 @@ from processors.video.soundness import CheckedFrame
 _Candidate = tuple[VideoFrame, str]
 """A frame, and how it was found."""
 _FORWARD: Final = "pyav-forward"
-_ALL_OF_THE_FIRST: Final = 8
-_ONE_OF: Final = 4
-"""Judging a frame costs a millisecond, and neighbours look alike; a video of a few frames may have one good one."""
 
 
 class NoFrameError(DamagedMediaError):
@@ -140,7 +139,7 @@ class FrameSearch:
             if number == 0 and self._finder.time_s(found.picture) < begins_s:
                 passed = passed if passed is not None and passed.is_sound else found
                 continue
-            if number < _ALL_OF_THE_FIRST or number % _ONE_OF == 0:
+            if number < ALL_OF_THE_FIRST or number % ONE_OF == 0:
                 yield found
             number += 1
         if number == 0 and passed is not None:

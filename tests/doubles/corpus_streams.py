@@ -1,12 +1,15 @@
 """Forty transport streams as cameras, recorders and broadcasts leave them, each beside the same pictures in MP4."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import Any, Final
 
+import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 
 from service.demo.media import scene
 from tests.doubles.clips import RATE, clip
@@ -63,6 +66,22 @@ def _begun_late(codec: str, size: int) -> Stream:
     return Stream(whole.content[at:], whole.mp4, begins_black=False)
 
 
+def bare(codec: str) -> bytes:
+    """The pictures of a stream that begins black and has one keyframe, without any container."""
+    out, film = io.BytesIO(), _film(codec, _ONE_GROUP, begins_black=True)
+    source: Any
+    opened: Any
+    with av.open(io.BytesIO(film)) as source, av.open(out, "w", format=codec) as opened:
+        stream = source.streams.video[0]
+        plain = BitStreamFilterContext(f"{codec}_mp4toannexb", stream)
+        written = opened.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            for unit in plain.filter(packet if packet.dts is not None else None):
+                unit.stream = written
+                opened.mux(unit)
+    return out.getvalue()
+
+
 def _cut_short(codec: str, size: int) -> Stream:
     whole = _stream(codec, size, begins_black=True)
     return Stream(whole.content[: len(whole.content) * 2 // 3], whole.mp4, begins_black=True)
@@ -81,13 +100,10 @@ _KINDS: Final[dict[str, Callable[[str, int], Stream]]] = {
 
 STREAMS: Final[dict[str, Callable[[], Stream]]] = (
     {
-        f"{codec} in {size} bytes, {name}": lambda codec=codec, size=size, make=make: make(codec, size)  # type: ignore[misc]
+        f"{codec} in {size} bytes, {name}": lambda codec=codec, size=size, make=make: make(codec, size)
         for codec, size, (name, make) in product(_ENCODERS, _PACKETS, _KINDS.items())
     }
-    | {
-        f"{codec} joined between keyframes": lambda codec=codec: _stream(codec, 188, skip=7)  # type: ignore[misc]
-        for codec in _ENCODERS
-    }
+    | {f"{codec} joined between keyframes": lambda codec=codec: _stream(codec, 188, skip=7) for codec in _ENCODERS}
     | {"h264 with intra refresh, black": lambda: _refreshed()}
 )
 
@@ -97,5 +113,6 @@ def _refreshed() -> Stream:
     count, black = round(_LENGTH_S * RATE), round(BLACK_S * RATE)
     pictures: list[Pixels] = [np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * black
     pictures += [scene(WIDTH, HEIGHT, number / count) for number in range(black, count)]
-    mp4 = clip(pictures, **{"x264-params": "intra-refresh=1:keyint=25:scenecut=0"})
+    refresh: dict[str, Any] = {"x264-params": "intra-refresh=1:keyint=25:scenecut=0"}
+    mp4 = clip(pictures, **refresh)
     return Stream(remuxed(mp4, "mpegts"), mp4, begins_black=True)

@@ -116,6 +116,6 @@ def test_errors_beside_the_pictures_are_no_damage() -> None:
     for number, packet in enumerate(packets):
         packet.pts, packet.time_base = number, Fraction(1, RATE)
         packet.is_keyframe = number % 5 == 0
-        frames += decoder.decode(packet)  # type: ignore[arg-type]
+        frames += decoder.decode(packet)
     assert frames
     assert all(frame.is_sound for frame in frames)

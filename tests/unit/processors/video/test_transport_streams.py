@@ -6,7 +6,7 @@ import pytest
 
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSet, ThumbnailSpec
-from tests.doubles.corpus_streams import BLACK_S, STREAMS
+from tests.doubles.corpus_streams import BLACK_S, STREAMS, bare
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.still.test_pictures import assert_upright
 
@@ -50,3 +50,11 @@ def test_the_uploaders_moment_is_reached_without_a_keyframe_near(name: str) -> N
             assert not made.degraded, "what was asked for is not poor"
         else:
             assert_upright(made)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_stream_without_a_container_shows_its_scene_too(codec: str) -> None:
+    made = create_thumbnails(BytesSource(bare(codec)), ThumbnailSpec())
+    assert_upright(made)
+    assert made.frame.method == "opencv-forward"
+    assert (made.frame.time_s or 0) >= BLACK_S - 0.05
