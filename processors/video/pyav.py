@@ -22,6 +22,7 @@ from processors.source_file import SourceFile
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from processors.video.clean_aperture import find_crop
 from processors.video.container import has_decoder, is_described, open_container, picture_stream, stream_times
+from processors.video.dolby_vision import is_ipt
 from processors.video.frames import FrameFinder
 from processors.video.packets import PacketReader
 from processors.video.pixels import FrameShape, scaled_srgb, upright_picture
@@ -84,7 +85,8 @@ def _decode_from(
         found, frame = search.run(spec)
     picture = found.picture
     _check_pixels(picture.width, picture.height, spec)
-    image, turn = upright_picture(picture, _shape(container, stream, file, picture), spec.renditions)
+    shape = _shape(container, stream, file, picture)
+    image, turn = upright_picture(picture, shape, spec.renditions)
     facts = SourceFacts(
         kind="video",
         width=picture.width,
@@ -94,9 +96,13 @@ def _decode_from(
         format=container.format.name.split(",")[0],
         rotation=clockwise(turn),
     )
-    is_damaged = not (found.is_sound and decoder.is_trusted)
-    reason = DegradedReason.COVER if is_cover else DegradedReason.DAMAGED
-    return DecodedFrame(image, frame, facts, degraded=is_cover or is_damaged, reason=reason)
+    reasons = {
+        DegradedReason.COVER: is_cover,
+        DegradedReason.DAMAGED: not (found.is_sound and decoder.is_trusted),
+        DegradedReason.COLOURS: shape.is_ipt,
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), None)
+    return DecodedFrame(image, frame, facts, degraded=reason is not None, reason=reason or DegradedReason.DAMAGED)
 
 
 def _check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:
@@ -146,8 +152,11 @@ def _decoder(stream: VideoStream, spec: ThumbnailSpec) -> VideoCodecContext:
 def _shape(container: InputContainer, stream: VideoStream, file: SourceFile, frame: VideoFrame) -> FrameShape:
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
     films = [film for film in container.streams.video if not film.disposition & Disposition.attached_pic]
-    crop = find_crop(file, films.index(stream), frame.width, frame.height) if stream in films else None
-    return FrameShape(stream.codec_context.name, aspect, crop)
+    if stream not in films:
+        return FrameShape(stream.codec_context.name, aspect, None)
+    film, codec = films.index(stream), stream.codec_context.name
+    crop = find_crop(file, film, frame.width, frame.height)
+    return FrameShape(codec, aspect, crop, codec == "hevc" and is_ipt(file, film))
 
 
 def take_deep(
