@@ -107,7 +107,7 @@ class BrokenDecoder:
 
 @pytest.mark.parametrize("error", RAISED, ids=ids)
 def test_whatever_ffmpegs_decoder_raises_is_a_damaged_video(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_pyav, "_decoder", lambda _stream: BrokenDecoder(error))
+    monkeypatch.setattr(video_pyav, "_decoder", lambda *_: BrokenDecoder(error))
     assert code_of(clip([scene(160, 128, 0.5)] * 3), decoder="pyav") is ErrorCode.MEDIA_CORRUPT
 
 
