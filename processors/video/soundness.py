@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from av.error import FFmpegError
@@ -119,12 +120,14 @@ class CheckedDecoder:
         self._spoilt.clear()
 
     def _renew(self) -> None:
+        """Take another decoder, while there may be more; one that cannot be made leaves the old one in its place."""
         self._is_stained = self._is_renewed_next = False
         if not self._renewals_left:
             return
         self._renewals_left -= 1
         skipped = self._context.skip_frame
-        self._context = self._new_context()
+        with suppress(FFmpegError, DamagedMediaError):
+            self._context = self._new_context()
         if self._headers is not None:
             self._context.skip_frame = "ALL"
             self._checked(self._headers, alone=False)
