@@ -12,5 +12,7 @@ class DegradedReason(StrEnum):
     """Nothing of the video itself can be shown; this is the cover that its file carries."""
     PREVIEW = "preview"
     """The picture itself cannot be read; this is the preview that its file carries."""
+    TEXT = "text"
+    """The text in a drawing is left out: there are no fonts."""
     COLOURS = "colours"
     """The colours are coded in a way that cannot be undone exactly, so that they look different."""
