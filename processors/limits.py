@@ -56,6 +56,10 @@ FAIR_SEARCH_BYTES: Final = 1 * MIB
 """The same once a fair one is found: a better one is worth a few keyframes, but no megabytes."""
 MAX_PACKETS_TO_KEYFRAME: Final = 1000
 """Skipped after a seek until one begins a picture: half a minute of common video."""
+MAX_KEYFRAMES_TRIED: Final = 4
+"""Decoded in search of a sound one behind a moment; where so many are damaged, the next moment is looked at."""
+MAX_FRAMES_FROM_START: Final = 1500
+"""Decoded from the beginning on where seeking leads to nothing: a minute of common video, if the time for it lasts."""
 MAX_GIF_WALK_BYTES: Final = 64 * MIB
 """How far the frames of a GIF are counted; one that is longer has large frames, and only its first ones are decoded."""
 

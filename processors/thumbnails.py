@@ -50,7 +50,7 @@ def create_thumbnails(source: Source, spec: ThumbnailSpec, *, kind: Kind | None 
         renditions=rendered.renditions,
         frame=taken.frame,
         source=taken.facts,
-        degraded=taken.degraded,
+        degraded_reason=taken.reason if taken.degraded else None,
         bytes_read=file.bytes_read,
         read_ms=file.read_s * 1000,
         decode_ms=(decoded - started - file.read_s) * 1000,

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
 from processors.limits import MAX_BYTES_READ, MAX_FRAMES, MAX_PIXELS, MAX_READS, MAX_RENDITION_BYTES, MAX_SOURCE_BYTES
+from schemas.degraded import DegradedReason
 
 if TYPE_CHECKING:  # the roles that decode nothing use these types too, and must not load Pillow
     from PIL import Image
@@ -139,6 +140,8 @@ class DecodedFrame:
     frame: Frame
     facts: SourceFacts
     degraded: bool = False
+    reason: DegradedReason = DegradedReason.DAMAGED
+    """Why, where it is degraded."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +151,14 @@ class ThumbnailSet:
     renditions: tuple[Rendition, ...]
     frame: Frame
     source: SourceFacts
-    degraded: bool
+    degraded_reason: DegradedReason | None
     bytes_read: int
     read_ms: float
     decode_ms: float
     render_ms: float
     placeholder: str | None = None
+
+    @property
+    def degraded(self) -> bool:
+        """Return whether there is a reason to look at it."""
+        return self.degraded_reason is not None

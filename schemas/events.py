@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from schemas.degraded import DegradedReason
 from schemas.errors import ErrorCode, Stage
 
 MEDIA_UPLOADED_TYPE: Final = "vertexar.media.uploaded.v1"
@@ -60,6 +61,11 @@ OpenStage = Annotated[
         description="How far the event had come. New stages may come.",
         examples=[str(stage) for stage in Stage],
     ),
+]
+
+OpenDegradedReason = Annotated[
+    str,
+    Field(max_length=32, pattern="^[a-z_]+$", examples=[str(reason) for reason in DegradedReason]),
 ]
 
 
@@ -205,6 +211,9 @@ class ThumbnailReady(_Result):
     source: SourceInfo
     frame: FrameInfo
     degraded: bool = False
+    degraded_reason: OpenDegradedReason | None = Field(
+        None, description="Why it is degraded, one word; null where it is not. New words may come."
+    )
     placeholder: str | None = Field(None, description="ThumbHash in base64: some 25 bytes to show while it loads.")
     attempt: int
     timings_ms: TimingsMs

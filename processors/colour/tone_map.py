@@ -28,7 +28,16 @@ _CURVE_STEPS: Final = 4096
 
 def tone_map(coded: NDArray[np.uint16], transfer: Transfer, matrix: Matrix) -> Codes:
     """sRGB, of a picture of height x width x 3 in full-range 16 bits; `matrix` turns its gamut into sRGB's."""
-    light = _PQ_LIGHT[coded] if transfer == "pq" else _hlg_light(coded)
+    return tone_map_light(pq_light(coded) if transfer == "pq" else _hlg_light(coded), matrix)
+
+
+def pq_light(coded: NDArray[np.uint16]) -> Light:
+    """Return the light of full-range 16 bits of PQ, 1.0 for reference white."""
+    return _PQ_LIGHT[coded]
+
+
+def tone_map_light(light: Light, matrix: Matrix) -> Codes:
+    """As tone_map(), of light itself, 1.0 for reference white."""
     light = into_gamut(light, matrix)
     # The strongest channel is bent and the others follow: hues stay, and nothing is clipped.
     top = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])

@@ -17,6 +17,7 @@ from processors.types import (
     ThumbnailSet,
     ThumbnailSpec,
 )
+from schemas.degraded import DegradedReason
 
 FRAME: Final = struct.Struct("<cxxxIQ")
 """Kind, length of what follows (or of what is asked for), offset."""
@@ -34,8 +35,9 @@ HELLO: Final = b"ready:"
 BROKEN: Final = b"broken:"
 """Instead of HELLO: what a slot found when it tried its decoders. Then it ends."""
 
-_META: Final = struct.Struct("<BIIdH24s24sdd32sHBdddB80s")
+_META: Final = struct.Struct("<BIIdH24s24sdd32sH32sdddB80s")
 _PICTURE: Final = struct.Struct("<III")
+_REASONS: Final = frozenset(DegradedReason)
 _KINDS: Final[tuple[Kind, ...]] = ("video", "image")
 
 
@@ -80,7 +82,7 @@ def pack_result(result: ThumbnailSet) -> bytes:
         _number(frame.score),
         frame.method.encode("ascii", "replace")[:32],
         min(frame.candidates, 0xFFFF),
-        result.degraded,
+        (result.degraded_reason or "").encode("ascii"),
         result.read_ms,
         result.decode_ms,
         result.render_ms,
@@ -102,6 +104,9 @@ def unpack_result(data: bytes, spec: ThumbnailSpec, bytes_read: int) -> Thumbnai
         raise WireError("the result is too short") from exc
     kind, width, height, duration_s, rotation, codec, container, time_s, score, method = fields[:10]
     candidates, degraded, read_ms, decode_ms, render_ms, count, placeholder = fields[10:]
+    reason = _text(degraded)
+    if reason and reason not in _REASONS:
+        raise WireError("the result is degraded for no known reason")
     if kind >= len(_KINDS) or count != len(spec.renditions) or not all(map(math.isfinite, fields[12:15])):
         raise WireError("the result's facts are out of range")
     return ThumbnailSet(
@@ -110,7 +115,7 @@ def unpack_result(data: bytes, spec: ThumbnailSpec, bytes_read: int) -> Thumbnai
         source=SourceFacts(
             _KINDS[kind], width, height, _maybe(duration_s), _text(codec), _text(container), rotation % 360
         ),
-        degraded=bool(degraded),
+        degraded_reason=DegradedReason(reason) if reason else None,
         bytes_read=bytes_read,
         read_ms=read_ms,
         decode_ms=decode_ms,

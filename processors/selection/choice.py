@@ -25,6 +25,11 @@ _ODDNESS: Final = 0.3
 _MOST_KEPT: Final = 8
 """Frames in memory at once; of a long animation more are looked at."""
 
+ALL_OF_THE_FIRST: Final = 8
+ONE_OF: Final = 4
+"""What is judged of a video that is decoded from its beginning on: judging costs a millisecond, and neighbours look alike; but
+a video of a few frames may have one good one."""
+
 Found = TypeVar("Found")
 
 
@@ -60,8 +65,12 @@ class SearchBudget:
     def __init__(self, bytes_read: Callable[[], int], clock: Callable[[], float] = time.perf_counter) -> None:
         self._bytes_read: Final = bytes_read
         self._clock: Final = clock
-        self._started: Final = clock()
-        self._bytes_before: Final = bytes_read()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again with all of it, for a search of another kind."""
+        self._started = self._clock()
+        self._bytes_before = self._bytes_read()
 
     def is_spent(self, best_score: float) -> bool:
         """Return whether the best frame so far must do, which has this score."""

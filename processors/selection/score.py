@@ -16,6 +16,8 @@ GOOD: Final = 0.7
 """The search ends here. Ordinary scenes score 0.7 to 1, half faded or blurred ones 0.3 to 0.65."""
 FAIR: Final = 0.35
 """Worth showing. Below it are black, slates, and what is hardly lit."""
+NEARLY_NOTHING: Final = 0.1
+"""Below it are one colour, and what has just begun to fade in: worth a search at some cost."""
 
 _BLACK: Final = 24
 """A frame whose brightest twentieth is darker than this is as good as black."""

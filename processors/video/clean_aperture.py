@@ -7,16 +7,13 @@ which PyAV does not hand out, so they are read here.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from typing import Final
 
-from processors.iso_boxes import Box, walk_boxes
 from processors.source_file import SourceFile
+from processors.video.sample_entry import entry_boxes, is_mp4
 
 _SMALLEST_SHARE: Final = 8
 """A crop that leaves less than an eighth of a side is a mistake, or somebody's joke."""
-_LOOKED_INTO: Final = frozenset({b"trak", b"mdia", b"minf", b"stbl"})
-_VISUAL_ENTRY_BYTES: Final = 78
 _MAX_ELEMENTS: Final = 500
 _SEGMENT, _TRACKS, _TRACK, _TYPE, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0x83, 0xE0
 _CLUSTER: Final = 0x1F43B675
@@ -48,7 +45,7 @@ def find_crop(file: SourceFile, film: int, width: int, height: int) -> Crop | No
     """Return the container's crop of the film with this index among the file's films, of a frame of width x height pixels."""
     file.seek(0)
     head = file.read(8)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+    if is_mp4(head):
         crop = _of_mp4(file, film, width, height)
     elif head[:4] == b"\x1aE\xdf\xa3":
         crop = _of_matroska(file, film)
@@ -58,33 +55,8 @@ def find_crop(file: SourceFile, film: int, width: int, height: int) -> Crop | No
 
 
 def _of_mp4(file: SourceFile, film: int, width: int, height: int) -> Crop | None:
-    movie = next((box for box in walk_boxes(file) if box.kind == b"moov"), None)
-    descriptions = None if movie is None else next(islice(_descriptions_of_films(file, movie), film, None), None)
-    if descriptions is None:
-        return None
-    entry = next(walk_boxes(file, start=descriptions.start + 8, end=descriptions.end), None)
-    if entry is None:
-        return None
-    parts = walk_boxes(file, start=entry.start + _VISUAL_ENTRY_BYTES, end=entry.end)
-    aperture = next((box for box in parts if box.kind == b"clap"), None)
+    aperture = next((box for box in entry_boxes(file, film) if box.kind == b"clap"), None)
     return None if aperture is None else _of_clap(aperture.read(file, 32), width, height)
-
-
-def _descriptions_of_films(file: SourceFile, movie: Box) -> Iterator[Box | None]:
-    """Yield the sample descriptions (stsd) of each video track, in order; read no further than the track that is asked for."""
-    is_film, descriptions = False, None
-    for box in walk_boxes(file, _LOOKED_INTO, movie.start, movie.end):
-        if box.kind == b"trak":
-            if is_film:
-                yield None  # the track before has none
-            is_film, descriptions = False, None
-        elif box.kind == b"hdlr":  # QuickTime has another one, of the data, in the same track
-            is_film = is_film or box.read(file, 12)[8:12] == b"vide"
-        elif box.kind == b"stsd":
-            descriptions = box
-        if is_film and descriptions is not None:
-            yield descriptions
-            is_film, descriptions = False, None
 
 
 def _of_clap(content: bytes, width: int, height: int) -> Crop | None:

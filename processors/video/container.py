@@ -6,6 +6,7 @@ Where a video claims a size that FFmpeg refuses, FFmpeg forgets it, and only its
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from typing import Final, NoReturn
@@ -36,6 +37,7 @@ _HURRY: Final = {
     "codec_whitelist": "none",
 }
 _CLAIM: Final = re.compile(r"(?:Picture|Frame) size (\d{1,10})x(\d{1,10}) (?:is invalid|exceeds)")
+_BESIDE: Final = Disposition.attached_pic | Disposition.timed_thumbnails
 _PACKETS: Final = 10
 """Each has its size again in most codecs; the first one that is decoded at all says it."""
 
@@ -94,13 +96,31 @@ def picture_stream(container: InputContainer) -> tuple[VideoStream, bool]:
     raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "There is no decoder for the file's video stream.")
 
 
-@reading("video")
-def start_ticks(container: InputContainer, stream: VideoStream) -> int:
-    """Return the first picture's time in the stream's time base, from the first packet where the headers lack it.
+@dataclass(frozen=True)
+class StreamTimes:
+    """When a stream's first picture is shown, in ticks of its time base, and for how many seconds it has pictures.
 
-    That packet is taken out of the container: seek before reading on.
+    `offset_s`: how long a player's clock has run when it shows the first picture, for instance since the sound began.
     """
-    if stream.start_time is None:
+
+    start: int
+    duration_s: float | None
+    offset_s: float
+
+
+def stream_times(container: InputContainer, stream: VideoStream, *, reads_on: bool) -> StreamTimes:
+    """Return when the stream's pictures are shown, as the headers say.
+
+    `reads_on`: where these lack the first picture's time, take it from the first packet, which is then out of the
+    container: seek before reading on.
+    """
+    start = _start_ticks(container, stream, reads_on=reads_on)
+    return StreamTimes(start, _duration_s(container, stream, start), _offset_s(container, stream, start))
+
+
+@reading("video")
+def _start_ticks(container: InputContainer, stream: VideoStream, *, reads_on: bool) -> int:
+    if stream.start_time is None and reads_on:
         with suppress(FFmpegError):
             first = next((packet for packet in container.demux(stream) if packet.size), None)
             return (first.pts if first else None) or 0
@@ -108,8 +128,17 @@ def start_ticks(container: InputContainer, stream: VideoStream) -> int:
 
 
 @reading("video")
-def duration_s(container: InputContainer, stream: VideoStream, start: int) -> float | None:
-    """Seconds, as the headers say; None when they do not. `start` is start_ticks()."""
+def _offset_s(container: InputContainer, stream: VideoStream, start: int) -> float:
+    """Players begin with the sound or the pictures, whichever comes first."""
+    start_s = float(start * (stream.time_base or 0))
+    others = (s for s in container.streams if s.type in ("video", "audio") and not s.disposition & _BESIDE)
+    starts = [float(s.start_time * s.time_base) for s in others if s.start_time is not None and s.time_base]
+    return max(0.0, start_s - min(starts, default=start_s))
+
+
+@reading("video")
+def _duration_s(container: InputContainer, stream: VideoStream, start: int) -> float | None:
+    """Seconds, as the headers say; None when they do not."""
     base = stream.time_base or Fraction(1, av.time_base)
     length_s = float(stream.duration * base) if stream.duration else (container.duration or 0) / av.time_base
     start_s = float(start * base)

@@ -5,6 +5,8 @@ HDR, alpha, mirrored or interlaced frames, which only PyAV's way shows as they a
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, Final, cast
 
@@ -13,11 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from processors.limits import OPENCV_FORMATS
+from processors.limits import MAX_FRAMES_FROM_START, OPENCV_FORMATS
 from processors.output.geometry import fit, needed_size, square_size
 from processors.readers import DamagedMediaError, reading
-from processors.selection.choice import SearchBudget, choose, clamp_time_s
-from processors.selection.score import JUDGED_SIDE, Judgement, Luma, judge
+from processors.selection.choice import (
+    ALL_OF_THE_FIRST,
+    ONE_OF,
+    SearchBudget,
+    choose,
+    choose_among,
+    clamp_time_s,
+)
+from processors.selection.score import JUDGED_SIDE, NEARLY_NOTHING, Judgement, Luma, judge
 from processors.source_file import SourceFile
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from processors.video.clean_aperture import Crop, find_crop
@@ -34,14 +43,22 @@ _TURNS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTA
 
 def decode_video(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
     """Return the chosen frame. Raises PermanentError media.corrupt or media.too_many_pixels."""
+    with _opened(file) as capture:
+        return _decode_from(capture, file, spec)
+
+
+@contextmanager
+def _opened(file: SourceFile) -> Iterator[cv2.VideoCapture]:
+    """Provide the video, from its beginning. The caller's `file` outlives it: OpenCV keeps a borrowed reference."""
     file.seek(0)
-    # OpenCV keeps a borrowed reference to `file`: the caller's variable outlives the capture.
     with reading("video"):
         capture = cv2.VideoCapture(cast(Any, file), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
         if not capture.isOpened():
             raise DamagedMediaError("OpenCV cannot open the video.")
-        return _decode_from(capture, file, spec)
+        with reading("video"):
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # turned here, after scaling, which is cheaper
+        yield capture
     finally:
         capture.release()
 
@@ -50,10 +67,8 @@ def _decode_from(capture: cv2.VideoCapture, file: SourceFile, spec: ThumbnailSpe
     width, height = _whole(capture, cv2.CAP_PROP_FRAME_WIDTH), _whole(capture, cv2.CAP_PROP_FRAME_HEIGHT)
     if width * height > spec.max_pixels:
         raise PermanentError(ErrorCode.MEDIA_TOO_MANY_PIXELS, f"The video has {width}x{height} pixels a frame.")
-    with reading("video"):
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # turned here, after scaling, which is cheaper
     duration_s = _duration_s(capture)
-    found, frame = _choose(capture, duration_s, spec, SearchBudget(lambda: file.bytes_read))
+    found, frame = _choose(capture, file, duration_s, spec)
     rotation = _whole(capture, cv2.CAP_PROP_ORIENTATION_META) % 360
     facts = SourceFacts(
         kind="video",
@@ -75,7 +90,7 @@ def _cut(picture: Picture, crop: Crop) -> Picture:
 
 
 def _choose(
-    capture: cv2.VideoCapture, duration_s: float | None, spec: ThumbnailSpec, budget: SearchBudget
+    capture: cv2.VideoCapture, file: SourceFile, duration_s: float | None, spec: ThumbnailSpec
 ) -> tuple[Picture, Frame]:
     """Return the frame, and how it was found. Raises PermanentError media.corrupt when there is none."""
     if spec.frame_time_s is not None:
@@ -84,14 +99,33 @@ def _choose(
         if picture is not None:
             return picture, Frame(round(time_s, 3), "opencv-chosen")
     else:
+        budget, way = SearchBudget(lambda: file.bytes_read), f"opencv-{spec.strategy}"
         choice = choose(duration_s, spec.strategy, lambda moment_s: _look_at(capture, moment_s), budget)
+        if choice is None or choice.score < NEARLY_NOTHING:
+            from_start = choose_among(_from_start(file), spec.strategy, SearchBudget(lambda: file.bytes_read))
+            if from_start is not None and (choice is None or from_start.score > choice.score):
+                choice, way = from_start, "opencv-forward"
         if choice is not None:
             time_s, picture = choice.frame
-            return picture, Frame(round(time_s, 3), f"opencv-{spec.strategy}", choice.score, choice.candidates)
+            return picture, Frame(round(time_s, 3), way, choice.score, choice.candidates)
     picture = _read_first(capture)
     if picture is None:
         raise DamagedMediaError("No frame of the video can be decoded.")
     return picture, Frame(0.0, "opencv-first")
+
+
+def _from_start(file: SourceFile) -> Iterator[tuple[tuple[float, Picture], Judgement]]:
+    """Yield some of the frames from the beginning on, where seeks find none, or none that shows much.
+
+    Of a stream without a container nothing is read any more once a seek has failed, so that it is opened again.
+    """
+    with _opened(file) as capture:
+        for number in range(MAX_FRAMES_FROM_START):
+            picture = _read_next(capture)
+            if picture is None:
+                return
+            if number < ALL_OF_THE_FIRST or number % ONE_OF == 0:
+                yield (_time_s(capture, number), picture), judge(_luma(picture))
 
 
 def _look_at(capture: cv2.VideoCapture, time_s: float) -> tuple[tuple[float, Picture], Judgement] | None:
@@ -114,6 +148,18 @@ def _read_at(capture: cv2.VideoCapture, time_s: float) -> Picture | None:
 def _read(capture: cv2.VideoCapture) -> Picture | None:
     found, picture = capture.read()
     return cast(Picture, picture[:, :, ::-1]) if found else None  # BGR to RGB
+
+
+@reading("video")
+def _read_next(capture: cv2.VideoCapture) -> Picture | None:
+    return _read(capture)
+
+
+@reading("video")
+def _time_s(capture: cv2.VideoCapture, number: int) -> float:
+    """Return the frame's time; by the rate, for OpenCV's clock stands still in streams without times."""
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return number / rate if rate > 0 else 0.0
 
 
 @reading("video")

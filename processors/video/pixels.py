@@ -27,6 +27,7 @@ from processors.readers import reading
 from processors.selection.score import JUDGED_SIDE, Luma
 from processors.types import RenditionSpec
 from processors.video.clean_aperture import Crop
+from processors.video.dolby_vision import ipt_picture
 
 _FULL_RANGE: Final = 2
 _MAX_ALPHA_PIXELS: Final = 16_000_000
@@ -38,7 +39,7 @@ _UNMIXED: Final = Interpolation.POINT | Interpolation.FULL_CHR_H_INT | Interpola
 """Single pixels: swscale otherwise shares the colours of two neighbours, of RGB as well."""
 
 # FFmpeg's AVColorSpace; swscale takes every unmarked picture for BT.601, and refuses what it does not know.
-_RGB, _BT709, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL, _BT2020_CL = 0, 1, 4, 5, 6, 7, 9, 10
+_RGB, _BT709, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL, _BT2020_CL, _IPT_C2 = 0, 1, 4, 5, 6, 7, 9, 10, 15
 _SWSCALE_KNOWS: Final = frozenset({_BT709, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL})
 _SD_WIDTH, _SD_HEIGHT = 1024, 576
 _OLD_CODECS: Final = frozenset({"vp8", "libvpx", "theora", "mjpeg", "h263", "flv1"})
@@ -72,13 +73,18 @@ class FrameShape:
     codec: str
     sample_aspect: Fraction | None
     crop: Crop | None
+    is_ipt: bool = False
+    """Dolby Vision of profile 5, whatever the frames are marked as."""
 
 
 def upright_picture(
     frame: VideoFrame, shape: FrameShape, renditions: tuple[RenditionSpec, ...]
 ) -> tuple[Image.Image, Turn]:
     """Mode RGB, or RGBA with straight alpha, square pixels, as `renditions` need it; and the turn that made it upright."""
-    mark_matrix(frame, shape.codec)
+    if shape.is_ipt:
+        frame.colorspace = _IPT_C2
+    else:
+        mark_matrix(frame, shape.codec)
     turn = _turn(frame)
     crop = shape.crop or Crop(0, 0, 0, 0)
     seen = frame.width - crop.left - crop.right, frame.height - crop.top - crop.bottom
@@ -150,6 +156,8 @@ def has_alpha(frame: VideoFrame) -> bool:
 
 def _srgb(frame: VideoFrame, width: int, height: int, *, with_alpha: bool = False) -> NDArray[np.uint8]:
     """Height x width x 3, or 4 with straight alpha."""
+    if frame.colorspace == _IPT_C2:
+        return ipt_picture(frame, width, height)
     colours = colours_of(frame)
     scaling = _UNMIXED if with_alpha else Interpolation.BICUBIC
     if colours.transfer == "sdr":

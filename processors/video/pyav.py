@@ -1,5 +1,7 @@
 """Frames by PyAV: three ways to open a video, from the fastest to the most patient; and HDR photographs in all their bits."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal, cast
 
 from av.codec import CodecContext
@@ -15,21 +17,18 @@ from PIL import Image
 
 from processors.orientation import clockwise
 from processors.readers import DamagedMediaError, reading
-from processors.selection.choice import SearchBudget, choose, clamp_time_s
-from processors.selection.score import Judgement, judge
+from processors.selection.choice import SearchBudget
 from processors.source_file import SourceFile
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from processors.video.clean_aperture import find_crop
-from processors.video.container import (
-    duration_s,
-    has_decoder,
-    is_described,
-    open_container,
-    picture_stream,
-    start_ticks,
-)
+from processors.video.container import has_decoder, is_described, open_container, picture_stream, stream_times
+from processors.video.dolby_vision import is_ipt
 from processors.video.frames import FrameFinder
-from processors.video.pixels import FrameShape, judged_luma, scaled_srgb, upright_picture
+from processors.video.packets import PacketReader
+from processors.video.pixels import FrameShape, scaled_srgb, upright_picture
+from processors.video.search import FrameSearch, NoFrameError
+from processors.video.soundness import CheckedDecoder, CheckedFrame
+from schemas.degraded import DegradedReason
 from schemas.errors import ErrorCode, PermanentError
 
 _ALPHA_DECODERS: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -60,45 +59,50 @@ def _with_care(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
         with open_container(file, in_a_hurry=False) as container:
             try:
                 return _decode_from(container, file, spec)
-            except PermanentError as error:
-                if error.code is not ErrorCode.MEDIA_CORRUPT:
+            except NoFrameError as error:
+                if error.is_all_read:
                     raise
-        # No seek gives a frame: take what comes first.
+        # No seek gives a frame, nor leads back to the beginning.
         with open_container(file, in_a_hurry=False) as container:
-            return _decode_from(container, file, spec, is_seekable=False)
+            return _decode_from(container, file, spec, can_seek=False)
     except FFmpegError as exc:
         raise DamagedMediaError(f"The video cannot be decoded: {exc.strerror}.") from exc
 
 
 def _decode_from(
-    container: InputContainer, file: SourceFile, spec: ThumbnailSpec, *, is_seekable: bool = True
+    container: InputContainer, file: SourceFile, spec: ThumbnailSpec, *, can_seek: bool = True
 ) -> DecodedFrame:
     stream, is_cover = picture_stream(container)
     _check_pixels(stream.codec_context.width, stream.codec_context.height, spec)
-    context = _decoder(stream)
-    context.flags |= Flags.unaligned  # crops of the codec's are applied to the pixel, not to whole words of memory
-    context.thread_count = 1  # slots are the parallelism; threads would not be caged
-    context.options = {"max_pixels": str(spec.max_pixels)}  # also what the stream itself says later
+    decoder = CheckedDecoder(_decoders(container, stream, file, spec))
     # A cover stands before all packets, and a file that cannot be sought in is read once only.
-    start = start_ticks(container, stream) if is_seekable and not is_cover else stream.start_time or 0
-    length_s = None if is_cover else duration_s(container, stream, start)
-    finder = FrameFinder(container, stream, start, length_s, context)
-    if is_cover or not is_seekable:
-        found, frame = _take_first(finder, is_cover=is_cover)
+    times = stream_times(container, stream, reads_on=can_seek and not is_cover)
+    finder = FrameFinder(PacketReader(container, stream, times), stream, decoder)
+    if is_cover:
+        found, frame = _cover(finder)
     else:
-        found, frame = _choose(finder, length_s, spec, SearchBudget(lambda: file.bytes_read))
-    _check_pixels(found.width, found.height, spec)
-    image, turn = upright_picture(found, _shape(container, stream, file, found), spec.renditions)
+        search = FrameSearch(finder, times, SearchBudget(lambda: file.bytes_read), can_seek=can_seek)
+        found, frame = search.run(spec)
+    picture = found.picture
+    _check_pixels(picture.width, picture.height, spec)
+    shape = _shape(container, stream, file, picture)
+    image, turn = upright_picture(picture, shape, spec.renditions)
     facts = SourceFacts(
         kind="video",
-        width=found.width,
-        height=found.height,
-        duration_s=length_s,
+        width=picture.width,
+        height=picture.height,
+        duration_s=None if is_cover else times.duration_s,
         codec=stream.codec_context.name,
         format=container.format.name.split(",")[0],
         rotation=clockwise(turn),
     )
-    return DecodedFrame(image, frame, facts, degraded=is_cover or not is_seekable or found.is_corrupt)
+    reasons = {
+        DegradedReason.COVER: is_cover,
+        DegradedReason.DAMAGED: not (found.is_sound and decoder.is_trusted),
+        DegradedReason.COLOURS: shape.is_ipt,
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), None)
+    return DecodedFrame(image, frame, facts, degraded=reason is not None, reason=reason or DegradedReason.DAMAGED)
 
 
 def _check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:
@@ -106,52 +110,53 @@ def _check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:
         raise PermanentError(ErrorCode.MEDIA_TOO_MANY_PIXELS, f"The video has {width}x{height} pixels a frame.")
 
 
-def _take_first(finder: FrameFinder, *, is_cover: bool) -> tuple[VideoFrame, Frame]:
-    found = _must_be_there(finder.first())
-    return found, Frame(None, "pyav-cover") if is_cover else Frame(finder.time_s(found), "pyav-first")
+def _cover(finder: FrameFinder) -> tuple[CheckedFrame, Frame]:
+    found = finder.first()
+    if found is None:
+        raise DamagedMediaError("The cover cannot be decoded.")
+    return found, Frame(None, "pyav-cover")
 
 
-def _choose(
-    finder: FrameFinder, length_s: float | None, spec: ThumbnailSpec, budget: SearchBudget
-) -> tuple[VideoFrame, Frame]:
-    """Return the frame, and how it was found. Raises PermanentError media.corrupt when there is none."""
-    if spec.frame_time_s is not None:
-        found = _must_be_there(finder.at(clamp_time_s(spec.frame_time_s, length_s)))
-        return found, Frame(finder.time_s(found), "pyav-chosen")
-    choice = choose(length_s, spec.strategy, lambda time_s: _look_at(finder, time_s), budget)
-    if choice is None:
-        raise DamagedMediaError("No frame of the video can be decoded.")
-    taken = Frame(finder.time_s(choice.frame), f"pyav-{spec.strategy}", choice.score, choice.candidates)
-    return choice.frame, taken
+def _decoders(
+    container: InputContainer, stream: VideoStream, file: SourceFile, spec: ThumbnailSpec
+) -> Callable[[], VideoCodecContext]:
+    """Return what makes decoders of the stream's: at first the container's own, then those of others that are opened for it."""
+    own = [stream]
+
+    def new_context() -> VideoCodecContext:
+        if own:
+            return _decoder(own.pop(), spec)
+        place = file.tell()
+        try:
+            with open_container(file, in_a_hurry="probesize" in container.options) as another:
+                return _decoder(another.streams.video[container.streams.video.index(stream)], spec)
+        finally:
+            file.seek(place)  # where the first container reads on
+
+    return new_context
 
 
-def _must_be_there(frame: VideoFrame | None) -> VideoFrame:
-    if frame is None:
-        raise DamagedMediaError("No frame of the video can be decoded.")
-    return frame
-
-
-def _look_at(finder: FrameFinder, time_s: float) -> tuple[VideoFrame, Judgement] | None:
-    frame = finder.near(time_s)
-    return None if frame is None else (frame, judge(judged_luma(frame)))
-
-
-def _decoder(stream: VideoStream) -> VideoCodecContext:
+def _decoder(stream: VideoStream, spec: ThumbnailSpec) -> VideoCodecContext:
     """Return the stream's own, or one that decodes its alpha as well."""
-    name = _ALPHA_DECODERS.get(stream.codec_context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
-        return stream.codec_context
-    try:
-        return cast(VideoCodecContext, CodecContext.create(name, "r"))
-    except ValueError:  # FFmpeg was built without it
-        return stream.codec_context
+    context = stream.codec_context
+    name = _ALPHA_DECODERS.get(context.name)
+    if name is not None and stream.metadata.get("alpha_mode") == "1":
+        with suppress(ValueError):  # FFmpeg was built without it
+            context = cast(VideoCodecContext, CodecContext.create(name, "r"))
+    context.flags |= Flags.unaligned  # crops of the codec's are applied to the pixel, not to whole words of memory
+    context.thread_count = 1  # slots are the parallelism; threads would not be caged
+    context.options = {"max_pixels": str(spec.max_pixels)}  # also what the stream itself says later
+    return context
 
 
 def _shape(container: InputContainer, stream: VideoStream, file: SourceFile, frame: VideoFrame) -> FrameShape:
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
     films = [film for film in container.streams.video if not film.disposition & Disposition.attached_pic]
-    crop = find_crop(file, films.index(stream), frame.width, frame.height) if stream in films else None
-    return FrameShape(stream.codec_context.name, aspect, crop)
+    if stream not in films:
+        return FrameShape(stream.codec_context.name, aspect, None)
+    film, codec = films.index(stream), stream.codec_context.name
+    crop = find_crop(file, film, frame.width, frame.height)
+    return FrameShape(codec, aspect, crop, codec == "hevc" and is_ipt(file, film))
 
 
 def take_deep(

@@ -69,6 +69,7 @@ THUMBNAIL_READY: Final[tuple[dict[str, Any], ...]] = (
         },
         "frame": {"time_s": 3.5, "method": "pyav-chosen", "score": None, "candidates": 1},
         "degraded": False,
+        "degraded_reason": None,
         "placeholder": "ngcCFITWuY7h9mHHW6evgjiUBw==",
         "attempt": 1,
         "timings_ms": {"read": 7.9, "decode": 27.0, "render": 20.4, "upload": 27.6, "total": 112.1},

@@ -7,6 +7,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,7 +115,17 @@ def _ready(path: Path, made: ThumbnailSet, written: Iterable[Path]) -> dict[str,
         "status": "ready",
         "kind": made.source.kind,
         "error": None,
-        "frame": {"time_s": made.frame.time_s, "method": made.frame.method},
+        "frame": asdict(made.frame),
+        "media": {
+            "codec": made.source.codec,
+            "format": made.source.format,
+            "width": made.source.width,
+            "height": made.source.height,
+            "duration_s": made.source.duration_s,
+            "rotation": made.source.rotation,
+        },
+        "degraded": made.degraded,
+        "degraded_reason": made.degraded_reason,
         "renditions": [
             {
                 "name": rendition.name,
@@ -136,6 +147,9 @@ def _failed(path: Path, error: ThumbnailError) -> dict[str, Any]:
         "kind": None,
         "error": {"code": error.code, "retryable": error.retryable, "message": error.message},
         "frame": None,
+        "media": None,
+        "degraded": False,
+        "degraded_reason": None,
         "renditions": [],
     }
 
@@ -146,7 +160,8 @@ def _line(report: dict[str, Any]) -> str:
     sizes = ", ".join(f"{item['name']} {item['width']}x{item['height']}" for item in report["renditions"])
     time_s = report["frame"]["time_s"]
     moment = "" if time_s is None else f" at {time_s:.2f} s"
-    return f"ready   {report['source']}{moment}: {sizes}"
+    caution = f" (degraded: {report['degraded_reason']})" if report["degraded"] else ""
+    return f"ready   {report['source']}{moment}: {sizes}{caution}"
 
 
 def _distinct_stems(files: list[Path]) -> list[tuple[Path, str]]:

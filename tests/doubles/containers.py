@@ -7,17 +7,27 @@ import zlib
 def with_clap(mp4: bytes, width: int, height: int, right: int = 0, down: int = 0) -> bytes:
     """An MP4 whose index is its last box, with a clean aperture of this size, off the centre by `right` and `down` pixels."""
     clap = struct.pack(">I4s8i", 40, b"clap", width, 1, height, 1, right, 1, down, 1)
+    return _with_entry_box(mp4, b"avc1", clap)
+
+
+def with_dolby_vision(mp4: bytes, profile: int) -> bytes:
+    """An MP4 of HEVC whose index is its last box, with a configuration of Dolby Vision (dvcC): level 6, metadata and base layer."""
+    configuration = bytes([1, 0, profile << 1, 6 << 3 | 0b101, 0]) + bytes(19)
+    return _with_entry_box(mp4, b"hev1", struct.pack(">I4s", 8 + len(configuration), b"dvcC") + configuration)
+
+
+def _with_entry_box(mp4: bytes, entry: bytes, box: bytes) -> bytes:
     data = bytearray(mp4)
     at, end = 0, len(data)
     parents = []
-    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", entry):
         at = _find(data, at, end, kind)
         parents.append(at)
         end = at + int.from_bytes(data[at : at + 4])
-        at += {b"stsd": 16, b"avc1": 86}.get(kind, 8)
-    data[end:end] = clap
+        at += {b"stsd": 16, entry: 86}.get(kind, 8)
+    data[end:end] = box
     for parent in parents:
-        data[parent : parent + 4] = (int.from_bytes(data[parent : parent + 4]) + len(clap)).to_bytes(4)
+        data[parent : parent + 4] = (int.from_bytes(data[parent : parent + 4]) + len(box)).to_bytes(4)
     return bytes(data)
 
 

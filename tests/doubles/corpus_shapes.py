@@ -107,6 +107,24 @@ def video_with_sound() -> bytes:
     return out.getvalue()
 
 
+def with_sound_before(film: bytes, container: str, delay_s: float) -> bytes:
+    """The film's pictures, and a sound that has run for `delay_s` when the first one is shown."""
+    out = io.BytesIO()
+    opened: Any
+    with av.open(io.BytesIO(film)) as source, av.open(out, "w", format=container) as opened:
+        video = opened.add_stream_from_template(source.streams.video[0])
+        sound = opened.add_stream("aac", rate=44_100, layout="mono")
+        for number in range(200):
+            opened.mux(sound.encode(_silence(number * 1024)))
+        opened.mux(sound.encode())
+        for packet in _packets(source, 0):
+            shift = int(Fraction(delay_s).limit_denominator() / (packet.time_base or 1))
+            packet.pts, packet.dts = (packet.pts or 0) + shift, (packet.dts or 0) + shift
+            packet.stream = video
+            opened.mux(packet)
+    return out.getvalue()
+
+
 def _silence(pts: int = 0) -> av.AudioFrame:
     frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
     frame.sample_rate, frame.pts = 44_100, pts

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from processors.types import Frame, Kind, PictureFormat, Rendition, Source, SourceFacts, ThumbnailSet, ThumbnailSpec
+from schemas.degraded import DegradedReason
 from schemas.errors import ThumbnailError
 from schemas.events import Media, MediaKind, MediaUploaded
 from schemas.metrics import Metrics
@@ -79,6 +80,7 @@ class FakeMaker:
 
     error: ThumbnailError | None = None
     picture: str = "picture"
+    degraded_reason: DegradedReason | None = None
     seen: list[tuple[Kind | None, float | None]] = field(default_factory=list)
 
     async def create_thumbnails(self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None) -> ThumbnailSet:
@@ -93,7 +95,7 @@ class FakeMaker:
             ),
             frame=Frame(1.5, "pyav-smart", 0.9, 2),
             source=SourceFacts("video", 1280, 720, 15.0, "h264", "mov", 0),
-            degraded=False,
+            degraded_reason=self.degraded_reason,
             bytes_read=len(head),
             read_ms=1.0,
             decode_ms=2.0,

@@ -117,8 +117,8 @@ CONTENT_PLANTS: Final = {
         (
             Edit(
                 "streams/worker/handler.py",
-                "        if stale is not None:\n",
-                "        if delivery.is_replay:\n            stale = Stale.ROW_GONE\n        if stale is not None:\n",
+                "            if stale is not None:\n",
+                "            stale = Stale.ROW_GONE if delivery.is_replay else stale\n            if stale is not None:\n",
             ),
         ),
         frozenset({"lost"}),

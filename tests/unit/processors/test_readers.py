@@ -15,6 +15,7 @@ from processors.still import pillow as image
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSpec
 from processors.video import pyav as video_pyav
+from processors.video import search as video_search
 from schemas.errors import ErrorCode, PermanentError, TransientError
 from service.demo.media import scene
 from tests.doubles.clips import clip
@@ -98,6 +99,7 @@ class BrokenDecoder:
         self.decode = raising(error)
         self.flags = self.thread_count = 0
         self.options: dict[str, str] = {}
+        self.skip_frame = "DEFAULT"
 
     def flush_buffers(self) -> None:
         """Nothing is held."""
@@ -105,7 +107,7 @@ class BrokenDecoder:
 
 @pytest.mark.parametrize("error", RAISED, ids=ids)
 def test_whatever_ffmpegs_decoder_raises_is_a_damaged_video(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_pyav, "_decoder", lambda _stream: BrokenDecoder(error))
+    monkeypatch.setattr(video_pyav, "_decoder", lambda *_: BrokenDecoder(error))
     assert code_of(clip([scene(160, 128, 0.5)] * 3), decoder="pyav") is ErrorCode.MEDIA_CORRUPT
 
 
@@ -148,7 +150,7 @@ def test_a_mistake_of_our_own_is_not_blamed_on_the_file(
     content: bytes, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image, "to_srgb", raising(error))
-    monkeypatch.setattr(video_pyav, "judge", raising(error))
+    monkeypatch.setattr(video_search, "judge", raising(error))
     with pytest.raises(type(error)):
         make(content)
 

@@ -5,7 +5,7 @@ import pytest
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSet, ThumbnailSpec
 from tests.doubles.clips import clip
-from tests.doubles.corpus_shapes import SHAPES, remuxed, scenes
+from tests.doubles.corpus_shapes import SHAPES, remuxed, scenes, with_sound_before
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 from tests.unit.processors.selection.test_choice import SHARP, plain, seconds, shows
 from tests.unit.processors.still.test_pictures import assert_upright
@@ -39,6 +39,17 @@ def test_times_count_from_the_first_picture(container: str, shift_s: float) -> N
     assert shows(made, 200)
     assert made.frame.time_s == pytest.approx(2.5, abs=0.05)
     assert made.source.duration_s == pytest.approx(5, abs=0.2)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "matroska", "mpegts"])
+def test_times_are_those_of_a_players_clock(container: str) -> None:
+    """It runs from the sound's beginning on; the pictures begin 1.5 s later, and are black for 2 s."""
+    late = with_sound_before(clip(seconds((2, plain(0)), (2, SHARP)), g="5"), container, 1.5)
+    for wanted_s, is_black, shown_s in ((0.5, True, 1.5), (3.3, True, 3.3), (3.6, False, 3.6)):
+        made = make(late, frame_time_s=wanted_s)
+        assert shows(made, 200) != is_black
+        assert made.frame.time_s == pytest.approx(shown_s, abs=0.05)
+    assert (make(late).frame.time_s or 0) >= 3.5
 
 
 def test_what_an_edit_list_cuts_off_is_not_shown() -> None:

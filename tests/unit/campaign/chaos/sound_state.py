@@ -101,6 +101,7 @@ def a_ready(upload: Published) -> dict[str, Any]:
         source=source | {"rotation": 0, "bytes_read": 1},
         frame={"time_s": None, "method": "image", "score": None, "candidates": 1},
         degraded=False,
+        degraded_reason=None,
         placeholder=a_placeholder(upload),
         attempt=1,
         timings_ms=dict.fromkeys(("read", "decode", "render", "upload", "total"), 1.0),

@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from PIL import Image
 from processors.sandbox import process as slot_process
 from processors.sandbox.pool import DecodeSlots
 from processors.types import ThumbnailSet, ThumbnailSpec
+from schemas.degraded import DegradedReason
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError
 from service.demo.media import scene, write_video
 from tests.doubles.sources import BytesSource, is_running, open_files, pixels_of, wait_until
@@ -264,7 +266,10 @@ def test_an_answer_that_no_decoder_of_ours_gives_is_not_believed() -> None:
     too_wide = bytearray(good)
     position = good.index(result.renditions[0].content) - 12
     too_wide[position : position + 4] = (151).to_bytes(4, "little")
-    for bad in (b"", good[:50], good[:-1], good + b"x", bytes(too_wide), good * 100, b"\xff" * len(good)):
+    damaged = pack_result(replace(result, degraded_reason=DegradedReason.DAMAGED))
+    assert unpack_result(damaged, spec, 0).degraded
+    no_reason = damaged.replace(b"damaged", b"perhaps", 1)
+    for bad in (b"", good[:50], good[:-1], good + b"x", bytes(too_wide), no_reason, good * 100, b"\xff" * len(good)):
         with pytest.raises(WireError):
             unpack_result(bad, spec, 0)
 

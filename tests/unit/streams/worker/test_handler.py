@@ -10,6 +10,7 @@ import pytest
 
 from schemas import headers as h
 from schemas.cloudevents import context_headers, read_event, write_event
+from schemas.degraded import DegradedReason
 from schemas.errors import NEXT_ACTIONS, ErrorCode, PermanentError, TransientError
 from schemas.events import (
     THUMBNAIL_CLEANUP_TYPE,
@@ -113,6 +114,16 @@ def test_a_good_upload_is_announced_under_its_key() -> None:
     assert h.get_header(record.headers, "traceparent") == TRACE
     assert h.get_header(record.headers, "causationid") == "upload-1"
     assert h.get_header(record.headers, "ce_id") == ready.event_id
+
+
+def test_a_degraded_thumbnail_is_announced_with_its_reason() -> None:
+    flow = a_flow()
+    flow.maker.degraded_reason = DegradedReason.DAMAGED
+    (record,) = handle(flow, a_record()).records
+    ready = read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, record.value, record.headers)
+    assert (ready.degraded, ready.degraded_reason) == (True, "damaged")
+    assert (ready.source.codec, ready.source.duration_s) == ("h264", 15.0)
+    assert (ready.frame.score, ready.frame.candidates) == (0.9, 2)
 
 
 PAUSED = TransientError(ErrorCode.STORAGE_PAUSED, "Storage connection 5 is paused.", retry_after_s=20)
