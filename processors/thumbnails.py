@@ -12,9 +12,9 @@ from processors.output.thumbhash import thumbhash
 from processors.readers import DamagedMediaError
 from processors.sniff import HEAD_BYTES, is_heic, sniff_kind, unread_kind
 from processors.source_file import SourceFile
-from processors.still import pillow as photographs
 from processors.still.claims import check_claims
 from processors.still.heic import can_read_heic
+from processors.still.ladder import decode_still
 from processors.types import DecodedFrame, Kind, Source, ThumbnailSet, ThumbnailSpec
 from processors.video import opencv as video_opencv
 from processors.video import pyav as video_pyav
@@ -69,9 +69,9 @@ def _decode(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Dec
                 "HEIC pictures are read only where the extra is installed: pip install 'thumbnail-pipeline[heic]'.",
             )
         check_claims(file, spec)
-        return photographs.decode_still(file, spec, video_pyav.take_deep)
+        return decode_still(file, spec, video_pyav.take_deep)
     if kind is None and declared == "image":
-        return photographs.decode_still(file, spec, video_pyav.take_deep)
+        return decode_still(file, spec, video_pyav.take_deep)
     if kind is None:
         return _take_unknown(file, head, spec)
     return _decode_video(file, head, spec)

@@ -12,7 +12,7 @@ from PIL import Image
 from processors.source_file import SourceFile
 from processors.still import decode as picture_decode
 from processors.still.decode import decode_reduced
-from processors.still.pillow import decode_still
+from processors.still.ladder import decode_still
 from processors.still.webp_scaled import decode_scaled
 from processors.types import DecodedFrame, ThumbnailSpec
 from processors.video.pyav import take_deep
