@@ -12,7 +12,8 @@ _IMAGE_HEADS: Final = (
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF and BigTIFF
     *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),  # JPEG 2000, in its container and bare
     *(b"qoif", b"DDS ", b"icns", b"\x59\xa6\x6a\x95"),  # QOI, DirectDraw, Apple's icons, Sun raster
-    *(b"8BPS", b"/* XPM */", b"P7\n"),  # Photoshop, X pixmaps, PAM
+    *(b"8BPS", b"/* XPM */", b"P7\n", b"SIMPLE  ="),  # Photoshop, X pixmaps, PAM, FITS
+    *(b"\x76\x2f\x31\x01", b"#?RADIANCE", b"#?RGBE"),  # OpenEXR, Radiance
 )
 _SHORT_IMAGE_HEADS: Final = (
     re.compile(rb"P[1-6][ \t\r\n]+[0-9#]"),  # PBM, PGM, PPM
@@ -50,10 +51,6 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"\xff\xd8\xff\xf7": "JPEG-LS",
     b"II\xbc": "JPEG XR",
     b"gimp xcf ": "a GIMP document",
-    b"\x76\x2f\x31\x01": "OpenEXR",
-    b"#?RADIANCE": "Radiance HDR",
-    b"#?RGBE": "Radiance HDR",
-    b"SIMPLE  =": "FITS",
     b"SDPX": "DPX",
     b"XPDS": "DPX",
     b"\x80\x2a\x5f\xd7": "Cineon",
@@ -86,6 +83,7 @@ _PARTLY_READ_HEADS: Final[dict[bytes, str]] = {
     b"8BPS\0\2": "a large Photoshop document (PSB)",
     b"8BPS": "a Photoshop document of a rare kind",
     b"DDS ": "a DirectDraw surface of a rare kind",
+    b"\x76\x2f\x31\x01": "an OpenEXR picture of a rare kind",
     b"P7\n": "a PAM picture of a rare kind",
     b"icns": "an Apple icon of a rare kind",
 }

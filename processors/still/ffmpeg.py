@@ -12,17 +12,21 @@ from PIL import Image
 
 from processors.colour.linear_light import to_codes
 from processors.readers import DamagedMediaError, reading
+from processors.sniff import HEAD_BYTES, is_targa
 
 _CODECS: Final[tuple[tuple[bytes, str], ...]] = (
     *((b"8BPS", "psd"), (b"DDS ", "dds"), (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\n", "pcx")),
     *((b"/* XPM */", "xpm"), (b"P7", "pam"), (b"PF", "pfm"), (b"Pf", "pfm")),
+    *((b"\x76\x2f\x31\x01", "exr"), (b"#?R", "hdr")),
 )
 """By the first bytes."""
 
 
-def decode_by_ffmpeg(content: bytes, max_pixels: int, codec: str | None = None) -> tuple[Image.Image, str] | None:
+def decode_by_ffmpeg(content: bytes, max_pixels: int) -> tuple[Image.Image, str] | None:
     """Return the picture in mode RGB or RGBA, floats as sRGB of eight bits, and its codec; None where FFmpeg has none, or a damaged one."""
-    name = codec or next((name for head, name in _CODECS if content.startswith(head)), None)
+    name = next((name for head, name in _CODECS if content.startswith(head)), None)
+    if name is None and is_targa(content[:HEAD_BYTES]):
+        name = "targa"
     if name is None:
         return None
     context = VideoCodecContext.create(name, "r")

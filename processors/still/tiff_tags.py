@@ -4,6 +4,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
+from processors.source_file import SourceFile
+
 _MAX_DIRECTORIES: Final = 64
 _MAX_TAGS: Final = 1000
 _MAX_VALUES: Final = 1_000_000
@@ -21,7 +23,25 @@ Tags = dict[int, tuple[int, ...]]
 """By number, the values of a tag; texts as their bytes."""
 
 
-def read_directories(content: bytes) -> Iterator[Tags]:
+class FileBytes:
+    """A file as bytes of which only what is asked for is read."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self._file: Final = file
+
+    def __len__(self) -> int:
+        return self._file.size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, end, _ = part.indices(self._file.size)
+        self._file.seek(start)
+        return self._file.read(max(0, end - start))
+
+
+Content = bytes | FileBytes
+
+
+def read_directories(content: Content) -> Iterator[Tags]:
     """Yield the tags of every directory, those of pictures inside pictures too; what is damaged is left out."""
     if content[:2] not in (b"II", b"MM") or content[2:4] not in _MAGICS:
         return
@@ -49,7 +69,7 @@ def one(tags: Tags, number: int, otherwise: int = 0) -> int:
 
 
 class _Reader:
-    def __init__(self, content: bytes, order: str, *, is_big: bool) -> None:
+    def __init__(self, content: Content, order: str, *, is_big: bool) -> None:
         self._content: Final = content
         self._order: Final = order
         self._count_bytes, self._entry_bytes, self._offset_bytes = (8, 20, 8) if is_big else (2, 12, 4)
@@ -81,4 +101,4 @@ class _Reader:
             place = self.number(place)
         if place + size > len(self._content):
             return ()
-        return struct.unpack_from(f"{self._order}{count}{code}", self._content, place)
+        return struct.unpack(f"{self._order}{count}{code}", self._content[place : place + size])
