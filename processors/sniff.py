@@ -15,12 +15,14 @@ _IMAGE_HEADS: Final = (
     *(b"8BPS", b"/* XPM */", b"P7\n", b"SIMPLE  ="),  # Photoshop, X pixmaps, PAM, FITS
     *(b"\x76\x2f\x31\x01", b"#?RADIANCE", b"#?RGBE"),  # OpenEXR, Radiance
 )
+_ICON: Final = re.compile(rb"\0\0[\x01\x02]\0[^\0]\0...[\0\xff]", re.DOTALL)
+"""Of Windows, and its cursors: up to 255 in a file."""
 _SHORT_IMAGE_HEADS: Final = (
+    _ICON,
     re.compile(rb"P[1-6][ \t\r\n]+[0-9#]"),  # PBM, PGM, PPM
     re.compile(rb"\x01\xda[\0\x01][\x01\x02]"),  # SGI
     re.compile(rb"P[Ff][ \t\r\n]+[0-9#]"),  # PFM
     re.compile(rb"\n[\0\x02-\x05][\0\x01][\x01\x02\x04\x08]"),  # PCX
-    re.compile(rb"\0\0[\x01\x02]\0[^\0]\0...[\0\xff]", re.DOTALL),  # Windows icons and cursors, up to 255 in a file
     re.compile(rb"[\x28\x34\x38\x6c\x7c]\0\0\0.{4}.{4}\x01\0[\x01\x04\x08\x10\x18\x20]\0", re.DOTALL),  # DIB
     re.compile(rb"\s{0,16}(/\*[^*]{0,40}\*/\s*)?#define\s+\w{0,40}width\s", re.ASCII),  # X bitmaps
 )
@@ -118,6 +120,11 @@ def sniff_kind(head: bytes) -> Kind | None:
 def is_targa(head: bytes) -> bool:
     """Return whether all fields of a Targa picture's header make sense: it has no other mark."""
     return any(head[12:14]) and any(head[14:16]) and any(pattern.match(head) for pattern in _TARGA)
+
+
+def is_cursor(head: bytes) -> bool:
+    """Return whether the file is a Windows cursor; Targa pictures may begin with the same four bytes."""
+    return head.startswith(b"\0\0\2\0") and _ICON.match(head) is not None
 
 
 def partly_read_kind(head: bytes) -> str | None:

@@ -18,8 +18,6 @@ DAMAGED: Final = "image-damaged"
 """A part of the picture is missing: its place is transparent, or grey in a JPEG."""
 PREVIEW: Final = "image-preview"
 """A picture that the file holds beside its own, as raw camera files do."""
-LEAST_SHOWN: Final = 1 / 16
-"""Of a damaged picture: one of which less is there is media.corrupt."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from typing import Final
 
 from PIL import Image
 
-from processors.limits import MIB
+from processors.limits import LEAST_SHOWN, MIB
+from processors.sniff import HEAD_BYTES, is_cursor
 from processors.source_file import BytesInMemory, SourceFile
-from processors.still.bitfields import decode_bitfields
+from processors.still.bitmaps import cursor_as_icon, decode_bitfields
 from processors.still.ffmpeg import decode_by_ffmpeg
-from processors.still.finish import DAMAGED, LEAST_SHOWN, WHOLE, StoredPicture, finish, without_rows
-from processors.still.jpeg_end import complete
+from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
+from processors.still.jpeg_end import complete, has_end
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.repair_avif import repair_avif
 from processors.still.repair_png import repair_png
@@ -41,7 +42,12 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
 
     Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels.
     """
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
     try:
+        if is_cursor(head) and file.size <= _MAX_BYTES:
+            file.seek(0)
+            return take(SourceFile(BytesInMemory(cursor_as_icon(file.read()))), spec, take_deep)
         return take(file, spec, take_deep)
     except PermanentError as error:
         if error.code not in _NEXT_RUNG or file.size > _MAX_BYTES:
@@ -71,9 +77,12 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
         return take(SourceFile(BytesInMemory(changed)), spec, take_deep, is_tolerant=is_tolerant)
 
     if content.startswith(b"\xff\xd8"):
-        completed = complete(SourceFile(BytesInMemory(content)))
+        file = SourceFile(BytesInMemory(content))
+        completed = complete(file)
         if completed is not None:
             yield lambda: _as_damaged(again(completed.content), is_whole=completed.is_whole)
+        if not has_end(file, file.size):
+            return  # too little of it is there: what Pillow would show is its own filling
     elif content.startswith(b"\x89PNG"):
         yield lambda: _repaired_png(content, spec, again)
     elif content[4:8] == b"ftyp":

@@ -8,6 +8,7 @@ from typing import IO, Literal, cast
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from processors.colour.convert import to_srgb
+from processors.limits import LEAST_SHOWN
 from processors.orientation import EXIF_TURNS, Turn, clockwise, swaps_sides
 from processors.output.geometry import ROUGH_GAP, needed_size, scale
 from processors.readers import DamagedMediaError, reading
@@ -17,7 +18,7 @@ from processors.still.animation import show_frame
 from processors.still.claims import check_pixels
 from processors.still.colours import colours_of
 from processors.still.decode import decode_reduced, exif_of, plain_mode, without_selection
-from processors.still.finish import LEAST_SHOWN, blank_share
+from processors.still.finish import blank_share
 from processors.still.jpeg_end import has_end
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError

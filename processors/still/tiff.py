@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processors.colour.convert import PictureColours
+from processors.limits import LEAST_SHOWN
 from processors.orientation import EXIF_TURNS
 from processors.readers import DamagedMediaError, reading
 from processors.still import tiff_tags as tags
 from processors.still.decode import plain_mode
 from processors.still.ffmpeg import decode_by_ffmpeg, light_to_srgb
-from processors.still.finish import DAMAGED, LEAST_SHOWN, WHOLE, StoredPicture, blank_share
+from processors.still.finish import DAMAGED, WHOLE, StoredPicture, blank_share
 
 _MOST_ATTEMPTS: Final = 256
 """To decode a run of strips; a run that fails is tried in halves."""

@@ -1,4 +1,4 @@
-"""BMPs whose pixels have bits for each colour wherever they like: 16 or 32 in all. Pillow knows the usual places alone."""
+"""Windows' bitmaps that Pillow does not read, or not right: BMPs with the bits of each colour in places of their own, cursors."""
 
 import struct
 from typing import Final
@@ -10,8 +10,8 @@ from PIL import Image
 _BITFIELDS: Final = (3, 6)
 """Compression: the second has a mask for alpha."""
 _HEADER_BYTES: Final = 14
+_ICON_HEADER_BYTES: Final = 6
 _SMALLEST_INFO_BYTES: Final = 40
-_WITH_MASKS_BYTES: Final = 52
 _WITH_ALPHA_BYTES: Final = 56
 
 
@@ -47,3 +47,17 @@ def _channel(words: NDArray[np.uint32], mask: int) -> NDArray[np.uint8]:
     top = mask >> shift
     values = (words & np.uint32(mask)) >> np.uint32(shift)
     return np.asarray(values.astype(np.uint64) * 255 // np.uint64(top), dtype=np.uint8)
+
+
+def cursor_as_icon(content: bytes) -> bytes:
+    """Return a cursor file as an icon file, whose mask Pillow reads as well.
+
+    Where an icon's directory says how many bits a pixel has, a cursor's has the place that points; each bitmap says it again.
+    """
+    icon = bytearray(content)
+    icon[2] = 1
+    for entry in range(_ICON_HEADER_BYTES, _ICON_HEADER_BYTES + 16 * min(int.from_bytes(content[4:6], "little"), 255), 16):
+        at = int.from_bytes(content[entry + 12 : entry + 16], "little")
+        is_bitmap = content[at : at + 4] == _SMALLEST_INFO_BYTES.to_bytes(4, "little")
+        icon[entry + 4 : entry + 8] = b"\x01\0" + (content[at + 14 : at + 16] if is_bitmap else b"\x20\0")
+    return bytes(icon)
