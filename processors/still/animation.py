@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Final, cast
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageStat
 
 from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD
 from processors.output.geometry import fit, scale
@@ -20,7 +20,8 @@ _ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 """The several pictures of other formats are pages, or the same scene in other sizes: the first one is meant."""
 
 _SURE_SPREAD: Final = 16.0
-"""Deviation of the luma, 0 to 255, from which the first frame shows something: scenes have 30 to 70, fades a part of that."""
+"""Deviation of a colour's values, 0 to 255, from which the first frame shows something: scenes have 30 to 70, fades a part of that."""
+_BLANK_SPREAD: Final = 4.0
 _CLEARER: Final = 2.0
 """So many times as much must a later frame show, to be taken in the place of the first."""
 
@@ -59,22 +60,19 @@ def _choose(frames: Iterator[_TimedFrame], spec: ThumbnailSpec, file: SourceFile
     first = next(frames, None)
     if first is None:
         raise DamagedMediaError("No frame of the animation can be decoded.")
-    judgement = _judge(first[1], spec)
-    shown = Choice(first, judgement.score, 1)
-    if spec.strategy == "fixed" or _spread(judgement) >= _SURE_SPREAD:
-        return shown
+    judgement, spread = _judge(first[1], spec), _spread(first[1], spec)
+    if spec.strategy == "fixed" or spread >= _SURE_SPREAD:
+        return Choice(first, judgement.score, 1)
     others = ((frame, _judge(frame[1], spec)) for frame in frames)
     choice = choose_among(chain([(first, judgement)], others), spec.strategy, SearchBudget(lambda: file.bytes_read))
-    if choice is not None and _spread(_judge(choice.frame[1], spec)) >= _CLEARER * _spread(judgement):
+    if choice is not None and _spread(choice.frame[1], spec) > max(_BLANK_SPREAD, _CLEARER * spread):
         return choice
     return Choice(first, judgement.score, 1 if choice is None else choice.candidates)
 
 
-def _spread(judgement: Judgement) -> float:
-    """Return the deviation of the luma, 0 for all of one colour."""
-    bins = np.arange(len(judgement.histogram)) * (256 / len(judgement.histogram))
-    mean = float((bins * judgement.histogram).sum())
-    return float(np.sqrt((judgement.histogram * (bins - mean) ** 2).sum()))
+def _spread(picture: Image.Image, spec: ThumbnailSpec) -> float:
+    """Return the deviation of the colour that varies most, 0 for all of one."""
+    return max(ImageStat.Stat(_small(picture, spec)).stddev)
 
 
 def _frames(opened: Image.Image) -> Iterator[_TimedFrame]:
@@ -107,12 +105,13 @@ def _frame_at(frames: Iterator[_TimedFrame], wanted_s: float) -> _TimedFrame:
 
 
 def _judge(picture: Image.Image, spec: ThumbnailSpec) -> Judgement:
-    """As it will look: what is transparent counts as the background."""
+    return judge(cast(Luma, np.asarray(_small(picture, spec).convert("L"))))
+
+
+def _small(picture: Image.Image, spec: ThumbnailSpec) -> Image.Image:
+    """Return the picture as it will look, to be judged: what is transparent counts as the background."""
     size = fit(*picture.size, JUDGED_SIDE, JUDGED_SIDE)
     if picture.mode in ("RGB", "L"):
-        small = scale(picture, size)
-    else:
-        small = scale(picture.convert("RGBA"), size)
-        flat = Image.new("RGBA", size, f"#{spec.background}")
-        small = Image.alpha_composite(flat, small)
-    return judge(cast(Luma, np.asarray(small.convert("L"))))
+        return scale(picture, size)
+    flat = Image.new("RGBA", size, f"#{spec.background}")
+    return Image.alpha_composite(flat, scale(picture.convert("RGBA"), size)).convert("RGB")

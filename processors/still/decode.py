@@ -113,18 +113,23 @@ def plain_mode(image: Image.Image) -> Image.Image:
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
     if image.mode == "RGB" and "transparency" in image.info:
         return _keyed(image)
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+    has_clear_colours = image.mode == "P" and image.palette is not None and image.palette.mode == "RGBA"
+    if image.mode in _WITH_ALPHA or "transparency" in image.info or has_clear_colours:
         return image.convert("RGBA")
     if image.mode == "1":
         return image.convert("L")
     return image if image.mode in ("RGB", "L", "CMYK", "LAB") else image.convert("RGB")
 
 
-def without_selection(image: Image.Image, opened: Image.Image, file: SourceFile) -> Image.Image:
-    """Return the picture without the fourth channel of a Photoshop document that is no transparency, but a kept selection.
+def as_photoshop_means(image: Image.Image, opened: Image.Image, file: SourceFile) -> Image.Image:
+    """Return the picture with Lab's colours around 128, where Pillow takes them to be signed, and without the fourth channel of a Photoshop document that is no transparency, but a kept selection.
 
     It is one where the number of layers is negative. Source: Adobe Photoshop File Formats Specification, "Layer info".
     """
+    if opened.format == "PSD" and image.mode == "LAB":
+        lightness, a, b = image.split()
+        around = [value ^ 128 for value in range(256)]
+        return Image.merge("LAB", (lightness, a.point(around), b.point(around)))
     if opened.format != "PSD" or image.mode != "RGBA":
         return image
     at = 26

@@ -58,3 +58,13 @@ def blank_share(image: Image.Image) -> float:
     rows = (values == values[-1, -1]).all(axis=(1, 2))
     differing = np.flatnonzero(~rows)
     return 1.0 - (float(differing[-1]) + 1) / len(rows) if len(differing) else 1.0
+
+
+def fill_rows(image: Image.Image) -> Image.Image:
+    """Return the picture with its empty rows filled from the row above, as browsers do while the passes of a GIF come in."""
+    values = np.asarray(image)
+    is_there = values.reshape(len(values), -1).any(axis=1)
+    above = np.maximum.accumulate(np.where(is_there, np.arange(len(values)), 0))
+    filled = image.copy()
+    filled.frombytes(np.ascontiguousarray(values[above]).tobytes())
+    return filled

@@ -17,8 +17,8 @@ from processors.source_file import SourceFile
 from processors.still.animation import show_frame
 from processors.still.claims import check_pixels
 from processors.still.colours import colours_of
-from processors.still.decode import decode_reduced, exif_of, plain_mode, without_selection
-from processors.still.finish import blank_share
+from processors.still.decode import decode_reduced, exif_of, plain_mode, as_photoshop_means
+from processors.still.finish import blank_share, fill_rows
 from processors.still.jpeg_end import has_end
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
@@ -124,8 +124,11 @@ def _stored(
         with reading("picture"):
             opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
     file.expect_whole()
+    is_interlaced = opened.format == "GIF" and any(tile.args[1:2] == (1,) for tile in opened.tile)
     shown, frame = show_frame(opened, spec, file)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
+        if is_interlaced:
+            shown = fill_rows(shown)
         if blank_share(shown) > 1 - LEAST_SHOWN:
             raise DamagedMediaError("Of the picture nothing can be decoded.")
     elif opened.format in ("JPEG", "MPO") and not has_end(file, file.tell()):
@@ -133,7 +136,7 @@ def _stored(
             "The picture is cut off: its end is missing."
         )  # zeros in its place would be taken for pixels
     with reading("picture"):  # it converts by what the file says of its pixels: a palette, a transparent colour
-        return without_selection(plain_mode(shown), opened, file), frame
+        return as_photoshop_means(plain_mode(shown), opened, file), frame
 
 
 def _exif(opened: Image.Image, file: SourceFile) -> Image.Exif:

@@ -25,6 +25,7 @@ _GZIP: Final = b"\x1f\x8b\x08"
 _ROOT: Final = "http://www.w3.org/2000/svg svg"
 _LENGTH: Final = re.compile(r"\s*\+?(\d*\.?\d+(?:[eE][+-]?\d+)?)\s*(px|pt|pc|mm|cm|in)?\s*$")
 _PIXELS: Final = {None: 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96.0}
+_DPI: Final = 96.0
 _REPLACED_SIZE: Final = (300.0, 150.0)
 """CSS's size of what has none."""
 _LARGEST: Final = 1_000_000
@@ -69,7 +70,7 @@ def decode_svg(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
 
 def _draw(text: str, width: int, height: int) -> bytes:
     try:
-        return resvg_py.svg_to_bytes(svg_string=text, width=width, height=height, skip_system_fonts=True)
+        return resvg_py.svg_to_bytes(svg_string=text, width=width, height=height, dpi=_DPI, skip_system_fonts=True)
     except BaseException as exc:
         if type(exc).__name__ == "PanicException":  # PyO3's, of no class that is an Exception
             raise DamagedMediaError("The drawing cannot be drawn.") from exc

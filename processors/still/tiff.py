@@ -18,6 +18,7 @@ from processors.still import tiff_tags as tags
 from processors.still.decode import plain_mode
 from processors.still.ffmpeg import decode_by_ffmpeg, light_to_srgb
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, blank_share
+from schemas.errors import PermanentError
 
 _MOST_ATTEMPTS: Final = 256
 """To decode a run of strips; a run that fails is tried in halves."""
@@ -33,16 +34,27 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     width, height = tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT)
     if not 0 < width * height <= max_pixels:
         return None
-    whole = _by_opencv(content)
-    if whole is not None and whole.size == (width, height):
-        return _stored(whole, found, WHOLE)
-    pieces = _by_strips(content, found)
+    size = (width, height)
+    if not _is_known(content):  # by Pillow: nothing is damaged then, as far as it says
+        is_packed = tags.one(found, tags.PLANAR, _CHUNKY) != _CHUNKY and tags.one(found, tags.BITS, 8) % 8 > 0
+        whole = None if is_packed else _by_opencv(content, size)  # which takes such planes apart as if they were none
+        if whole is not None:
+            return _stored(whole, found, WHOLE if is_whole(content) else DAMAGED)
+    pieces = _by_strips(content, found) or _by_opencv(content, size)
     if pieces is None:
         decoded = decode_by_ffmpeg(content, max_pixels)
         pieces = None if decoded is None else decoded[0]
     if pieces is None or blank_share(pieces) > 1 - LEAST_SHOWN:
         return None
     return _stored(pieces, found, DAMAGED)
+
+
+def _is_known(content: bytes) -> bool:
+    try:
+        with reading("picture"), Image.open(io.BytesIO(content), formats=("TIFF",)):
+            return True
+    except PermanentError:
+        return False
 
 
 def is_whole(content: bytes) -> bool:
@@ -63,8 +75,8 @@ def _stored(image: Image.Image, found: tags.Tags, method: str) -> StoredPicture:
     return StoredPicture(image, "tiff", method, colours, EXIF_TURNS.get(tags.one(found, tags.ORIENTATION)))
 
 
-def _by_opencv(content: bytes) -> Image.Image | None:
-    """Lab, floats, and numbers of 10 to 64 bits."""
+def _by_opencv(content: bytes, size: tuple[int, int]) -> Image.Image | None:
+    """Lab, floats, and numbers of 10 to 64 bits. It passes over damage without a word where pixels have eight."""
     try:
         with reading("picture"):
             found: Any = cv2.imdecode(
@@ -72,7 +84,7 @@ def _by_opencv(content: bytes) -> Image.Image | None:
             )
     except DamagedMediaError:
         return None
-    if found is None:
+    if found is None or found.shape[:2] != size[::-1]:
         return None
     pixels: NDArray[Any] = found
     if pixels.ndim == 2:
