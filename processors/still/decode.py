@@ -121,28 +121,6 @@ def plain_mode(image: Image.Image) -> Image.Image:
     return image if image.mode in ("RGB", "L", "CMYK", "LAB") else image.convert("RGB")
 
 
-def as_photoshop_means(image: Image.Image, opened: Image.Image, file: SourceFile) -> Image.Image:
-    """Return the picture with Lab's colours around 128, where Pillow takes them to be signed, and without the fourth channel of a Photoshop document that is no transparency, but a kept selection.
-
-    It is one where the number of layers is negative. Source: Adobe Photoshop File Formats Specification, "Layer info".
-    """
-    if opened.format == "PSD" and image.mode == "LAB":
-        lightness, a, b = image.split()
-        around = [value ^ 128 for value in range(256)]
-        return Image.merge("LAB", (lightness, a.point(around), b.point(around)))
-    if opened.format != "PSD" or image.mode != "RGBA":
-        return image
-    at = 26
-    for _ in range(2):  # colour table, resources
-        file.seek(at)
-        at += 4 + int.from_bytes(file.read(4))
-    file.seek(at)
-    head = file.read(10)
-    lengths, count = head[:8], int.from_bytes(head[8:], signed=True)
-    is_transparent = len(head) == 10 and any(lengths[:4]) and any(lengths[4:]) and count < 0
-    return image if is_transparent else image.convert("RGB")
-
-
 def _from_deep(image: Image.Image) -> Image.Image:
     """Grey of 16 bits, of 32, or of floats from 0 to 1; numbers beyond what is usual are scaled by the largest one."""
     if image.mode.startswith("I;16"):

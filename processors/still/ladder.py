@@ -20,6 +20,7 @@ from processors.still.bitmaps import cursor_as_icon, decode_bitfields
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
 from processors.still.jpeg_end import complete, has_end
+from processors.still.photoshop import composite_alone
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.repair_avif import repair_avif
 from processors.still.repair_png import repair_png
@@ -45,10 +46,7 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
     file.seek(0)
     head = file.read(HEAD_BYTES)
     try:
-        if is_cursor(head) and file.size <= _MAX_BYTES:
-            file.seek(0)
-            return take(SourceFile(BytesInMemory(cursor_as_icon(file.read()))), spec, take_deep)
-        return take(file, spec, take_deep)
+        return take(_as_pillow_reads(file, head), spec, take_deep)
     except PermanentError as error:
         if error.code not in _NEXT_RUNG or file.size > _MAX_BYTES:
             raise
@@ -68,6 +66,16 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
     if content.startswith(_TIFF) and first_error.code is ErrorCode.MEDIA_CORRUPT and is_whole_tiff(content):
         raise unsupported("a TIFF picture of a rare depth or compression") from first_error
     raise first_error
+
+
+def _as_pillow_reads(file: SourceFile, head: bytes) -> SourceFile:
+    """Return the file itself, or, of the kinds of which Pillow reads a part wrong, one that says the same in another way."""
+    rewrite = cursor_as_icon if is_cursor(head) else composite_alone if head.startswith(b"8BPS\0\1") else None
+    if rewrite is None or file.size > _MAX_BYTES:
+        return file
+    file.seek(0)
+    file.expect_whole()
+    return SourceFile(BytesInMemory(rewrite(file.read())))
 
 
 def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Iterator[Rung]:

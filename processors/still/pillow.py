@@ -17,7 +17,7 @@ from processors.source_file import SourceFile
 from processors.still.animation import show_frame
 from processors.still.claims import check_pixels
 from processors.still.colours import colours_of
-from processors.still.decode import decode_reduced, exif_of, plain_mode, as_photoshop_means
+from processors.still.decode import decode_reduced, exif_of, plain_mode
 from processors.still.finish import blank_share, fill_rows
 from processors.still.jpeg_end import has_end
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
@@ -136,7 +136,7 @@ def _stored(
             "The picture is cut off: its end is missing."
         )  # zeros in its place would be taken for pixels
     with reading("picture"):  # it converts by what the file says of its pixels: a palette, a transparent colour
-        return as_photoshop_means(plain_mode(shown), opened, file), frame
+        return plain_mode(shown), frame
 
 
 def _exif(opened: Image.Image, file: SourceFile) -> Image.Exif:
