@@ -135,8 +135,8 @@ def partly_read_kind(head: bytes) -> str | None:
 
 def _is_mpeg_audio(head: bytes) -> bool:
     """Return whether the header is one of MPEG audio: it has a layer, AAC has none. Segments of a JPEG begin nearly alike."""
-    if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return False
+    if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0 or head.startswith(b"\xff\xfe<\0"):
+        return False  # the last begins like a document in UTF-16
     return head[1] & 0x06 != 0 or head[1] & 0xF0 == 0xF0
 
 
