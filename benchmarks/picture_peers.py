@@ -123,7 +123,9 @@ def _pillow(path: Path, out: Path) -> None:
             picture.draft("RGB", (2 * SIDE, 2 * SIDE))
             upright: Any = ImageOps.exif_transpose(picture)
             upright.convert("RGBA").resize(
-                ImageOps.contain(upright.convert("RGBA"), (SIDE, SIDE)).size if max(upright.size) > SIDE else upright.size
+                ImageOps.contain(upright.convert("RGBA"), (SIDE, SIDE)).size
+                if max(upright.size) > SIDE
+                else upright.size
             ).save(out)
         os._exit(0)
     os.waitpid(pid, 0)

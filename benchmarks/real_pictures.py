@@ -51,7 +51,6 @@ async def make_ours(paths: list[Path], out: Path, *, is_declared: bool) -> dict[
     """Every file through the cage, into a picture in `out` or an error."""
     rows: dict[Path, Row] = {}
     declared: Kind | None = "image" if is_declared else None
-    out.mkdir(exist_ok=True)
     async with DecodeSlots(1, timeout_s=120, memory_mb=1024, heic=is_heic_installed()) as slots:
         for number, path in enumerate(paths):
             try:
@@ -120,7 +119,9 @@ def sheets(rows: dict[Path, Row], out: Path) -> Iterator[Path]:
                     sheet.paste(small, (left + at * cell, top))
             label = f"{path.parent.name[:12]}/{path.name[-40:]}"
             draw.text((left, top + cell), label, fill="black")
-            draw.text((left, top + cell + 12), f"{'/'.join(peers)} {row.get('message') or row['nearest']}"[:50], fill="red")
+            draw.text(
+                (left, top + cell + 12), f"{'/'.join(peers)} {row.get('message') or row['nearest']}"[:50], fill="red"
+            )
         name = out / f"sheet-{page // (across * down)}.png"
         sheet.save(name)
         yield name
@@ -140,6 +141,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     paths = files_of(options.folder, options.most, options.seed)
     peers = ask_all(paths, options.peers or options.out / "peers")
+    (options.out / "ours").mkdir(exist_ok=True)
     rows = asyncio.run(make_ours(paths, options.out / "ours", is_declared=options.declared))
     counts: Counter[str] = Counter()
     codes: Counter[str] = Counter()

@@ -126,7 +126,9 @@ def _refuse_giants(file: SourceFile, spec: ThumbnailSpec) -> None:
 
 
 def _may_be_svg(head: bytes) -> bool:
-    return head.startswith((b"\x1f\x8b\x08", b"\xff\xfe", b"\xfe\xff")) or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    return head.startswith((b"\x1f\x8b\x08", b"\xff\xfe", b"\xfe\xff")) or head.lstrip(
+        b"\xef\xbb\xbf \t\r\n"
+    ).startswith(b"<")
 
 
 def _read_head(file: SourceFile) -> bytes:

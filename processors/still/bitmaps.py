@@ -56,7 +56,9 @@ def cursor_as_icon(content: bytes) -> bytes:
     """
     icon = bytearray(content)
     icon[2] = 1
-    for entry in range(_ICON_HEADER_BYTES, _ICON_HEADER_BYTES + 16 * min(int.from_bytes(content[4:6], "little"), 255), 16):
+    for entry in range(
+        _ICON_HEADER_BYTES, _ICON_HEADER_BYTES + 16 * min(int.from_bytes(content[4:6], "little"), 255), 16
+    ):
         at = int.from_bytes(content[entry + 12 : entry + 16], "little")
         is_bitmap = content[at : at + 4] == _SMALLEST_INFO_BYTES.to_bytes(4, "little")
         icon[entry + 4 : entry + 8] = b"\x01\0" + (content[at + 14 : at + 16] if is_bitmap else b"\x20\0")

@@ -26,7 +26,11 @@ def composite_alone(content: bytes) -> bytes:
         layers_at += 4 + int.from_bytes(content[layers_at : layers_at + 4])
     pixels_at = layers_at + 4 + int.from_bytes(content[layers_at : layers_at + 4])
     compression = int.from_bytes(content[pixels_at : pixels_at + 2])
-    if not 0 < colours <= channels <= _MOST_CHANNELS or compression not in (_RAW, _RUN_LENGTHS) or bits not in (1, 8, 16):
+    if (
+        not 0 < colours <= channels <= _MOST_CHANNELS
+        or compression not in (_RAW, _RUN_LENGTHS)
+        or bits not in (1, 8, 16)
+    ):
         return content
     is_transparent = mode == _RGB and channels > colours and _has_transparency(content[layers_at : layers_at + 10])
     kept = colours + is_transparent

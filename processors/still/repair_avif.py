@@ -7,6 +7,7 @@ is broken gets a name that no reader knows.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 _PARENTS: Final = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"iinf": 6}
@@ -64,16 +65,18 @@ def _walk(content: bytes, start: int, end: int) -> Iterator[_Box]:
 
 
 def _merge_associations(repaired: bytearray, boxes: list[_Box]) -> None:
-    """cavif wrote one ipma box an item, where one is allowed for all."""
+    """Make one ipma box of several: cavif wrote one an item, where one is allowed for all."""
     alike = [box for box in boxes if box.end - box.start >= _FULL_BOX + 4]
-    if len(alike) < 2 or any(one.end != other.start for one, other in zip(alike, alike[1:], strict=False)):
+    if len(alike) < 2 or any(one.end != other.start for one, other in pairwise(alike)):
         return
     heads = {bytes(repaired[box.start + 8 : box.start + 12]) for box in alike}
     if len(heads) != 1:
         return
     entries = b"".join(bytes(repaired[box.start + _FULL_BOX + 4 : box.end]) for box in alike)
     count = sum(int.from_bytes(repaired[box.start + _FULL_BOX : box.start + _FULL_BOX + 4]) for box in alike)
-    size = alike[-1].end - alike[0].start  # nothing may stand behind the box: what is left belongs to it, and is not read
+    size = (
+        alike[-1].end - alike[0].start
+    )  # nothing may stand behind the box: what is left belongs to it, and is not read
     made = struct.pack(">I4s", size, b"ipma") + heads.pop() + struct.pack(">I", count) + entries
     repaired[alike[0].start : alike[-1].end] = made.ljust(size, b"\0")
 

@@ -47,39 +47,51 @@ def repair_png(content: bytes, max_pixels: int) -> RepairedFile | None:
     """Return the PNG without what is damaged; None where it is no PNG, or nothing of its pixels is there."""
     if not content.startswith(_SIGNATURE[:4]):
         return None
-    described: list[bytes] = []
-    data: list[bytes] = []
-    header = palette = b""
+    parts = _Parts()
     for kind, body, is_sound in _chunks(content):
-        if kind == b"IHDR" and not header:
-            header = body[:13]
-        elif kind == b"PLTE" and not palette and not data:
-            palette = body[: len(body) // 3 * 3][:768]
-        elif kind == b"IDAT":
-            data.append(body)
-        elif not data and is_sound and kind in (*_KEPT, b"eXIf") and len(body) == (_KEPT.get(kind) or len(body)):
-            described.append(_chunk(kind, body))
-    if len(header) != 13 or not data:
+        parts.add(kind, body, is_sound=is_sound)
+    header, palette, described = parts.header, parts.palette, parts.described
+    if len(header) != 13 or not parts.data:
         return None
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
     is_known = depth in _BITS.get(colour, ()) and interlace in (0, 1) and 0 < width * height <= max_pixels
     if not is_known or (colour == 3 and not palette):
         return None
     rows = _Rows(width, height, depth * _SAMPLES[colour], is_interlaced=interlace == 1)
-    found, is_sound = _inflate(b"".join(data), rows.total_bytes)
+    found, is_sound = _inflate(b"".join(parts.data), rows.total_bytes)
     pixels = rows.complete(found)
     if pixels is None:
         return None
     made = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
-    parts = [_SIGNATURE, _chunk(b"IHDR", made), *(part for part in described if part[4:8] != b"tRNS")]
+    chunks = [_SIGNATURE, _chunk(b"IHDR", made), *(part for part in described if part[4:8] != b"tRNS")]
     if palette:
-        parts.append(_chunk(b"PLTE", palette))
-    parts += [part for part in described if part[4:8] == b"tRNS"]
-    parts += [_chunk(b"IDAT", zlib.compress(pixels, 1)), _chunk(b"IEND", b"")]
-    whole = b"".join(parts)
+        chunks.append(_chunk(b"PLTE", palette))
+    chunks += [part for part in described if part[4:8] == b"tRNS"]
+    chunks += [_chunk(b"IDAT", zlib.compress(pixels, 1)), _chunk(b"IEND", b"")]
+    whole = b"".join(chunks)
     if interlace and rows.shown < 1:
         return _coarser(whole, rows.whole_passes, described)
     return RepairedFile(whole, rows.shown, is_sound and rows.shown == 1)
+
+
+class _Parts:
+    """What a PNG is made of, sound or not."""
+
+    def __init__(self) -> None:
+        self.header = self.palette = b""
+        self.data: Final[list[bytes]] = []
+        self.described: Final[list[bytes]] = []
+
+    def add(self, kind: bytes, body: bytes, *, is_sound: bool) -> None:
+        """Keep a chunk that is needed, and of those that only describe the picture the sound ones."""
+        if kind == b"IHDR" and not self.header:
+            self.header = body[:13]
+        elif kind == b"PLTE" and not self.palette and not self.data:
+            self.palette = body[: len(body) // 3 * 3][:768]
+        elif kind == b"IDAT":
+            self.data.append(body)
+        elif not self.data and is_sound and kind in (*_KEPT, b"eXIf") and len(body) == (_KEPT.get(kind) or len(body)):
+            self.described.append(_chunk(kind, body))
 
 
 def _coarser(content: bytes, whole_passes: int, described: list[bytes]) -> RepairedFile | None:

@@ -81,7 +81,9 @@ def _draw(text: str, width: int, height: int) -> bytes:
 
 
 def _too_large() -> PermanentError:
-    return PermanentError(ErrorCode.MEDIA_TOO_MANY_PIXELS, f"The drawing has more than {_MAX_BYTES // MIB} MiB of text.")
+    return PermanentError(
+        ErrorCode.MEDIA_TOO_MANY_PIXELS, f"The drawing has more than {_MAX_BYTES // MIB} MiB of text."
+    )
 
 
 def _unpack(content: bytes, most: int) -> bytes:
@@ -95,7 +97,9 @@ def _unpack(content: bytes, most: int) -> bytes:
 
 def _decode(content: bytes) -> str:
     declared = _DECLARED.match(content)
-    encoding = declared[1].decode() if declared else "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    encoding = (
+        declared[1].decode() if declared else "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    )
     try:
         return content.decode(encoding, "replace")
     except LookupError:

@@ -114,7 +114,13 @@ def _by_strips(content: bytes, found: tags.Tags) -> Image.Image | None:
     height, width = tags.one(found, tags.HEIGHT), tags.one(found, tags.WIDTH)
     rows = tags.one(found, tags.ROWS_PER_STRIP, height)
     is_plain = tags.one(found, tags.PLANAR, _CHUNKY) == _CHUNKY or tags.one(found, tags.SAMPLES, 1) == 1
-    if not is_plain or rows < 1 or len(offsets) != len(lengths) or len(offsets) < 2 or content[2:4] not in (b"*\0", b"\0*"):
+    if (
+        not is_plain
+        or rows < 1
+        or len(offsets) != len(lengths)
+        or len(offsets) < 2
+        or content[2:4] not in (b"*\0", b"\0*")
+    ):
         return None
     canvas = Image.new("RGBA", (width, height))
     waiting, is_any = [(0, len(offsets))], False
@@ -126,7 +132,11 @@ def _by_strips(content: bytes, found: tags.Tags) -> Image.Image | None:
         if top >= height:
             continue
         size = {tags.HEIGHT: (min(rows * (last - first), height - top),)}
-        part = {tags.STRIP_OFFSETS: offsets[first:last], tags.STRIP_BYTES: lengths[first:last], tags.ROWS_PER_STRIP: (rows,)}
+        part = {
+            tags.STRIP_OFFSETS: offsets[first:last],
+            tags.STRIP_BYTES: lengths[first:last],
+            tags.ROWS_PER_STRIP: (rows,),
+        }
         try:
             with reading("picture"), Image.open(io.BytesIO(_with_tags(content, {**size, **part}))) as opened:
                 # libtiff's tags for which way up would turn the piece

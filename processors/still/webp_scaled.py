@@ -1,4 +1,4 @@
-"""WebP decoded to a smaller size, or as far as it goes, by libwebp itself, which Pillow's library can do, but Pillow's interface does not offer."""
+"""WebP decoded to a smaller size, or as far as it goes, by libwebp itself: Pillow's library can, its interface cannot."""
 
 import ctypes
 import sys

@@ -75,7 +75,10 @@ SPOILT_BESIDE_THE_PIXELS: Final[dict[str, tuple[bytes, bytes]]] = {
     "a text in an unknown compression": (b"zTXt", b"Comment\0\x78" + bytes(20)),
     "a text that is no text": (b"iTXt", b"\xff" * 40),
     "tags that are none": (b"eXIf", b"Lorem ipsum dolor sit amet"),
-    "tags as text that is no number": (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n      10\nnot hexadecimal\n")),
+    "tags as text that is no number": (
+        b"zTXt",
+        b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n      10\nnot hexadecimal\n"),
+    ),
     "colours of a wrong length": (b"cHRM", bytes(7)),
     "a gamma of a wrong length": (b"gAMA", b"\1"),
     "a profile that is none": (b"iCCP", b"name\0\0" + b"\xff" * 40),

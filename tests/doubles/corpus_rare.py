@@ -23,18 +23,29 @@ def pixels() -> NDArray[np.uint8]:
     return np.asarray(photograph())
 
 
-def tiff(values: Pixels, *, order: str = "<", predictor: int = 1, planar: int = 1, photometric: int = 2, **tags: int) -> bytes:
+def tiff(
+    values: Pixels, *, order: str = "<", predictor: int = 1, planar: int = 1, photometric: int = 2, **tags: int
+) -> bytes:
     """A TIFF of one deflated strip a plane; `values` as they are stored, samples last. `tags` are `t262=3` and so on."""
     height, width, samples = values.shape
     kind = {"f": 3, "i": 2, "u": 1}[values.dtype.kind]
     stored = values.astype(values.dtype.newbyteorder(order))
     planes = [stored] if planar == 1 else [stored[..., number] for number in range(samples)]
-    strips = [zlib.compress(_float_predictor(plane, order) if predictor == 3 else plane.tobytes()) for plane in planes]
+    strips = [zlib.compress(_float_predictor(plane) if predictor == 3 else plane.tobytes()) for plane in planes]
     bits = 8 * values.dtype.itemsize
     entries: dict[int, tuple[int, ...]] = {
-        **{256: (width,), 257: (height,), 258: (bits,) * samples, 259: (8,), 262: (photometric,)},
-        **{273: (0,) * len(strips), 277: (samples,), 278: (height,), 279: tuple(map(len, strips)), 284: (planar,)},
-        **{317: (predictor,), 339: (kind,) * samples},
+        256: (width,),
+        257: (height,),
+        258: (bits,) * samples,
+        259: (8,),
+        262: (photometric,),
+        273: (0,) * len(strips),
+        277: (samples,),
+        278: (height,),
+        279: tuple(map(len, strips)),
+        284: (planar,),
+        317: (predictor,),
+        339: (kind,) * samples,
         **{int(name[1:]): (value,) for name, value in tags.items()},
     }
     first = 8 + 2 + 12 * len(entries) + 4
@@ -51,7 +62,7 @@ def tiff(values: Pixels, *, order: str = "<", predictor: int = 1, planar: int = 
     return head + directory + bytes(4) + data + b"".join(strips)
 
 
-def _float_predictor(plane: Pixels, order: str) -> bytes:
+def _float_predictor(plane: Pixels) -> bytes:
     """TIFF Technical Note 3: bytes of one weight beside each other, most significant first, then differences."""
     height, samples = plane.shape[0], plane.shape[2]
     rows = plane.astype(plane.dtype.newbyteorder(">")).reshape(height, -1).view(np.uint8)
@@ -83,7 +94,9 @@ def masked_bmp(bits: int, masks: tuple[int, int, int, int]) -> bytes:
             shift = (mask & -mask).bit_length() - 1
             words |= (rgba[..., channel] * (mask >> shift) // 255) << np.uint64(shift)
     data = words[::-1].astype(f"<u{bits // 8}").tobytes()
-    info = struct.pack("<LllHHLLllLL", 56, WIDTH, HEIGHT, 1, bits, 3, len(data), 0, 0, 0, 0) + struct.pack("<4L", *masks)
+    info = struct.pack("<LllHHLLllLL", 56, WIDTH, HEIGHT, 1, bits, 3, len(data), 0, 0, 0, 0) + struct.pack(
+        "<4L", *masks
+    )
     return b"BM" + struct.pack("<LLL", 14 + len(info) + len(data), 0, 14 + len(info)) + info + data
 
 
@@ -191,5 +204,3 @@ def xbm() -> bytes:
     half = Image.new("1", (64, 48), 1)
     half.paste(0, (0, 0, 64, 24))
     return saved(half, "XBM")
-
-

@@ -18,7 +18,7 @@ from tests.doubles.corpus_shapes import SHAPES, scenes
 from tests.doubles.sources import BytesSource, colour_at, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
-from tests.unit.processors.still.test_pictures import DECODERS, assert_upright, code_of, encoded, make
+from tests.unit.processors.still.test_pictures import DECODERS, assert_upright, encoded, make
 
 DECLARED: list[Kind | None] = [None, "video", "image"]
 

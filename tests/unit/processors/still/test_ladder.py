@@ -72,7 +72,9 @@ def test_a_png_with_damage_in_its_pixels_shows_the_rows_before() -> None:
 
 @pytest.mark.parametrize(("share", "size"), [(0.98, (320, 120)), (0.4, (160, 120)), (0.2, (80, 60))])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_an_interlaced_png_that_is_cut_is_shown_as_coarse_as_it_is(mode: str, share: float, size: tuple[int, int]) -> None:
+def test_an_interlaced_png_that_is_cut_is_shown_as_coarse_as_it_is(
+    mode: str, share: float, size: tuple[int, int]
+) -> None:
     content = damaged.interlaced_png(mode)
     made, whole = make(content[: int(len(content) * share)]), make(content)
     assert_damaged(made)
@@ -138,7 +140,9 @@ def test_an_interlaced_gif_that_is_cut_is_shown_as_coarse_as_it_is(share: float)
 @pytest.mark.parametrize("picture_format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TGA", "QOI", "TIFF", "PPM"])
 def test_one_of_which_nothing_but_the_header_is_there_is_refused(picture_format: str) -> None:
     content = damaged.sound(picture_format)
-    assert code_of(content[: 70 if picture_format in ("BMP", "TGA", "QOI", "PPM") else 800 if picture_format == "GIF" else 200]) in (
+    assert code_of(
+        content[: 70 if picture_format in ("BMP", "TGA", "QOI", "PPM") else 800 if picture_format == "GIF" else 200]
+    ) in (
         ErrorCode.MEDIA_CORRUPT,
         ErrorCode.MEDIA_UNSUPPORTED,
     )
@@ -168,7 +172,12 @@ def test_tags_of_an_avif_that_are_none_do_not_matter() -> None:
 
 def test_all_of_it_works_in_the_cage() -> None:
     png, webp = damaged.sound("PNG"), damaged.sound("WEBP")
-    contents = [png[: len(png) // 2], webp[: len(webp) // 2], damaged.with_a_spoilt_strip(3), damaged.with_two_associations()]
+    contents = [
+        png[: len(png) // 2],
+        webp[: len(webp) // 2],
+        damaged.with_a_spoilt_strip(3),
+        damaged.with_two_associations(),
+    ]
 
     async def body(slots: DecodeSlots) -> list[str]:
         return [(await make_caged(slots, BytesSource(content))).frame.method for content in contents]

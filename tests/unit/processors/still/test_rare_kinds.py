@@ -71,4 +71,3 @@ def test_no_video_is_taken_for_a_targa_picture() -> None:
         head = content()[:HEAD_BYTES]
         assert not is_targa(head), name
         assert sniff_kind(head) != "image" or "picture" in name or "image" in name, name
-

@@ -107,7 +107,17 @@ def raf() -> bytes:
 def cr3() -> bytes:
     head = struct.pack(">L", 24) + b"ftypcrx \0\0\0\1crx isom"
     tags = tiff_of([{274: 1}])
-    return head + struct.pack(">L", 8 + len(tags)) + b"CMT1" + tags + b"\0\0\0\0PRVW" + SMALL + bytes(100) + LARGE + lossless()
+    return (
+        head
+        + struct.pack(">L", 8 + len(tags))
+        + b"CMT1"
+        + tags
+        + b"\0\0\0\0PRVW"
+        + SMALL
+        + bytes(100)
+        + LARGE
+        + lossless()
+    )
 
 
 RAWS = {made.__name__: made for made in (dng, nef, cr2, arw, orf, rw2, raf, cr3)}

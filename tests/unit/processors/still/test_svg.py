@@ -46,9 +46,15 @@ SHAPES: dict[str, tuple[bytes, tuple[int, int]]] = {
     "a long comment": (svg(before=f"<!-- {'words ' * 2000} -->"), (40, 20)),
     "a byte order mark": (b"\xef\xbb\xbf" + svg(), (40, 20)),
     "sixteen bits a letter": (svg().decode().encode("utf-16"), (40, 20)),
-    "latin letters": (svg(before='<?xml version="1.0" encoding="ISO-8859-1"?><!-- x -->').replace(b" x ", b" \xe9 "), (40, 20)),
+    "latin letters": (
+        svg(before='<?xml version="1.0" encoding="ISO-8859-1"?><!-- x -->').replace(b" x ", b" \xe9 "),
+        (40, 20),
+    ),
     "packed": (gzip.compress(svg()), (40, 20)),
-    "a prefix": (svg().replace(b"<svg xmlns=", b"<s:svg xmlns:s=").replace(b"</svg", b"</s:svg").replace(b"<rect", b"<s:rect"), (40, 20)),
+    "a prefix": (
+        svg().replace(b"<svg xmlns=", b"<s:svg xmlns:s=").replace(b"</svg", b"</s:svg").replace(b"<rect", b"<s:rect"),
+        (40, 20),
+    ),
 }
 
 
@@ -110,7 +116,10 @@ BOMBS = {
         + "".join(f"<g id='a{n + 1}'>{f'''<use xlink:href='#a{n}'/>''' * 10}</g>" for n in range(9))
         + "</defs><use xlink:href='#a9'/>"
     ),
-    **{f"{depth} deep": svg(inside="<g opacity='.9'>" * depth + INSIDE + "</g>" * depth) for depth in (110, 300, 700, 20_000)},
+    **{
+        f"{depth} deep": svg(inside="<g opacity='.9'>" * depth + INSIDE + "</g>" * depth)
+        for depth in (110, 300, 700, 20_000)
+    },
     **{
         f"{depth} uses deep": svg(
             inside="<defs><g id='a0'><rect width='1' height='1'/></g>"
@@ -147,12 +156,18 @@ def test_bombs_end_as_ready_or_as_a_code() -> None:
             try:
                 await make_caged(slots, BytesSource(content))
             except PermanentError as error:
-                assert error.code in (ErrorCode.MEDIA_CORRUPT, ErrorCode.MEDIA_UNSUPPORTED, ErrorCode.MEDIA_TOO_MANY_PIXELS), name
+                assert error.code in (
+                    ErrorCode.MEDIA_CORRUPT,
+                    ErrorCode.MEDIA_UNSUPPORTED,
+                    ErrorCode.MEDIA_TOO_MANY_PIXELS,
+                ), name
 
     with_slots(body)
 
 
-@pytest.mark.parametrize("content", [b"<html><body>svg</body></html>", b"<?xml version='1.0'?><rss>svg</rss>", b"<svgs/>"])
+@pytest.mark.parametrize(
+    "content", [b"<html><body>svg</body></html>", b"<?xml version='1.0'?><rss>svg</rss>", b"<svgs/>"]
+)
 def test_other_text_is_not_read(content: bytes) -> None:
     assert code_of(content) is ErrorCode.MEDIA_UNSUPPORTED
 
