@@ -1,6 +1,6 @@
 """Pictures of kinds, and of depths, that Pillow does not decode and FFmpeg does."""
 
-from typing import Final
+from typing import Any, Final, cast
 
 import av
 import numpy as np
@@ -29,7 +29,7 @@ def decode_by_ffmpeg(content: bytes, max_pixels: int) -> tuple[Image.Image, str]
         name = "targa"
     if name is None:
         return None
-    context = VideoCodecContext.create(name, "r")
+    context = cast(VideoCodecContext, VideoCodecContext.create(name, "r"))
     context.thread_count = 1  # threads would not be caged
     context.options = {"max_pixels": str(max_pixels)}
     try:
@@ -49,7 +49,7 @@ def _as_image(frame: VideoFrame) -> Image.Image:
     return Image.fromarray(frame.reformat(format="rgba" if has_alpha else "rgb24", threads=1).to_ndarray())
 
 
-def light_to_srgb(light: NDArray[np.floating]) -> NDArray[np.uint8]:
+def light_to_srgb(light: NDArray[Any]) -> NDArray[np.uint8]:
     """Return height x width x 3 or 4 codes of linear values from 0 to 1; what is brighter is white. Alpha is linear in both."""
     values = np.clip(np.nan_to_num(light, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0).astype(np.float32)
     codes = np.empty(values.shape, np.uint8)

@@ -124,7 +124,7 @@ def _stored(
         with reading("picture"):
             opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
     file.expect_whole()
-    is_interlaced = opened.format == "GIF" and any(tile.args[1:2] == (1,) for tile in opened.tile)
+    is_interlaced = opened.format == "GIF" and any(tile.args[1:2] == (1,) for tile in getattr(opened, "tile", ()))
     shown, frame = show_frame(opened, spec, file)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         if is_interlaced:

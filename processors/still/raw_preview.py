@@ -84,7 +84,7 @@ def _pixels(size: tuple[int, int]) -> int:
 
 def _named(content: tags.FileBytes, directories: list[tags.Tags]) -> Iterator[tuple[int, int, tuple[int, int]]]:
     """Yield place, length and size of every JPEG that the directories name, and Fujifilm's header."""
-    places = []
+    places: list[tuple[int, int]] = []
     for found in directories:
         places += zip(found.get(tags.JPEG_OFFSET, ()), found.get(tags.JPEG_BYTES, ()), strict=False)
         if tags.one(found, tags.COMPRESSION) in (_OLD_JPEG, _JPEG) and len(found.get(tags.STRIP_OFFSETS, ())) == 1:

@@ -6,7 +6,7 @@ All show the demo's scene, so that a judge of its corners knows them.
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,13 @@ def pixels() -> NDArray[np.uint8]:
 
 
 def tiff(
-    values: Pixels, *, order: str = "<", predictor: int = 1, planar: int = 1, photometric: int = 2, **tags: int
+    values: Pixels,
+    *,
+    order: Literal["<", ">"] = "<",
+    predictor: int = 1,
+    planar: int = 1,
+    photometric: int = 2,
+    **tags: int,
 ) -> bytes:
     """A TIFF of one deflated strip a plane; `values` as they are stored, samples last. `tags` are `t262=3` and so on."""
     height, width, samples = values.shape
