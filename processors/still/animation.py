@@ -6,13 +6,13 @@ from itertools import chain, islice
 from typing import Final, cast
 
 import numpy as np
-from PIL import Image, ImageStat
+from PIL import Image
 
 from processors.limits import FORWARD_BUDGET_S, MAX_FRAMES_FORWARD
 from processors.output.geometry import fit, scale
 from processors.readers import DamagedMediaError, reading
 from processors.selection.choice import Choice, SearchBudget, choose_among
-from processors.selection.score import JUDGED_SIDE, Judgement, Luma, judge
+from processors.selection.score import FAIR, JUDGED_SIDE, Judgement, Luma, judge
 from processors.source_file import SourceFile
 from processors.types import Frame, ThumbnailSpec
 
@@ -60,19 +60,20 @@ def _choose(frames: Iterator[_TimedFrame], spec: ThumbnailSpec, file: SourceFile
     first = next(frames, None)
     if first is None:
         raise DamagedMediaError("No frame of the animation can be decoded.")
-    judgement, spread = _judge(first[1], spec), _spread(first[1], spec)
-    if spec.strategy == "fixed" or spread >= _SURE_SPREAD:
+    small = _small(first[1], spec)
+    judgement = _judge(small)
+    if spec.strategy == "fixed" or judgement.score >= FAIR or (spread := _spread(small)) >= _SURE_SPREAD:
         return Choice(first, judgement.score, 1)
-    others = ((frame, _judge(frame[1], spec)) for frame in frames)
+    others = ((frame, _judge(_small(frame[1], spec))) for frame in frames)
     choice = choose_among(chain([(first, judgement)], others), spec.strategy, SearchBudget(lambda: file.bytes_read))
-    if choice is not None and _spread(choice.frame[1], spec) > max(_BLANK_SPREAD, _CLEARER * spread):
+    if choice is not None and _spread(_small(choice.frame[1], spec)) > max(_BLANK_SPREAD, _CLEARER * spread):
         return choice
     return Choice(first, judgement.score, 1 if choice is None else choice.candidates)
 
 
-def _spread(picture: Image.Image, spec: ThumbnailSpec) -> float:
+def _spread(small: Image.Image) -> float:
     """Return the deviation of the colour that varies most, 0 for all of one."""
-    return max(ImageStat.Stat(_small(picture, spec)).stddev)
+    return float(np.asarray(small).reshape(small.width * small.height, -1).std(axis=0, dtype=np.float32).max())
 
 
 def _frames(opened: Image.Image) -> Iterator[_TimedFrame]:
@@ -104,8 +105,8 @@ def _frame_at(frames: Iterator[_TimedFrame], wanted_s: float) -> _TimedFrame:
     return found
 
 
-def _judge(picture: Image.Image, spec: ThumbnailSpec) -> Judgement:
-    return judge(cast(Luma, np.asarray(_small(picture, spec).convert("L"))))
+def _judge(small: Image.Image) -> Judgement:
+    return judge(cast(Luma, np.asarray(small.convert("L"))))
 
 
 def _small(picture: Image.Image, spec: ThumbnailSpec) -> Image.Image:
