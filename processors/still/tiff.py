@@ -36,8 +36,9 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
         return None
     size = (width, height)
     if not _is_known(content):  # by Pillow: nothing is damaged then, as far as it says
-        is_packed = tags.one(found, tags.PLANAR, _CHUNKY) != _CHUNKY and tags.one(found, tags.BITS, 8) % 8 > 0
-        whole = None if is_packed else _by_opencv(content, size)  # which takes such planes apart as if they were none
+        if tags.one(found, tags.PLANAR, _CHUNKY) != _CHUNKY and tags.one(found, tags.BITS, 8) % 8:
+            return None  # OpenCV and FFmpeg take such planes apart as if they were none, and show noise
+        whole = _by_opencv(content, size)
         if whole is not None:
             return _stored(whole, found, WHOLE if is_whole(content) else DAMAGED)
     pieces = _by_strips(content, found) or _by_opencv(content, size)

@@ -1,5 +1,7 @@
 """Pictures of rare kinds: content decides what they are, whatever the upload says, and their corners and holes are right."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,9 @@ from processors.sandbox.pool import DecodeSlots
 from processors.sniff import HEAD_BYTES, is_targa, sniff_kind
 from processors.thumbnails import create_thumbnails
 from processors.types import Kind, ThumbnailSpec
+from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
-from tests.doubles.corpus_rare import RARE, RARE_WITH_ALPHA, psd, xbm, xpm
+from tests.doubles.corpus_rare import RARE, RARE_WITH_ALPHA, psd, tiff, xbm, xpm
 from tests.doubles.corpus_shapes import SHAPES
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
@@ -72,3 +75,12 @@ def test_no_video_is_taken_for_a_targa_picture() -> None:
         head = content()[:HEAD_BYTES]
         assert not is_targa(head), name
         assert sniff_kind(head) != "image" or "picture" in name or "image" in name, name
+
+
+def test_planes_of_ten_bits_are_unsupported_and_not_shown_as_noise() -> None:
+    content = tiff(np.zeros((48, 64, 3), np.uint16), planar=2)
+    assert content.count(struct.pack("<3L", 16, 16, 16)) == 1
+    ten_bits = content.replace(struct.pack("<3L", 16, 16, 16), struct.pack("<3L", 10, 10, 10))
+    with pytest.raises(PermanentError, match="a TIFF picture of a rare depth or compression") as caught:
+        make(ten_bits)
+    assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED
