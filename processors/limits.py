@@ -9,8 +9,8 @@ GIB: Final = 1024**3
 MAX_SOURCE_BYTES: Final = 50 * GIB
 MAX_PIXELS: Final = 100_000_000
 """Of a picture, and of a frame of a video: no camera in common use makes more."""
-MAX_FRAMES: Final = 10_000
-"""Of an animated picture: five minutes at the highest rate that browsers show."""
+MAX_FRAMES: Final = 0
+"""Of an animated picture; 0 for any number: only the first ones are decoded, MAX_FRAMES_FORWARD at the most."""
 MAX_READS: Final = 4096
 """Of one source: a demuxer that seeks for ever is stopped in a fraction of a second."""
 MAX_BYTES_READ: Final = 4 * GIB
@@ -36,6 +36,8 @@ MAX_RESULT_BYTES: Final = 4 * MIB
 """Of all renditions together: the parent reads no more from a decoder."""
 MAX_ERROR_BYTES: Final = 500
 """Of an error's code and text."""
+LEAST_SHOWN: Final = 1 / 16
+"""Of a damaged picture: one of which less is there is media.corrupt."""
 KILL_GRACE_S: Final = 2.0
 """How long after its deadline a slot may take to answer before it is replaced."""
 START_TIMEOUT_S: Final = 60.0

@@ -12,12 +12,24 @@ _IMAGE_HEADS: Final = (
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF and BigTIFF
     *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),  # JPEG 2000, in its container and bare
     *(b"qoif", b"DDS ", b"icns", b"\x59\xa6\x6a\x95"),  # QOI, DirectDraw, Apple's icons, Sun raster
+    *(b"8BPS", b"/* XPM */", b"P7\n"),  # Photoshop, X pixmaps, PAM
+    *(b"\x76\x2f\x31\x01", b"#?RADIANCE", b"#?RGBE"),  # OpenEXR, Radiance
 )
+_ICON: Final = re.compile(rb"\0\0[\x01\x02]\0[^\0]\0...[\0\xff]", re.DOTALL)
+"""Of Windows, and its cursors: up to 255 in a file."""
 _SHORT_IMAGE_HEADS: Final = (
+    _ICON,
     re.compile(rb"P[1-6][ \t\r\n]+[0-9#]"),  # PBM, PGM, PPM
     re.compile(rb"\x01\xda[\0\x01][\x01\x02]"),  # SGI
-    re.compile(rb"\n[\0\x02-\x05]\x01[\x01\x02\x04\x08]"),  # PCX
-    re.compile(rb"\0\0\x01\0[^\0]\0...[\0\xff]", re.DOTALL),  # Windows icons, up to 255 in a file
+    re.compile(rb"P[Ff][ \t\r\n]+[0-9#]"),  # PFM
+    re.compile(rb"\n[\0\x02-\x05][\0\x01][\x01\x02\x04\x08]"),  # PCX
+    re.compile(rb"[\x28\x34\x38\x6c\x7c]\0\0\0.{4}.{4}\x01\0[\x01\x04\x08\x10\x18\x20]\0", re.DOTALL),  # DIB
+    re.compile(rb"\s{0,16}(/\*[^*]{0,40}\*/\s*)?#define\s+\w{0,40}width\s", re.ASCII),  # X bitmaps
+)
+_TARGA: Final = (
+    # Length of a text, map or none, kind; the map; the place, the size; bits of a pixel, and those of them for alpha
+    re.compile(rb".\0[\x02\x03\x0a\x0b]\0{5}.{8}[\x08\x0f\x10\x18\x20][\0-\x3f]", re.DOTALL),
+    re.compile(rb".\x01[\x01\x09].{4}[\x0f\x10\x18\x20].{8}[\x08\x10][\0-\x3f]", re.DOTALL),
 )
 _AVIF_BRANDS: Final = (b"avif", b"avis")
 _HEIC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
@@ -40,11 +52,7 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"\0\0\0\x0cJXL ": "JPEG XL",
     b"\xff\xd8\xff\xf7": "JPEG-LS",
     b"II\xbc": "JPEG XR",
-    b"8BPS": "a Photoshop document",
     b"gimp xcf ": "a GIMP document",
-    b"\x76\x2f\x31\x01": "OpenEXR",
-    b"#?RADIANCE": "Radiance HDR",
-    b"#?RGBE": "Radiance HDR",
     b"SIMPLE  =": "FITS",
     b"SDPX": "DPX",
     b"XPDS": "DPX",
@@ -56,8 +64,6 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"BLP2": "a BLP texture",
     b"farbfeld": "farbfeld",
     b"\xb1\x68\xde\x3a": "DCX",
-    b"PF\n": "a PFM picture",
-    b"P7\n": "a PAM picture",
     b"\xd7\xcd\xc6\x9a": "a Windows metafile",
     b"FUJIFILMCCD-RAW": "a raw camera file",
     b"IIU\0": "a raw camera file",
@@ -76,8 +82,14 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"7z\xbc\xaf": "a 7-Zip archive",
 }
 """Of what no reader here is for, or none reads as it is meant."""
-_CURSOR_HEAD: Final = re.compile(rb"\0\0\x02\0[^\0]\0...[\0\xff]", re.DOTALL)
-"""Targa pictures may begin with the same four bytes."""
+_PARTLY_READ_HEADS: Final[dict[bytes, str]] = {
+    b"8BPS\0\2": "a large Photoshop document (PSB)",
+    b"8BPS": "a Photoshop document of a rare kind",
+    b"DDS ": "a DirectDraw surface of a rare kind",
+    b"\x76\x2f\x31\x01": "an OpenEXR picture of a rare kind",
+    b"P7\n": "a PAM picture of a rare kind",
+    b"icns": "an Apple icon of a rare kind",
+}
 _UNREAD_AT: Final[tuple[tuple[int, bytes, str], ...]] = (
     (4, b"ftypcrx ", "a raw camera file"),
     (6, b"HEAPCCDR", "a raw camera file"),
@@ -93,6 +105,7 @@ def sniff_kind(head: bytes) -> Kind | None:
         head.startswith(_IMAGE_HEADS)
         or any(pattern.match(head) for pattern in _SHORT_IMAGE_HEADS)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or is_targa(head)
     ):
         return "image"
     if head[4:8] == b"ftyp":
@@ -105,17 +118,30 @@ def sniff_kind(head: bytes) -> Kind | None:
     return "video" if is_transport_stream or _is_mpeg_audio(head) else None
 
 
+def is_targa(head: bytes) -> bool:
+    """Return whether all fields of a Targa picture's header make sense: it has no other mark."""
+    return any(head[12:14]) and any(head[14:16]) and any(pattern.match(head) for pattern in _TARGA)
+
+
+def is_cursor(head: bytes) -> bool:
+    """Return whether the file is a Windows cursor; Targa pictures may begin with the same four bytes."""
+    return head.startswith(b"\0\0\2\0") and _ICON.match(head) is not None
+
+
+def partly_read_kind(head: bytes) -> str | None:
+    """Return what the file is called, where it is of a kind of which some are read, and the others are no damaged ones."""
+    return next((name for magic, name in _PARTLY_READ_HEADS.items() if head.startswith(magic)), None)
+
+
 def _is_mpeg_audio(head: bytes) -> bool:
     """Return whether the header is one of MPEG audio: it has a layer, AAC has none. Segments of a JPEG begin nearly alike."""
-    if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return False
+    if len(head) < 2 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0 or head.startswith(b"\xff\xfe<\0"):
+        return False  # the last begins like a document in UTF-16
     return head[1] & 0x06 != 0 or head[1] & 0xF0 == 0xF0
 
 
 def unread_kind(head: bytes) -> str | None:
     """Return what the file is called, where it is one of the known kinds that are not read."""
-    if _CURSOR_HEAD.match(head):
-        return "a Windows cursor"
     for at, magic, name in _UNREAD_AT:
         if head.startswith(magic, at) and (at != 8 or head.startswith(b"FORM")):
             return name

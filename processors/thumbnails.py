@@ -12,9 +12,12 @@ from processors.output.thumbhash import thumbhash
 from processors.readers import DamagedMediaError
 from processors.sniff import HEAD_BYTES, is_heic, sniff_kind, unread_kind
 from processors.source_file import SourceFile
-from processors.still import pillow as photographs
 from processors.still.claims import check_claims
 from processors.still.heic import can_read_heic
+from processors.still.ladder import decode_still
+from processors.still.raw_preview import decode_preview, is_raw
+from processors.still.svg import HEAD_BYTES as SVG_HEAD_BYTES
+from processors.still.svg import decode_svg, is_svg
 from processors.types import DecodedFrame, Kind, Source, ThumbnailSet, ThumbnailSpec
 from processors.video import opencv as video_opencv
 from processors.video import pyav as video_pyav
@@ -62,6 +65,8 @@ def create_thumbnails(source: Source, spec: ThumbnailSpec, *, kind: Kind | None 
 def _decode(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> DecodedFrame:
     head = file.read(HEAD_BYTES)
     kind = sniff_kind(head)
+    if is_raw(file, head):
+        return decode_preview(file, spec, video_pyav.take_deep)
     if kind == "image":
         if is_heic(head) and not can_read_heic():
             raise PermanentError(
@@ -69,9 +74,11 @@ def _decode(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Dec
                 "HEIC pictures are read only where the extra is installed: pip install 'thumbnail-pipeline[heic]'.",
             )
         check_claims(file, spec)
-        return photographs.decode_still(file, spec, video_pyav.take_deep)
+        return decode_still(file, spec, video_pyav.take_deep)
+    if kind is None and _may_be_svg(head) and is_svg(_read_head(file)):
+        return decode_svg(file, spec)
     if kind is None and declared == "image":
-        return photographs.decode_still(file, spec, video_pyav.take_deep)
+        return decode_still(file, spec, video_pyav.take_deep)
     if kind is None:
         return _take_unknown(file, head, spec)
     return _decode_video(file, head, spec)
@@ -116,6 +123,17 @@ def _refuse_giants(file: SourceFile, spec: ThumbnailSpec) -> None:
     """Raises PermanentError media.too_many_pixels where that, and no damage, is why there was no frame."""
     with suppress(FFmpegError, DamagedMediaError), open_container(file, in_a_hurry=True) as container:
         refuse_first_packets(container, spec.max_pixels)
+
+
+def _may_be_svg(head: bytes) -> bool:
+    return head.startswith((b"\x1f\x8b\x08", b"\xff\xfe", b"\xfe\xff")) or head.lstrip(
+        b"\xef\xbb\xbf \t\r\n"
+    ).startswith(b"<")
+
+
+def _read_head(file: SourceFile) -> bytes:
+    file.seek(0)
+    return file.read(SVG_HEAD_BYTES)
 
 
 def _looks_like_text(head: bytes) -> bool:

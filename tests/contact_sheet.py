@@ -7,6 +7,7 @@ ground shows where a picture is transparent.
 import argparse
 import io
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,13 +17,16 @@ from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ThumbnailError
 from service.demo.media import scene
+from tests.doubles import corpus_damaged
 from tests.doubles.clips import clip
 from tests.doubles.corpus_colour import colour_corpus
+from tests.doubles.corpus_rare import RARE, RARE_WITH_ALPHA
 from tests.doubles.corpus_shapes import SHAPES
 from tests.doubles.giants import PICTURES, VIDEOS, gif_of
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.selection.test_choice import CLIPS
 from tests.unit.processors.still.test_pictures import encoded
+from tests.unit.processors.still.test_raw_preview import RAWS
 
 COLUMNS: Final = 7
 CELL: Final = (196, 176)
@@ -33,7 +37,18 @@ def samples() -> Mapping[str, Callable[[], bytes]]:
     """Every sample by its name."""
     moments = {name: lambda frames=frames: clip(frames, g="25") for name, frames in CLIPS.items()}
     colours = {name: lambda content=content: content for name, content in colour_corpus().items()}
-    return {**SHAPES, **moments, **colours, **_extremes()}
+    rare = {f"rare {name}": made for name, made in RARE.items()}
+    clear = {f"{name}, cut out": made for name, made in RARE_WITH_ALPHA.items()}
+    raws = {f"raw {name}": made for name, made in RAWS.items()}
+    return {**SHAPES, **moments, **colours, **rare, **clear, **raws, **_damaged(), **_extremes()}
+
+
+def _damaged() -> dict[str, Callable[[], bytes]]:
+    """Two thirds of a picture of each kind."""
+    whole = {name: corpus_damaged.sound(name) for name in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")}
+    whole |= {"interlaced PNG": corpus_damaged.interlaced_png()}
+    cut = {f"cut {name}": content[: len(content) * 2 // 3] for name, content in whole.items()}
+    return {name: partial(bytes, content) for name, content in cut.items()}
 
 
 def _extremes() -> dict[str, Callable[[], bytes]]:

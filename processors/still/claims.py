@@ -23,14 +23,11 @@ def check_claims(file: SourceFile, spec: ThumbnailSpec) -> None:
     """Raise PermanentError media.too_many_pixels or media.too_many_frames; damaged files are left to the decoder."""
     file.seek(0)
     head = file.read(32)
-    if head.startswith(b"GIF8"):
-        _check_frames(_count_gif_frames(file, spec.max_frames), spec)
-    elif head.startswith(b"\x89PNG"):
-        _check_frames(_apng_frames(file), spec)
-    elif head[:4] == b"RIFF":
+    if head[:4] == b"RIFF":
         check_pixels(*_webp_size(head), spec)
-        _check_frames(_count_webp_frames(file, spec.max_frames), spec)
-    elif head[4:8] == b"ftyp":
+    if spec.max_frames:
+        _check_frames(head, file, spec)
+    if head[4:8] == b"ftyp":
         for size in _iso_sizes(file):
             check_pixels(*size, spec)
 
@@ -44,7 +41,14 @@ def check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:
         )
 
 
-def _check_frames(count: int, spec: ThumbnailSpec) -> None:
+def _check_frames(head: bytes, file: SourceFile, spec: ThumbnailSpec) -> None:
+    count = 1
+    if head.startswith(b"GIF8"):
+        count = _count_gif_frames(file, spec.max_frames)
+    elif head.startswith(b"\x89PNG"):
+        count = _apng_frames(file)
+    elif head[:4] == b"RIFF":
+        count = _count_webp_frames(file, spec.max_frames)
     if count > spec.max_frames:
         raise PermanentError(
             ErrorCode.MEDIA_TOO_MANY_FRAMES, f"The animated picture has more than {spec.max_frames} frames."

@@ -113,7 +113,8 @@ def plain_mode(image: Image.Image) -> Image.Image:
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
     if image.mode == "RGB" and "transparency" in image.info:
         return _keyed(image)
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+    has_clear_colours = image.mode == "P" and image.palette is not None and image.palette.mode == "RGBA"
+    if image.mode in _WITH_ALPHA or "transparency" in image.info or has_clear_colours:
         return image.convert("RGBA")
     if image.mode == "1":
         return image.convert("L")

@@ -12,14 +12,14 @@ from typing import Final
 
 from PIL import Image, ImageChops
 
-from processors.limits import MIB
+from processors.limits import LEAST_SHOWN, MIB
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 
 _END: Final = b"\xff\xd9"
 _MAX_BYTES: Final = 64 * MIB
 """Held in memory several times; photographs are far smaller."""
-_MOST_LOST: Final = 0.25
+_MOST_LOST: Final = 1 - LEAST_SHOWN
 """Of the picture. One that lacks more is not shown: it stays media.corrupt."""
 _BLOCK_ROWS: Final = 16
 _COMPARED_SIDE: Final = 2000
@@ -106,7 +106,7 @@ def complete(file: SourceFile) -> CompletedJpeg | None:
     data = content[: markers.end]
     try:
         if data.endswith(_PADDING) and not _is_needed(data):
-            data = data.rstrip(b"\0")
+            data = data.rstrip(b"\0").rstrip(b"\xff")  # half a stuffed byte would be a marker with what follows
         lost = _lost_share(data)
     except DamagedMediaError:
         return None

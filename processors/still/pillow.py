@@ -1,23 +1,25 @@
-"""One upright sRGB picture out of a photograph, by Pillow."""
+"""One upright sRGB picture out of a photograph, by Pillow: the first rung of the ladder, fast and strict."""
 
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import IO, Literal, cast
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from processors.colour.convert import to_srgb
+from processors.limits import LEAST_SHOWN
 from processors.orientation import EXIF_TURNS, Turn, clockwise, swaps_sides
 from processors.output.geometry import ROUGH_GAP, needed_size, scale
 from processors.readers import DamagedMediaError, reading
-from processors.sniff import HEAD_BYTES, sniff_kind, unread_kind
-from processors.source_file import BytesInMemory, SourceFile
+from processors.sniff import HEAD_BYTES, partly_read_kind, sniff_kind, unread_kind
+from processors.source_file import SourceFile
 from processors.still.animation import show_frame
 from processors.still.claims import check_pixels
 from processors.still.colours import colours_of
 from processors.still.decode import decode_reduced, exif_of, plain_mode
-from processors.still.jpeg_end import complete, has_end
+from processors.still.finish import blank_share, fill_rows
+from processors.still.jpeg_end import has_end
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
@@ -27,29 +29,27 @@ DeepDecoder = Callable[[SourceFile, Literal["pq", "hlg"], tuple[int, int], tuple
 """Decodes an HDR photograph in all its bits: file, curve, its size as stored, wanted size. None where it cannot."""
 
 
-def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) -> DecodedFrame:
+def take(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder, *, is_tolerant: bool = False) -> DecodedFrame:
     """Return the photograph, reduced and upright. Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels.
 
-    Of a JPEG without an end, what there is; `degraded` where more than the end marker is missing. `take_deep` is asked for HDR
-    photographs first.
+    `take_deep` is asked for HDR photographs first. `is_tolerant`: what cannot be decoded is left empty, as long as some of it can.
     """
-    try:
-        return _take(file, spec, take_deep)
-    except DamagedMediaError:
-        completed = complete(file)
-        if completed is None:
-            raise
-    taken = _take(SourceFile(BytesInMemory(completed.content)), spec, take_deep)
-    return replace(taken, degraded=not completed.is_whole)
-
-
-def _take(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) -> DecodedFrame:
     file.seek(0)
     Image.MAX_IMAGE_PIXELS = None  # our own limit stands below, and is an error rather than a warning
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _tolerance(is_tolerant):
         warnings.simplefilter("ignore")  # about odd metadata, which is dropped anyway
         with _open(file) as opened:
             return _decode_from(opened, spec, file, take_deep)
+
+
+@contextmanager
+def _tolerance(is_on: bool) -> Iterator[None]:
+    """Have Pillow go on behind damage; a switch of the whole process, which decodes one file at a time."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = is_on
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 @reading("picture")
@@ -67,15 +67,17 @@ def _open(file: SourceFile) -> Image.Image:
 def _unidentified(file: SourceFile) -> PermanentError:
     file.seek(0)
     head = file.read(HEAD_BYTES)
-    if sniff_kind(head) == "image":
+    kind = unread_kind(head) or partly_read_kind(head)
+    if kind is None and sniff_kind(head) == "image":
         return DamagedMediaError("The picture's beginning is damaged.")
-    kind = unread_kind(head)
-    message = (
-        "The picture's format is not one that can be read."
-        if kind is None
-        else f"The file is {kind}, which is not read."
-    )
-    return PermanentError(ErrorCode.MEDIA_UNSUPPORTED, message)
+    return unsupported(kind)
+
+
+def unsupported(kind: str | None) -> PermanentError:
+    """Return the error for a kind of pictures that is not read."""
+    if kind is None:
+        return PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The picture's format is not one that can be read.")
+    return PermanentError(ErrorCode.MEDIA_UNSUPPORTED, f"The file is {kind}, which is not read.")
 
 
 def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, take_deep: DeepDecoder) -> DecodedFrame:
@@ -83,7 +85,7 @@ def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, tak
     if width < 1 or height < 1:
         raise DamagedMediaError("The picture has no pixels.")
     check_pixels(width, height, spec)
-    exif = exif_of(opened, file)
+    exif = _exif(opened, file)
     turn = _turn(exif)
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow rotates TIFF itself and reports the rotated size
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(left_to_turn))
@@ -122,13 +124,27 @@ def _stored(
         with reading("picture"):
             opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
     file.expect_whole()
+    is_interlaced = opened.format == "GIF" and any(tile.args[1:2] == (1,) for tile in getattr(opened, "tile", ()))
     shown, frame = show_frame(opened, spec, file)
-    if opened.format in ("JPEG", "MPO") and not has_end(file, file.tell()):
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        if is_interlaced:
+            shown = fill_rows(shown)
+        if blank_share(shown) > 1 - LEAST_SHOWN:
+            raise DamagedMediaError("Of the picture nothing can be decoded.")
+    elif opened.format in ("JPEG", "MPO") and not has_end(file, file.tell()):
         raise DamagedMediaError(
             "The picture is cut off: its end is missing."
         )  # zeros in its place would be taken for pixels
     with reading("picture"):  # it converts by what the file says of its pixels: a palette, a transparent colour
         return plain_mode(shown), frame
+
+
+def _exif(opened: Image.Image, file: SourceFile) -> Image.Exif:
+    """Return the picture's tags; none where they are damaged, for they only describe it."""
+    try:
+        return exif_of(opened, file)
+    except DamagedMediaError:
+        return Image.Exif()
 
 
 @reading("picture")

@@ -1,4 +1,4 @@
-"""WebP decoded to a smaller size by libwebp itself, which Pillow's library can do, but Pillow's interface does not offer."""
+"""WebP decoded to a smaller size, or as far as it goes, by libwebp itself: Pillow's library can, its interface cannot."""
 
 import ctypes
 import sys
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 _ABI: Final = 0x0209
 """Of <webp/decode.h>; libraries accept what has the same upper byte."""
 _MODE_RGB: Final = 0
+_MODE_RGBA: Final = 1
 _OK: Final = 0
 Int, Size, Pointer = ctypes.c_int, ctypes.c_size_t, ctypes.c_void_p
 
@@ -78,6 +79,35 @@ def decode_scaled(data: bytes, width: int, height: int) -> NDArray[np.uint8] | N
     return pixels if library.WebPDecode(data, len(data), ctypes.byref(config)) == _OK else None
 
 
+def decode_begun(data: bytes, max_pixels: int) -> tuple[NDArray[np.uint8], float] | None:
+    """Return the still picture of which `data` is the beginning, as height x width x 4 values, and which part of it is there.
+
+    None where it is none, or the library is missing. Source: WebPIDecoder in libwebp's src/webp/decode.h.
+    """
+    library = _LIBRARY
+    config = _Config()
+    if library is None or not library.WebPInitDecoderConfigInternal(ctypes.byref(config), _ABI):
+        return None
+    if library.WebPGetFeaturesInternal(data, len(data), ctypes.byref(config.input), _ABI) != _OK:
+        return None
+    width, height = config.input.width, config.input.height
+    if config.input.has_animation or not 0 < width * height <= max_pixels:
+        return None
+    pixels = np.zeros((height, width, 4), dtype=np.uint8)
+    decoder = library.WebPINewRGB(_MODE_RGBA, pixels.ctypes.data, pixels.nbytes, 4 * width)
+    if not decoder:
+        return None
+    last_row = Int(0)
+    try:
+        library.WebPIAppend(decoder, data, len(data))
+        library.WebPIDecGetRGB(decoder, ctypes.byref(last_row), None, None, None)
+    finally:
+        library.WebPIDelete(decoder)
+    rows = max(0, min(last_row.value, height))
+    pixels[rows:, :, 3] = 0
+    return pixels, rows / height
+
+
 def _load() -> Any:
     """Return the libwebp that Pillow brings along; None where Pillow was built with the system's, whose version is not known."""
     folder = Path(PIL.__file__).parent.parent / "pillow.libs"
@@ -87,6 +117,10 @@ def _load() -> Any:
     library = ctypes.CDLL(str(found[0]))
     library.WebPGetFeaturesInternal.argtypes = (ctypes.c_char_p, Size, Pointer, Int)
     library.WebPDecode.argtypes = (ctypes.c_char_p, Size, Pointer)
+    library.WebPINewRGB.argtypes, library.WebPINewRGB.restype = (Int, Pointer, Size, Int), Pointer
+    library.WebPIAppend.argtypes = (Pointer, ctypes.c_char_p, Size)
+    library.WebPIDecGetRGB.argtypes, library.WebPIDecGetRGB.restype = (Pointer,) * 5, Pointer
+    library.WebPIDelete.argtypes, library.WebPIDelete.restype = (Pointer,), None
     return library
 
 

@@ -30,7 +30,9 @@ class DecodeSettings(Component):
         limits.MAX_PIXELS, ge=1, le=2**31 - 1, description="Pictures and video frames with more pixels are refused."
     )
     decode_max_frames: int = Field(
-        limits.MAX_FRAMES, ge=1, description="Animated pictures with more frames are refused."
+        limits.MAX_FRAMES,
+        ge=0,
+        description="Animated pictures with more frames are refused; 0: none is for its frames.",
     )
     decode_max_reads: int = Field(
         limits.MAX_READS, ge=16, description="Requests that one decode may make to the storage."

@@ -36,8 +36,8 @@ _SAID_LOOSELY: Final = {
     "MIT License": "MIT",
 }
 """What packages without a licence expression say, as SPDX names it. BSD-3-Clause: both that say no more are of three clauses."""
-_TWO_OF_THEM: Final = {"python-dateutil": "Apache-2.0 AND BSD-3-Clause"}
-"""Its metadata say «Dual License»; its LICENSE file has both texts, for older and newer parts."""
+_SAID_IN_A_FILE: Final = {"python-dateutil": "Apache-2.0 AND BSD-3-Clause", "resvg-py": "MIT"}
+"""By their LICENSE files: the metadata of the first say «Dual License», for older and newer parts; those of the second say nothing."""
 _HEAD: Final = """# Licences
 <!-- Made by `python -m tests.servers.licences`: change the code, not this page. -->
 
@@ -62,8 +62,8 @@ def locked(lock: str) -> list[str]:
 
 def licence_of(name: str) -> str:
     """As an SPDX expression where that is known. Raises ValueError for a package that says nothing that we know."""
-    if name in _TWO_OF_THEM:
-        return _TWO_OF_THEM[name]
+    if name in _SAID_IN_A_FILE:
+        return _SAID_IN_A_FILE[name]
     said = metadata(name)
     for candidate in _candidates(said):
         if re.fullmatch(r"[A-Za-z0-9.+-]+( (AND|OR) [A-Za-z0-9.+-]+)*", candidate):

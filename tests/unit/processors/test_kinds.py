@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from processors.sandbox.pool import DecodeSlots
-from processors.sniff import HEAD_BYTES, sniff_kind, unread_kind
+from processors.sniff import HEAD_BYTES, sniff_kind
 from processors.thumbnails import create_thumbnails
 from processors.types import Kind, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
@@ -18,7 +18,7 @@ from tests.doubles.corpus_shapes import SHAPES, scenes
 from tests.doubles.sources import BytesSource, colour_at, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
-from tests.unit.processors.still.test_pictures import DECODERS, assert_upright, code_of, encoded, make
+from tests.unit.processors.still.test_pictures import DECODERS, assert_upright, encoded, make
 
 DECLARED: list[Kind | None] = [None, "video", "image"]
 
@@ -73,16 +73,6 @@ def test_what_is_not_read_is_called_by_its_name(name: str) -> None:
         assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED
 
 
-def test_a_cursor_is_told_from_a_targa_picture_that_begins_alike() -> None:
-    """Pillow leaves a cursor's mask out, so that it is not read unless the upload calls it an image."""
-    cursor = b"\0\0\x02\0\x01\0\x20\x20\0\0\x04\0\x04\0\x30\x01\0\0\x16\0\0\0"
-    assert unread_kind(cursor) == "a Windows cursor"
-    assert code_of(cursor + bytes(400)) is ErrorCode.MEDIA_UNSUPPORTED
-    targa = encoded(photograph(), "TGA", compression=None)
-    assert targa[:4] == cursor[:4]
-    assert unread_kind(targa) is None
-
-
 def spoilt_jpegs() -> dict[str, bytes]:
     """Named .jpg by their uploaders; no viewer shows them as pictures."""
     content = encoded(photograph(), "JPEG", quality=90)
@@ -102,15 +92,6 @@ def test_a_spoilt_jpeg_never_becomes_a_video(name: str, decoder: str) -> None:
     with pytest.raises(PermanentError, match="no video or picture that can be read") as caught:
         make(spoilt_jpegs()[name], decoder=decoder)
     assert caught.value.code is ErrorCode.MEDIA_CORRUPT
-
-
-def test_a_picture_without_a_magic_number_is_no_video() -> None:
-    """FFmpeg knows Targa by its header, PFM by two dead letters; the second is a kind whose name is known."""
-    assert code_of(encoded(photograph(), "TGA")) is ErrorCode.MEDIA_CORRUPT
-    assert code_of(b"PF\n64 48\n-1.0\n" + bytes(64 * 48 * 12)) is ErrorCode.MEDIA_UNSUPPORTED
-    declared = create_thumbnails(BytesSource(encoded(photograph(), "TGA")), ThumbnailSpec(), kind="image")
-    assert declared.source.kind == "image", "for what the bytes leave open the upload is believed"
-    assert_upright(declared)
 
 
 STREAMS: dict[str, tuple[str, str]] = {

@@ -15,11 +15,14 @@ from processors.sandbox.pool import DecodeSlots
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from tests.doubles.clips import clip
 from tests.doubles.corpus_kinds import OPAQUE, WITH_ALPHA
+from tests.doubles.corpus_rare import RARE, RARE_WITH_ALPHA, xbm, xpm
 from tests.doubles.corpus_shapes import THEORA, song_with_cover
 from tests.doubles.sources import BytesSource, open_files
 from tests.unit.processors.sandbox.test_cage import FRAMES, PICTURES, VIDEOS
 from tests.unit.processors.sandbox.test_pool import jobs_of, make, with_slots
 from tests.unit.processors.still.test_pictures import encoded
+from tests.unit.processors.still.test_raw_preview import RAWS
+from tests.unit.processors.still.test_svg import INSIDE, svg
 
 MUTATIONS = int(os.environ.get("MUTATIONS", "600"))
 SEED = int(os.environ.get("MUTATIONS_SEED", "20"))
@@ -52,6 +55,10 @@ def sound_files() -> dict[str, bytes]:
         | {f"moving {name}": found for name, found in moving.items()}
         | {f"opaque {name}": content() for name, content in OPAQUE.items()}
         | {f"cut out {name}": content() for name, content in WITH_ALPHA.items()}
+        | {f"rare {name}": content() for name, content in RARE.items()}
+        | {f"rare cut out {name}": content() for name, content in RARE_WITH_ALPHA.items()}
+        | {f"raw {name}": content() for name, content in RAWS.items()}
+        | {"drawing": svg(inside=f"{INSIDE}<g id='a'><use xlink:href='#b'/></g>"), "bitmap": xbm(), "pixmap": xpm()}
         | {"fragments": fragments}
         | others
     )

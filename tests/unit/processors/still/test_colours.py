@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from processors.source_file import SourceFile
-from processors.still.pillow import decode_still
+from processors.still.ladder import decode_still
 from processors.thumbnails import create_thumbnails
 from processors.types import PictureFormat, RenditionSpec, ThumbnailSpec
 from processors.video.pyav import take_deep

@@ -12,11 +12,10 @@ from PIL import Image
 from processors.source_file import SourceFile
 from processors.still import decode as picture_decode
 from processors.still.decode import decode_reduced
-from processors.still.pillow import decode_still
+from processors.still.ladder import decode_still
 from processors.still.webp_scaled import decode_scaled
 from processors.types import DecodedFrame, ThumbnailSpec
 from processors.video.pyav import take_deep
-from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.sandbox.test_pool import make, with_slots
 from tests.unit.processors.still.test_pictures import encoded
@@ -99,13 +98,12 @@ def test_tags_behind_the_pixels_of_a_png_are_found() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_is_cut_off_is_left_to_pillow_which_says_so(name: str) -> None:
+def test_a_file_that_is_cut_off_is_left_to_the_slower_readers(name: str) -> None:
     half = content(name)[: len(content(name)) // 2]
     if name != "WEBP":  # Pillow itself does not open half a WebP
         assert reduced(half) is None
-    with pytest.raises(PermanentError) as caught:
-        taken_from(half)
-    assert caught.value.code is ErrorCode.MEDIA_CORRUPT
+    taken = taken_from(half)
+    assert (taken.degraded, taken.frame.method) == (True, "image-damaged")
 
 
 def test_what_is_small_transparent_grey_or_moving_is_left_to_pillow() -> None:

@@ -85,7 +85,13 @@ def test_a_giant_is_refused_by_its_header() -> None:
     assert caught.value.code is ErrorCode.MEDIA_TOO_MANY_PIXELS
 
 
-@pytest.mark.parametrize("cut", [40, 400, 4000])
+def test_one_whose_tags_at_its_end_are_cut_is_whole() -> None:
+    made, whole = make_caged(heif()[:-40]), make_caged(heif())
+    assert not made.degraded
+    assert (pixels_of(made.renditions[1]) == pixels_of(whole.renditions[1])).all()
+
+
+@pytest.mark.parametrize("cut", [400, 4000])
 def test_a_damaged_one_is_a_code(cut: int) -> None:
     with pytest.raises(PermanentError) as caught:
         make_caged(heif()[:-cut] if cut < 4000 else heif()[:cut])

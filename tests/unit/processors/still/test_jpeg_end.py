@@ -107,12 +107,21 @@ def test_one_that_is_cut_at_a_restart_marker_is_not_taken_for_whole() -> None:
     assert make(content[: at + 2]).degraded
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.7])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.7])
 @pytest.mark.parametrize("padding", [0, 1_000_000])
 @pytest.mark.parametrize("kind", ["baseline", "restart markers", "full colour"])
-def test_one_that_lacks_much_is_refused(kind: str, padding: int, share: float) -> None:
+def test_one_that_lacks_much_shows_what_there_is(kind: str, padding: int, share: float) -> None:
     content = jpeg(kind)
-    assert code_of(content[: int(len(content) * share)] + bytes(padding)) is ErrorCode.MEDIA_CORRUPT
+    made = make(content[: int(len(content) * share)] + bytes(padding))
+    assert (made.degraded, made.frame.method) == (True, "image-damaged")
+    assert rows_alike(made, make(content)) > share - 0.1
+
+
+@pytest.mark.parametrize("padding", [0, 1_000_000])
+@pytest.mark.parametrize("kind", ["baseline", "restart markers", "full colour"])
+def test_one_of_which_next_to_nothing_is_there_is_refused(kind: str, padding: int) -> None:
+    content = jpeg(kind)
+    assert code_of(content[: len(content) // 25] + bytes(padding)) is ErrorCode.MEDIA_CORRUPT
 
 
 def test_a_progressive_one_is_shown_as_far_as_its_scans_go() -> None:
@@ -123,7 +132,7 @@ def test_a_progressive_one_is_shown_as_far_as_its_scans_go() -> None:
     assert without_the_last.degraded
     assert rows_alike(without_the_last, make(content)) == 1.0
     assert make(content[: starts[-1] + 5]).degraded, "cut within a scan's header"
-    assert code_of(content[: starts[0] + (starts[1] - starts[0]) // 2]) is ErrorCode.MEDIA_CORRUPT
+    assert code_of(content[: starts[0] + (starts[1] - starts[0]) // 30]) is ErrorCode.MEDIA_CORRUPT
     assert code_of(content[: starts[0]]) is ErrorCode.MEDIA_CORRUPT
 
 
@@ -154,7 +163,7 @@ def test_every_cut_of_a_jpeg_is_ready_or_a_code() -> None:
 def test_a_strip_of_a_single_row_of_blocks_is_measured_by_its_length() -> None:
     strip = encoded(Image.fromarray(scene(1200, 16, 0.3)), "JPEG", quality=95)
     pixels = strip.index(b"\xff\xda")
-    assert code_of(strip[: pixels + (len(strip) - pixels) // 4]) is ErrorCode.MEDIA_CORRUPT
+    assert code_of(strip[: pixels + (len(strip) - pixels) // 20]) is ErrorCode.MEDIA_CORRUPT
     assert make(strip[:-20]).degraded
 
 

@@ -1,0 +1,161 @@
+"""The peers of benchmarks.real_pictures: what Chromium, libvips, Pillow and FFmpeg show of a file, as PNGs of at most SIDE pixels."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image, ImageOps
+
+SIDE: Final = 256
+_LIMIT_S: Final = 30
+_CHROMIUM: Final = "/usr/bin/chromium"
+_MEDIA_TYPES: Final = {"svg": "image/svg+xml", "svgz": "", "ico": "image/x-icon", "cur": "image/x-icon"}
+_DRAW: Final = """
+async ([url, side]) => {
+  const picture = new Image();
+  picture.src = url;
+  const late = new Promise((_, fail) => setTimeout(() => fail("late"), 15000));
+  try { await Promise.race([picture.decode(), late]); } catch (_) {
+    if (!picture.complete || !picture.naturalWidth) return null;
+  }
+  const width = picture.naturalWidth, height = picture.naturalHeight;
+  if (!width || !height) return null;
+  const scale = Math.min(1, side / width, side / height);
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/png");
+}
+"""
+
+
+def ask_all(paths: list[Path], kept: Path) -> dict[Path, dict[str, Path]]:
+    """Return, by file, each peer that reads it with its picture. Answers are kept in the folder `kept`."""
+    kept.mkdir(parents=True, exist_ok=True)
+    answers: dict[Path, dict[str, Path]] = {path: {} for path in paths}
+    for name, ask in {"chromium": None, "libvips": _libvips, "pillow": _pillow, "ffmpeg": _ffmpeg}.items():
+        asked = kept / f"{name}.json"
+        known: dict[str, str | None] = json.loads(asked.read_text()) if asked.exists() else {}
+        missing = {_digest(path): path for path in paths if _digest(path) not in known}
+        if missing:
+            answer = _ask_chromium if ask is None else _ask_each(ask)
+            known |= answer(missing, kept / name)
+            asked.write_text(json.dumps(known))
+        for path in paths:
+            picture = known.get(_digest(path))
+            if picture is not None:
+                answers[path][name] = Path(picture)
+    return answers
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32] + path.suffix.lower()
+
+
+Answers = dict[str, str | None]
+
+
+def _ask_each(ask: Callable[[Path, Path], None]) -> Callable[[dict[str, Path], Path], Answers]:
+    def all_of_them(missing: dict[str, Path], folder: Path) -> Answers:
+        folder.mkdir(exist_ok=True)
+        found: Answers = {}
+        for digest, path in missing.items():
+            out = folder / f"{digest}.png"
+            with suppress(OSError, subprocess.SubprocessError):
+                ask(path, out)
+            found[digest] = str(out) if out.exists() and _is_picture(out) else None
+        return found
+
+    return all_of_them
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _run(command: list[str]) -> None:
+    if shutil.which(command[0]):
+        subprocess.run(command, capture_output=True, check=False, timeout=_LIMIT_S)
+
+
+def _libvips(path: Path, out: Path) -> None:
+    _run(["vips", "thumbnail", str(path), str(out), str(SIDE), "--size", "down", "--export-profile", "srgb"])
+
+
+def _ffmpeg(path: Path, out: Path) -> None:
+    """By its picture demuxers, as the name says: of films it is no peer here."""
+    scale = f"scale='min({SIDE},iw)':'min({SIDE},ih)':force_original_aspect_ratio=decrease"
+    with tempfile.TemporaryDirectory() as folder:
+        named = Path(folder) / f"picture{path.suffix.lower()}"
+        named.symlink_to(path.resolve())
+        _run(["ffmpeg", "-v", "quiet", "-f", "image2", "-pattern_type", "none", "-i", str(named), "-frames:v", "1",
+              "-vf", scale, "-pix_fmt", "rgba", "-y", str(out)])  # fmt: skip
+
+
+def _pillow(path: Path, out: Path) -> None:
+    """In a process of its own, which a damaged file may crash."""
+    pid = os.fork()
+    if pid == 0:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (_LIMIT_S, _LIMIT_S))
+        with suppress(BaseException):
+            warnings.simplefilter("ignore")
+            picture = Image.open(path)
+            picture.draft("RGB", (2 * SIDE, 2 * SIDE))
+            upright: Any = ImageOps.exif_transpose(picture)
+            upright.convert("RGBA").resize(
+                ImageOps.contain(upright.convert("RGBA"), (SIDE, SIDE)).size
+                if max(upright.size) > SIDE
+                else upright.size
+            ).save(out)
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def _ask_chromium(missing: dict[str, Path], folder: Path) -> Answers:
+    if not Path(_CHROMIUM).exists():
+        return {}
+    from playwright.sync_api import Error, sync_playwright
+
+    folder.mkdir(exist_ok=True)
+    found: Answers = {}
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        for number, (digest, path) in enumerate(missing.items()):
+            if number % 200 == 199:
+                page.close()
+                page = browser.new_page()
+            media_type = _MEDIA_TYPES.get(path.suffix.lower().lstrip("."), "image/png")
+            url = f"data:{media_type};base64," + base64.b64encode(path.read_bytes()).decode()
+            try:
+                answer = page.evaluate(_DRAW, [url, SIDE])
+            except Error:
+                page = browser.new_page()
+                answer = None
+            found[digest] = None
+            if answer is not None:
+                out = folder / f"{digest}.png"
+                Image.open(io.BytesIO(base64.b64decode(answer.partition(",")[2]))).save(out)
+                found[digest] = str(out)
+        browser.close()
+    return found

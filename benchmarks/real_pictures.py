@@ -1,0 +1,172 @@
+"""Pictures that others made, by this program and by its peers: who reads what, and whose pixels differ.
+
+Run by hand: python -m benchmarks.real_pictures FOLDER --out OUT [--most 200] [--declared]. Fetches nothing: FOLDER holds one folder a
+collection. The peers (Chromium, libvips, Pillow, FFmpeg, those that are installed) are asked once, and their pictures kept in
+OUT/peers for the next run; ours are made in the cage each time. Writes OUT/results.json and OUT/sheet-N.png: peer and ours, beside
+each other, of everything suspicious, to be looked at by eye.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import io
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.picture_peers import SIDE, ask_all
+from processors.sandbox.pool import DecodeSlots
+from processors.source_file import BytesInMemory
+from processors.still.heic import is_heic_installed
+from processors.types import Kind, PictureFormat, RenditionSpec, ThumbnailSpec
+from schemas.errors import ThumbnailError
+
+DIFFERS: Final = 12.0
+"""Mean difference of the values, 0 to 255, from which two pictures count as unlike."""
+ASPECT_DIFFERS: Final = 0.03
+SPEC: Final = ThumbnailSpec(renditions=(RenditionSpec("medium", SIDE, SIDE),), format=PictureFormat.WEBP, quality=95)
+Row = dict[str, str | float | bool | None]
+
+
+def files_of(folder: Path, most: int, seed: int) -> list[Path]:
+    """At most `most` files of each collection, drawn at random; each content once."""
+    chosen: dict[str, Path] = {}
+    rng = random.Random(seed)  # noqa: S311 - a sample
+    for collection in sorted(path for path in folder.iterdir() if path.is_dir()):
+        paths = sorted(path for path in collection.rglob("*") if path.is_file())
+        for path in rng.sample(paths, min(most, len(paths))):
+            chosen.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), path)
+    return list(chosen.values())
+
+
+async def make_ours(paths: list[Path], out: Path, *, is_declared: bool) -> dict[Path, Row]:
+    """Every file through the cage, into a picture in `out` or an error."""
+    rows: dict[Path, Row] = {}
+    declared: Kind | None = "image" if is_declared else None
+    async with DecodeSlots(1, timeout_s=120, memory_mb=1024, heic=is_heic_installed()) as slots:
+        for number, path in enumerate(paths):
+            try:
+                made = await slots.create_thumbnails(BytesInMemory(path.read_bytes()), SPEC, kind=declared)
+            except ThumbnailError as error:
+                rows[path] = {"ours": str(error.code), "message": error.message}
+                continue
+            picture = out / f"{number}.webp"
+            picture.write_bytes(made.renditions[0].content)
+            rows[path] = {
+                "ours": "ready",
+                "picture": str(picture),
+                "kind": made.source.kind,
+                "codec": made.source.codec,
+                "method": made.frame.method,
+                "degraded": made.degraded,
+                "width": made.source.width,
+                "height": made.source.height,
+            }
+    return rows
+
+
+def premultiplied(content: bytes) -> Image.Image:
+    """On mid grey, so that what is transparent looks alike."""
+    with Image.open(io.BytesIO(content)) as opened:
+        picture = opened.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, (128, 128, 128, 255)), picture).convert("RGB")
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """Mean difference of the values at the smaller of both sizes; 255 where the shapes differ."""
+    size = (min(one.width, other.width), min(one.height, other.height))
+    aspects = [picture.width / picture.height for picture in (one, other)]
+    if min(size) >= 8 and abs(aspects[0] / aspects[1] - 1) > ASPECT_DIFFERS + 2 / min(size):
+        return 255.0
+    arrays = [np.asarray(picture.resize(size, Image.Resampling.BOX), np.int16) for picture in (one, other)]
+    return float(np.abs(arrays[0] - arrays[1]).mean())
+
+
+def classify(row: Row, peers: dict[str, str]) -> tuple[str, float | None]:
+    """Which line of the table the file belongs to, and how unlike the nearest peer it is."""
+    if row["ours"] != "ready":
+        return ("we refuse, a peer reads" if peers else "both refuse"), None
+    if not peers:
+        return "we read, no peer does", None
+    ours = premultiplied(Path(str(row["picture"])).read_bytes())
+    nearest = min(difference(ours, premultiplied(Path(peer).read_bytes())) for peer in peers.values())
+    return ("both read, unlike every peer" if nearest > DIFFERS else "both read, alike"), nearest
+
+
+def sheets(rows: dict[Path, Row], out: Path) -> Iterator[Path]:
+    """Pages of everything suspicious: a peer's picture left, ours right."""
+    shown = [(path, row) for path, row in rows.items() if row["class"] not in ("both read, alike", "both refuse")]
+    shown.sort(key=lambda found: (str(found[1]["class"]), str(found[0])))
+    cell, across, down = 150, 6, 9
+    for page in range(0, len(shown), across * down):
+        sheet = Image.new("RGB", (across * (2 * cell + 8), down * (cell + 30)), "white")
+        draw = ImageDraw.Draw(sheet)
+        for number, (path, row) in enumerate(shown[page : page + across * down]):
+            left, top = number % across * (2 * cell + 8), number // across * (cell + 30)
+            peers = cast(dict[str, str], row["peers"])
+            for at, picture in enumerate((next(iter(peers.values()), None), row.get("picture"))):
+                if picture is not None:
+                    small = premultiplied(Path(str(picture)).read_bytes())
+                    small.thumbnail((cell, cell))
+                    sheet.paste(small, (left + at * cell, top))
+            label = f"{path.parent.name[:12]}/{path.name[-40:]}"
+            draw.text((left, top + cell), label, fill="black")
+            draw.text(
+                (left, top + cell + 12), f"{'/'.join(peers)} {row.get('message') or row['nearest']}"[:50], fill="red"
+            )
+        name = out / f"sheet-{page // (across * down)}.png"
+        sheet.save(name)
+        yield name
+
+
+def main() -> None:
+    """Ask everyone, print the table, draw the sheets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--most", type=int, default=200, help="Files of each collection.")
+    parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--declared", action="store_true", help="Upload everything as an image.")
+    parser.add_argument("--peers", type=Path, help="Where the peers' pictures are kept; OUT/peers without it.")
+    options = parser.parse_args()
+    console = Console()
+    options.out.mkdir(parents=True, exist_ok=True)
+    paths = files_of(options.folder, options.most, options.seed)
+    peers = ask_all(paths, options.peers or options.out / "peers")
+    (options.out / "ours").mkdir(exist_ok=True)
+    rows = asyncio.run(make_ours(paths, options.out / "ours", is_declared=options.declared))
+    counts: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    for path, row in rows.items():
+        read_by = {name: str(picture) for name, picture in peers[path].items()}
+        row["class"], row["nearest"] = classify(row, read_by)
+        row["peers"] = read_by  # type: ignore[assignment]
+        counts[str(row["class"])] += 1
+        codes[str(row["ours"])] += 1
+        if row["class"] == "we refuse, a peer reads":
+            kinds[f"{path.suffix.lower()} {row['ours']}"] += 1
+        if row["ours"] == "ready" and row["kind"] == "video":
+            counts["of which ready, as a video"] += 1
+        if row.get("degraded"):
+            counts["of which ready, degraded"] += 1
+    table = Table("", "files", "share", title=f"{len(rows)} files")
+    for name, count in sorted(counts.items()):
+        table.add_row(name, str(count), f"{count / len(rows):.2%}")
+    console.print(table)
+    console.print("Outcomes:", dict(codes))
+    console.print("We refuse, a peer reads:", dict(kinds.most_common()))
+    (options.out / "results.json").write_text(json.dumps({str(path): row for path, row in rows.items()}, indent=1))
+    console.print("To be looked at:", *map(str, sheets(rows, options.out)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Pictures of kinds, and of depths, that Pillow does not decode and FFmpeg does."""
+
+from typing import Any, Final, cast
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+from PIL import Image
+
+from processors.colour.linear_light import to_codes
+from processors.readers import DamagedMediaError, reading
+from processors.sniff import HEAD_BYTES, is_targa
+
+_CODECS: Final[tuple[tuple[bytes, str], ...]] = (
+    *((b"8BPS", "psd"), (b"DDS ", "dds"), (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\n", "pcx")),
+    *((b"/* XPM */", "xpm"), (b"P7", "pam"), (b"PF", "pfm"), (b"Pf", "pfm")),
+    *((b"\x76\x2f\x31\x01", "exr"), (b"#?R", "hdr")),
+)
+"""By the first bytes."""
+
+
+def decode_by_ffmpeg(content: bytes, max_pixels: int) -> tuple[Image.Image, str] | None:
+    """Return the picture in mode RGB or RGBA, floats as sRGB of eight bits, and its codec; None where FFmpeg has none, or a damaged one."""
+    name = next((name for head, name in _CODECS if content.startswith(head)), None)
+    if name is None and is_targa(content[:HEAD_BYTES]):
+        name = "targa"
+    if name is None:
+        return None
+    context = cast(VideoCodecContext, VideoCodecContext.create(name, "r"))
+    context.thread_count = 1  # threads would not be caged
+    context.options = {"max_pixels": str(max_pixels)}
+    try:
+        with reading("picture"):
+            frames: list[VideoFrame] = context.decode(av.Packet(content)) or context.decode(None)
+            return (_as_image(frames[0]), name) if frames and not frames[0].is_corrupt else None
+    except (FFmpegError, DamagedMediaError):
+        return None
+
+
+def _as_image(frame: VideoFrame) -> Image.Image:
+    name = frame.format.name
+    has_alpha = any(mark in name for mark in ("rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8"))
+    if "f16" in name or "f32" in name:
+        planar = "gbrapf32le" if has_alpha else "gbrpf32le"
+        return Image.fromarray(light_to_srgb(frame.reformat(format=planar, threads=1).to_ndarray()))
+    return Image.fromarray(frame.reformat(format="rgba" if has_alpha else "rgb24", threads=1).to_ndarray())
+
+
+def light_to_srgb(light: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return height x width x 3 or 4 codes of linear values from 0 to 1; what is brighter is white. Alpha is linear in both."""
+    values = np.clip(np.nan_to_num(light, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0).astype(np.float32)
+    codes = np.empty(values.shape, np.uint8)
+    codes[..., :3] = to_codes(values[..., :3])
+    codes[..., 3:] = np.rint(values[..., 3:] * 255)
+    return codes

@@ -1,0 +1,140 @@
+"""The ladder of pictures: a fast, strict reader first, then whatever shows what there is.
+
+1. Pillow with its fast ways: what ordinary, sound files take.
+2. What the file lacks is put to it, or what is broken in it left out, and the first rung reads it: JPEG, PNG, AVIF.
+3. Readers of single kinds, which know more of them than Pillow, or show a part of one: TIFF, BMP, WebP, FFmpeg's pictures.
+4. The picture that a raw camera file has beside its own.
+5. Pillow again, told to go on behind damage.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from PIL import Image
+
+from processors.limits import LEAST_SHOWN, MIB
+from processors.sniff import HEAD_BYTES, is_cursor
+from processors.source_file import BytesInMemory, SourceFile
+from processors.still.bitmaps import cursor_as_icon, decode_bitfields
+from processors.still.ffmpeg import decode_by_ffmpeg
+from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
+from processors.still.jpeg_end import complete, has_end
+from processors.still.photoshop import composite_alone
+from processors.still.pillow import DeepDecoder, take, unsupported
+from processors.still.repair_avif import repair_avif
+from processors.still.repair_png import repair_png
+from processors.still.tiff import decode_tiff
+from processors.still.tiff import is_whole as is_whole_tiff
+from processors.still.webp_scaled import decode_begun
+from processors.types import DecodedFrame, ThumbnailSpec
+from schemas.errors import ErrorCode, PermanentError
+
+_MAX_BYTES: Final = 64 * MIB
+"""Held in memory several times, from the second rung on; photographs are far smaller."""
+_NEXT_RUNG: Final = frozenset({ErrorCode.MEDIA_CORRUPT, ErrorCode.MEDIA_UNSUPPORTED})
+_TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+Rung = Callable[[], DecodedFrame | None]
+
+
+def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) -> DecodedFrame:
+    """Return the picture, reduced and upright; `degraded` where a part of it is missing, and `frame.method` says why.
+
+    Raises PermanentError media.unsupported, media.corrupt or media.too_many_pixels.
+    """
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    try:
+        return take(_as_pillow_reads(file, head), spec, take_deep)
+    except PermanentError as error:
+        if error.code not in _NEXT_RUNG or file.size > _MAX_BYTES:
+            raise
+        first_error = error
+    file.seek(0)
+    file.expect_whole()
+    content = file.read()
+    for rung in _rungs(content, spec, take_deep):
+        try:
+            found = rung()
+        except PermanentError as error:
+            if error.code not in _NEXT_RUNG:
+                raise
+            continue
+        if found is not None:
+            return found
+    if content.startswith(_TIFF) and first_error.code is ErrorCode.MEDIA_CORRUPT and is_whole_tiff(content):
+        raise unsupported("a TIFF picture of a rare depth or compression") from first_error
+    raise first_error
+
+
+def _as_pillow_reads(file: SourceFile, head: bytes) -> SourceFile:
+    """Return the file itself, or, of the kinds of which Pillow reads a part wrong, one that says the same in another way."""
+    rewrite = cursor_as_icon if is_cursor(head) else composite_alone if head.startswith(b"8BPS\0\1") else None
+    if rewrite is None or file.size > _MAX_BYTES:
+        return file
+    file.seek(0)
+    file.expect_whole()
+    return SourceFile(BytesInMemory(rewrite(file.read())))
+
+
+def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Iterator[Rung]:
+    """Yield what there is to try for these bytes, in order."""
+
+    def again(changed: bytes, *, is_tolerant: bool = False) -> DecodedFrame:
+        return take(SourceFile(BytesInMemory(changed)), spec, take_deep, is_tolerant=is_tolerant)
+
+    if content.startswith(b"\xff\xd8"):
+        file = SourceFile(BytesInMemory(content))
+        completed = complete(file)
+        if completed is not None:
+            yield lambda: _as_damaged(again(completed.content), is_whole=completed.is_whole)
+        if not has_end(file, file.size):
+            return  # too little of it is there: what Pillow would show is its own filling
+    elif content.startswith(b"\x89PNG"):
+        yield lambda: _repaired_png(content, spec, again)
+    elif content[4:8] == b"ftyp":
+        for repaired in repair_avif(content):
+            yield lambda repaired=repaired: again(repaired)  # type: ignore[misc]
+    else:
+        yield lambda: _by_kind(content, spec)
+    yield lambda: _as_damaged(again(content, is_tolerant=True), is_whole=False)
+
+
+def _as_damaged(taken: DecodedFrame, *, is_whole: bool) -> DecodedFrame:
+    if is_whole:
+        return taken
+    return replace(taken, degraded=True, frame=replace(taken.frame, method=DAMAGED))
+
+
+def _repaired_png(content: bytes, spec: ThumbnailSpec, again: Callable[[bytes], DecodedFrame]) -> DecodedFrame | None:
+    repaired = repair_png(content, spec.max_pixels)
+    if repaired is None or repaired.shown < LEAST_SHOWN:
+        return None
+    taken = again(repaired.content)
+    if repaired.shown < 1 and not taken.facts.rotation:
+        taken = replace(taken, image=without_rows(taken.image, repaired.shown))
+    return _as_damaged(taken, is_whole=repaired.is_whole)
+
+
+def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
+    """Return the picture by the reader for its kind; None where there is no such reader, or it finds nothing."""
+    if content.startswith(_TIFF):
+        stored = decode_tiff(content, spec.max_pixels)
+        return None if stored is None else finish(stored, spec)
+    if content.startswith(b"BM"):
+        found = decode_bitfields(content, spec.max_pixels)
+        return None if found is None else _part(*found, "bmp", spec)
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        begun = decode_begun(content, spec.max_pixels)
+        return None if begun is None else _part(Image.fromarray(begun[0]), begun[1], "webp", spec)
+    decoded = decode_by_ffmpeg(content, spec.max_pixels)
+    return None if decoded is None else finish(StoredPicture(*decoded), spec)
+
+
+def _part(image: Image.Image, shown: float, codec: str, spec: ThumbnailSpec) -> DecodedFrame | None:
+    if shown < LEAST_SHOWN:
+        return None
+    if shown == 1:
+        return finish(StoredPicture(image, codec, WHOLE), spec)
+    return finish(StoredPicture(without_rows(image, shown), codec, DAMAGED), spec)

@@ -1,0 +1,175 @@
+"""TIFFs of depths and colours that Pillow does not decode, by OpenCV's libtiff; and damaged ones, strip by strip."""
+
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from processors.colour.convert import PictureColours
+from processors.limits import LEAST_SHOWN
+from processors.orientation import EXIF_TURNS
+from processors.readers import DamagedMediaError, reading
+from processors.still import tiff_tags as tags
+from processors.still.decode import plain_mode
+from processors.still.ffmpeg import decode_by_ffmpeg, light_to_srgb
+from processors.still.finish import DAMAGED, WHOLE, StoredPicture, blank_share
+from schemas.errors import PermanentError
+
+_MOST_ATTEMPTS: Final = 256
+"""To decode a run of strips; a run that fails is tried in halves."""
+_MAX_PROFILE_BYTES: Final = 4 * 1024**2
+_CHUNKY: Final = 1
+
+
+def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
+    """Return the first picture of a TIFF that Pillow refuses; None where nothing of it can be read, or it is too large."""
+    found = next(tags.read_directories(content), None)
+    if found is None:
+        return None
+    width, height = tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT)
+    if not 0 < width * height <= max_pixels:
+        return None
+    size = (width, height)
+    if not _is_known(content):  # by Pillow: nothing is damaged then, as far as it says
+        if tags.one(found, tags.PLANAR, _CHUNKY) != _CHUNKY and tags.one(found, tags.BITS, 8) % 8:
+            return None  # OpenCV and FFmpeg take such planes apart as if they were none, and show noise
+        whole = _by_opencv(content, size)
+        if whole is not None:
+            return _stored(whole, found, WHOLE if is_whole(content) else DAMAGED)
+    pieces = _by_strips(content, found) or _by_opencv(content, size)
+    if pieces is None:
+        decoded = decode_by_ffmpeg(content, max_pixels)
+        pieces = None if decoded is None else decoded[0]
+    if pieces is None or blank_share(pieces) > 1 - LEAST_SHOWN:
+        return None
+    return _stored(pieces, found, DAMAGED)
+
+
+def _is_known(content: bytes) -> bool:
+    try:
+        with reading("picture"), Image.open(io.BytesIO(content), formats=("TIFF",)):
+            return True
+    except PermanentError:
+        return False
+
+
+def is_whole(content: bytes) -> bool:
+    """Return whether all that the first directory names lies in the file: the kind is unknown then, and nothing is damaged."""
+    found = next(tags.read_directories(content), None)
+    if found is None or not {tags.WIDTH, tags.HEIGHT, tags.STRIP_OFFSETS, tags.STRIP_BYTES} <= found.keys():
+        return False
+    return all(
+        at + length <= len(content)
+        for at, length in zip(found[tags.STRIP_OFFSETS], found[tags.STRIP_BYTES], strict=False)
+    )
+
+
+def _stored(image: Image.Image, found: tags.Tags, method: str) -> StoredPicture:
+    profile = bytes(value & 0xFF for value in found.get(tags.PROFILE, ())[:_MAX_PROFILE_BYTES])
+    is_rgb = image.mode in ("RGB", "RGBA") and tags.one(found, tags.PHOTOMETRIC) == 2
+    colours = PictureColours(profile) if profile and is_rgb else PictureColours()
+    return StoredPicture(image, "tiff", method, colours, EXIF_TURNS.get(tags.one(found, tags.ORIENTATION)))
+
+
+def _by_opencv(content: bytes, size: tuple[int, int]) -> Image.Image | None:
+    """Lab, floats, and numbers of 10 to 64 bits. It passes over damage without a word where pixels have eight."""
+    try:
+        with reading("picture"):
+            found: Any = cv2.imdecode(
+                np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+            )
+    except DamagedMediaError:
+        return None
+    if found is None or found.shape[:2] != size[::-1]:
+        return None
+    pixels: NDArray[Any] = found
+    if pixels.ndim == 2:
+        return Image.fromarray(_eight_bits(pixels))
+    if pixels.shape[2] not in (3, 4):
+        return None
+    rgb = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    if rgb.dtype in (np.float32, np.float64):
+        return Image.fromarray(light_to_srgb(rgb))  # as scRGB has it, and libvips takes it
+    return Image.fromarray(_eight_bits(rgb))
+
+
+def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    if values.dtype == np.uint8:
+        return np.ascontiguousarray(values)
+    if values.dtype == np.uint16:
+        return (values >> 8).astype(np.uint8)
+    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    largest = float(numbers.max(initial=0.0))
+    top = next((limit for limit in (1.0, 255.0, 65535.0) if largest <= limit * 1.001), largest)
+    return np.rint(np.clip(numbers * 255 / top, 0, 255)).astype(np.uint8)
+
+
+def _by_strips(content: bytes, found: tags.Tags) -> Image.Image | None:
+    """Return the strips that can be decoded, in their places; what is missing is transparent. None where there is none."""
+    offsets, lengths = found.get(tags.STRIP_OFFSETS, ()), found.get(tags.STRIP_BYTES, ())
+    height, width = tags.one(found, tags.HEIGHT), tags.one(found, tags.WIDTH)
+    rows = tags.one(found, tags.ROWS_PER_STRIP, height)
+    is_plain = tags.one(found, tags.PLANAR, _CHUNKY) == _CHUNKY or tags.one(found, tags.SAMPLES, 1) == 1
+    if (
+        not is_plain
+        or rows < 1
+        or len(offsets) != len(lengths)
+        or len(offsets) < 2
+        or content[2:4] not in (b"*\0", b"\0*")
+    ):
+        return None
+    canvas = Image.new("RGBA", (width, height))
+    waiting, is_any = [(0, len(offsets))], False
+    for _ in range(_MOST_ATTEMPTS):
+        if not waiting:
+            break
+        first, last = waiting.pop(0)
+        top = first * rows
+        if top >= height:
+            continue
+        size = {tags.HEIGHT: (min(rows * (last - first), height - top),)}
+        part = {
+            tags.STRIP_OFFSETS: offsets[first:last],
+            tags.STRIP_BYTES: lengths[first:last],
+            tags.ROWS_PER_STRIP: (rows,),
+        }
+        try:
+            with reading("picture"), Image.open(io.BytesIO(_with_tags(content, {**size, **part}))) as opened:
+                # libtiff's tags for which way up would turn the piece
+                piece = plain_mode(opened).convert("RGBA")
+        except DamagedMediaError:
+            middle = (first + last) // 2
+            waiting += [half for half in ((first, middle), (middle, last)) if first < middle < last]
+            continue
+        canvas.paste(piece, (0, top))
+        is_any = True
+    return canvas if is_any else None
+
+
+def _with_tags(content: bytes, changed: dict[int, tuple[int, ...]]) -> bytes:
+    """Return the file with another first directory, behind its end: its own entries, but for those in `changed`."""
+    order = "<" if content[:2] == b"II" else ">"
+    at = struct.unpack_from(order + "L", content, 4)[0]
+    (count,) = struct.unpack_from(order + "H", content, at)
+    entries = dict(_entries(content, at, count, order))
+    entries.pop(tags.ORIENTATION, None)
+    values = b""
+    place = len(content) + 6 + 12 * (len(entries) + len(changed.keys() - entries.keys()))
+    for number, numbers in changed.items():
+        data = struct.pack(f"{order}{len(numbers)}L", *numbers)
+        if len(numbers) > 1:
+            data, values = struct.pack(order + "L", place + len(values)), values + data
+        entries[number] = struct.pack(order + "HHL", number, 4, len(numbers)) + data
+    directory = struct.pack(order + "H", len(entries)) + b"".join(entries[number] for number in sorted(entries))
+    return content[:4] + struct.pack(order + "L", len(content)) + content[8:] + directory + bytes(4) + values
+
+
+def _entries(content: bytes, at: int, count: int, order: str) -> Iterator[tuple[int, bytes]]:
+    for entry in range(at + 2, at + 2 + 12 * min(count, 1000), 12):
+        if entry + 12 <= len(content):
+            yield struct.unpack_from(order + "H", content, entry)[0], content[entry : entry + 12]

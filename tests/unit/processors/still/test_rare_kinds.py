@@ -1,0 +1,86 @@
+"""Pictures of rare kinds: content decides what they are, whatever the upload says, and their corners and holes are right."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from processors.sandbox.pool import DecodeSlots
+from processors.sniff import HEAD_BYTES, is_targa, sniff_kind
+from processors.thumbnails import create_thumbnails
+from processors.types import Kind, ThumbnailSpec
+from schemas.errors import ErrorCode, PermanentError
+from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
+from tests.doubles.corpus_rare import RARE, RARE_WITH_ALPHA, psd, tiff, xbm, xpm
+from tests.doubles.corpus_shapes import SHAPES
+from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
+from tests.unit.processors.sandbox.test_pool import make as make_caged
+from tests.unit.processors.sandbox.test_pool import with_slots
+from tests.unit.processors.still.test_pictures import assert_upright, make
+
+DECLARED: list[Kind | None] = [None, "video", "image"]
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_it_is_shown_as_the_picture_that_it_is(name: str) -> None:
+    content = RARE[name]()
+    for declared in DECLARED:
+        made = create_thumbnails(BytesSource(content), ThumbnailSpec(), kind=declared)
+        assert (made.source.kind, made.frame.method, made.degraded) == ("image", "image", False)
+        assert (made.source.width, made.source.height) == (WIDTH, HEIGHT)
+        assert_upright(made)
+
+
+@pytest.mark.parametrize("name", RARE_WITH_ALPHA)
+def test_its_transparency_is_kept(name: str) -> None:
+    made = make(RARE_WITH_ALPHA[name]())
+    pixels = pixels_of(made.renditions[2], "RGBA")
+    assert colour_at(pixels, 0.2, 0.5)[3] == 0
+    assert colour_at(pixels, 0.8, 0.5)[3] == 255
+    assert (made.source.kind, made.degraded) == ("image", False)
+
+
+def test_of_a_cursor_the_largest_is_shown() -> None:
+    made = make(RARE_WITH_ALPHA["windows cursor"]())
+    assert (made.source.width, made.source.height) == (48, 36)
+
+
+def test_a_selection_that_photoshop_kept_hides_nothing() -> None:
+    shown = pixels_of(make(psd(fourth=True, layers=1)).renditions[1], "RGBA")
+    assert shown[..., 3].min() == 255
+
+
+def test_pictures_that_are_text_are_read() -> None:
+    bitmap, pixmap = make(xbm()), make(xpm())
+    assert is_near(colour_at(pixels_of(bitmap.renditions[2]), 0.5, 0.2), (0, 0, 0), 12) != is_near(
+        colour_at(pixels_of(bitmap.renditions[2]), 0.5, 0.8), (0, 0, 0), 12
+    )
+    red, green, blue = np.asarray(photograph().resize((2, 2)))[0, 0].tolist()
+    assert is_near(colour_at(pixels_of(pixmap.renditions[2]), 0.25, 0.25), (red, green, blue), 30)
+    assert (bitmap.source.codec, pixmap.source.codec) == ("xbm", "xpm")
+
+
+def test_all_are_decoded_in_the_cage() -> None:
+    async def body(slots: DecodeSlots) -> None:
+        for name, content in (*RARE.items(), *RARE_WITH_ALPHA.items()):
+            made = await make_caged(slots, BytesSource(content()))
+            assert made.source.kind == "image", name
+
+    with_slots(body)
+
+
+def test_no_video_is_taken_for_a_targa_picture() -> None:
+    assert is_targa(saved(photograph(), "TGA")[:HEAD_BYTES])
+    for name, content in SHAPES.items():
+        head = content()[:HEAD_BYTES]
+        assert not is_targa(head), name
+        assert sniff_kind(head) != "image" or "picture" in name or "image" in name, name
+
+
+def test_planes_of_ten_bits_are_unsupported_and_not_shown_as_noise() -> None:
+    content = tiff(np.zeros((48, 64, 3), np.uint16), planar=2)
+    assert content.count(struct.pack("<3L", 16, 16, 16)) == 1
+    ten_bits = content.replace(struct.pack("<3L", 16, 16, 16), struct.pack("<3L", 10, 10, 10))
+    with pytest.raises(PermanentError, match="a TIFF picture of a rare depth or compression") as caught:
+        make(ten_bits)
+    assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED
