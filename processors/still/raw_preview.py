@@ -13,6 +13,7 @@ from processors.still import tiff_tags as tags
 from processors.still.finish import PREVIEW
 from processors.still.pillow import DeepDecoder, take
 from processors.types import DecodedFrame, ThumbnailSpec
+from schemas.degraded import DegradedReason
 from schemas.errors import ErrorCode, PermanentError
 
 _TIFF_HEADS: Final = (b"II*\0", b"MM\0*")
@@ -75,7 +76,9 @@ def _as_preview(taken: DecodedFrame, size: tuple[int, int], turn: Turn, spec: Th
         taken = replace(taken, image=taken.image.transpose(turn))
     is_small = needed_size(*size, spec.renditions) == size
     facts = replace(taken.facts, format="raw", rotation=taken.facts.rotation or clockwise(turn))
-    return replace(taken, frame=replace(taken.frame, method=PREVIEW), facts=facts, degraded=is_small)
+    return replace(
+        taken, frame=replace(taken.frame, method=PREVIEW), facts=facts, degraded=is_small, reason=DegradedReason.PREVIEW
+    )
 
 
 def _pixels(size: tuple[int, int]) -> int:

@@ -16,6 +16,7 @@ from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 from processors.still.svg_depth import is_too_deep
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
+from schemas.degraded import DegradedReason
 from schemas.errors import ErrorCode, PermanentError
 
 HEAD_BYTES: Final = 65536
@@ -68,7 +69,9 @@ def decode_svg(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
             image = opened.convert("RGBA")
     has_text = _TEXT.search(text) is not None
     facts = SourceFacts("image", max(1, round(width)), max(1, round(height)), None, "svg", "svg", 0)
-    return DecodedFrame(image, Frame(None, WITHOUT_TEXT if has_text else "image"), facts, degraded=has_text)
+    return DecodedFrame(
+        image, Frame(None, WITHOUT_TEXT if has_text else "image"), facts, degraded=has_text, reason=DegradedReason.TEXT
+    )
 
 
 def _draw(text: str, width: int, height: int) -> bytes:
