@@ -1,5 +1,6 @@
 """Removes stored thumbnails that no row shows: of lost, stale, replaced and given-up uploads."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -10,6 +11,8 @@ from storage.tenants import TenantStorage
 from streams.rows.queries import RowStates
 from streams.thumbnails.storage_calls import StorageCalls
 
+_OF_AN_UPLOAD: Final = re.compile(r"\d+T\d{6}\.\d{6}Z-[0-9a-f]{12}(-|$)")
+"""The beginning of every folder that the pipeline makes: see upload_version."""
 _LONGEST_LEAD: Final = timedelta(days=1)
 """Far more than clocks differ: a version whose time lies so far ahead of ours belongs to no upload on its way."""
 _LAST_DAY: Final = datetime(9999, 12, 30, tzinfo=UTC)
@@ -76,7 +79,10 @@ def _is_outdated(folder: str, requested: str, unclaimed_from: datetime) -> bool:
     """Return whether a request for `requested` is also one for a folder of another upload, unless the row shows it.
 
     No upload that is accepted has a time from `unclaimed_from` on: its row gave way to an upload with a right time.
+    What lies there under another name is not the pipeline's: the storage is the company's, and others use it too.
     """
+    if _OF_AN_UPLOAD.match(folder) is None:
+        return False
     moment = _moment(folder)
     return moment < _moment(requested) or moment >= _moment(upload_version(unclaimed_from, ""))
 

@@ -485,6 +485,16 @@ def test_a_cleanup_also_removes_what_a_row_from_the_future_showed_before_it_gave
     assert left == {MIDDLE, NEW, nearer, wrong[0]}
 
 
+@pytest.mark.parametrize("name", ["poster.webp", "originals/a.webp", "2019/a.webp", "20190101T000000.000000Z/a.webp"])
+def test_a_cleanup_leaves_what_lies_in_no_folder_of_an_upload(name: str) -> None:
+    """The storage is the company's: others may have put it there before there was a pipeline."""
+    flow = with_versions(a_flow())
+    flow.tenants.own.objects[f"acme/thumbnails/video/42/{name}"] = b"another program's"
+    a_cleanup(flow, ShownRow(frozenset({NEW})), MIDDLE)
+    left = {key.removeprefix("acme/thumbnails/video/42/") for key in flow.tenants.own.objects if "/video/42/" in key}
+    assert left == {name, f"{NEW}/small.webp"}
+
+
 def test_a_cleanup_that_the_store_refuses_waits_and_comes_back_as_a_cleanup() -> None:
     flow = with_versions(a_flow())
     flow.tenants.own.fail_next("list_files", TransientError(ErrorCode.STORAGE_FULL, "x"))
