@@ -43,8 +43,9 @@ class UploadOrder:
             log.warning("staleness_check_skipped", reason=error.message, media=upload.media.record_key)
             return None
         if row is None:
-            # A company that is not there yet waits for the database to catch up, and its rows may wait likewise.
-            waits = delivery.last_code == ErrorCode.TENANT_UNKNOWN
+            # A company that is not there yet waits for the database to catch up, and its rows may wait likewise. Of what
+            # waited for its turn, nobody knows whether its company is there: the attempt shows it.
+            waits = delivery.last_code in (ErrorCode.TENANT_UNKNOWN, ErrorCode.TENANT_LIMITED)
             return None if waits else Stale.ROW_GONE
         newest, own = (row.occurred_at, row.event_id), (upload.occurred_at, upload.event_id)
         if newest == own and row.is_ready and delivery.is_replay:

@@ -343,6 +343,18 @@ def test_a_dropped_retry_of_an_unknown_company_asks_for_no_cleanup_that_could_on
     assert (outcome.status, outcome.records) == ("success", ())
 
 
+@pytest.mark.parametrize("attempts", [b"0", b"1"])
+def test_a_wait_for_its_turn_does_not_hide_that_the_company_is_unknown(attempts: bytes) -> None:
+    """Its row may be as late as the company; and its cleanup would be one more dead letter."""
+    flow, rows = a_flow(), Rows(None)
+    rows.newest_upload = None
+    value = write_event(an_upload(company_id=7))
+    headers = ((h.RETRY_ATTEMPT, attempts), (h.ERROR_CODE, b"tenant.limited"))
+    outcome = handle(flow, a_record(value, headers, "p.thumbnail.due"), rows=rows)
+    assert (outcome.status, [record.topic for record in outcome.records][0][:17]) == ("retry", "p.thumbnail.retry")
+    assert outcome.error_code == ErrorCode.TENANT_UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("newest", "headers"),
     [
