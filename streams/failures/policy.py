@@ -89,9 +89,12 @@ class RetryPolicy:
         if of_its_code > allowed or counted > max(len(self.delays_s), allowed):
             return GiveUp(f"all {failed_attempts} attempts are used up")
         asked_s = error.retry_after_s or 0.0
+        budget_s = self.budget_s if limit.budget_s is None else limit.budget_s
+        if error.code is ErrorCode.TENANT_LIMITED:  # a guess, no demand: the limit may end sooner, and it asks once more
+            left_s = budget_s - (now - attempts.budget_from).total_seconds()
+            asked_s = min(asked_s, max(left_s, 0.0))
         tier = tier_for(self.delays_s, asked_s, first=max(counted, 1))
         delay_s = self.delays_s[tier - 1]
-        budget_s = self.budget_s if limit.budget_s is None else limit.budget_s
         # Without the jitter: whether an event is given up must not be a matter of chance.
         if now + timedelta(seconds=max(delay_s, asked_s)) - attempts.budget_from > timedelta(seconds=budget_s):
             return GiveUp(f"the time budget of {budget_s:g} s is used up")

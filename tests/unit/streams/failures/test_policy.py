@@ -58,6 +58,17 @@ def test_a_wait_for_its_turn_uses_up_no_attempt_and_hides_no_failure() -> None:
     assert isinstance(POLICY.decide(TransientError(ErrorCode.MEDIA_TIMEOUT, "x"), after_the_wait, NOW), GiveUp)
 
 
+def test_an_upload_asks_for_its_turn_until_its_time_budget_ends() -> None:
+    """How long it should wait is a guess: the limit may end sooner."""
+    limited = TransientError(ErrorCode.TENANT_LIMITED, "x", retry_after_s=3600)
+    short = RetryPolicy((60.0, 120.0, 240.0), budget_s=1800)
+    assert decide(limited, 1, short) == RetryAt(
+        3, NOW + timedelta(seconds=240), 0, not_before=NOW + timedelta(seconds=1800)
+    )
+    assert decide(limited, 1, short, age_s=1740) == RetryAt(1, NOW + timedelta(seconds=60), 0)
+    assert isinstance(decide(limited, 1, short, age_s=1741), GiveUp)
+
+
 def test_an_outage_of_the_database_uses_up_no_attempt() -> None:
     down = TransientError(ErrorCode.DATABASE_UNAVAILABLE, "x")
     decision = decide(down, 1)
