@@ -142,12 +142,12 @@ class CompanyLimiter:
 
     def limited(self) -> list[int]:
         """Return the companies that are limited now; safe in any thread."""
+        return sorted(company_id for company_id, company in list(self._companies.items()) if self._is_limited_now(company))
+
+    def _is_limited_now(self, company: _Company) -> bool:
+        """Return whether the limit holds on: that of a company without uploads is over after a window, unnoticed."""
         oldest = self._number() - BUCKETS
-        return sorted(
-            company_id
-            for company_id, company in list(self._companies.items())
-            if company.is_limited and any(part.number > oldest for part in tuple(company.parts))
-        )
+        return company.is_limited and any(part.number > oldest for part in tuple(company.parts))
 
     def _take_turn(self, company_id: int, company: _Company, *, is_again: bool) -> None:
         self._judge(company_id, company)
@@ -201,6 +201,6 @@ class CompanyLimiter:
         company = self._companies.setdefault(company_id, _Company())
         self._companies.move_to_end(company_id)
         if len(self._companies) > MAX_COMPANIES:  # a limited one stays: made-up ids must not end its limit
-            oldest = (other for other, found in self._companies.items() if not found.is_limited)
+            oldest = (other for other, found in self._companies.items() if not self._is_limited_now(found))
             del self._companies[next(oldest, next(iter(self._companies)))]
         return company

@@ -195,6 +195,21 @@ def test_ids_that_somebody_makes_up_end_no_limit_and_fill_no_memory() -> None:
     assert len(company.limiter._companies) <= MAX_COMPANIES
 
 
+def test_limits_that_are_over_keep_nobody_else_from_being_limited() -> None:
+    """Those of ids that somebody made up, and does not use any more."""
+    company = Company()
+    with capture_logs():
+        for made_up in range(1000, 1000 + MAX_COMPANIES):
+            for _ in range(ENOUGH):
+                company.limiter.given_up(made_up, ErrorCode.TENANT_UNKNOWN)
+            assert company.upload(company=made_up, took_s=0.0) is not None
+    assert len(company.limiter.limited()) == MAX_COMPANIES
+    company.now_s += WINDOW_S + 11
+    assert {company.upload(CORRUPT) for _ in range(ENOUGH)} == {None}
+    assert company.upload(CORRUPT) is not None
+    assert len(company.limiter._companies) <= MAX_COMPANIES
+
+
 def test_zero_limits_nobody() -> None:
     company = Company(per_minute=0)
     assert {company.upload(CORRUPT) for _ in range(1000)} == {None}
