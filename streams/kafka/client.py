@@ -227,7 +227,7 @@ def explain_fault(exc: BaseException) -> str:
     code = _code(exc)
     said = exc.args[0].str() if isinstance(exc, KafkaException) else f"{type(exc).__name__}: {exc}"
     meaning = _MEANINGS.get(code) if code is not None else None
-    if meaning is None and (isinstance(exc, TimeoutError) or _is_timeout(exc)):
+    if meaning is None and is_timeout(exc):
         meaning = NO_ANSWER
     return f"{meaning} ({said})" if meaning else said
 
@@ -243,7 +243,10 @@ def _code(exc: BaseException) -> int | None:
     return _code(exc.__cause__) if exc.__cause__ is not None else None
 
 
-def _is_timeout(exc: Any) -> bool:
+def is_timeout(exc: BaseException) -> bool:
+    """Return whether the error, of either client, is that no broker has answered in time, also when it is wrapped."""
     if isinstance(exc, KafkaException):
         return exc.args[0].name() in ("_MSG_TIMED_OUT", "_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN")
-    return "Timeout" in type(exc).__name__ or "TimedOut" in type(exc).__name__
+    if "Timeout" in type(exc).__name__ or "TimedOut" in type(exc).__name__:
+        return True
+    return exc.__cause__ is not None and is_timeout(exc.__cause__)

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from streams.kafka.client import NO_ANSWER, explain_fault
+from streams.kafka.client import NO_ANSWER, explain_fault, is_timeout
 from streams.kafka.records import OutboundRecord
 from streams.kafka.waiting import will_pass
 
@@ -41,7 +41,7 @@ class OutcomeSender:
         """Return when all in-sync replicas have it. While the cluster takes no records, say why, and send again.
 
         It may write the record twice: results and event ids are the same both times. Raises what does not pass by itself,
-        and TimeoutError when the producer says nothing at all although the cluster is well: a new process helps then.
+        and a timeout when the producer says nothing at all although the cluster is well: a new process helps then.
         """
         try:
             while True:
@@ -49,7 +49,7 @@ class OutcomeSender:
                     return await self._send_once(record)
                 except Exception as exc:
                     is_unwell = not self.brokers_answer or self.cluster_problem() is not None
-                    if not (will_pass(exc) or (isinstance(exc, TimeoutError) and is_unwell)):
+                    if not (will_pass(exc) or (is_timeout(exc) and is_unwell)):
                         raise
                     self._note(record, explain_fault(exc))
                 await asyncio.sleep(RESEND_AFTER_S)
