@@ -142,7 +142,9 @@ class CompanyLimiter:
 
     def limited(self) -> list[int]:
         """Return the companies that are limited now; safe in any thread."""
-        return sorted(company_id for company_id, company in list(self._companies.items()) if self._is_limited_now(company))
+        return sorted(
+            company_id for company_id, company in list(self._companies.items()) if self._is_limited_now(company)
+        )
 
     def _is_limited_now(self, company: _Company) -> bool:
         """Return whether the limit holds on: that of a company without uploads is over after a window, unnoticed."""

@@ -90,7 +90,8 @@ class RetryPolicy:
             return GiveUp(f"all {failed_attempts} attempts are used up")
         asked_s = error.retry_after_s or 0.0
         budget_s = self.budget_s if limit.budget_s is None else limit.budget_s
-        if error.code is ErrorCode.TENANT_LIMITED:  # a guess, no demand: the limit may end sooner, and it asks once more
+        if error.code is ErrorCode.TENANT_LIMITED:
+            # A guess, no demand: the limit may end sooner, and the upload asks once more.
             left_s = budget_s - (now - attempts.budget_from).total_seconds()
             asked_s = min(asked_s, max(left_s, 0.0))
         tier = tier_for(self.delays_s, asked_s, first=max(counted, 1))
