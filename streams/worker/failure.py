@@ -1,10 +1,9 @@
-"""The outcome of a record, and the one way by which an error becomes one."""
+"""The work on a record, and the one way by which an error becomes its outcome."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Final
 
 import structlog
@@ -15,7 +14,7 @@ from schemas.events import MediaUploaded
 from schemas.topics import UNPREFIXED, Topics
 from storage.breaker import ConnectionPausedError
 from storage.factory import provider_label
-from streams.event_metrics import EventSample, Status, TaskType
+from streams.event_metrics import EventSample, TaskType
 from streams.failures.company_limiter import CompanyLimitedError, CompanyLimiter
 from streams.failures.dead_letter import Failure, failure_headers, make_dead_letter
 from streams.failures.guard import DeadLetterGuard
@@ -25,55 +24,11 @@ from streams.kafka.records import Delivery, OutboundRecord, place_of
 from streams.thumbnails.events_out import Announcements
 from streams.thumbnails.service import Progress
 from streams.thumbnails.staleness import Stale
-from streams.tracing import Fact, StageTime
+from streams.tracing import Fact
 from streams.worker.clock_skew import DEFAULT_SKEW, ClockSkew
+from streams.worker.outcome import STATUS, Ending, Outcome, Trail
 
 log = structlog.get_logger(__name__)
-
-
-class Ending(StrEnum):
-    """An end of the work on a record, named after the log line that says so, where there is one."""
-
-    READY = "thumbnail_ready"
-    DROPPED = "retry_dropped"
-    CLEANED = "objects_cleaned"
-    TOMBSTONE_SEEN = "tombstone_processed"
-    WAITS = "retry_scheduled"
-    TOMBSTONE_WAITS = "tombstone_waits"
-    GIVEN_UP = "event_dead_lettered"
-    TOMBSTONE_GIVEN_UP = "tombstone_dead_lettered"
-
-
-_STATUS: Final[Mapping[Ending, Status]] = {
-    Ending.WAITS: "retry",
-    Ending.TOMBSTONE_WAITS: "retry",
-    Ending.GIVEN_UP: "failed",
-    Ending.TOMBSTONE_GIVEN_UP: "failed",
-}
-
-
-@dataclass(frozen=True)
-class Trail:
-    """An attempt at an upload in its trace: the stages, and attributes."""
-
-    stages: tuple[StageTime, ...] = ()
-    attributes: Mapping[str, Fact] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The records that the broker must acknowledge, in this order, before the record itself may be acknowledged.
-
-    All else is for the observer: the fields of the log line, the sample for the metrics, and the trail in the trace.
-    """
-
-    ending: Ending
-    status: Status
-    records: tuple[OutboundRecord, ...]
-    details: Mapping[str, object]
-    sample: EventSample
-    error_code: ErrorCode | None
-    trail: Trail
 
 
 @dataclass
@@ -100,7 +55,7 @@ class Work:
         error: ThumbnailError | None = None,
     ) -> Outcome:
         """Return the outcome; nothing adds to it later."""
-        status, code = _STATUS.get(ending, "success"), None if error is None else error.code
+        status, code = STATUS.get(ending, "success"), None if error is None else error.code
         is_attempt = self.task is TaskType.GENERATE and self.stale is None
         # An event that is given up counts as tried, also where its connection is paused; one that waits for it was not.
         waits_for = error if ending is Ending.WAITS else None

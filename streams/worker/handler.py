@@ -13,7 +13,8 @@ from streams.kafka.records import InboundRecord, read_delivery, unread_delivery
 from streams.thumbnails.service import Progress, ThumbnailService
 from streams.thumbnails.staleness import Stale, UploadOrder
 from streams.worker.clock_skew import latest_moment
-from streams.worker.failure import Ending, Failures, Outcome, Rules, Work, internal_error
+from streams.worker.failure import Failures, Rules, Work, internal_error
+from streams.worker.outcome import Ending, Outcome
 from streams.worker.removals import Removals
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from schemas.topics import UNPREFIXED, Topics
 from streams.event_metrics import EventMetrics
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import NO_SPAN, NO_TRACING, Span, Tracing, sending
-from streams.worker.failure import Ending, Outcome
+from streams.worker.outcome import Ending, Outcome
 
 log = structlog.get_logger(__name__)
 

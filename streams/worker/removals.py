@@ -7,7 +7,8 @@ from schemas.events import THUMBNAIL_CLEANUP_TYPE, ThumbnailCleanup
 from streams.thumbnails.cleanup import CleanupService
 from streams.thumbnails.staleness import UploadOrder
 from streams.worker.clock_skew import latest_moment
-from streams.worker.failure import Ending, Outcome, Rules, Work
+from streams.worker.failure import Rules, Work
+from streams.worker.outcome import Ending, Outcome
 
 
 class Removals:

@@ -21,10 +21,10 @@ from streams.kafka.ports import TopicPartition
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.stopping import end_after
 from streams.worker.ack_gate import AckGate, Entry, GatedEvent
-from streams.worker.failure import Outcome
 from streams.worker.handler import EventHandler
 from streams.worker.observer import Observer
 from streams.worker.options import WorkerOptions
+from streams.worker.outcome import Outcome
 from streams.worker.outcome_sender import OutcomeSender
 from streams.worker.watchdog import CHECK_EVERY_S, ConsumerWatch, FindTopics, Signs
 

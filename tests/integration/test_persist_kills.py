@@ -42,6 +42,7 @@ CLEANUPS = {
     (f"video:{TWICE}", "upload-2"),  # stale
     (f"video:{GIVEN_UP}", "upload-1"),
     (f"video:{GONE}", "upload-1"),
+    (f"video:{FOREIGN}", "upload-1"),  # in the storage of the company that it names
 }
 REPEATED = {(f"video:{FRESH}", "upload-1"), (f"video:{TWICE}", "upload-1")}
 """What a successor asks for besides, after rows were committed: the worker finds these shown or gone."""

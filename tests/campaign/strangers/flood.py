@@ -31,8 +31,14 @@ from tests.system.stack import Stack
 from tests.system.tenants import FolderStore, Tenant, add_rows, add_tenant
 from tests.system.test_broker_faults import set_topic
 
-SETTINGS: Final = {"RETRY_DELAYS_S": "0.5,1,1.5", "RETRY_BUDGET_S": "20", "KAFKA_SESSION_TIMEOUT_S": "30"}
-"""Of the roles: retries that end within the run. All else is as it comes, the limits on dead letters too."""
+SETTINGS: Final = {
+    "RETRY_DELAYS_S": "0.5,1,1.5",
+    "RETRY_BUDGET_S": "20",
+    "KAFKA_SESSION_TIMEOUT_S": "30",
+    "DLQ_COMPANY_PER_MINUTE": "0",
+}
+"""Of the roles: retries that end within the run, and no company whose uploads wait because most of them fail, so that
+each record comes to the end that it has by itself. All else is as it comes, the limits that stop a worker too."""
 TOPIC_SETTINGS: Final = {"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"}
 """Any record time is taken, as before Kafka 4, and no old record is removed before its end is looked at."""
 CONSUMED: Final = {

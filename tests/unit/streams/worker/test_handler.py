@@ -34,9 +34,10 @@ from streams.kafka.records import InboundRecord
 from streams.rows.queries import NewestUpload, RowStates, ShownRow
 from streams.thumbnails.cleanup import CleanupService
 from streams.thumbnails.staleness import UploadOrder
-from streams.worker.failure import Failures, Outcome, Rules
+from streams.worker.failure import Failures, Rules
 from streams.worker.handler import EventHandler
 from streams.worker.observer import Observer
+from streams.worker.outcome import Outcome
 from streams.worker.removals import Removals
 from tests.doubles.pipeline import NOW, Flow, a_flow, an_upload
 

@@ -13,8 +13,8 @@ from schemas.errors import ErrorCode, PermanentError, TransientError
 from storage.breaker import ConnectionPausedError
 from streams.kafka.records import InboundRecord, OutboundRecord
 from streams.tracing import NO_SPAN, Fact, StageTime
-from streams.worker.failure import Outcome
 from streams.worker.observer import Observer
+from streams.worker.outcome import Outcome
 from tests.doubles.pipeline import NOW, Flow, a_flow
 from tests.unit.streams.worker.test_handler import (
     AGAIN,
