@@ -62,8 +62,9 @@ class OutcomeSender:
         try:
             await asyncio.wait_for(asyncio.shield(sending), SLOW_SEND_S)
         except TimeoutError:
-            if sending.done():
-                raise
+            if sending.done():  # by a timeout of its own, or just now
+                sending.result()
+                return
             self._note(record, NO_ANSWER)
             await asyncio.wait_for(asyncio.shield(sending), SEND_TIMEOUT_S - SLOW_SEND_S)
 

@@ -216,6 +216,17 @@ def test_a_producer_that_says_nothing_is_waited_for_only_while_the_cluster_is_un
     asyncio.run(scenario())
 
 
+def test_an_acknowledgement_that_comes_as_the_patience_ends_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcome_sender, "SLOW_SEND_S", 0.0)
+    sent: list[OutboundRecord] = []
+
+    async def send(record: OutboundRecord) -> None:
+        sent.append(record)
+
+    asyncio.run(outcome_sender.OutcomeSender(send).send(OutboundRecord("t", None, b"", ())))
+    assert len(sent) == 1
+
+
 def test_a_flood_of_dead_letters_ends_the_process_and_leaves_its_record() -> None:
     async def scenario(flow: Flow, client: MemoryClient) -> None:
         flow.maker.error = PermanentError(ErrorCode.MEDIA_CORRUPT, "x")
