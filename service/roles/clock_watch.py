@@ -30,7 +30,7 @@ class ClockWatch:
         self._end: Final = end
         self._wall: Final = wall
         self._monotonic: Final = monotonic
-        self._ahead_s = wall() - monotonic()
+        self._seen = wall(), monotonic()
         self._thread: Final = Periodic("clock-watch", self.check, CHECK_EVERY_S)
 
     def start(self) -> None:
@@ -43,7 +43,10 @@ class ClockWatch:
 
     def check(self) -> None:
         """End the process when the clock was set back since the last check."""
-        ahead_s = self._wall() - self._monotonic()
-        back_s, self._ahead_s = self._ahead_s - ahead_s, ahead_s
+        seen, seen_s = self._seen
+        due = seen + self._monotonic() - seen_s
+        now = self._wall()
+        # In this order: a process that stands between two readings must not take that for a clock that was set back.
+        back_s, self._seen = due - now, (now, self._monotonic())
         if back_s > TOLERATED_S:
             self._end(f"the system's clock was set back by {back_s:.0f} s, and librdkafka would wait for as long")

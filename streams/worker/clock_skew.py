@@ -48,11 +48,13 @@ class SteadyClock:
 
     def __call__(self) -> datetime:
         """Return the present time."""
-        now_s, (seen, seen_s) = self._monotonic(), self._seen
-        now, due = self._now(), seen + timedelta(seconds=now_s - seen_s)
+        seen, seen_s = self._seen
+        due = seen + timedelta(seconds=self._monotonic() - seen_s)
+        now = self._now()
         if now < due:
             return due
-        self._seen = now, now_s
+        # In this order: the process may stand between two readings, and that must not put the clock ahead.
+        self._seen = now, self._monotonic()
         return now
 
 

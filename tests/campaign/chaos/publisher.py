@@ -87,7 +87,7 @@ class Publisher(threading.Thread):
         if planned.case is Case.TOMBSTONE or (planned.case is Case.REVIVED and planned.age_s):
             self._writer.write_tombstone(planned.record_key)
         if is_late and content is not None:  # never before the row is deleted, so that no result can reach the row
-            self._at(now_s + planned.source_late_s, lambda: self._put(planned, key, content))
+            self._at(now_s + planned.source_late_s, lambda: self._put_late(upload, key, content))
         if planned.case is Case.REPEATED:
             self._at(now_s + REPEAT_AFTER_S, lambda: self._writer.write(upload))
 
@@ -102,6 +102,10 @@ class Publisher(threading.Thread):
             "media": media,
         }
         return Published(planned, event, now)
+
+    def _put_late(self, upload: Published, key: str, content: bytes) -> None:
+        self._put(upload.planned, key, content)
+        upload.source_late_s.append((datetime.now(UTC) - upload.published_at).total_seconds())
 
     def _put(self, planned: PlannedUpload, key: str, content: bytes) -> None:
         if planned.company_id == ACME:

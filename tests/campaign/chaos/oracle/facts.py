@@ -25,6 +25,8 @@ class Published:
     planned: PlannedUpload
     event: dict[str, Any]
     published_at: datetime
+    source_late_s: list[float] = field(default_factory=list, compare=False)
+    """When its source really came, if it came later: a full disk or a held-up campaign delays that."""
 
     @property
     def happened_at(self) -> datetime:

@@ -25,3 +25,21 @@ def test_only_a_step_back_ends_the_process(steps_s: list[float], ended: list[str
         time_s, wrong_s = time_s + 1, wrong_s + step_s
         watch.check()
     assert said == ended
+
+
+@pytest.mark.parametrize("stands_at", range(2, 6))
+def test_a_process_that_stands_between_two_readings_is_not_ended(stands_at: int) -> None:
+    """It stands for half a minute before the reading of this number, of either clock."""
+    said: list[str] = []
+    readings = passed_s = 0
+
+    def passing() -> float:
+        nonlocal passed_s, readings
+        passed_s += 30 if readings == stands_at else 0
+        readings += 1
+        return passed_s
+
+    watch = ClockWatch(said.append, passing, passing)
+    for _ in range(3):
+        watch.check()
+    assert said == []

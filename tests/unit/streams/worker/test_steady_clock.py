@@ -33,3 +33,20 @@ def test_it_is_never_behind_what_it_showed_and_the_time_since_then(
         passed_s, set_s = passed_s + pass_s, set_s + by_s
         shown = clock()
     assert (shown - NOW).total_seconds() == pytest.approx(shown_s)
+
+
+@pytest.mark.parametrize("stands_at", range(2, 6))
+def test_a_process_that_stands_between_two_readings_does_not_put_the_clock_ahead(stands_at: int) -> None:
+    """It stands for half a minute before the reading of this number, of either clock."""
+    readings = passed_s = 0
+
+    def passing() -> float:
+        nonlocal passed_s, readings
+        passed_s += 30 if readings == stands_at else 0
+        readings += 1
+        return passed_s
+
+    clock = SteadyClock(lambda: NOW + timedelta(seconds=passing()), passing)
+    for _ in range(3):
+        shown = clock()
+    assert shown == NOW + timedelta(seconds=30)
