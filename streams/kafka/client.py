@@ -22,6 +22,7 @@ _PASSING: Final = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
         KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - it let this role in before: a token may have ended too soon
         KafkaError._PARTITION_EOF,  # noqa: SLF001
         KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001
     }

@@ -16,6 +16,7 @@ SAID = {
     "persist": "Failed to retrieve OIDC token",
     "retry": "Failed to retrieve OIDC token",
 }
+REFUSED = "invalid_token"
 
 
 @pytest.fixture
@@ -49,6 +50,11 @@ def test_uploads_become_rows_while_tokens_expire_over(
         platform.publish([platform.upload(number, "image") for number in range(1, 4)])
         stack.wait_for(lambda: all(SAID[role.name] in role.log.read_text() for role in stack.supervisor.roles))
         tokens.answer = None
+        if way == "signed":
+            tokens.audience = "somebody else"  # the brokers refuse them, until the provider is put right
+            stack.wait_for(lambda: all(REFUSED in role.log.read_text() for role in stack.supervisor.roles))
+            tokens.audience = AUDIENCE
+            platform.publish([platform.upload(number, "image") for number in range(1, 4)])
         stack.wait_for(lambda: not platform.problems())
         logs = "".join(role.log.read_text() for role in stack.supervisor.roles)
     assert SECRET not in logs

@@ -19,6 +19,7 @@ PASSING = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError._MSG_TIMED_OUT,
     KafkaError._TRANSPORT,
+    KafkaError._AUTHENTICATION,
 )
 LASTING = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 RECORD = OutboundRecord("t", None, b"a", ())

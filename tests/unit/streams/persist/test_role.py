@@ -318,7 +318,7 @@ def test_a_dead_letter_that_cannot_be_sent_is_never_passed_by_a_commit(
     assert loop.committed(READY) == 2 + has_next
 
 
-@pytest.mark.parametrize("code", [KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT])
+@pytest.mark.parametrize("code", [KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._AUTHENTICATION])
 def test_a_broker_out_of_reach_is_waited_for_and_another_error_ends_the_role(loop: PersistLoop, code: int) -> None:
     loop.put(*good(40))
     loop.consumer.fail("consume", KafkaError(code))

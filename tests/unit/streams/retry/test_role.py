@@ -223,7 +223,7 @@ def test_a_full_queue_is_waited_for(loop: RetryLoop) -> None:
     assert loop.values(DUE) == [b"0", b"1", b"2"]
 
 
-@pytest.mark.parametrize("code", [KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT])
+@pytest.mark.parametrize("code", [KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._AUTHENTICATION])
 def test_a_broker_out_of_reach_is_waited_for_and_another_error_ends_the_role(loop: RetryLoop, code: int) -> None:
     loop.put(b"0", 0)
     loop.consumer.fail("consume", KafkaError(code))
