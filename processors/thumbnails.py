@@ -46,7 +46,7 @@ def create_thumbnails(source: Source, spec: ThumbnailSpec, *, kind: Kind | None 
     started = time.perf_counter()
     taken = _decode(file, spec, kind)
     decoded = time.perf_counter()
-    rendered = render(taken.image, spec)
+    rendered = render(taken.image, spec, taken.facts.kind)
     placeholder = thumbhash(rendered.main)
     finished = time.perf_counter()
     return ThumbnailSet(

@@ -18,6 +18,7 @@ from processors.still import tiff_tags as tags
 from processors.still.decode import plain_mode
 from processors.still.ffmpeg import decode_by_ffmpeg, light_to_srgb
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, blank_share
+from processors.still.floats import codes_of_floats
 from schemas.errors import PermanentError
 
 _MOST_ATTEMPTS: Final = 256
@@ -93,7 +94,7 @@ def _by_opencv(content: bytes, size: tuple[int, int]) -> Image.Image | None:
     if pixels.shape[2] not in (3, 4):
         return None
     rgb = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
-    if rgb.dtype in (np.float32, np.float64):
+    if rgb.dtype in (np.float32, np.float64) and np.nanmedian(rgb[..., :3]) <= 1:
         return Image.fromarray(light_to_srgb(rgb))  # as scRGB has it, and libvips takes it
     return Image.fromarray(_eight_bits(rgb))
 
@@ -103,7 +104,9 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(values)
     if values.dtype == np.uint16:
         return (values >> 8).astype(np.uint8)
-    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    if np.issubdtype(values.dtype, np.floating):
+        return codes_of_floats(values)
+    numbers = values.astype(np.float64)
     largest = float(numbers.max(initial=0.0))
     top = next((limit for limit in (1.0, 255.0, 65535.0) if largest <= limit * 1.001), largest)
     return np.rint(np.clip(numbers * 255 / top, 0, 255)).astype(np.uint8)

@@ -10,15 +10,15 @@ from tests.campaign.chaos.uploads import GLOBEX
 from tests.campaign.drill.installation import INITECH, Installation
 from tests.system.stack import run_cli
 
-_RENDER: Final = "def render(image: Image.Image, spec: ThumbnailSpec) -> Rendered:\n"
+_RENDER: Final = "def render(image: Image.Image, spec: ThumbnailSpec, kind: Kind) -> Rendered:\n"
 _RAISE: Final = 'raise AttributeError("module PIL.Image has no attribute ANTIALIAS")'
-_REST: Final = "\n\n\ndef _as_it_was(image: Image.Image, spec: ThumbnailSpec) -> Rendered:\n"
+_REST: Final = "\n\n\ndef _as_it_was(image: Image.Image, spec: ThumbnailSpec, kind: Kind) -> Rendered:\n"
 DEAD_RENDER: Final = Edit("processors/output/render.py", _RENDER, f"{_RENDER}    {_RAISE}{_REST}")
 """What an upgrade of a library does: a name is gone, and no picture is rendered."""
 BAD_RENDER: Final = Edit(
     "processors/output/render.py",
     _RENDER,
-    f"{_RENDER}    if max(image.size) > 128:\n        {_RAISE}\n    return _as_it_was(image, spec){_REST}",
+    f"{_RENDER}    if max(image.size) > 128:\n        {_RAISE}\n    return _as_it_was(image, spec, kind){_REST}",
 )
 """The same, but not for the little pictures on which a decode slot proves itself at its start."""
 
