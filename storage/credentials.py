@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, SecretStr, ValidationError
 
 from storage.connections import ProviderConfigurationError
 
@@ -25,6 +25,7 @@ def _check_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+ONE_WORD: Final = "a text without spaces"
 Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
 """A field of a provider's credentials that no repr, log or error shows."""
 
@@ -34,7 +35,10 @@ class CredentialsKeyError(Exception):
 
 
 class Credentials(BaseModel):
-    """The base of each provider's credentials, which are in `storage/<provider>/credentials.py`."""
+    """The base of each provider's credentials, which are in `storage/<provider>/credentials.py`.
+
+    A field's description says what its value may be: it is shown when a value cannot work.
+    """
 
     # An unknown field is usually a typing mistake; ignoring it could hide a wrong bucket.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
@@ -45,19 +49,28 @@ def parse_credentials(model: type[Model], found: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(found)
     except ValidationError as exc:
-        problems = [_problem(error["type"], [str(part) for part in error["loc"]]) for error in exc.errors()]
+        problems = [_problem(model, error["type"], [str(part) for part in error["loc"]]) for error in exc.errors()]
     # Outside of the except block, so that the error has no cause or context: pydantic's error holds the values.
     raise ProviderConfigurationError(f"The credentials {', and '.join(problems)}.")
 
 
-def _problem(kind: str, path: Sequence[str]) -> str:
+def _problem(model: type[BaseModel], kind: str, path: Sequence[str]) -> str:
     # A secret may have been pasted in place of a name: show only what looks like a field's name.
     name = ".".join(path) if all(map(_FIELD_NAME.fullmatch, path)) else "(not shown)"
     if kind == "missing":
         return f"lack the field {name!r}"
     if kind == "extra_forbidden":
         return f"have the unknown field {name!r}"
-    return f"have a value in {name!r} that cannot work"
+    allowed = next(
+        (info.description for field, info in model.model_fields.items() if name in names_of(model, field)), ""
+    )
+    return f"have a value in {name!r} that cannot work{f' ({allowed})' if allowed else ''}"
+
+
+def names_of(model: type[BaseModel], field: str) -> frozenset[str]:
+    """Return every name that `field` may have in credentials."""
+    alias = model.model_fields[field].validation_alias
+    return frozenset(map(str, alias.choices)) if isinstance(alias, AliasChoices) else frozenset({field})
 
 
 class CredentialsCipher:

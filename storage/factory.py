@@ -11,7 +11,7 @@ from storage.provider_settings import Builder, ProviderSettings
 from storage.s3.provider import build as build_s3
 from storage.yandex.provider import build as build_yandex
 
-__all__ = ["PLUGIN_GROUP", "Builder", "ProviderSettings", "get_provider", "provider_label"]
+__all__ = ["PLUGIN_GROUP", "Builder", "ProviderSettings", "get_provider", "known_providers", "provider_label"]
 
 PLUGIN_GROUP: Final = "thumbnails.storage_providers"
 """Entry points of other packages: the name is what a row's `provider` says, the object is a Builder."""
@@ -41,11 +41,15 @@ def provider_label(name: str) -> str:
     return name if name in _BUILDERS or name in entry_points(group=PLUGIN_GROUP).names else "unknown"
 
 
+def known_providers() -> list[str]:
+    """Return the names that rows may have in `provider`, sorted: ours, and those of installed packages."""
+    return sorted({*_BUILDERS, *entry_points(group=PLUGIN_GROUP).names})
+
+
 def _find_builder(name: str) -> Builder:
     if name in _BUILDERS:
         return _BUILDERS[name]
     plugins = entry_points(group=PLUGIN_GROUP)
     if name in plugins.names:
         return cast(Builder, plugins[name].load())
-    known = ", ".join(sorted({*_BUILDERS, *plugins.names}))
-    raise ProviderConfigurationError(f"It names the provider {name[:40]!r}; known are {known}.")
+    raise ProviderConfigurationError(f"It names the provider {name[:40]!r}; known are {', '.join(known_providers())}.")

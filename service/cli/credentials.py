@@ -31,6 +31,7 @@ def encrypt(
     from service.credentials import encrypt_all, encrypt_text
     from service.roles import build as bootstrap
     from service.settings import Settings
+    from service.tenants.explained import require_writable
     from storage.credentials import CredentialsCipher
 
     settings = Settings()
@@ -38,6 +39,7 @@ def encrypt(
     if stdin:
         sys.stdout.write(encrypt_text(sys.stdin.read(), cipher) + "\n")
         return
+    require_writable(settings.database)
     engine = bootstrap.build_engine(settings)
     _tell(encrypt_all(engine, cipher), "encrypted")
 
@@ -48,10 +50,12 @@ def rotate() -> None:
     from service.credentials import rotate_all
     from service.roles import build as bootstrap
     from service.settings import Settings
+    from service.tenants.explained import require_writable
     from storage.credentials import CredentialsCipher
 
     settings = Settings()
     cipher = CredentialsCipher.of(settings.connections.storage_credentials_key)
+    require_writable(settings.database)
     _tell(rotate_all(bootstrap.build_engine(settings), cipher), "encrypted with the first key")
 
 

@@ -45,4 +45,4 @@ def sample(
         url = show_sample(Settings(), timeout_s=timeout_s)
     except SampleError as exc:
         fail(str(exc))
-    typer.echo(url or "No sample is made, for the database has companies already.")
+    typer.echo(url or "No sample is made: the database has companies already, or a platform adds them.")

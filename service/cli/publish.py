@@ -23,7 +23,7 @@ _FOLLOW: Final = (
 
 def publish(
     files: Annotated[list[Path] | None, typer.Argument(help="Files to store as uploads of the company.")] = None,
-    company: Annotated[int, typer.Option(help="Id of the company that uploads.")] = 1,
+    company: Annotated[str, typer.Option(metavar="ID|SLUG", help="The company that uploads.")] = "1",
     event: Annotated[str | None, typer.Option(help="A whole media.uploaded event as JSON, or @FILE.")] = None,
     wait: Annotated[
         float | None, typer.Option(min=0, help="Seconds to wait for the outcomes; shows each thumbnail's URL.")
@@ -38,6 +38,7 @@ def publish(
         from service.publish.publisher import Publisher
         from service.roles import build as bootstrap
         from service.settings import Settings
+        from service.tenants.references import company_id_of
 
     settings = Settings()
     with bootstrap.open_engine(settings) as engine:
@@ -47,7 +48,7 @@ def publish(
             if event:
                 uploads.append(publisher.publish_event(_read(event)))
                 _print(uploads[0].event_id, uploads[0].media.record_key)
-            for path, upload in publisher.publish_files(company, files) if files else ():
+            for path, upload in publisher.publish_files(company_id_of(engine, company), files) if files else ():
                 uploads.append(upload)
                 _print(upload.event_id, upload.media.record_key, upload.media.key, shown(path))
         if wait is None:

@@ -1,10 +1,10 @@
 """`thumbnails serve-local`: local storage under LOCAL_STORAGE_URL, so that its pictures open in a browser."""
 
 import errno
-import signal
+import importlib.util
 import sys
-from types import FrameType
-from typing import Annotated, NoReturn
+from contextlib import closing
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -23,24 +23,22 @@ def serve_local(
 
     For trying, and for one machine: there is no TLS and no login, and each company's files can be seen by all.
     """
+    if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
+        fail("Serving needs the extra `web`: pip install 'thumbnail-pipeline[web]'.", EXIT_USAGE)
     with loading():
-        from service.roles import build_storage as bootstrap_storage
         from service.roles.local_files import LocalFilesServer
-        from service.settings import Settings
+        from service.settings import StorageSettings
 
-    local = bootstrap_storage.local_settings(Settings())
+    local = StorageSettings().local
+    base_path, chosen = _place_of(local.base_url, port)
     try:
-        base_path, chosen = _place_of(local.base_url, port)
-        with LocalFilesServer(local, base_path, host, chosen) as server:
-            signal.signal(signal.SIGTERM, _interrupt)
-            signal.signal(signal.SIGINT, _interrupt)  # a shell's background job starts with SIGINT ignored
-            sys.stdout.write(f"Serving {local.root} at {local.base_url}, on {host} port {server.port}, until Ctrl-C.\n")
-            sys.stdout.flush()
-            server.serve_forever()
+        server = LocalFilesServer(local, base_path, host, chosen)
     except OSError as exc:
         fail(_refusal(exc, host, chosen))
-    except KeyboardInterrupt:
-        return
+    with closing(server):
+        sys.stdout.write(f"Serving {local.root} at {local.base_url}, on {host} port {server.port}, until Ctrl-C.\n")
+        sys.stdout.flush()
+        server.serve()
 
 
 def _place_of(url: str, port: int | None) -> tuple[str, int]:
@@ -63,7 +61,3 @@ def _refusal(exc: OSError, host: str, port: int) -> str:
     if exc.errno == errno.EADDRINUSE:
         return f"Port {port} of {host} is taken by another process: {advice}."
     return f"{host} port {port}: {exc.strerror or exc}: {advice}."
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

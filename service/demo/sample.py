@@ -16,7 +16,8 @@ from service.demo.media import write_meadow
 from service.publish.publisher import Publisher, outcome_of
 from service.roles import build as bootstrap
 from service.settings import Settings
-from service.tenants.rows import add_company, explained, list_companies
+from service.tenants.company_rows import add_company, list_companies
+from service.tenants.explained import explained
 from service.tenants.values import new_company
 from streams.rows.last_write_wins import READY
 from streams.tracing import NO_TRACING
@@ -33,12 +34,12 @@ def show_sample(settings: Settings, *, timeout_s: float) -> str | None:
     """Return the URL of the sample's thumbnail; without one, upload the sample and wait for it.
 
     None where companies exist and the sample's is not among them: an installation in use gets no company that nobody
-    asked for. It may be repeated: the company and the row are looked for first. A run that was killed before the event
-    was sent, or whose event failed, leaves a row without a thumbnail, and the next run announces that row's file
-    again. Raises SampleError, and what Publisher raises.
+    asked for, and neither does one whose platform adds the companies. It may be repeated: the company and the row are
+    looked for first. A run that was killed before the event was sent, or whose event failed, leaves a row without a
+    thumbnail, and the next run announces that row's file again. Raises SampleError, and what Publisher raises.
     """
     with bootstrap.open_engine(settings) as engine:
-        company_id = _company(engine)
+        company_id = _company(engine, may_add=not settings.database.tenant_tables_read_only)
         if company_id is None:
             return None
         row = _newest(engine, company_id)
@@ -56,9 +57,11 @@ def show_sample(settings: Settings, *, timeout_s: float) -> str | None:
     raise SampleError(f"The sample failed with {said} See docs/errors.md.")
 
 
-def _company(engine: sa.Engine) -> int | None:
+def _company(engine: sa.Engine, *, may_add: bool) -> int | None:
     known = {str(row["slug"]): int(row["id"]) for row in list_companies(engine)}
-    return known.get(SLUG) if known else add_company(engine, new_company("Sample", SLUG, None, None))
+    if known or not may_add:
+        return known.get(SLUG)
+    return add_company(engine, new_company("Sample", SLUG, None, None))
 
 
 def _newest(engine: sa.Engine, company_id: int) -> sa.Row[Any] | None:

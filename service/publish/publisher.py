@@ -17,7 +17,8 @@ from service.publish.files import check_files, shown
 from service.publish.uploads import PublishError, Uploader, publish_records, publish_uploads
 from service.roles.build_storage import build_tenants
 from service.settings import Settings
-from service.tenants.rows import explained, require_company
+from service.tenants.company_rows import require_company
+from service.tenants.explained import explained
 from service.tenants.values import RowError
 from streams.kafka.ports import KafkaProducer
 from streams.rows.queries import table_of

@@ -16,7 +16,7 @@ from schemas.events import MEDIA_UPLOADED_TYPE, Media, MediaKind, MediaUploaded
 from schemas.headers import Headers
 from schemas.tables import ar_contents, projects, videos
 from service.publish.files import kind_of, shown
-from service.tenants.rows import explained
+from service.tenants.explained import explained
 from storage.tenants import Tenants
 from streams.kafka.client import NotAcknowledgedError, send_and_wait
 from streams.kafka.ports import KafkaProducer

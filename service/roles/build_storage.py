@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from schemas.metrics import Metrics
 from service.settings import Settings
 from storage.breaker import BreakerPolicy, BreakerState
-from storage.connections import HttpLimits, LocalStorageSettings
+from storage.connections import HttpLimits
 from storage.credentials import CredentialsCipher
 from storage.factory import ProviderSettings, get_provider, provider_label
 from storage.local_disk.provider import LocalStorageProvider
@@ -22,22 +22,15 @@ MAX_CACHED_TENANTS: Final = 1024
 
 def build_local_storage(settings: Settings) -> LocalStorageProvider:
     """Local storage, where fallbacks go."""
-    local = local_settings(settings)
+    local = settings.storage.local
     return LocalStorageProvider(local.root, local.base_url)
-
-
-def local_settings(settings: Settings) -> LocalStorageSettings:
-    """Return where local storage is, and under which URL."""
-    return LocalStorageSettings(
-        root=settings.storage.local_storage_root.absolute(), base_url=settings.storage.local_storage_url
-    )
 
 
 def provider_settings(settings: Settings) -> ProviderSettings:
     """Return what the operator decides for all tenants' storage. Raises CredentialsKeyError for a key that is none."""
     chosen = settings.connections
     return ProviderSettings(
-        local=local_settings(settings),
+        local=settings.storage.local,
         cipher=CredentialsCipher.of(chosen.storage_credentials_key),
         policy=EndpointPolicy(chosen.storage_allowed_networks, chosen.storage_allow_http),
         limits=HttpLimits(chosen.storage_pool_size, chosen.storage_connect_timeout_s, chosen.storage_read_timeout_s),

@@ -17,7 +17,6 @@ from service.kafka.codecs import check_codecs
 from service.kafka.topic_finder import TopicFinder
 from service.observability.role_metrics import RoleMetrics
 from service.observability.traces import start_traces
-from service.roles.build_storage import local_settings
 from service.roles.build_worker import WorkerParts, build_worker, new_loop
 from service.roles.checks import check_database, check_http_port, check_kafka, check_storage
 from service.roles.health.dependencies import Dependency
@@ -114,7 +113,7 @@ def _serve(
         lag.start()
         probes = (
             (database_dependency(), database_probe(parts.engine)),
-            (local_storage_dependency(), local_storage_probe(local_settings(settings).root)),
+            (local_storage_dependency(), local_storage_probe(settings.storage.local.root)),
         )
         metrics.companies_limited.set_function(lambda: len(parts.limiter.limited()))
         more = partial(_more_details, parts)

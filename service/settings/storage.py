@@ -10,7 +10,7 @@ from pydantic_settings import NoDecode
 
 from service.settings.component import Component
 from storage.breaker import BreakerPolicy
-from storage.connections import FallbackPolicy, HttpLimits
+from storage.connections import FallbackPolicy, HttpLimits, LocalStorageSettings
 from storage.yandex.settings import YandexDiskOptions
 
 _QUERY_PASSWORD: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*")
@@ -30,6 +30,11 @@ class StorageSettings(Component):
         description="local: use local storage when the tenant's storage fails permanently; never: make a dead letter.",
     )
     tenant_cache_s: float = Field(10.0, ge=0, description="Seconds for which a company's storage settings are cached.")
+
+    @property
+    def local(self) -> LocalStorageSettings:
+        """Return where local storage is, and under which URL."""
+        return LocalStorageSettings(root=self.local_storage_root.absolute(), base_url=self.local_storage_url)
 
 
 class ConnectionSettings(YandexDiskOptions, Component):
@@ -80,6 +85,11 @@ class DatabaseSettings(Component):
         "sqlite:///thumbnails.db",
         description="postgresql://USER:PASSWORD@HOST:PORT/DATABASE, also as postgres://…, through PgBouncer, and with"
         " several servers: …@HOST:PORT,HOST:PORT/DATABASE?target_session_attrs=read-write; or sqlite:///FILE.",
+    )
+    tenant_tables_read_only: bool = Field(
+        False,
+        description="true where your platform owns the tables companies and storage_connections: `thumbnails company`,"
+        " `thumbnails storage` and `thumbnails credentials` then change no row in them.",
     )
 
 

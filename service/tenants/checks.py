@@ -9,14 +9,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from schemas.errors import ThumbnailError
 from schemas.tables import companies, storage_connections
 from service.roles.checks import CheckResult
-from storage.base import StorageProvider
+from service.tenants.probe import Proof, prove_by_use, url_reader
+from service.tenants.provider_options import WITHOUT_CREDENTIALS
+from service.tenants.values import company_prefix
 from storage.connections import StorageConnection
 from storage.credentials import is_encrypted
 from storage.factory import ProviderSettings, get_provider
 from storage.keys import is_inside
 from streams.rows.companies import CONNECTION_COLUMNS, connection_of
-
-_NEEDS_NO_SECRET = frozenset({"local_disk"})
 
 
 def check_connections(engine: sa.Engine, settings: ProviderSettings) -> Iterator[CheckResult]:
@@ -31,31 +31,21 @@ def check_connections(engine: sa.Engine, settings: ProviderSettings) -> Iterator
         found = connection_of(row)
         if found is not None and found.is_active:
             name = f"Storage connection {found.id} ({found.name}, {found.provider})"
-            yield CheckResult(name, problem_of(found, settings))
+            proof = prove_connection(found, settings)
+            yield CheckResult(name, proof.problem, () if proof.warning is None else (f"{name}: {proof.warning}",))
 
 
-def problem_of(connection: StorageConnection, settings: ProviderSettings) -> str | None:
-    """Return what is wrong with a connection, found by writing, reading and deleting a probe; None when it works."""
+def prove_connection(connection: StorageConnection, settings: ProviderSettings) -> Proof:
+    """Return what using a connection has shown: see `prove_by_use`. Plain credentials are a problem, too."""
     try:
-        problem = problem_in_use(get_provider(connection, settings=settings))
+        provider = get_provider(connection, settings=settings)
     except ThumbnailError as exc:
-        return exc.message
-    if problem is not None:
-        return problem
-    if connection.provider not in _NEEDS_NO_SECRET and not is_encrypted(connection.credentials):
-        return "It works, but its credentials are not encrypted: run `thumbnails credentials encrypt`."
-    return None
-
-
-def problem_in_use(provider: StorageProvider) -> str | None:
-    """Return why a probe cannot be written, read and deleted; None when it can. Closes the provider."""
-    try:
-        provider.check()
-    except ThumbnailError as exc:
-        return exc.message
-    finally:
-        provider.close()
-    return None
+        return Proof(exc.message)
+    is_local = connection.provider in WITHOUT_CREDENTIALS
+    proof = prove_by_use(provider, url_reader(settings.policy, is_own=is_local))
+    if proof.problem is None and not is_local and not is_encrypted(connection.credentials):
+        return Proof("It works, but its credentials are not encrypted: run `thumbnails credentials encrypt`.")
+    return proof
 
 
 def first_step(engine: sa.Engine) -> str | None:
@@ -82,7 +72,7 @@ def check_prefixes(engine: sa.Engine) -> CheckResult:
         return CheckResult(name, None)  # the check of the database reports it
     places: defaultdict[int | None, list[tuple[str, int]]] = defaultdict(list)
     for row in rows:
-        places[row.storage_connection_id].append(((row.storage_path or "").strip("/") or row.slug, row.id))
+        places[row.storage_connection_id].append((company_prefix(row.storage_path, row.slug), row.id))
     overlaps = [pair for found in places.values() for pair in _overlaps(sorted(found))]
     if not overlaps:
         return CheckResult(name, None)

@@ -26,32 +26,50 @@ class WrongValueError(RowError):
 
 @dataclass(frozen=True)
 class NewCompany:
-    """A company to add. Its keys begin with `storage_path`, or with `slug` where that is empty."""
+    """A company to add. Its keys begin with `storage_path`, or with `slug` where that is empty.
+
+    `connection` is the id or the name of its storage connection; None is local storage.
+    """
 
     name: str
     slug: str
     storage_path: str = ""
-    connection_id: int | None = None
+    connection: str | None = None
 
     @property
     def prefix(self) -> str:
         """Return the folder that holds all the company's objects."""
-        return self.storage_path or self.slug
+        return company_prefix(self.storage_path, self.slug)
 
 
-def new_company(name: str, slug: str | None, storage_path: str | None, connection_id: int | None) -> NewCompany:
+def company_prefix(storage_path: str | None, slug: str) -> str:
+    """Return the folder that holds all of a company's objects, of the values in its row."""
+    return (storage_path or "").strip("/") or slug
+
+
+def new_company(name: str, slug: str | None, storage_path: str | None, connection: str | None) -> NewCompany:
     """Return the company that these values describe; without a slug it is made of the name. Raises WrongValueError."""
     name = checked_name(name)
     chosen = slug if slug is not None else slug_of(name)
     if not chosen:
         raise WrongValueError(f"No slug can be made of the name {name[:80]!r}: give one with --slug.")
-    check_path("slug", chosen, MAX_NAME_CHARS)
-    if "/" in chosen:
-        raise WrongValueError(f"The slug {chosen[:80]!r} has a slash: give the folder with --storage-path.")
-    path = (storage_path or "").strip("/")
+    return NewCompany(name, checked_slug(chosen), checked_folder(storage_path or "", "storage path"), connection)
+
+
+def checked_slug(slug: str) -> str:
+    """Return `slug`. Raises WrongValueError for what cannot be one."""
+    check_path("slug", slug, MAX_NAME_CHARS)
+    if "/" in slug:
+        raise WrongValueError(f"The slug {slug[:80]!r} has a slash: give the folder with --storage-path.")
+    return slug
+
+
+def checked_folder(given: str, what: str) -> str:
+    """Return `given` without the slashes around it; it may be empty. Raises WrongValueError, which names `what` it is."""
+    path = given.strip("/")
     if path:
-        check_path("storage path", path)
-    return NewCompany(name, chosen, path, connection_id)
+        check_path(what, path)
+    return path
 
 
 def checked_name(name: str) -> str:

@@ -4,12 +4,12 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field
 
-from storage.credentials import Credentials, Secret
+from storage.credentials import ONE_WORD, Credentials, Secret
 
 
 class YandexDiskCredentials(Credentials):
     """A token of one Yandex Disk. `root` app:/ is the application's own folder."""
 
-    token: Secret = Field(validation_alias=AliasChoices("token", "oauth_token"))
-    root: Literal["disk:/", "app:/"] = "disk:/"
+    token: Secret = Field(validation_alias=AliasChoices("token", "oauth_token"), description=ONE_WORD)
+    root: Literal["disk:/", "app:/"] = Field("disk:/", description="disk:/ or app:/")
     public_base_url: str | None = None

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from schemas.database import create_engine_for
 from schemas.migrations import upgrade
-from schemas.tables import companies, storage_connections
+from schemas.tables import ar_contents, companies, projects, storage_connections, videos
 from service.cli.main import app
 from service.cli.text_table import aligned
 from service.tenants.values import RowError, WrongValueError, slug_of
@@ -35,6 +35,26 @@ def refusal(*arguments: str) -> tuple[str, int]:
     return str(error), error.exit_code
 
 
+def add_connection(engine: sa.Engine, name: str, *, is_active: bool = True) -> None:
+    with engine.begin() as connection:
+        values = {"name": name, "provider": "minio", "credentials": {}, "is_active": is_active}
+        connection.execute(sa.insert(storage_connections).values(values))
+
+
+def add_upload(engine: sa.Engine, company_id: int, kind: str, status: str | None) -> None:
+    """A video or a photograph of the company, as the platform writes its row."""
+    with engine.begin() as connection:
+        project = connection.execute(sa.insert(projects).values(company_id=company_id, name="p")).inserted_primary_key
+        assert project is not None
+        is_photo = kind == "photograph"
+        content = {"project_id": project[0], "company_id": company_id, "unique_id": "u"}
+        content |= {"image_path": "a/b.jpg", "thumbnail_status": status} if is_photo else {}
+        added = connection.execute(sa.insert(ar_contents).values(content)).inserted_primary_key
+        assert added is not None
+        if not is_photo:
+            connection.execute(sa.insert(videos).values(ar_content_id=added[0], thumbnail_status=status))
+
+
 def rows_of(engine: sa.Engine) -> list[tuple[object, ...]]:
     columns = companies.c
     with engine.connect() as connection:
@@ -43,7 +63,8 @@ def rows_of(engine: sa.Engine) -> list[tuple[object, ...]]:
 
 
 def test_a_company_is_added_and_listed(database: sa.Engine) -> None:
-    assert run("list").output == "No company exists: `thumbnails company add NAME` adds one.\n"
+    empty = run("list")
+    assert (empty.stdout, empty.stderr) == ("", "No company exists: `thumbnails company add NAME` adds one.\n")
     added = run("add", " Acmé Studios ")
     assert (added.exit_code, added.output) == (
         0,
@@ -67,8 +88,7 @@ def test_a_company_is_added_and_listed(database: sa.Engine) -> None:
 
 
 def test_a_company_is_added_with_its_storage_connection(database: sa.Engine) -> None:
-    with database.begin() as connection:
-        connection.execute(sa.insert(storage_connections).values(name="Theirs", provider="minio", credentials={}))
+    add_connection(database, "Theirs")
     assert run("add", "Acme", "--connection", "1").output.endswith("keys begin with acme/ in storage connection 1.\n")
     assert run("list").output.splitlines()[1] == "1   acme  yes     acme    1 (minio)  Acme"
     listed = json.loads(run("list", "--json").output)
@@ -100,6 +120,85 @@ def test_what_cannot_work_is_refused_in_one_sentence(
     assert "\n" not in said
     assert exit_code == code
     assert len(rows_of(database)) == 1
+
+
+def test_a_company_is_found_by_its_id_its_slug_and_its_name(database: sa.Engine) -> None:
+    run("add", "Acme Studios", "--slug", "acme")
+    run("add", "Twins", "--slug", "7")
+    run("add", "Twins", "--slug", "b")
+    assert [row[2] for row in rows_of(database)] == ["acme", "7", "b"]
+    for given in ("1", "acme", "Acme Studios"):
+        assert run("show", given).stdout.splitlines()[0] == "id           1"
+    assert json.loads(run("show", "7", "--json").stdout)["id"] == 2, "no id, but a slug"
+    assert json.loads(run("show", "3", "--json").stdout)["slug"] == "b"
+    assert refusal("show", "Twins") == ("Several companies have the name 'Twins': give one of the ids 2, 3.", 1)
+
+
+def test_a_company_is_shown_with_its_storage_and_its_media(database: sa.Engine) -> None:
+    add_connection(database, "Theirs")
+    run("add", "Acme", "--connection", "Theirs")
+    for kind, status in (("video", "ready"), ("video", "ready"), ("video", None), ("photograph", "failed")):
+        add_upload(database, 1, kind, status)
+    assert run("show", "acme").stdout.splitlines() == [
+        "id           1",
+        "name         Acme",
+        "slug         acme",
+        "active       yes",
+        "storage      1 (minio), Theirs",
+        "folder       acme",
+        "videos       3 (1 none, 2 ready)",
+        "photographs  1 (1 failed)",
+    ]
+    shown = json.loads(run("show", "acme", "--json").stdout)
+    assert shown["media"] == {"videos": {"none": 1, "ready": 2}, "photographs": {"failed": 1}}
+    with database.begin() as connection:
+        connection.execute(sa.update(storage_connections).values(is_active=False))
+    assert "storage      1 (minio), Theirs: not active, so that local storage is used" in run("show", "1").stdout
+
+
+def test_what_is_set_is_changed_and_the_rest_stays(database: sa.Engine) -> None:
+    run("add", "Acme", "--slug", "acme")
+    add_connection(database, "Theirs")
+    said = run("set", "acme", "--name", "Acme & Co.", "--connection", "Theirs")
+    assert said.stdout == (
+        "Company 1 is changed: its keys begin with acme/ in storage connection 1. Workers know it within 10 s.\n"
+    )
+    assert rows_of(database) == [(1, "Acme & Co.", "acme", None, True)]
+    assert "uploads get no thumbnails" in run("set", "1", "--inactive").stdout
+    assert rows_of(database) == [(1, "Acme & Co.", "acme", None, False)]
+    run("set", "1", "--active", "--connection", "none", "--storage-path", "/tenants/acme/")
+    assert rows_of(database) == [(1, "Acme & Co.", "acme", "tenants/acme", True)]
+    assert json.loads(run("show", "1", "--json").stdout)["storage_connection_id"] is None
+    run("set", "1", "--storage-path", "")
+    assert rows_of(database) == [(1, "Acme & Co.", "acme", None, True)]
+
+
+def test_a_new_slug_moves_no_object(database: sa.Engine) -> None:
+    run("add", "Acme")
+    add_upload(database, 1, "video", "ready")
+    assert "its keys begin with acme/ in local storage" in run("set", "acme", "--slug", "acme-studios").stdout
+    assert rows_of(database) == [(1, "Acme", "acme-studios", "acme", True)]
+
+
+@pytest.mark.parametrize("arguments", [["--storage-path", "elsewhere"], ["--connection", "Theirs"]])
+def test_the_place_of_a_company_with_uploads_changes_by_force_only(database: sa.Engine, arguments: list[str]) -> None:
+    run("add", "Acme")
+    add_connection(database, "Theirs")
+    add_upload(database, 1, "video", "ready")
+    assert refusal("set", "acme", *arguments) == (
+        "Company 1 has 1 uploads in its present storage, below acme/: copy them to the new place, and then give --force.",
+        1,
+    )
+    before = json.loads(run("show", "acme", "--json").stdout)
+    assert (before["storage_path"], before["storage_connection_id"]) == (None, None)
+    assert run("set", "acme", *arguments, "--force").exit_code == 0
+    after = json.loads(run("show", "acme", "--json").stdout)
+    assert (after["storage_path"], after["storage_connection_id"]) in (("elsewhere", None), (None, 1))
+
+
+def test_an_added_company_is_one_json_object_for_a_script(database: sa.Engine) -> None:
+    added = json.loads(run("add", "Acme", "--json").stdout)
+    assert [(added["id"], added["name"])] == [row[:2] for row in rows_of(database)]
 
 
 def test_a_folder_beside_another_one_with_the_same_beginning_is_no_overlap(database: sa.Engine) -> None:
@@ -140,7 +239,7 @@ def test_a_column_that_only_the_platform_fills_is_one_sentence_without_the_row(d
             )
         )
     said, _ = refusal("add", "Acme")
-    assert said.endswith("Where a platform owns this table, add the row there.")
+    assert said.endswith("Where a platform owns this table, make the change there.")
     assert "Acme" not in said
     assert "\n" not in said
 

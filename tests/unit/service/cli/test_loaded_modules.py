@@ -30,9 +30,10 @@ def loaded_by(statement: str) -> set[str]:
         ("import service.kafka.topics", FAUST | STORAGES | DECODERS | DATABASE | WEB),
         ("import schemas.migrations", FAUST | STORAGES | DECODERS | KAFKA | SETTINGS | WEB),
         ("import service.roles.worker", WEB | {"cv2", "av", "alembic"}),
+        ("import service.roles.local_files", FAUST | DECODERS | KAFKA | DATABASE | {"botocore", "yadisk", "httpx"}),
         ("import service.cli.main", FAUST | STORAGES | DECODERS | KAFKA | DATABASE | SETTINGS | WEB),
     ],
-    ids=["persist and retry", "topics", "db upgrade", "worker", "command line"],
+    ids=["persist and retry", "topics", "db upgrade", "worker", "serve-local", "command line"],
 )
 def test_what_a_role_or_a_command_has_no_use_for_is_not_loaded(statement: str, others: frozenset[str]) -> None:
     assert loaded_by(statement) & others == set()

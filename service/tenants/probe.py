@@ -1,0 +1,118 @@
+"""Prove a storage by using it as the pipeline and its readers do."""
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from schemas.errors import ThumbnailError
+from storage.base import StorageProvider
+from storage.outbound import EndpointPolicy, guarded_session
+
+_FOLDER: Final = "health-probe"
+_SIZE_BYTES: Final = 96
+_TIMEOUT_S: Final = (3.0, 10.0)
+_ANYWHERE: Final = EndpointPolicy((IPv4Network("0.0.0.0/0"), IPv6Network("::/0")), allow_http=True)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a probe found: why the storage cannot be used (`problem`), and what keeps nothing from working (`warning`)."""
+
+    problem: str | None = None
+    warning: str | None = None
+
+
+ReadUrl = Callable[[str], bytes]
+"""Return what a URL gives to everybody. Raises UrlError."""
+
+
+class UrlError(Exception):
+    """A URL does not give its object; the message goes on after 'The URL of an object'."""
+
+
+def prove_by_use(provider: StorageProvider, read_url: ReadUrl) -> Proof:
+    """Write a probe, read it whole and in part, list it, ask for its URL, and delete it. Closes the provider.
+
+    A URL that browsers cannot read is a warning: a company may keep its bucket private, and show its pictures otherwise.
+    """
+    key, content = f"{_FOLDER}/{secrets.token_hex(8)}", secrets.token_bytes(_SIZE_BYTES)
+    step = "Writing"
+    try:
+        provider.upload_file(key, content, content_type="application/octet-stream")
+        try:
+            step = "Reading"
+            problem = _problem_of_reading(provider, key, content)
+            step = "Listing"
+            if problem is None and key not in provider.list_files(_FOLDER):
+                problem = "The storage does not list what was written."
+            step = "Making the URL of"
+            warning = _warning_about(provider.get_file_url(key), key, content, read_url)
+        except ThumbnailError:
+            with suppress(ThumbnailError):  # the first error says more
+                provider.delete_file(key)
+            raise
+        step = "Deleting"
+        provider.delete_file(key)
+        if problem is None and provider.file_exists(key):
+            problem = "The storage still has what was deleted."
+    except ThumbnailError as exc:
+        return Proof(f"{step} a probe failed: {exc.message}")
+    finally:
+        provider.close()
+    return Proof(problem, warning)
+
+
+def _problem_of_reading(provider: StorageProvider, key: str, content: bytes) -> str | None:
+    with provider.open_source(key) as source:
+        part = source.read_at(_SIZE_BYTES // 3, _SIZE_BYTES // 3)
+        whole = source.read_at(0, _SIZE_BYTES + 1)
+    if whole != content or part != content[_SIZE_BYTES // 3 : 2 * (_SIZE_BYTES // 3)]:
+        return "The storage returned other bytes than were written."
+    return None
+
+
+def _warning_about(url: str, key: str, content: bytes, read_url: ReadUrl) -> str | None:
+    if not urlsplit(url).path.endswith(key):
+        return (
+            None  # a page that shows the object, as Yandex Disk gives them; that it was given is all that can be seen
+        )
+    try:
+        found = read_url(url)
+    except UrlError as exc:
+        return f"Browsers may not see the pictures: the URL of an object {exc}"
+    return None if found == content else f"The URL {url.removesuffix(key)} gives other bytes than the storage has."
+
+
+def url_reader(policy: EndpointPolicy, *, is_own: bool) -> ReadUrl:
+    """Return a reader of URLs that has no credentials and no cookies.
+
+    `is_own`: the URL is one of the operator's own, LOCAL_STORAGE_URL, and not one that a tenant chose.
+    """
+
+    def read(url: str) -> bytes:
+        base = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
+        with guarded_session(_ANYWHERE if is_own else policy) as session:
+            try:
+                with session.get(url, timeout=_TIMEOUT_S, stream=True) as answer:
+                    if answer.status_code != 200:
+                        raise UrlError(
+                            f"answers {answer.status_code} to everybody who is not logged in ({base}): let everybody read"
+                            " the objects, or set the URL that does show them (--public-url)."
+                        )
+                    return bytes(answer.raw.read(_SIZE_BYTES + 1))
+            except ThumbnailError as exc:
+                raise UrlError(f"cannot be read from here: {exc.message}") from exc
+            except (requests.RequestException, HTTPError) as exc:
+                advice = (
+                    "`thumbnails serve-local` serves local storage" if is_own else "see the endpoint and --public-url"
+                )
+                raise UrlError(f"cannot be read from here, for {base} gives no answer: {advice}.") from exc
+
+    return read
