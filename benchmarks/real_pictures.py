@@ -1,9 +1,9 @@
 """Pictures that others made, by this program and by its peers: who reads what, and whose pixels differ.
 
 Run by hand: python -m benchmarks.real_pictures FOLDER --out OUT [--most 200] [--declared]. Fetches nothing: FOLDER holds one folder a
-collection. The peers (Chromium, libvips, Pillow, FFmpeg, those that are installed) are asked once, and their pictures kept in
-OUT/peers for the next run; ours are made in the cage each time. Writes OUT/results.json and OUT/sheet-N.png: peer and ours, beside
-each other, of everything suspicious, to be looked at by eye.
+collection. Ours are made in the cage each time. The peers (Chromium, Pillow, libvips, FFmpeg, those that are installed) are asked
+one after the other, until one shows what we show; their pictures are kept in OUT/peers for the next run. Writes OUT/results.json
+and OUT/sheet-N.png: peer and ours, beside each other, of everything suspicious, to be looked at by eye.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.picture_peers import SIDE, ask_all
+from benchmarks.picture_peers import PEERS, SIDE, ask
 from processors.sandbox.pool import DecodeSlots
 from processors.source_file import BytesInMemory
 from processors.still.heic import is_heic_installed
@@ -32,6 +32,7 @@ from schemas.errors import ThumbnailError
 DIFFERS: Final = 12.0
 """Mean difference of the values, 0 to 255, from which two pictures count as unlike."""
 ASPECT_DIFFERS: Final = 0.03
+ALIKE: Final = "both read, alike"
 SPEC: Final = ThumbnailSpec(renditions=(RenditionSpec("medium", SIDE, SIDE),), format=PictureFormat.WEBP, quality=95)
 Row = dict[str, str | float | bool | None]
 
@@ -98,12 +99,22 @@ def classify(row: Row, peers: dict[str, str]) -> tuple[str, float | None]:
         return "we read, no peer does", None
     ours = premultiplied(Path(str(row["picture"])).read_bytes())
     nearest = min(difference(ours, premultiplied(Path(peer).read_bytes())) for peer in peers.values())
-    return ("both read, unlike every peer" if nearest > DIFFERS else "both read, alike"), nearest
+    return ("both read, unlike every peer" if nearest > DIFFERS else ALIKE), nearest
+
+
+def ask_peers(rows: dict[Path, Row], kept: Path) -> dict[Path, dict[str, str]]:
+    """Return, by file, the peers that read it with their pictures; of those that were asked before one showed what we show."""
+    found: dict[Path, dict[str, str]] = {path: {} for path in rows}
+    for name in PEERS:
+        open_questions = [path for path, row in rows.items() if classify(row, found[path])[0] != ALIKE]
+        for path, picture in ask(name, open_questions, kept).items():
+            found[path][name] = str(picture)
+    return found
 
 
 def sheets(rows: dict[Path, Row], out: Path) -> Iterator[Path]:
     """Pages of everything suspicious: a peer's picture left, ours right."""
-    shown = [(path, row) for path, row in rows.items() if row["class"] not in ("both read, alike", "both refuse")]
+    shown = [(path, row) for path, row in rows.items() if row["class"] not in (ALIKE, "both refuse")]
     shown.sort(key=lambda found: (str(found[1]["class"]), str(found[0])))
     cell, across, down = 150, 6, 9
     for page in range(0, len(shown), across * down):
@@ -140,14 +151,14 @@ def main() -> None:
     console = Console()
     options.out.mkdir(parents=True, exist_ok=True)
     paths = files_of(options.folder, options.most, options.seed)
-    peers = ask_all(paths, options.peers or options.out / "peers")
     (options.out / "ours").mkdir(exist_ok=True)
     rows = asyncio.run(make_ours(paths, options.out / "ours", is_declared=options.declared))
+    peers = ask_peers(rows, options.peers or options.out / "peers")
     counts: Counter[str] = Counter()
     codes: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     for path, row in rows.items():
-        read_by = {name: str(picture) for name, picture in peers[path].items()}
+        read_by = peers[path]
         row["class"], row["nearest"] = classify(row, read_by)
         row["peers"] = read_by  # type: ignore[assignment]
         counts[str(row["class"])] += 1
