@@ -1,7 +1,7 @@
 """Pictures that others made, by this program and by its peers: who reads what, and whose pixels differ.
 
 Run by hand: python -m benchmarks.real_pictures FOLDER --out OUT [--most 200] [--declared]. Fetches nothing: FOLDER holds one folder a
-collection. Ours are made in the cage each time. The peers (Chromium, Pillow, libvips, FFmpeg, those that are installed) are asked
+collection. Ours are made in the cage each time. The peers (Pillow, libvips, FFmpeg, Chromium, those that are installed) are asked
 one after the other, until one shows what we show; their pictures are kept in OUT/peers for the next run. Writes OUT/results.json
 and OUT/sheet-N.png: peer and ours, beside each other, of everything suspicious, to be looked at by eye.
 """

@@ -19,7 +19,7 @@ from processors.source_file import BytesInMemory, SourceFile
 from processors.still.bitmaps import cursor_as_icon, decode_bitfields
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
-from processors.still.jpeg_end import complete, has_end
+from processors.still.jpeg_end import complete, has_end, is_lossless
 from processors.still.photoshop import composite_alone
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.repair_avif import repair_avif
@@ -86,6 +86,8 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
 
     if content.startswith(b"\xff\xd8"):
         file = SourceFile(BytesInMemory(content))
+        if is_lossless(content) and has_end(file, file.size):
+            yield lambda: _by_kind(content, spec)
         completed = complete(file)
         if completed is not None:
             yield lambda: _as_damaged(again(completed.content), is_whole=completed.is_whole)

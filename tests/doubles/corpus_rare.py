@@ -169,10 +169,62 @@ def targa_from_the_right() -> bytes:
     return head + pixels()[:, ::-1, ::-1].tobytes()
 
 
+def targa_with_bits_of_a_map() -> bytes:
+    """Without a map, whose colours have 24 bits all the same."""
+    content = bytearray(saved(photograph(), "TGA"))
+    content[7] = 24
+    return bytes(content)
+
+
+def dcx() -> bytes:
+    """Fax programs' file of several PCX pictures: the scene, and a smaller one."""
+    pages = saved(photograph(), "PCX"), saved(photograph().resize((32, 24)), "PCX")
+    head = struct.pack("<4L", 0x3ADE68B1, 16, 16 + len(pages[0]), 0)
+    return head + pages[0] + pages[1]
+
+
+def lossless_jpeg(*, bits: int, samples: int) -> bytes:
+    """The scene as ITU-T T.81's lossless JPEG (SOF3): differences to the pixel before, in one Huffman table."""
+    grey = photograph().convert("L") if samples == 1 else photograph()
+    values = np.asarray(grey).reshape(HEIGHT, WIDTH, samples).astype(np.int64) * (257 if bits == 16 else 1)
+    before = np.full_like(values, 1 << bits - 1)
+    before[:, 1:] = values[:, :-1]
+    before[1:, 0] = values[:-1, 0]
+    differences = (values - before + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+    coded = "".join(_code(int(difference)) for difference in differences.reshape(-1))
+    coded += "1" * (-len(coded) % 8)
+    data = int(coded, 2).to_bytes(len(coded) // 8).replace(b"\xff", b"\xff\0")
+    parts = b"".join(struct.pack("BBB", number, 0x11, 0) for number in range(1, samples + 1))
+    scanned = b"".join(struct.pack("BB", number, 0) for number in range(1, samples + 1))
+    table = b"\0" + bytes([*(0,) * 4, 17, *(0,) * 11]) + bytes(range(17))
+    return (
+        b"\xff\xd8"
+        + _segment(0xC3, struct.pack(">BHHB", bits, HEIGHT, WIDTH, samples) + parts)
+        + _segment(0xC4, table)
+        + _segment(0xDA, bytes([samples]) + scanned + bytes([1, 0, 0]))
+        + data
+        + b"\xff\xd9"
+    )
+
+
+def _code(difference: int) -> str:
+    """Its number of bits, in five bits, and the bits themselves."""
+    length = abs(difference).bit_length()
+    bits = difference if difference >= 0 else difference + (1 << length) - 1
+    return f"{length:05b}" + (f"{bits:0{length}b}" if 0 < length < 16 else "")
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
+
+
 RARE: Final[dict[str, Callable[[], bytes]]] = {
     "targa": lambda: saved(photograph(), "TGA"),
     "targa with run lengths": lambda: saved(photograph(), "TGA", compression="tga_rle"),
     "targa from the right": targa_from_the_right,
+    "targa with bits of a map": targa_with_bits_of_a_map,
+    "dcx": dcx,
+    "lossless jpeg": lambda: lossless_jpeg(bits=8, samples=3),
     "dib": device_independent,
     "bmp 4-4-4": lambda: masked_bmp(16, (0xF00, 0xF0, 0xF, 0)),
     "bmp 8-8-8 elsewhere": lambda: masked_bmp(32, (0xFF000000, 0xFF0000, 0xFF00, 0)),
@@ -195,6 +247,12 @@ RARE: Final[dict[str, Callable[[], bytes]]] = {
     "tiff of 16 bits in planes": lambda: tiff(pixels().astype(np.uint16) * 257, planar=2),
 }
 """By name: files of the whole scene."""
+
+RARE_GREY: Final[dict[str, Callable[[], bytes]]] = {
+    "lossless jpeg of 8 bits": lambda: lossless_jpeg(bits=8, samples=1),
+    "lossless jpeg of 16 bits": lambda: lossless_jpeg(bits=16, samples=1),
+}
+"""By name: files of the whole scene in grey."""
 
 RARE_WITH_ALPHA: Final[dict[str, Callable[[], bytes]]] = {
     "targa": lambda: saved(cut_out(), "TGA"),

@@ -49,6 +49,18 @@ def test_checksums_that_are_wrong_do_not_matter_where_the_pixels_are_right() -> 
     assert difference(made, make(damaged.sound("PNG"))) < 1
 
 
+@pytest.mark.parametrize("size", [(1, 1), (32, 24), (320, 240)])
+def test_the_checksum_of_the_pixels_own_stream_does_not_matter(size: tuple[int, int]) -> None:
+    content = saved(damaged.grainy().resize(size), "PNG")
+    parts = [list(part) for part in damaged.chunks(content)]
+    data = b"".join(body for kind, body in parts if kind == b"IDAT")
+    spoilt = [(kind, body) for kind, body in parts if kind not in (b"IDAT", b"IEND")]
+    spoilt += [(b"IDAT", data[:-4] + bytes(4)), (b"IEND", b"")]
+    made = make(content[:8] + b"".join(damaged.chunk(kind, body) for kind, body in spoilt))
+    assert not made.degraded
+    assert difference(made, make(content)) == 0
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "I;16"])
 def test_a_png_that_is_cut_shows_its_rows_and_nothing_below(mode: str, share: float) -> None:
