@@ -30,6 +30,9 @@ _SHORT_IMAGE_HEADS: Final = (
 _TARGA: Final = (
     # Length of a text, map or none, kind; the map; the place, the size; bits of a pixel, and those of them for alpha
     re.compile(rb".\0[\x02\x03\x0a\x0b]\0{4}[\0\x0f\x10\x18\x20].{8}[\x08\x0f\x10\x18\x20][\0-\x3f]", re.DOTALL),
+    re.compile(
+        rb".\x01[\x02\x0a].{4}[\x0f\x10\x18\x20].{8}[\x0f\x10\x18\x20][\0-\x3f]", re.DOTALL
+    ),  # a map, and no use of it
     re.compile(rb".\x01[\x01\x09].{4}[\x0f\x10\x18\x20].{8}[\x08\x10][\0-\x3f]", re.DOTALL),
 )
 _AVIF_BRANDS: Final = (b"avif", b"avis")
@@ -83,7 +86,7 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
 }
 """Of what no reader here is for, or none reads as it is meant."""
 _PARTLY_READ_HEADS: Final[dict[bytes, str]] = {
-    b"8BPS\0\2": "a large Photoshop document (PSB)",
+    b"8BPS\0\2": "a large Photoshop document (PSB) of a rare kind",
     b"8BPS": "a Photoshop document of a rare kind",
     b"DDS ": "a DirectDraw surface of a rare kind",
     b"\x76\x2f\x31\x01": "an OpenEXR picture of a rare kind",
