@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,13 @@ DIFFERS: Final = 12.0
 """Mean difference of the values, 0 to 255, from which two pictures count as unlike."""
 ASPECT_DIFFERS: Final = 0.03
 ALIKE: Final = "both read, alike"
+REFUSED: Final = "we refuse, a peer reads"
+MEANT_BROKEN: Final = re.compile(
+    r"fuzz|crash|poc|oss-|timeout|exception|imagetestsuite|regression|(^|[/_.-])(b|bad|broken|invalid|corrupt\w*|truncated|oob)([/_.-]|$)"
+    r"|pixel-data-no",
+    re.IGNORECASE,
+)
+"""Of a file's path in its collection: its makers say that it is broken, so that a reader must not crash. Counted apart."""
 SPEC: Final = ThumbnailSpec(renditions=(RenditionSpec("medium", SIDE, SIDE),), format=PictureFormat.WEBP, quality=95)
 Row = dict[str, str | float | bool | None]
 
@@ -91,10 +99,15 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return float(np.abs(arrays[0] - arrays[1]).mean())
 
 
+def shows_something(picture: Path) -> bool:
+    """Return whether the picture is of more than one colour: decoders fill with grey or black what they cannot decode."""
+    return any(most - least > 2 for least, most in premultiplied(picture.read_bytes()).getextrema())  # type: ignore[misc]
+
+
 def classify(row: Row, peers: dict[str, str]) -> tuple[str, float | None]:
     """Which line of the table the file belongs to, and how unlike the nearest peer it is."""
     if row["ours"] != "ready":
-        return ("we refuse, a peer reads" if peers else "both refuse"), None
+        return (REFUSED if any(shows_something(Path(peer)) for peer in peers.values()) else "both refuse"), None
     if not peers:
         return "we read, no peer does", None
     ours = premultiplied(Path(str(row["picture"])).read_bytes())
@@ -161,9 +174,11 @@ def main() -> None:
         read_by = peers[path]
         row["class"], row["nearest"] = classify(row, read_by)
         row["peers"] = read_by  # type: ignore[assignment]
-        counts[str(row["class"])] += 1
+        is_meant = MEANT_BROKEN.search(str(path.relative_to(options.folder).as_posix()).partition("/")[2]) is not None
+        row["meant broken"] = is_meant
+        counts[f"{row['class']}{', and meant to be broken' if is_meant else ''}"] += 1
         codes[str(row["ours"])] += 1
-        if row["class"] == "we refuse, a peer reads":
+        if row["class"] == REFUSED and not is_meant:
             kinds[f"{path.suffix.lower()} {row['ours']}"] += 1
         if row["ours"] == "ready" and row["kind"] == "video":
             counts["of which ready, as a video"] += 1

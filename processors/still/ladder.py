@@ -22,7 +22,7 @@ from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, witho
 from processors.still.jpeg_end import complete, has_end, is_lossless
 from processors.still.photoshop import composite_alone
 from processors.still.pillow import DeepDecoder, take, unsupported
-from processors.still.radiance import decode_radiance
+from processors.still.radiance import with_plain_header
 from processors.still.repair_avif import repair_avif
 from processors.still.repair_gif import repair_gif
 from processors.still.repair_png import repair_png
@@ -134,7 +134,7 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         begun = decode_begun(content, spec.max_pixels)
         return None if begun is None else _part(Image.fromarray(begun[0]), begun[1], "webp", spec)
-    decoded = decode_by_ffmpeg(content, spec.max_pixels) or decode_radiance(content, spec.max_pixels)
+    decoded = decode_by_ffmpeg(with_plain_header(content), spec.max_pixels)
     return None if decoded is None else finish(StoredPicture(*decoded), spec)
 
 
