@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo fmt test test-quick coverage chaos chaos-plants strangers database broker-faults drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
+.PHONY: help install demo fmt test test-quick coverage chaos chaos-plants strangers database broker-faults fuzz drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,6 +13,7 @@ SEED ?= 1
 UPLOADS ?= 2000
 RECORDS ?= 100000
 GOOD ?= 1000
+MINUTES ?= 10
 # First what needs the machine to itself, then what bounds the product's own time, with a core for each process.
 ALONE := pytest -m alone
 TIMED := pytest -m "timed and not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder
@@ -73,6 +74,9 @@ database: install ## A database that refuses, fails over or stands behind PgBoun
 
 broker-faults: install ## Break a cluster of three brokers in 17 ways and report what was lost: docs/fault-campaign/broker-faults.md
 	$(BIN)/python -m tests.campaign.brokers --report docs/fault-campaign/broker-faults.md
+
+fuzz: install ## Damaged files of every kind through a caged slot, on from where the seed's ledger ends: make fuzz MINUTES=10 SEED=1
+	$(BIN)/python -m tests.campaign.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 contact-sheet: install ## Every sample of the tests' corpora as its thumbnail, on one picture
 	$(BIN)/python -m tests.contact_sheet contact-sheet.png

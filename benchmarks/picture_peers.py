@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -17,7 +18,9 @@ from typing import Any, Final
 from PIL import Image, ImageOps
 
 SIDE: Final = 256
-_LIMIT_S: Final = 30
+PEERS: Final = ("pillow", "libvips", "ffmpeg", "chromium")
+"""Those that answer soonest first."""
+_LIMIT_S: Final = 20
 _CHROMIUM: Final = "/usr/bin/chromium"
 _MEDIA_TYPES: Final = {"svg": "image/svg+xml", "svgz": "", "ico": "image/x-icon", "cur": "image/x-icon"}
 _DRAW: Final = """
@@ -42,23 +45,18 @@ async ([url, side]) => {
 """
 
 
-def ask_all(paths: list[Path], kept: Path) -> dict[Path, dict[str, Path]]:
-    """Return, by file, each peer that reads it with its picture. Answers are kept in the folder `kept`."""
+def ask(name: str, paths: list[Path], kept: Path) -> dict[Path, Path]:
+    """Return, by file, the picture of the peer `name`, for those that it reads. Answers are kept in the folder `kept`."""
     kept.mkdir(parents=True, exist_ok=True)
-    answers: dict[Path, dict[str, Path]] = {path: {} for path in paths}
-    for name, ask in {"chromium": None, "libvips": _libvips, "pillow": _pillow, "ffmpeg": _ffmpeg}.items():
-        asked = kept / f"{name}.json"
-        known: dict[str, str | None] = json.loads(asked.read_text()) if asked.exists() else {}
-        missing = {_digest(path): path for path in paths if _digest(path) not in known}
-        if missing:
-            answer = _ask_chromium if ask is None else _ask_each(ask)
-            known |= answer(missing, kept / name)
-            asked.write_text(json.dumps(known))
-        for path in paths:
-            picture = known.get(_digest(path))
-            if picture is not None:
-                answers[path][name] = Path(picture)
-    return answers
+    asked = kept / f"{name}.json"
+    known: dict[str, str | None] = json.loads(asked.read_text()) if asked.exists() else {}
+    missing = {_digest(path): path for path in paths if _digest(path) not in known}
+    if missing:
+        one = {"pillow": _pillow, "libvips": _libvips, "ffmpeg": _ffmpeg}.get(name)
+        known |= (_ask_chromium if one is None else _ask_each(one))(missing, kept / name)
+        asked.write_text(json.dumps(known))
+    pictures = {path: known.get(_digest(path)) for path in paths}
+    return {path: Path(picture) for path, picture in pictures.items() if picture is not None}
 
 
 def _digest(path: Path) -> str:
@@ -112,10 +110,9 @@ def _ffmpeg(path: Path, out: Path) -> None:
 
 def _pillow(path: Path, out: Path) -> None:
     """In a process of its own, which a damaged file may crash."""
+    Image.init()  # once, for all the processes
     pid = os.fork()
     if pid == 0:
-        import resource
-
         resource.setrlimit(resource.RLIMIT_CPU, (_LIMIT_S, _LIMIT_S))
         with suppress(BaseException):
             warnings.simplefilter("ignore")

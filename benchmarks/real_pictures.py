@@ -1,9 +1,9 @@
 """Pictures that others made, by this program and by its peers: who reads what, and whose pixels differ.
 
 Run by hand: python -m benchmarks.real_pictures FOLDER --out OUT [--most 200] [--declared]. Fetches nothing: FOLDER holds one folder a
-collection. The peers (Chromium, libvips, Pillow, FFmpeg, those that are installed) are asked once, and their pictures kept in
-OUT/peers for the next run; ours are made in the cage each time. Writes OUT/results.json and OUT/sheet-N.png: peer and ours, beside
-each other, of everything suspicious, to be looked at by eye.
+collection. Ours are made in the cage each time. The peers (Pillow, libvips, FFmpeg, Chromium, those that are installed) are asked
+one after the other, until one shows what we show; their pictures are kept in OUT/peers for the next run. Writes OUT/results.json
+and OUT/sheet-N.png: peer and ours, beside each other, of everything suspicious, to be looked at by eye.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.picture_peers import SIDE, ask_all
+from benchmarks.picture_peers import PEERS, SIDE, ask
 from processors.sandbox.pool import DecodeSlots
 from processors.source_file import BytesInMemory
 from processors.still.heic import is_heic_installed
@@ -32,6 +33,14 @@ from schemas.errors import ThumbnailError
 DIFFERS: Final = 12.0
 """Mean difference of the values, 0 to 255, from which two pictures count as unlike."""
 ASPECT_DIFFERS: Final = 0.03
+ALIKE: Final = "both read, alike"
+REFUSED: Final = "we refuse, a peer reads"
+MEANT_BROKEN: Final = re.compile(
+    r"fuzz|crash|poc|oss-|timeout|exception|imagetestsuite|regression|(^|[/_.-])(b|bad|broken|invalid|corrupt\w*|truncated|oob)([/_.-]|$)"
+    r"|pixel-data-no",
+    re.IGNORECASE,
+)
+"""Of a file's path in its collection: its makers say that it is broken, so that a reader must not crash. Counted apart."""
 SPEC: Final = ThumbnailSpec(renditions=(RenditionSpec("medium", SIDE, SIDE),), format=PictureFormat.WEBP, quality=95)
 Row = dict[str, str | float | bool | None]
 
@@ -90,20 +99,35 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return float(np.abs(arrays[0] - arrays[1]).mean())
 
 
+def shows_something(picture: Path) -> bool:
+    """Return whether the picture is of more than one colour: decoders fill with grey or black what they cannot decode."""
+    return any(most - least > 2 for least, most in premultiplied(picture.read_bytes()).getextrema())  # type: ignore[misc]
+
+
 def classify(row: Row, peers: dict[str, str]) -> tuple[str, float | None]:
     """Which line of the table the file belongs to, and how unlike the nearest peer it is."""
     if row["ours"] != "ready":
-        return ("we refuse, a peer reads" if peers else "both refuse"), None
+        return (REFUSED if any(shows_something(Path(peer)) for peer in peers.values()) else "both refuse"), None
     if not peers:
         return "we read, no peer does", None
     ours = premultiplied(Path(str(row["picture"])).read_bytes())
     nearest = min(difference(ours, premultiplied(Path(peer).read_bytes())) for peer in peers.values())
-    return ("both read, unlike every peer" if nearest > DIFFERS else "both read, alike"), nearest
+    return ("both read, unlike every peer" if nearest > DIFFERS else ALIKE), nearest
+
+
+def ask_peers(rows: dict[Path, Row], kept: Path) -> dict[Path, dict[str, str]]:
+    """Return, by file, the peers that read it with their pictures; of those that were asked before one showed what we show."""
+    found: dict[Path, dict[str, str]] = {path: {} for path in rows}
+    for name in PEERS:
+        open_questions = [path for path, row in rows.items() if classify(row, found[path])[0] != ALIKE]
+        for path, picture in ask(name, open_questions, kept).items():
+            found[path][name] = str(picture)
+    return found
 
 
 def sheets(rows: dict[Path, Row], out: Path) -> Iterator[Path]:
     """Pages of everything suspicious: a peer's picture left, ours right."""
-    shown = [(path, row) for path, row in rows.items() if row["class"] not in ("both read, alike", "both refuse")]
+    shown = [(path, row) for path, row in rows.items() if row["class"] not in (ALIKE, "both refuse")]
     shown.sort(key=lambda found: (str(found[1]["class"]), str(found[0])))
     cell, across, down = 150, 6, 9
     for page in range(0, len(shown), across * down):
@@ -140,19 +164,21 @@ def main() -> None:
     console = Console()
     options.out.mkdir(parents=True, exist_ok=True)
     paths = files_of(options.folder, options.most, options.seed)
-    peers = ask_all(paths, options.peers or options.out / "peers")
     (options.out / "ours").mkdir(exist_ok=True)
     rows = asyncio.run(make_ours(paths, options.out / "ours", is_declared=options.declared))
+    peers = ask_peers(rows, options.peers or options.out / "peers")
     counts: Counter[str] = Counter()
     codes: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     for path, row in rows.items():
-        read_by = {name: str(picture) for name, picture in peers[path].items()}
+        read_by = peers[path]
         row["class"], row["nearest"] = classify(row, read_by)
         row["peers"] = read_by  # type: ignore[assignment]
-        counts[str(row["class"])] += 1
+        is_meant = MEANT_BROKEN.search(str(path.relative_to(options.folder).as_posix()).partition("/")[2]) is not None
+        row["meant broken"] = is_meant
+        counts[f"{row['class']}{', and meant to be broken' if is_meant else ''}"] += 1
         codes[str(row["ours"])] += 1
-        if row["class"] == "we refuse, a peer reads":
+        if row["class"] == REFUSED and not is_meant:
             kinds[f"{path.suffix.lower()} {row['ours']}"] += 1
         if row["ours"] == "ready" and row["kind"] == "video":
             counts["of which ready, as a video"] += 1

@@ -14,6 +14,7 @@ _IMAGE_HEADS: Final = (
     *(b"qoif", b"DDS ", b"icns", b"\x59\xa6\x6a\x95"),  # QOI, DirectDraw, Apple's icons, Sun raster
     *(b"8BPS", b"/* XPM */", b"P7\n"),  # Photoshop, X pixmaps, PAM
     *(b"\x76\x2f\x31\x01", b"#?RADIANCE", b"#?RGBE"),  # OpenEXR, Radiance
+    b"\xb1\x68\xde\x3a",  # DCX
 )
 _ICON: Final = re.compile(rb"\0\0[\x01\x02]\0[^\0]\0...[\0\xff]", re.DOTALL)
 """Of Windows, and its cursors: up to 255 in a file."""
@@ -28,7 +29,10 @@ _SHORT_IMAGE_HEADS: Final = (
 )
 _TARGA: Final = (
     # Length of a text, map or none, kind; the map; the place, the size; bits of a pixel, and those of them for alpha
-    re.compile(rb".\0[\x02\x03\x0a\x0b]\0{5}.{8}[\x08\x0f\x10\x18\x20][\0-\x3f]", re.DOTALL),
+    re.compile(rb".\0[\x02\x03\x0a\x0b]\0{4}[\0\x0f\x10\x18\x20].{8}[\x08\x0f\x10\x18\x20][\0-\x3f]", re.DOTALL),
+    re.compile(
+        rb".\x01[\x02\x0a].{4}[\x0f\x10\x18\x20].{8}[\x0f\x10\x18\x20][\0-\x3f]", re.DOTALL
+    ),  # a map, and no use of it
     re.compile(rb".\x01[\x01\x09].{4}[\x0f\x10\x18\x20].{8}[\x08\x10][\0-\x3f]", re.DOTALL),
 )
 _AVIF_BRANDS: Final = (b"avif", b"avis")
@@ -63,7 +67,6 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"BLP1": "a BLP texture",
     b"BLP2": "a BLP texture",
     b"farbfeld": "farbfeld",
-    b"\xb1\x68\xde\x3a": "DCX",
     b"\xd7\xcd\xc6\x9a": "a Windows metafile",
     b"FUJIFILMCCD-RAW": "a raw camera file",
     b"IIU\0": "a raw camera file",
@@ -83,7 +86,7 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
 }
 """Of what no reader here is for, or none reads as it is meant."""
 _PARTLY_READ_HEADS: Final[dict[bytes, str]] = {
-    b"8BPS\0\2": "a large Photoshop document (PSB)",
+    b"8BPS\0\2": "a large Photoshop document (PSB) of a rare kind",
     b"8BPS": "a Photoshop document of a rare kind",
     b"DDS ": "a DirectDraw surface of a rare kind",
     b"\x76\x2f\x31\x01": "an OpenEXR picture of a rare kind",

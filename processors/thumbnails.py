@@ -24,8 +24,8 @@ from processors.video import pyav as video_pyav
 from processors.video.container import open_container, refuse_first_packets
 from schemas.errors import ErrorCode, PermanentError
 
-_ASF: Final = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
-"""The older FFmpeg inside OpenCV goes round in circles in damaged files of this kind, until its processor time is up."""
+_NOT_OPENCV: Final = (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"DKIF")
+"""ASF and IVF. In damaged ones the older FFmpeg inside OpenCV goes round in circles until its processor time is up, or crashes."""
 VideoWay = Callable[[SourceFile, ThumbnailSpec], DecodedFrame]
 
 
@@ -102,7 +102,7 @@ def _take_unknown(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> Decoded
 def _decode_video(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> DecodedFrame:
     """By each way in turn; when all fail, the first way's error stands, for it says most."""
     ways: dict[str, tuple[VideoWay, ...]] = {
-        "auto": (video_pyav.decode_video, *(() if head.startswith(_ASF) else (video_opencv.decode_video,))),
+        "auto": (video_pyav.decode_video, *(() if head.startswith(_NOT_OPENCV) else (video_opencv.decode_video,))),
         "pyav": (video_pyav.decode_video,),
         "opencv": (video_opencv.decode_video,),
     }

@@ -13,6 +13,7 @@ from PIL import Image
 from processors.colour.linear_light import to_codes
 from processors.readers import DamagedMediaError, reading
 from processors.sniff import HEAD_BYTES, is_targa
+from processors.still.jpeg_end import is_lossless
 
 _CODECS: Final[tuple[tuple[bytes, str], ...]] = (
     *((b"8BPS", "psd"), (b"DDS ", "dds"), (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\n", "pcx")),
@@ -20,6 +21,8 @@ _CODECS: Final[tuple[tuple[bytes, str], ...]] = (
     *((b"\x76\x2f\x31\x01", "exr"), (b"#?R", "hdr")),
 )
 """By the first bytes."""
+_NAMES: Final = {"mjpeg": "jpeg", "targa": "tga"}
+"""Of codecs that Pillow calls otherwise."""
 
 
 def decode_by_ffmpeg(content: bytes, max_pixels: int) -> tuple[Image.Image, str] | None:
@@ -27,6 +30,8 @@ def decode_by_ffmpeg(content: bytes, max_pixels: int) -> tuple[Image.Image, str]
     name = next((name for head, name in _CODECS if content.startswith(head)), None)
     if name is None and is_targa(content[:HEAD_BYTES]):
         name = "targa"
+    if name is None and is_lossless(content):
+        name = "mjpeg"
     if name is None:
         return None
     context = cast(VideoCodecContext, VideoCodecContext.create(name, "r"))
@@ -35,7 +40,8 @@ def decode_by_ffmpeg(content: bytes, max_pixels: int) -> tuple[Image.Image, str]
     try:
         with reading("picture"):
             frames: list[VideoFrame] = context.decode(av.Packet(content)) or context.decode(None)
-            return (_as_image(frames[0]), name) if frames and not frames[0].is_corrupt else None
+            is_sound = frames and not frames[0].is_corrupt
+            return (_as_image(frames[0]), _NAMES.get(name, name)) if is_sound else None
     except (FFmpegError, DamagedMediaError):
         return None
 

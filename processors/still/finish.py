@@ -60,6 +60,12 @@ def blank_share(image: Image.Image) -> float:
     return 1.0 - (float(differing[-1]) + 1) / len(rows) if len(differing) else 1.0
 
 
+def share_of_rows(image: Image.Image) -> float:
+    """Return the share of the rows of a GIF that are not empty: those that came before it was cut."""
+    values = np.asarray(image)
+    return float(values.reshape(len(values), -1).any(axis=1).mean())
+
+
 def fill_rows(image: Image.Image) -> Image.Image:
     """Return the picture with its empty rows filled from the row above, as browsers do while the passes of a GIF come in."""
     values = np.asarray(image)

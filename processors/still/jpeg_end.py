@@ -28,7 +28,8 @@ _NOISE_BYTES: Final = 256
 """Before each of the eight restart markers: a decoder that waits for one of them skips what comes before it."""
 _SOS, _DHT, _DQT, _DNL, _DRI, _COM = 0xDA, 0xC4, 0xDB, 0xDC, 0xDD, 0xFE
 _PROGRESSIVE: Final = frozenset({0xC2, 0xCA})
-_FRAME_HEADERS: Final = frozenset({0xC0, 0xC1, 0xC3, 0xC9}) | _PROGRESSIVE
+_LOSSLESS: Final = 0xC3
+_FRAME_HEADERS: Final = frozenset({0xC0, 0xC1, _LOSSLESS, 0xC9}) | _PROGRESSIVE
 """Of what libjpeg decodes."""
 _SEGMENTS: Final = frozenset({_DHT, _DQT, _DNL, _DRI, _COM, *range(0xE0, 0xF0)})
 _WITHOUT_SEGMENT: Final = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
@@ -86,6 +87,19 @@ def has_end(file: SourceFile, around: int) -> bool:
             start = max(at, around - _SEARCHED_BYTES)
             file.seek(start)
             return _END in file.read(max(0, around + _END_AHEAD_BYTES - start))
+    return False
+
+
+def is_lossless(content: bytes) -> bool:
+    """Return whether the JPEG is of the lossless kind, of which Pillow's library reads some."""
+    at = 2
+    for _ in range(_MAX_SEGMENTS):
+        segment = _segment(content, at)
+        if segment is None:
+            return False
+        marker, _, at = segment
+        if marker in _FRAME_HEADERS:
+            return marker == _LOSSLESS
     return False
 
 

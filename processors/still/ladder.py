@@ -19,10 +19,12 @@ from processors.source_file import BytesInMemory, SourceFile
 from processors.still.bitmaps import cursor_as_icon, decode_bitfields
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
-from processors.still.jpeg_end import complete, has_end
+from processors.still.jpeg_end import complete, has_end, is_lossless
 from processors.still.photoshop import composite_alone
 from processors.still.pillow import DeepDecoder, take, unsupported
+from processors.still.radiance import with_plain_header
 from processors.still.repair_avif import repair_avif
+from processors.still.repair_gif import repair_gif
 from processors.still.repair_png import repair_png
 from processors.still.tiff import decode_tiff
 from processors.still.tiff import is_whole as is_whole_tiff
@@ -53,7 +55,7 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
         first_error = error
     file.seek(0)
     file.expect_whole()
-    content = file.read()
+    content = composite_alone(file.read())
     for rung in _rungs(content, spec, take_deep):
         try:
             found = rung()
@@ -70,7 +72,9 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
 
 def _as_pillow_reads(file: SourceFile, head: bytes) -> SourceFile:
     """Return the file itself, or, of the kinds of which Pillow reads a part wrong, one that says the same in another way."""
-    rewrite = cursor_as_icon if is_cursor(head) else composite_alone if head.startswith(b"8BPS\0\1") else None
+    rewrite = (
+        cursor_as_icon if is_cursor(head) else composite_alone if head.startswith((b"8BPS\0\1", b"8BPS\0\2")) else None
+    )
     if rewrite is None or file.size > _MAX_BYTES:
         return file
     file.seek(0)
@@ -86,6 +90,8 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
 
     if content.startswith(b"\xff\xd8"):
         file = SourceFile(BytesInMemory(content))
+        if is_lossless(content) and has_end(file, file.size):
+            yield lambda: _by_kind(content, spec)
         completed = complete(file)
         if completed is not None:
             yield lambda: _as_damaged(again(completed.content), is_whole=completed.is_whole)
@@ -98,7 +104,7 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
             yield lambda repaired=repaired: again(repaired)  # type: ignore[misc]
     else:
         yield lambda: _by_kind(content, spec)
-    yield lambda: _as_damaged(again(content, is_tolerant=True), is_whole=False)
+    yield lambda: _as_damaged(again(repair_gif(content), is_tolerant=True), is_whole=False)
 
 
 def _as_damaged(taken: DecodedFrame, *, is_whole: bool) -> DecodedFrame:
@@ -128,7 +134,7 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         begun = decode_begun(content, spec.max_pixels)
         return None if begun is None else _part(Image.fromarray(begun[0]), begun[1], "webp", spec)
-    decoded = decode_by_ffmpeg(content, spec.max_pixels)
+    decoded = decode_by_ffmpeg(with_plain_header(content), spec.max_pixels)
     return None if decoded is None else finish(StoredPicture(*decoded), spec)
 
 

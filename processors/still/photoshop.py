@@ -1,4 +1,5 @@
 """Photoshop documents as their composite picture alone: without layers, and without channels that are no colours.
+Large ones (PSB) are made ordinary ones by that: only lengths are longer in them.
 
 Source: Adobe Photoshop File Formats Specification. Pillow 13 looks for the pixels of a compressed composite in a wrong place where
 there are more channels than colours, and takes a kept selection for transparency.
@@ -13,39 +14,52 @@ _COLOURS: Final = {0: 1, 1: 1, 2: 1, 3: 3, 4: 4, 8: 1, 9: 3}
 _RGB: Final = 3
 _MOST_CHANNELS: Final = 56
 _RAW, _RUN_LENGTHS = 0, 1
+_ORDINARY, _LARGE = 1, 2
+_LONGEST_ROW: Final = 0xFFFF
 
 
 def composite_alone(content: bytes) -> bytes:
     """Return the document with its colours, and its transparency where it has some; as it is where its structure is not understood."""
-    if len(content) < _HEADER.size:
+    if len(content) < _HEADER.size or not content.startswith(b"8BPS"):
         return content
     magic, version, channels, height, width, bits, mode = _HEADER.unpack_from(content)
     colours = _COLOURS.get(mode, 0)
     layers_at = _HEADER.size
     for _ in range(2):  # colour table, resources
         layers_at += 4 + int.from_bytes(content[layers_at : layers_at + 4])
-    pixels_at = layers_at + 4 + int.from_bytes(content[layers_at : layers_at + 4])
+    longer = version == _LARGE
+    length_bytes, count_bytes = (8, 4) if longer else (4, 2)
+    pixels_at = layers_at + length_bytes + int.from_bytes(content[layers_at : layers_at + length_bytes])
     compression = int.from_bytes(content[pixels_at : pixels_at + 2])
     if (
         not 0 < colours <= channels <= _MOST_CHANNELS
+        or version not in (_ORDINARY, _LARGE)
         or compression not in (_RAW, _RUN_LENGTHS)
         or bits not in (1, 8, 16)
     ):
         return content
-    is_transparent = mode == _RGB and channels > colours and _has_transparency(content[layers_at : layers_at + 10])
+    layers = content[layers_at : layers_at + 2 * length_bytes + 2]
+    is_transparent = mode == _RGB and channels > colours and _has_transparency(layers, length_bytes)
     kept = colours + is_transparent
     pixels = content[pixels_at + 2 :]
     if compression == _RAW:
         pixels = pixels[: kept * height * ((width * bits + 7) // 8)]
     else:
-        lengths, data = pixels[: 2 * channels * height], pixels[2 * channels * height :]
-        counts = struct.unpack(f">{len(lengths) // 2}H", lengths[: len(lengths) // 2 * 2])[: kept * height]
-        pixels = lengths[: 2 * kept * height] + data[: sum(counts)]
-    head = _HEADER.pack(magic, version, kept, height, width, bits, mode)
+        counts_bytes = count_bytes * channels * height
+        lengths, data = pixels[:counts_bytes], pixels[counts_bytes:]
+        code = "L" if longer else "H"
+        counts = struct.unpack(
+            f">{len(lengths) // count_bytes}{code}", lengths[: len(lengths) // count_bytes * count_bytes]
+        )
+        counts = counts[: kept * height]
+        if max(counts, default=0) > _LONGEST_ROW:
+            return content
+        pixels = struct.pack(f">{len(counts)}H", *counts) + data[: sum(counts)]
+    head = _HEADER.pack(magic, _ORDINARY, kept, height, width, bits, mode)
     return head + content[_HEADER.size : layers_at] + bytes(4) + struct.pack(">H", compression) + pixels
 
 
-def _has_transparency(layers: bytes) -> bool:
+def _has_transparency(layers: bytes, length_bytes: int) -> bool:
     """Return whether the number of layers is negative: the first channel behind the colours is the composite's transparency then."""
-    has_layers = len(layers) == 10 and any(layers[:4]) and any(layers[4:8])
-    return has_layers and int.from_bytes(layers[8:10], signed=True) < 0
+    has_layers = len(layers) == 2 * length_bytes + 2 and any(layers[:length_bytes]) and any(layers[length_bytes:-2])
+    return has_layers and int.from_bytes(layers[-2:], signed=True) < 0

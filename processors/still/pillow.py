@@ -18,7 +18,7 @@ from processors.still.animation import show_frame
 from processors.still.claims import check_pixels
 from processors.still.colours import colours_of
 from processors.still.decode import decode_reduced, exif_of, plain_mode
-from processors.still.finish import blank_share, fill_rows
+from processors.still.finish import blank_share, fill_rows, share_of_rows
 from processors.still.jpeg_end import has_end
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
@@ -127,9 +127,10 @@ def _stored(
     is_interlaced = opened.format == "GIF" and any(tile.args[1:2] == (1,) for tile in getattr(opened, "tile", ()))
     shown, frame = show_frame(opened, spec, file)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
+        is_nothing = is_interlaced and share_of_rows(shown) < LEAST_SHOWN
         if is_interlaced:
             shown = fill_rows(shown)
-        if blank_share(shown) > 1 - LEAST_SHOWN:
+        if is_nothing or blank_share(shown) > 1 - LEAST_SHOWN:
             raise DamagedMediaError("Of the picture nothing can be decoded.")
     elif opened.format in ("JPEG", "MPO") and not has_end(file, file.tell()):
         raise DamagedMediaError(

@@ -16,6 +16,7 @@ _MAX_BOXES: Final = 4096
 _FULL_BOX: Final = 12
 _LEFT_OUT: Final = {b"Exif", b"mime", b"tmap"}
 """Items beside the picture: tags, and the gain map of its other rendering."""
+_ESSENTIAL: Final = (b"clap", b"irot", b"imir")
 _UNKNOWN: Final = b"skip"
 
 
@@ -33,8 +34,10 @@ def repair_avif(content: bytes) -> Iterator[bytes]:
         return
     repaired = bytearray(content)
     boxes = list(_walk(content, 0, len(content)))
+    _without_brand(repaired, b"tmap")
     _merge_associations(repaired, [box for box in boxes if box.kind == b"ipma"])
     _size_alpha(repaired, boxes)
+    _mark_turns(repaired, boxes)
     for box in boxes:
         if box.kind == b"iref":
             _point_at_primary(repaired, box, boxes)
@@ -62,6 +65,30 @@ def _walk(content: bytes, start: int, end: int) -> Iterator[_Box]:
             before = _PARENTS[box.kind] + (2 if box.kind == b"iinf" and content[start + 8 : start + 9] != b"\0" else 0)
             yield from _walk(content, start + 8 + before, box.end)
         start += size
+
+
+def _without_brand(repaired: bytearray, brand: bytes) -> None:
+    """Take a brand from the list of what the file is compatible with: `tmap` has libavif refuse a gain map that browsers pass over."""
+    for at in range(16, min(int.from_bytes(repaired[:4]), len(repaired)), 4):
+        if repaired[at : at + 4] == brand:
+            repaired[at : at + 4] = b"mif1"
+
+
+def _mark_turns(repaired: bytearray, boxes: list[_Box]) -> None:
+    """Call turns, mirrors and crops essential, as the standard wants them to be."""
+    container = next((box for box in boxes if box.kind == b"ipco"), None)
+    found = next((box for box in _walk(bytes(repaired), 0, len(repaired)) if box.kind == b"ipma"), None)
+    if container is None or found is None or repaired[found.start + 8] != 0 or repaired[found.start + 11] & 1:
+        return
+    properties = [box.kind for box in boxes if container.start < box.start < container.end]
+    at = found.start + _FULL_BOX + 4
+    for _ in range(int.from_bytes(repaired[at - 4 : at])):
+        if at + 3 > found.end:
+            return
+        for place in range(at + 3, min(at + 3 + repaired[at + 2], found.end)):
+            if _property(properties, repaired[place] & 0x7F) in _ESSENTIAL:
+                repaired[place] |= 0x80
+        at += 3 + repaired[at + 2]
 
 
 def _merge_associations(repaired: bytearray, boxes: list[_Box]) -> None:

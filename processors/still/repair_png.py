@@ -26,8 +26,8 @@ _KEPT: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"iCCP": None, 
 """Chunks that say what the pixels mean, and their lengths. A turn by eXIf is kept where its checksum is right."""
 _GRIDS: Final = ((0, 0), (8, 8), (4, 8), (4, 4), (2, 4), (2, 2), (1, 2), (1, 1))
 """By the number of whole passes: how far the pixels lie apart that are there."""
-_FEED_BYTES: Final = 65536
-_SMALLER_FEED_BYTES: Final = 16
+_FEED_BYTES: Final = (65536, 1024, 16, 1)
+"""At once, and then up to the very place of the damage: what a failing call has decompressed is lost."""
 _MOST_FILTER: Final = 4
 
 
@@ -134,18 +134,19 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 def _inflate(data: bytes, most: int) -> tuple[bytes, bool]:
     """Return what comes out before the first damage, `most` bytes of it, and whether there was none."""
     stream = zlib.decompressobj()
-    found, at, step = bytearray(), 0, _FEED_BYTES
-    while at < len(data) and len(found) < most and not stream.eof:
-        before = stream.copy()
-        try:
-            found += stream.decompress(data[at : at + step], most - len(found))
-        except zlib.error:
-            if step == _SMALLER_FEED_BYTES:
-                return bytes(found), False
-            stream, step = before, _SMALLER_FEED_BYTES  # up to the very place of the damage
-            continue
-        at += step
-    return bytes(found), True
+    found, at = bytearray(), 0
+    for step in _FEED_BYTES:
+        while at < len(data) and len(found) < most and not stream.eof:
+            before = stream.copy()
+            try:
+                found += stream.decompress(data[at : at + step], most - len(found))
+            except zlib.error:
+                stream = before
+                break
+            at += step
+        else:
+            return bytes(found), True
+    return bytes(found), False
 
 
 class _Rows:

@@ -25,6 +25,7 @@ _MOST_ATTEMPTS: Final = 256
 """To decode a run of strips; a run that fails is tried in halves."""
 _MAX_PROFILE_BYTES: Final = 4 * 1024**2
 _CHUNKY: Final = 1
+_OLD_JPEG: Final = 6
 
 
 def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
@@ -36,6 +37,9 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     if not 0 < width * height <= max_pixels:
         return None
     size = (width, height)
+    inner = _jpeg_inside(content, found)
+    if inner is not None:
+        return _stored(inner, found, WHOLE)
     if not _is_known(content):  # by Pillow: nothing is damaged then, as far as it says
         if tags.one(found, tags.PLANAR, _CHUNKY) != _CHUNKY and tags.one(found, tags.BITS, 8) % 8:
             return None  # OpenCV and FFmpeg take such planes apart as if they were none, and show noise
@@ -49,6 +53,20 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     if pieces is None or blank_share(pieces) > 1 - LEAST_SHOWN:
         return None
     return _stored(pieces, found, DAMAGED)
+
+
+def _jpeg_inside(content: bytes, found: tags.Tags) -> Image.Image | None:
+    """Return the JPEG that is all of an old TIFF (compression 6), whatever the tags say of its tables, in which libtiff gets lost."""
+    start, length = tags.one(found, tags.JPEG_OFFSET), tags.one(found, tags.JPEG_BYTES)
+    inner = content[start : start + (length or len(content))]
+    if tags.one(found, tags.COMPRESSION) != _OLD_JPEG or not inner.startswith(b"\xff\xd8\xff"):
+        return None
+    try:
+        with reading("picture"), Image.open(io.BytesIO(inner), formats=("JPEG",)) as opened:
+            is_same = opened.size == (tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT))
+            return opened.copy() if is_same else None
+    except DamagedMediaError:
+        return None
 
 
 def _is_known(content: bytes) -> bool:

@@ -179,3 +179,50 @@ def with_a_spoilt_strip(number: int, compression: str = "tiff_lzw") -> bytes:
         offset, length = (opened.tag_v2[tag][number] for tag in (273, 279))  # type: ignore[attr-defined]
     content[offset : offset + length] = b"\xff" * length
     return bytes(content)
+
+
+def gif_cut_in_its_only_block() -> bytes:
+    """A GIF of one block of pixels, of which a third is missing."""
+    content = saved(grainy().resize((14, 12)).quantize(16), "GIF", optimize=False)
+    pixels_at = content.rindex(b"\0;") - content[content.rindex(b",") + 10 :].index(b"\0;")
+    length = len(content) - 2 - pixels_at
+    return content[: pixels_at + length * 2 // 3]
+
+
+def grey_jpeg() -> bytes:
+    """What is inside of old_jpeg_tiff."""
+    return saved(grainy("L"), "JPEG", quality=95)
+
+
+def old_jpeg_tiff(orientation: int = 1) -> bytes:
+    """A TIFF of the first way to hold a JPEG (compression 6): all of it in one piece, beside tables that are none."""
+    jpeg = grey_jpeg()
+    tags = {256: WIDTH, 257: HEIGHT, 258: 8, 259: 6, 262: 1, 273: 8, 274: orientation, 277: 1, 278: HEIGHT}
+    tags |= {279: len(jpeg), 513: 8, 514: len(jpeg), 519: 600, 520: 600, 521: 600}
+    directory = struct.pack("<H", len(tags)) + b"".join(
+        struct.pack("<HHLL", tag, 4, 1, tags[tag]) for tag in sorted(tags)
+    )
+    return b"II*\0" + struct.pack("<L", 8 + len(jpeg)) + jpeg + directory + bytes(4)
+
+
+def avif_with_a_brand_of_gain_maps() -> bytes:
+    """An AVIF that claims to be compatible with gain maps, and has none."""
+    content = sound("AVIF", quality=95)
+    return content[:16] + content[16:64].replace(b"miaf", b"tmap", 1) + content[64:]
+
+
+def turned_avif() -> bytes:
+    """An AVIF that is stored lying, and whose turn is one that readers must know."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return saved(grainy().transpose(Image.Transpose.ROTATE_90), "AVIF", quality=95, exif=exif)
+
+
+def avif_whose_turn_may_be_passed_over() -> bytes:
+    """The same, but no property is called essential; browsers turn it all the same."""
+    content = bytearray(turned_avif())
+    at = content.index(b"ipma") + 4
+    count = content[at + 10]
+    for place in range(at + 11, at + 11 + count):
+        content[place] &= 0x7F
+    return bytes(content)

@@ -118,6 +118,20 @@ def psd(*, bits: int = 8, layers: int = 0, fourth: bool = False, is_lab: bool = 
     return head + bytes(8) + struct.pack(">L", len(info)) + info + b"\0\0" + data
 
 
+def psb(*, fourth: bool = False) -> bytes:
+    """A large Photoshop document: its composite in runs, each of whose lengths has four bytes."""
+    channels = np.dstack([pixels(), np.asarray(cut_out())[..., 3]]) if fourth else pixels()
+    rows = [bytes(row) for row in channels.transpose(2, 0, 1).reshape(-1, WIDTH)]
+    runs = [
+        b"".join(bytes([len(row[at : at + 128]) - 1]) + row[at : at + 128] for at in range(0, WIDTH, 128))
+        for row in rows
+    ]
+    layers = struct.pack(">Qhxx", 4, -1) if fourth else b""
+    head = b"8BPS" + struct.pack(">H6xHLLHH", 2, channels.shape[2], HEIGHT, WIDTH, 8, 3)
+    lengths = struct.pack(f">{len(runs)}L", *map(len, runs))
+    return head + bytes(8) + struct.pack(">Q", len(layers)) + layers + b"\0\1" + lengths + b"".join(runs)
+
+
 def pfm() -> bytes:
     """Floats, from the lowest row up; FFmpeg and OpenCV take them as they are."""
     return f"PF\n{WIDTH} {HEIGHT}\n-1.0\n".encode() + light()[::-1].astype("<f4").tobytes()
@@ -139,14 +153,14 @@ def xpm() -> bytes:
     return ("/* XPM */\nstatic char *scene[] = {\n" + ",\n".join(lines) + "\n};\n").encode()
 
 
-def radiance() -> bytes:
+def radiance(magic: str = "RADIANCE\nFORMAT=32-bit_rle_rgbe") -> bytes:
     """RGBE without run lengths."""
     values = light().astype(np.float64)
     most = np.maximum(values.max(axis=2), 1e-9)
     exponents = np.floor(np.log2(most)) + 1
     scaled = np.clip(values * (256 / 2.0**exponents)[..., None], 0, 255)
     rgbe = np.dstack([scaled, exponents + 128]).astype(np.uint8)
-    return f"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y {HEIGHT} +X {WIDTH}\n".encode() + rgbe.tobytes()
+    return f"#?{magic}\n\n-Y {HEIGHT} +X {WIDTH}\n".encode() + rgbe.tobytes()
 
 
 def cursor() -> bytes:
@@ -169,20 +183,82 @@ def targa_from_the_right() -> bytes:
     return head + pixels()[:, ::-1, ::-1].tobytes()
 
 
+def targa_with_bits_of_a_map() -> bytes:
+    """Without a map, whose colours have 24 bits all the same."""
+    content = bytearray(saved(photograph(), "TGA"))
+    content[7] = 24
+    return bytes(content)
+
+
+def targa_with_a_map_of_no_use() -> bytes:
+    """Colours as they are, behind a map that nothing refers to."""
+    content = bytearray(saved(photograph(), "TGA"))
+    content[1:8] = struct.pack("<BBHHB", 1, content[2], 0, 4, 24)
+    return bytes(content[:18]) + bytes(range(12)) + bytes(content[18:])
+
+
+def dcx() -> bytes:
+    """Fax programs' file of several PCX pictures: the scene, and a smaller one."""
+    pages = saved(photograph(), "PCX"), saved(photograph().resize((32, 24)), "PCX")
+    head = struct.pack("<4L", 0x3ADE68B1, 16, 16 + len(pages[0]), 0)
+    return head + pages[0] + pages[1]
+
+
+def lossless_jpeg(*, bits: int, samples: int) -> bytes:
+    """The scene as ITU-T T.81's lossless JPEG (SOF3): differences to the pixel before, in one Huffman table."""
+    grey = photograph().convert("L") if samples == 1 else photograph()
+    values = np.asarray(grey).reshape(HEIGHT, WIDTH, samples).astype(np.int64) * (257 if bits == 16 else 1)
+    before = np.full_like(values, 1 << bits - 1)
+    before[:, 1:] = values[:, :-1]
+    before[1:, 0] = values[:-1, 0]
+    differences = (values - before + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
+    coded = "".join(_code(int(difference)) for difference in differences.reshape(-1))
+    coded += "1" * (-len(coded) % 8)
+    data = int(coded, 2).to_bytes(len(coded) // 8).replace(b"\xff", b"\xff\0")
+    parts = b"".join(struct.pack("BBB", number, 0x11, 0) for number in range(1, samples + 1))
+    scanned = b"".join(struct.pack("BB", number, 0) for number in range(1, samples + 1))
+    table = b"\0" + bytes([*(0,) * 4, 17, *(0,) * 11]) + bytes(range(17))
+    return (
+        b"\xff\xd8"
+        + _segment(0xC3, struct.pack(">BHHB", bits, HEIGHT, WIDTH, samples) + parts)
+        + _segment(0xC4, table)
+        + _segment(0xDA, bytes([samples]) + scanned + bytes([1, 0, 0]))
+        + data
+        + b"\xff\xd9"
+    )
+
+
+def _code(difference: int) -> str:
+    """Its number of bits, in five bits, and the bits themselves."""
+    length = abs(difference).bit_length()
+    bits = difference if difference >= 0 else difference + (1 << length) - 1
+    return f"{length:05b}" + (f"{bits:0{length}b}" if 0 < length < 16 else "")
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
+
+
 RARE: Final[dict[str, Callable[[], bytes]]] = {
     "targa": lambda: saved(photograph(), "TGA"),
     "targa with run lengths": lambda: saved(photograph(), "TGA", compression="tga_rle"),
     "targa from the right": targa_from_the_right,
+    "targa with bits of a map": targa_with_bits_of_a_map,
+    "targa with a map of no use": targa_with_a_map_of_no_use,
+    "dcx": dcx,
+    "lossless jpeg": lambda: lossless_jpeg(bits=8, samples=3),
     "dib": device_independent,
     "bmp 4-4-4": lambda: masked_bmp(16, (0xF00, 0xF0, 0xF, 0)),
     "bmp 8-8-8 elsewhere": lambda: masked_bmp(32, (0xFF000000, 0xFF0000, 0xFF00, 0)),
     "bmp 10-10-10": lambda: masked_bmp(32, (0x3FF00000, 0xFFC00, 0x3FF, 0)),
     "photoshop": psd,
     "photoshop of 16 bits": lambda: psd(bits=16),
+    "large photoshop": psb,
     "photoshop in lab": lambda: psd(is_lab=True),
     "photoshop with a selection": lambda: psd(fourth=True, layers=1),
     "pfm": pfm,
     "radiance": radiance,
+    "radiance by its other name": lambda: radiance("RGBE\nGAMMA=1.0\nFORMAT=32-bit_rle_rgbe"),
     "tiff in lab": lambda: tiff(lab(), photometric=8),
     "tiff of floats": lambda: tiff(light()),
     "tiff of floats, big-endian": lambda: tiff(light(), order=">"),
@@ -196,10 +272,17 @@ RARE: Final[dict[str, Callable[[], bytes]]] = {
 }
 """By name: files of the whole scene."""
 
+RARE_GREY: Final[dict[str, Callable[[], bytes]]] = {
+    "lossless jpeg of 8 bits": lambda: lossless_jpeg(bits=8, samples=1),
+    "lossless jpeg of 16 bits": lambda: lossless_jpeg(bits=16, samples=1),
+}
+"""By name: files of the whole scene in grey."""
+
 RARE_WITH_ALPHA: Final[dict[str, Callable[[], bytes]]] = {
     "targa": lambda: saved(cut_out(), "TGA"),
     "pam": pam,
     "photoshop": lambda: psd(fourth=True, layers=-1),
+    "large photoshop": lambda: psb(fourth=True),
     "windows cursor": cursor,
 }
 """By name: files of the scene's right half."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from processors.sandbox.pool import DecodeSlots
 from processors.types import ThumbnailSet
@@ -47,6 +48,18 @@ def test_checksums_that_are_wrong_do_not_matter_where_the_pixels_are_right() -> 
     made = make(damaged.with_wrong_checksums())
     assert not made.degraded
     assert difference(made, make(damaged.sound("PNG"))) < 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (32, 24)])
+def test_the_checksum_of_the_pixels_own_stream_does_not_matter(size: tuple[int, int]) -> None:
+    content = saved(damaged.grainy().resize(size), "PNG")
+    parts = [list(part) for part in damaged.chunks(content)]
+    data = b"".join(body for kind, body in parts if kind == b"IDAT")
+    spoilt = [(kind, body) for kind, body in parts if kind not in (b"IDAT", b"IEND")]
+    spoilt += [(b"IDAT", data[:-4] + bytes(4)), (b"IEND", b"")]
+    made = make(content[:8] + b"".join(damaged.chunk(kind, body) for kind, body in spoilt))
+    assert not made.degraded
+    assert difference(made, make(content)) == 0
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
@@ -183,3 +196,39 @@ def test_all_of_it_works_in_the_cage() -> None:
         return [(await make_caged(slots, BytesSource(content))).frame.method for content in contents]
 
     assert with_slots(body) == ["image-damaged"] * 3 + ["image"]
+
+
+def test_a_gif_that_is_cut_in_its_only_block_shows_the_rows_before() -> None:
+    content = damaged.gif_cut_in_its_only_block()
+    made = make(content)
+    assert_damaged(made)
+    whole = saved(damaged.grainy().resize((14, 12)).quantize(16), "GIF", optimize=False)
+    assert whole.startswith(content[:-40])
+    assert difference(made, make(whole), 0, 0.5) < 6
+
+
+def test_an_old_tiff_around_a_jpeg_is_the_jpeg() -> None:
+    made, jpeg = make(damaged.old_jpeg_tiff()), make(damaged.grey_jpeg())
+    assert (made.source.codec, made.degraded) == ("tiff", False)
+    assert difference(made, jpeg) < 1
+
+
+def test_the_turn_of_an_old_tiff_is_made() -> None:
+    made = make(damaged.old_jpeg_tiff(orientation=6))
+    upright = make(saved(damaged.grainy("L").transpose(Image.Transpose.ROTATE_270), "PNG"))
+    assert difference(made, upright) < 6
+
+
+def test_an_avif_that_names_gain_maps_is_shown_without() -> None:
+    made = make(damaged.avif_with_a_brand_of_gain_maps())
+    assert (made.source.codec, made.degraded) == ("avif", False)
+    assert difference(made, make(damaged.sound("PNG"))) < 6
+
+
+def test_a_turn_of_an_avif_is_made_even_where_it_is_not_essential() -> None:
+    content = damaged.avif_whose_turn_may_be_passed_over()
+    assert content != damaged.turned_avif()
+    made = make(content)
+    assert not made.degraded
+    assert difference(made, make(damaged.turned_avif())) == 0
+    assert difference(made, make(damaged.sound("PNG"))) < 6

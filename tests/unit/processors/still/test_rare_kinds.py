@@ -11,7 +11,7 @@ from processors.thumbnails import create_thumbnails
 from processors.types import Kind, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
-from tests.doubles.corpus_rare import RARE, RARE_WITH_ALPHA, psd, tiff, xbm, xpm
+from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, psd, tiff, xbm, xpm
 from tests.doubles.corpus_shapes import SHAPES
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
@@ -29,6 +29,15 @@ def test_it_is_shown_as_the_picture_that_it_is(name: str) -> None:
         assert (made.source.kind, made.frame.method, made.degraded) == ("image", "image", False)
         assert (made.source.width, made.source.height) == (WIDTH, HEIGHT)
         assert_upright(made)
+
+
+@pytest.mark.parametrize("name", RARE_GREY)
+def test_it_is_shown_in_grey(name: str) -> None:
+    made = make(RARE_GREY[name]())
+    assert (made.source.kind, made.frame.method, made.degraded) == ("image", "image", False)
+    assert (made.source.width, made.source.height) == (WIDTH, HEIGHT)
+    shown, scene = pixels_of(made.renditions[2]).astype(int), np.asarray(photograph().convert("L").convert("RGB"))
+    assert np.abs(shown - scene).mean() < 5
 
 
 @pytest.mark.parametrize("name", RARE_WITH_ALPHA)
@@ -62,7 +71,7 @@ def test_pictures_that_are_text_are_read() -> None:
 
 def test_all_are_decoded_in_the_cage() -> None:
     async def body(slots: DecodeSlots) -> None:
-        for name, content in (*RARE.items(), *RARE_WITH_ALPHA.items()):
+        for name, content in (*RARE.items(), *RARE_GREY.items(), *RARE_WITH_ALPHA.items()):
             made = await make_caged(slots, BytesSource(content()))
             assert made.source.kind == "image", name
 
