@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, TransientError
 from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.host_files import failure
 from storage.keys import check_key, is_key, is_partial, join_key, partial_name
 from storage.local_disk.files import (
     FILE_FLAGS,
@@ -137,9 +138,15 @@ class LocalStorageProvider(StorageProvider):
         """Open the folder that holds `key`; yield it and the file's name in it."""
         *parents, name = check_key(key).split("/")
         if create:
-            self._root.mkdir(parents=True, exist_ok=True)
+            self._make_root()
         with self._folder(parents, create=create) as folder:
             yield folder, name
+
+    def _make_root(self) -> None:
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:  # not as the absence of an object, which would be tried again and again
+            raise failure(exc, f"The folder {self._root} of local storage") from exc
 
     @contextmanager
     def _folder(self, parts: list[str], *, create: bool = False) -> Iterator[int]:
