@@ -161,6 +161,8 @@ def purge(
     as_json: AsJson = False,
 ) -> None:
     """Delete dead letters that were exported. Example: thumbnails dlq purge --exported letters.jsonl."""
+    if not exported.is_file():
+        fail(f"{exported} is not a file: give that of `thumbnails dlq export`.")
     with DeadLetterBox(Settings(), topic) as box:
         with _reading(box.extents(), shown=not as_json) as read_one:
             found = box.purgeable(exported, read_one)
