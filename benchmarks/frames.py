@@ -37,7 +37,7 @@ from processors.limits import FFMPEG_FORMATS
 from processors.sandbox.pool import DecodeSlots
 from processors.thumbnails import create_thumbnails
 from processors.types import RenditionSpec, ThumbnailSet, ThumbnailSpec
-from service.cli.make import FileSource
+from service.cli.make.sources import FileSource
 
 pyvips: Any = None
 with suppress(ImportError, OSError):  # no such package, or no libvips

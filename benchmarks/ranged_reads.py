@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks.clips import write_clip, write_photograph
 from processors.sandbox.pool import DecodeSlots
 from processors.types import Kind, ThumbnailSpec
-from service.cli.make import FileSource
+from service.cli.make.sources import FileSource
 from storage.credentials import parse_credentials
 from storage.outbound import EndpointPolicy
 from storage.s3.credentials import MinioCredentials

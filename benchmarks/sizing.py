@@ -16,7 +16,7 @@ from typing import Final
 from benchmarks.clips import h264_camera, inputs_folder, other_videos, photographs
 from benchmarks.slots import SPEC, peak_mb
 from processors.sandbox.pool import DecodeSlots
-from service.cli.make import FileSource
+from service.cli.make.sources import FileSource
 
 SLOTS: Final = 2
 _TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")

@@ -30,7 +30,7 @@ from processors.sandbox.process import _ENVIRONMENT
 from processors.sandbox.warm_up import warm_up
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSpec
-from service.cli.make import FileSource
+from service.cli.make.sources import FileSource
 
 PROCESSES: Final = 2
 SPEC: Final = ThumbnailSpec()

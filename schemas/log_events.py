@@ -115,6 +115,9 @@ RECORD_STEPS: Final = (
 PROCESS_EVENTS: Final = (
     LogEvent("role_starting", "info", "A process starts with these settings; passwords are left out."),
     LogEvent(
+        "setting_unknown", "warning", "The variable `name` is no setting, but nearly one: `meant` is the setting."
+    ),
+    LogEvent(
         "role_ready", "info", "Every dependency answers and the role works; health and metrics are on `http_port`."
     ),
     LogEvent("role_stopping", "info", "The process got a stop signal and finishes what it can within `within_s`."),

@@ -53,8 +53,7 @@ def list_dead_letters(
                     view.write_json(view.dead_letter_json(dead_letter, ledger.of(dead_letter.record)))
                 return
             rows = [(dead_letter, ledger.of(dead_letter.record)) for dead_letter in found]
-    if rows:
-        view.stdout.print(view.dead_letters_table(rows))
+    view.show_dead_letters(rows)
     view.say(f"{len(rows)} dead letters of {_total(extents)} in {box.topic}.")
 
 
@@ -97,8 +96,7 @@ def stats(
             for group in groups:
                 view.write_json({"topic": box.topic} | view.group_json(group))
             continue
-        if groups:
-            view.stdout.print(view.stats_table(groups))
+        view.show_stats(groups)
         total, waiting = sum(group.count for group in groups), sum(group.waiting for group in groups)
         view.say(f"{total} dead letters in {box.topic}, {waiting} of them waiting.")
 
@@ -163,6 +161,8 @@ def purge(
     as_json: AsJson = False,
 ) -> None:
     """Delete dead letters that were exported. Example: thumbnails dlq purge --exported letters.jsonl."""
+    if not exported.is_file():
+        fail(f"{exported} is not a file: give that of `thumbnails dlq export`.")
     with DeadLetterBox(Settings(), topic) as box:
         with _reading(box.extents(), shown=not as_json) as read_one:
             found = box.purgeable(exported, read_one)

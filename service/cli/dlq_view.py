@@ -3,27 +3,29 @@
 import base64
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from schemas import headers as h
 from schemas.errors import NEXT_ACTIONS, ErrorCode
+from service.cli.text_table import aligned
 from streams.dlq.ledger import Mark
 from streams.dlq.read import DeadLetter, ErrorGroup
 from streams.dlq.replay import ReplayReport
 
-_PLAIN_WIDTH: Final = 240
+_NARROW: Final = 120
+"""Columns of a terminal below which a table would cut off what matters: each record then has lines of its own."""
 _HEX_ROW: Final = 16
 
-_terminal = Console(highlight=False)
-stdout = _terminal if _terminal.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+stdout = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
 
 
@@ -83,11 +85,11 @@ def next_action(dead_letter: DeadLetter) -> str:
         return dead_letter.header(h.NEXT_ACTION) or "Nothing is known about it: find out who wrote it to this topic."
 
 
-def dead_letters_table(rows: list[tuple[DeadLetter, Mark | None]]) -> Table:
-    """Return a table with one row for each dead letter."""
-    table = _table("position", "failed at", "code", "stage", "company", "media", "replays", "state", "message")
-    for dead_letter, mark in rows:
-        cells = (
+def show_dead_letters(rows: Sequence[tuple[DeadLetter, Mark | None]]) -> None:
+    """Print dead letters: a table, or lines of their own on a narrow terminal, or one line each elsewhere."""
+    heading = ("position", "failed at", "code", "stage", "company", "media", "replays", "state", "message")
+    cells = [
+        (
             dead_letter.position,
             _short(dead_letter.failed_at),
             dead_letter.code,
@@ -98,18 +100,53 @@ def dead_letters_table(rows: list[tuple[DeadLetter, Mark | None]]) -> Table:
             state_of(mark),
             dead_letter.header(h.ERROR_MESSAGE) or "-",
         )
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
+        for dead_letter, mark in rows
+    ]
+    _show(
+        heading, cells, lambda row: (f"{row[0]}  {row[2]}  {row[5]} of company {row[4]}, {row[7]}, {row[1]}", row[-1])
+    )
 
 
-def stats_table(groups: list[ErrorGroup]) -> Table:
-    """Return a table with one row for each error code."""
-    table = _table("code", "letters", "waiting", "first", "last", "example", "what to do now")
-    for group in groups:
-        first, last = _short(group.first_at), _short(group.last_at)
-        cells = (group.code, str(group.count), str(group.waiting), first, last, group.example, group.next_action)
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
+def show_stats(groups: Sequence[ErrorGroup]) -> None:
+    """Print one row for each error code."""
+    heading = ("code", "letters", "waiting", "first", "last", "example", "what to do now")
+    cells = [
+        (
+            group.code,
+            str(group.count),
+            str(group.waiting),
+            _short(group.first_at),
+            _short(group.last_at),
+            group.example,
+            group.next_action,
+        )
+        for group in groups
+    ]
+    _show(
+        heading, cells, lambda row: (f"{row[0]}: {row[1]}, {row[2]} waiting, last {row[4]}, such as {row[5]}", row[-1])
+    )
+
+
+def _show(
+    heading: Sequence[str], rows: Sequence[Sequence[str]], in_two: Callable[[Sequence[str]], tuple[str, str]]
+) -> None:
+    """Print a table; `in_two` makes a headline and an indented text of a row, for narrow terminals."""
+    if not rows:
+        return
+    if not stdout.is_terminal:
+        sys.stdout.write(aligned(heading, rows))
+    elif stdout.width < _NARROW:
+        for row in rows:
+            headline, text = in_two(row)
+            stdout.print(Text(headline, style="bold"))
+            stdout.print(Padding(Text(text), (0, 0, 0, 2 if stdout.width > 20 else 0)))
+    else:
+        table = Table(*heading)
+        for column in table.columns[:-1]:
+            column.no_wrap = True
+        for row in rows:
+            table.add_row(*map(Text, row))
+        stdout.print(table)
 
 
 def group_json(group: ErrorGroup) -> dict[str, Any]:
@@ -218,13 +255,6 @@ def show_report(report: ReplayReport, *, dry_run: bool) -> None:
         say("This was a dry run: add --yes to replay.")
     if report.is_interrupted:
         say("Interrupted: run it again to go on; what was replayed is not replayed again.")
-
-
-def _table(*names: str) -> Table:
-    table = Table(*names) if stdout.is_terminal else Table(*names, box=None, pad_edge=False)
-    for column in table.columns[:-1]:
-        column.no_wrap = True
-    return table
 
 
 def _short(moment: datetime) -> str:

@@ -1,139 +1,127 @@
 """The command line: `thumbnails --help` is its manual."""
 
 import json
+import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from service.cli.commands import CONTRACT, DLQ, RUN, SET_UP, START, WATCH, Commands
 from service.cli.company import company_app
 from service.cli.credentials import credentials_app
 from service.cli.demo import demo, sample
+from service.cli.follow import follow
 from service.cli.loading import loading
+from service.cli.make.command import make
 from service.cli.publish import publish
 from service.cli.schemas import schemas_app
 from service.cli.serve_local import serve_local
+from service.cli.standard_streams import end_without_a_reader, flush_streams, prepare_streams
 from service.cli.storage import storage_app
 from service.cli.topics import topics_app
-from service.exits import EXIT_FAILED, EXIT_USAGE, fail
+from service.cli.version import version
+from service.exits import EXIT_FAILED, fail
 from service.kafka.client_id import name_process
 from service.roles.health.command import health
 from service.status.command import status
 from service.web.command import web
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
 
 # Each command loads what it needs itself: Kafka's, the database's and the storages' libraries take more than a second,
 # which is longer than `make` needs for a dozen files.
 
 app = typer.Typer(
     name="thumbnails",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Thumbnails for every upload: media.uploaded on Kafka in, thumbnail.ready out, no event lost.\n\n"
     "Settings come from the environment: see docs/configuration.md. Exit codes: 0 done, 1 something failed, 2 wrong use.",
 )
 db_app = typer.Typer(no_args_is_help=True, help="Prepare the database.")
-app.add_typer(topics_app, name="topics")
-app.add_typer(db_app, name="db")
-app.add_typer(company_app, name="company")
-app.add_typer(storage_app, name="storage")
-app.add_typer(credentials_app, name="credentials")
-app.command()(publish)
-app.command()(health)
-app.command()(status)
-app.command()(demo)
+dlq_line = typer.Typer(help="Look at records that were given up, and replay them: see docs/dead-letters.md.")
+app.callback()(version)
+app.add_typer(topics_app, name="topics", rich_help_panel=SET_UP)
+app.add_typer(db_app, name="db", rich_help_panel=SET_UP)
+app.add_typer(company_app, name="company", rich_help_panel=SET_UP)
+app.add_typer(storage_app, name="storage", rich_help_panel=SET_UP)
+app.add_typer(credentials_app, name="credentials", rich_help_panel=SET_UP)
+app.add_typer(schemas_app, name="schemas", rich_help_panel=CONTRACT)
+app.add_typer(dlq_line, name=DLQ, rich_help_panel=WATCH)
+app.command(rich_help_panel=START)(demo)
+app.command(rich_help_panel=START)(make)
 app.command(hidden=True)(sample)
-app.add_typer(schemas_app, name="schemas")
-app.command("web")(web)
-app.command("serve-local")(serve_local)
+app.command(rich_help_panel=WATCH)(publish)
+app.command(rich_help_panel=WATCH)(follow)
+app.command(rich_help_panel=WATCH)(status)
+app.command(rich_help_panel=WATCH)(health)
+app.command("web", rich_help_panel=RUN)(web)
+app.command("serve-local", rich_help_panel=RUN)(serve_local)
 
 stdout = Console()
 
 
 def main() -> None:
     """Run the command line; errors that are expected become one sentence."""
-    names = _names_without_dlq()
-    commands = app if sys.argv[1:2] and sys.argv[1] in names else all_commands()
-    if sys.argv[1:2] and sys.argv[1] in names | {"dlq"}:
+    prepare_streams()
+    if sys.argv[1:2] and sys.argv[1] in _names():
         name_process(sys.argv[1])
     try:
-        commands()
+        app(prog_name="thumbnails")
+    except BrokenPipeError:
+        end_without_a_reader()
     except Exception as exc:
-        # Looked up here, for an `except` of their names would load their modules when a command ends by SystemExit, too.
-        if isinstance(exc, expected_errors()):
-            fail(str(exc), code=getattr(exc, "exit_code", EXIT_FAILED))
-        if isinstance(exc, _database_errors()):
-            from schemas.database_faults import explain_database_fault
+        from service.cli.explained import explain  # looks up classes of every library
 
-            fail(explain_database_fault(exc))
-        if not isinstance(exc, _validation_error()):
+        explained = explain(exc)
+        if explained is None:
             raise
-        problem = exc.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in problem["loc"]).upper()
-        # What contradicts itself has no name of its own: the message names both.
-        fail(f"{name}{': ' if name else ''}{problem['msg']}. See docs/configuration.md.", code=EXIT_USAGE)
+        fail(*explained)
+    finally:
+        _warn_of_misspellings(sys.argv[1:2])
+        problem = flush_streams()
+        if problem is not None:
+            fail(problem)
 
 
-def _names_without_dlq() -> set[str]:
-    """Return the commands that need not wait for what `dlq` loads."""
+def _names() -> set[str]:
     commands = {found.name or found.callback.__name__ for found in app.registered_commands if found.callback}
     return commands | {found.name for found in app.registered_groups if found.name}
+
+
+def _warn_of_misspellings(command: Sequence[str]) -> None:
+    """Say at the end, where it is seen, which names of settings are wrong: only of commands that have read settings."""
+    if "service.settings" not in sys.modules or command in (["worker"], ["persist"], ["retry"]):  # roles log it
+        return
+    from service.settings.spelling import known_names, misspelled, names_in_env_file
+
+    known = known_names()
+    for found in misspelled(os.environ, known):
+        sys.stderr.write(f"Warning: {found}\n")
+    if command == ["check"]:
+        with suppress(OSError):  # most folders have none
+            lines = Path(".env").read_text(encoding="utf-8", errors="replace").splitlines()
+            for found in misspelled(names_in_env_file(lines), known):
+                sys.stderr.write(f"Warning: .env: {found}\n")
 
 
 @cache
 def all_commands() -> typer.Typer:
     """Return the command line with `dlq`, for which Kafka's and the storages' libraries are loaded."""
-    with loading():
-        from service.cli.dlq import dlq_app
+    from service.cli.dlq import dlq_app
 
-    app.add_typer(dlq_app, name="dlq")
+    app.registered_groups = [found for found in app.registered_groups if found.name != DLQ]
+    app.add_typer(dlq_app, name=DLQ, rich_help_panel=WATCH)
     return app
 
 
-def expected_errors() -> tuple[type[Exception], ...]:
-    """Those whose messages are sentences with a way out."""
-    from processors.sandbox.confinement import ConfinementError
-    from schemas.database import DatabaseUrlError
-    from schemas.errors import ThumbnailError
-    from schemas.migrations import MigrationError
-    from service.kafka.connection import KafkaUnreachableError
-    from service.kafka.security import KafkaFilesError
-    from service.observability.traces import TracesError
-    from service.publish.files import UnreadableFileError
-    from service.publish.uploads import PublishError
-    from service.tenants.values import RowError
-    from storage.credentials import CredentialsKeyError
-    from streams.dlq.export import ExportFileError
-    from streams.dlq.sender import ReplayError
-    from streams.kafka.reader import TopicReadError
-
-    of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
-    of_the_database = DatabaseUrlError, MigrationError, RowError
-    others = ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, UnreadableFileError
-    return *others, *of_kafka, *of_the_database
-
-
-def _database_errors() -> tuple[type[Exception], ...]:
-    """Return what a command may meet at any use of the database: explained, and no traceback."""
-    from sqlalchemy.exc import DBAPIError
-    from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
-    return DBAPIError, PoolTimeoutError
-
-
-def _validation_error() -> "type[ValidationError]":
-    from pydantic import ValidationError
-
-    return ValidationError
-
-
-@app.command()
+@app.command(rich_help_panel=RUN)
 def worker() -> None:
     """Run the worker: uploads in, stored thumbnails out. Example: WORKER_CONCURRENCY=8 thumbnails worker."""
     with loading():
@@ -143,7 +131,7 @@ def worker() -> None:
     raise typer.Exit(run_worker_role(Settings()))
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def persist() -> None:
     """Run the persist role: results into the database. Example: DATABASE_URL=postgresql+psycopg://… thumbnails persist."""
     with loading():
@@ -153,7 +141,7 @@ def persist() -> None:
     raise typer.Exit(run_persist_role(Settings()))
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def retry() -> None:
     """Run the retry role: failed events come back when they are due. Example: thumbnails retry."""
     with loading():
@@ -161,19 +149,6 @@ def retry() -> None:
         from service.settings import Settings
 
     raise typer.Exit(run_retry_role(Settings()))
-
-
-@app.command()
-def make(
-    files: Annotated[list[Path], typer.Argument(help="Videos and photographs.")],
-    out: Annotated[Path, typer.Option(help="Folder for the thumbnails.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
-) -> None:
-    """Make thumbnails of local files, without Kafka. Example: thumbnails make *.mp4 --out thumbs."""
-    from service.cli.make import make_files
-    from service.settings import DecodeSettings
-
-    raise typer.Exit(make_files(files, out, DecodeSettings(), as_json=as_json))
 
 
 @db_app.command("upgrade")
@@ -188,7 +163,7 @@ def db_upgrade() -> None:
     stdout.print("The database is up to date.")
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     tenants: Annotated[bool, typer.Option("--tenants", help="Prove every tenant's storage connection, too.")] = False,

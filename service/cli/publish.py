@@ -1,5 +1,6 @@
 """`thumbnails publish`: uploads files as a company would, or publishes one event."""
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -15,10 +16,7 @@ if TYPE_CHECKING:
 
     from schemas.events import MediaUploaded
 
-_FOLLOW: Final = (
-    "`thumbnails status` shows what waits or failed, `thumbnails web` each thumbnail as it comes;"
-    " with --wait 60 this command waits for the outcome.\n"
-)
+_FOLLOW: Final = "`thumbnails follow {}` shows what becomes of it{}.\n"
 
 
 def publish(
@@ -28,6 +26,7 @@ def publish(
     wait: Annotated[
         float | None, typer.Option(min=0, help="Seconds to wait for the outcomes; shows each thumbnail's URL.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object an upload.")] = False,
 ) -> None:
     """Upload files as a company would, or publish one event. Example: thumbnails publish clip.mp4 --wait 60."""
     if bool(files) == bool(event):
@@ -47,13 +46,14 @@ def publish(
             publisher = Publisher(settings, engine, tracing)
             if event:
                 uploads.append(publisher.publish_event(_read(event)))
-                _print(uploads[0].event_id, uploads[0].media.record_key)
+                _print(_facts(uploads[0]), as_json=as_json)
             for path, upload in publisher.publish_files(company_id_of(engine, company), files) if files else ():
                 uploads.append(upload)
-                _print(upload.event_id, upload.media.record_key, upload.media.key, shown(path))
+                _print(_facts(upload) | {"key": upload.media.key, "file": shown(path)}, as_json=as_json)
         if wait is None:
-            sys.stderr.write(_FOLLOW)
-        elif not _print_outcomes(engine, uploads, wait):
+            others = "" if len(uploads) == 1 else "; the others in the same way, or all in `thumbnails status`"
+            sys.stderr.write(_FOLLOW.format(uploads[0].event_id, others))
+        elif not _print_outcomes(engine, uploads, wait, as_json=as_json):
             raise typer.Exit(EXIT_FAILED)
 
 
@@ -66,7 +66,7 @@ def _read(event: str) -> bytes:
         fail(f"{exc.filename}: {exc.strerror}.", EXIT_FAILED)
 
 
-def _print_outcomes(engine: "sa.Engine", uploads: "list[MediaUploaded]", wait_s: float) -> bool:
+def _print_outcomes(engine: "sa.Engine", uploads: "list[MediaUploaded]", wait_s: float, *, as_json: bool) -> bool:
     """Print one line an upload as it ends; return whether all are ready."""
     from service.cli.text_table import printable
     from service.publish.publisher import outcome_of
@@ -75,14 +75,19 @@ def _print_outcomes(engine: "sa.Engine", uploads: "list[MediaUploaded]", wait_s:
     for upload in uploads:
         status, said = outcome_of(engine, upload, deadline) or (
             "waiting",
-            f"No outcome within {wait_s:g} s: see `thumbnails status`.",
+            f"No outcome within {wait_s:g} s: see `thumbnails follow {upload.event_id}`.",
         )
-        _print(upload.event_id, upload.media.record_key, status, printable(said))
+        _print(_facts(upload) | {"status": status, "said": printable(said)}, as_json=as_json)
         are_ready = are_ready and status == "ready"
     return are_ready
 
 
-def _print(*fields: str) -> None:
+def _facts(upload: "MediaUploaded") -> dict[str, str]:
+    return {"event_id": upload.event_id, "record_key": upload.media.record_key}
+
+
+def _print(facts: dict[str, str], *, as_json: bool) -> None:
     """One record is one line, however long, and it is out at once: the next step may fail."""
-    sys.stdout.write("  ".join(fields) + "\n")
+    line = json.dumps(facts, ensure_ascii=False) if as_json else "  ".join(facts.values())
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -1,5 +1,8 @@
 """`thumbnails topics …`: make the Kafka topics, bring older ones up to date, and look at them."""
 
+import json
+import shutil
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,24 +69,49 @@ def _update(settings: "KafkaSettings", new: tuple[str, ...], *, add_partitions: 
 
 
 @topics_app.command("list")
-def show() -> None:
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a topic.")] = False,
+) -> None:
     """Show every topic, and what is wrong with it in the cluster. Example: thumbnails topics list."""
     with loading():
-        from rich.table import Table
-
+        from service.cli.text_table import aligned
         from service.kafka.topic_warnings import warnings_about
         from service.kafka.topics import list_topics
         from service.settings import Settings
 
-    table = Table("topic", "partitions", "key", "value", "written by", "read by", "state")
     states = list_topics(Settings().kafka)
-    for state in states:
-        topic = state.topic
-        problems = "; ".join(state.problems) or "ok"
-        table.add_row(
-            state.name, str(topic.partitions), topic.key, topic.value, topic.written_by, topic.read_by, problems
+    rows = [
+        (
+            state.name,
+            str(state.topic.partitions),
+            "; ".join(state.problems) or "ok",
+            state.topic.value,
+            state.topic.written_by,
+            state.topic.read_by,
+            state.topic.key,
         )
-    Console().print(table)
+        for state in states
+    ]
+    heading = ("topic", "partitions", "state", "value", "written by", "read by", "key")
+    if as_json:
+        names = [name.replace(" ", "_") for name in heading]
+        for state, row in zip(states, rows, strict=True):
+            found: dict[str, object] = dict(zip(names, row, strict=True))
+            found |= {"partitions": state.topic.partitions, "problems": list(state.problems)}
+            sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+    elif sys.stdout.isatty():
+        # What is wrong stands third, where a narrow terminal still shows it; what each topic is for is in docs/topics.md.
+        width = shutil.get_terminal_size().columns
+        shown = next(count for count in (7, 6, 3) if count == 3 or _fits([heading, *rows], count, width))
+        sys.stdout.write(aligned(heading[:shown], [row[:shown] for row in rows]))
+    else:
+        sys.stdout.write(aligned(heading, rows))
+    sys.stdout.flush()
     for warning in warnings_about(states):
-        _say(f"Warning: {warning}")
+        sys.stderr.write(f"Warning: {warning}\n")
     raise typer.Exit(EXIT_FAILED if any(state.problems for state in states) else 0)
+
+
+def _fits(rows: list[tuple[str, ...]], columns: int, width: int) -> bool:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:columns]
+    return sum(widths) + 2 * (columns - 1) <= width

@@ -38,6 +38,7 @@ from service.roles.health.probes import (
 from service.roles.health.role import RoleHealth
 from service.roles.http import HttpServer
 from service.settings import Settings
+from service.settings.spelling import known_names, misspelled
 from streams.kafka.client import explain_fault
 from streams.kafka.waiting import ClusterWait
 from streams.persist.limits import PersistStoppedError
@@ -97,6 +98,8 @@ def begin(settings: Settings, role: Role) -> Metrics:
     configure_logs(settings.log.log_format, settings.log.log_level, role=role)
     name_process(role)
     log.info("role_starting", pid=os.getpid(), settings=settings.redacted())
+    for found in misspelled(os.environ, known_names()):
+        log.warning("setting_unknown", name=found.name, meant=found.meant)
     return Metrics(role=role)
 
 

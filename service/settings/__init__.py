@@ -73,6 +73,25 @@ class Settings:
             self.traces,
         )
 
+    @staticmethod
+    def classes() -> tuple[type[BaseSettings], ...]:
+        """Return the class of every component."""
+        return (
+            KafkaSettings,
+            WorkerSettings,
+            DecodeSettings,
+            RetrySettings,
+            DeadLetterSettings,
+            PersistSettings,
+            StorageSettings,
+            ConnectionSettings,
+            DatabaseSettings,
+            HttpSettings,
+            WebSettings,
+            LogSettings,
+            TraceSettings,
+        )
+
     def redacted(self) -> dict[str, Any]:
         """Return every setting by its environment name, passwords in URLs replaced."""
         values = {

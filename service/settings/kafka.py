@@ -1,13 +1,16 @@
 """How to reach Kafka: addresses, names, encryption and login."""
 
+import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.topics import Topics
 from service.settings.component import Component
+
+_SERVER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]@,]+)(?::([0-9]{1,5}))?")
 
 
 class KafkaSettings(Component):
@@ -82,6 +85,26 @@ class KafkaSettings(Component):
     kafka_ssl_check_hostname: bool = Field(
         True, description="Whether a broker's certificate must match the host name of the connection."
     )
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for server in value.split(","):
+            found = _SERVER.fullmatch(server.strip())
+            if found is None or int(found[1] or 1) not in range(1, 65_536):
+                raise PydanticCustomError(
+                    "address",
+                    "{server} is no broker: write HOST:PORT, or [ADDRESS]:PORT for IPv6, with commas between brokers",
+                    {"server": repr(server.strip()[:80])},
+                )
+        return value
+
+    @field_validator("kafka_topic_prefix")
+    @classmethod
+    def _is_a_prefix(cls, value: str) -> str:
+        if re.fullmatch(r"[A-Za-z0-9._-]{0,200}", value) is None:
+            raise PydanticCustomError("prefix", "topic names have letters, digits, and . _ - only", {})
+        return value
 
     @property
     def topics(self) -> Topics:

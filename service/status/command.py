@@ -38,8 +38,10 @@ def status(
             data = (found := reader.look()).to_json(max_lag)
             if as_json:
                 sys.stdout.write(json.dumps(data) + "\n")
-            else:
+            elif console.is_terminal:
                 console.print(view.render(found, max_lag))
+            else:
+                sys.stdout.write(view.plain(found, max_lag))
             raise typer.Exit(0 if data["ok"] else EXIT_ATTENTION)
         is_dumb, is_told_to_end = os.environ.get("TERM") == "dumb", _end_on_interrupt()
         with Live(console=console, screen=not is_dumb, auto_refresh=False) as live:

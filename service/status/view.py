@@ -1,5 +1,6 @@
 """How a snapshot looks: readable on 80 columns, most urgent first; plain lines where there is no terminal."""
 
+import io
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -13,13 +14,21 @@ from service.status.snapshot import Snapshot
 
 MAX_ROWS: Final = 8
 """Of a table that could grow without end, such as that of tenants."""
-_PLAIN_WIDTH: Final = 120
+_PLAIN_WIDTH: Final = 10_000
+"""No line of a pipe or a file is wrapped, so that a search finds every sentence."""
 
 
 def console() -> Console:
-    """Return where it is shown: the terminal with its own width, or else lines that are long enough to search in."""
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+    """Return where it is shown."""
+    return Console(highlight=False)
+
+
+def plain(found: Snapshot, max_lag_s: float) -> str:
+    """Return the view as lines for a pipe, without spaces at their ends."""
+    page = Console(highlight=False, width=_PLAIN_WIDTH, file=io.StringIO(), color_system=None)
+    with page.capture() as captured:
+        page.print(render(found, max_lag_s))
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def render(found: Snapshot, max_lag_s: float) -> RenderableType:
@@ -122,6 +131,8 @@ def _table(*names: str, right: Sequence[int] = ()) -> Table:
     table = Table(*names, box=None, pad_edge=False, header_style="dim")
     for number in right:
         table.columns[number].justify = "right"
+    for column in table.columns[:-1]:
+        column.no_wrap = True  # names and numbers stay whole; the last column, which says what to do, wraps
     return table
 
 

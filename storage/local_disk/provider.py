@@ -138,12 +138,15 @@ class LocalStorageProvider(StorageProvider):
         """Open the folder that holds `key`; yield it and the file's name in it."""
         *parents, name = check_key(key).split("/")
         if create:
-            try:
-                self._root.mkdir(parents=True, exist_ok=True)
-            except OSError as exc:  # not as a missing object, whose folder is made again
-                raise failure(exc, "The root folder of local storage") from exc
+            self._make_root()
         with self._folder(parents, create=create) as folder:
             yield folder, name
+
+    def _make_root(self) -> None:
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:  # not as the absence of an object, which would be tried again and again
+            raise failure(exc, "The root folder of local storage") from exc
 
     @contextmanager
     def _folder(self, parts: list[str], *, create: bool = False) -> Iterator[int]:

@@ -7,7 +7,8 @@ import pytest
 from confluent_kafka import Producer
 from typer.testing import CliRunner
 
-from service.cli.main import all_commands, expected_errors
+from service.cli.explained import expected_errors
+from service.cli.main import all_commands
 from streams.dlq import sender as replay_sender
 from streams.kafka import reader as topic_reader
 from tests.doubles.letter_topics import CODES, FAILED_AT, DeadLetterTopics, Done

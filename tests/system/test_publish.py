@@ -109,11 +109,13 @@ EVENT = {
 def test_an_event_of_a_company_is_published_and_how_to_follow_it_is_said(installation: Installation) -> None:
     done = run_cli(installation.environment, "publish", "--event", json.dumps(EVENT))
     assert (done.returncode, done.stdout) == (0, "e-1  video:42\n")
-    assert "thumbnails status" in done.stderr
+    assert done.stderr == "`thumbnails follow e-1` shows what becomes of it.\n"
     assert installation.events() == ["acme/uploads/clip.mp4"]
     waited = run_cli(installation.environment, "publish", "--event", json.dumps(EVENT), "--wait", "0")
     assert waited.returncode == 1
-    assert waited.stdout.splitlines()[1] == "e-1  video:42  waiting  No outcome within 0 s: see `thumbnails status`."
+    assert (
+        waited.stdout.splitlines()[1] == "e-1  video:42  waiting  No outcome within 0 s: see `thumbnails follow e-1`."
+    )
 
 
 @pytest.mark.parametrize(("company", "words"), [(9, "No company has the id 9: `thumbnails company"), (2, "not active")])

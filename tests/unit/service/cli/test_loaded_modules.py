@@ -5,6 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer import Context
+from typer.main import get_group
+
+from service.cli import commands
+from service.cli.main import app
 
 ROOT = Path(__file__).parents[4]
 KAFKA = frozenset({"confluent_kafka"})
@@ -45,3 +50,18 @@ def test_health_answers_without_any_library_but_the_command_line_s() -> None:
     assert "typer" in loaded
     # Typer itself reads options with Pydantic.
     assert loaded & (FAUST | STORAGES | DECODERS | KAFKA | DATABASE | WEB) == set()
+
+
+def test_the_help_text_loads_no_library_either() -> None:
+    ask = "import contextlib, io, sys\nsys.argv = ['thumbnails', '--help']\nfrom service.cli.main import main"
+    ended = "with contextlib.redirect_stdout(io.StringIO()):\n    try:\n        main()\n    except SystemExit:\n        pass"
+    loaded = loaded_by(f"{ask}\n{ended}")
+    assert loaded & (FAUST | STORAGES | DECODERS | KAFKA | DATABASE | WEB) == set()
+
+
+def test_the_newcomers_commands_come_first() -> None:
+    group = get_group(app)
+    names = group.list_commands(Context(group))
+    shown = [name for name in names if not group.commands[name].hidden]
+    assert shown[:3] == ["demo", "make", "check"]
+    assert set(shown) <= set(commands._ORDER), "a command that has no place yet stands last"

@@ -1,0 +1,1 @@
+"""`thumbnails make`: the pipeline's own decoding for local files, without Kafka."""

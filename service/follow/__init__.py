@@ -1,0 +1,1 @@
+"""Shows the way of one upload through the topics, as it goes."""
