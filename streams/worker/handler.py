@@ -91,9 +91,10 @@ class EventHandler:
         with self._failures.limiter.attempt(said.company_id, is_again=delivery.is_again):
             self._rules.skew.check("occurred_at", said.occurred_at, latest)
             work.upload = said
-            stale = await self._order.stale(said, delivery) if delivery.is_again else None
-            if stale is not None:
-                return self._drop(work, said, stale)
+            place = await self._order.place_of(said, delivery)
+            work.given_up = place.given_up
+            if place.stale is not None:
+                return self._drop(work, said, place.stale)
             ready = await self._thumbnails.create(
                 said,
                 work.progress,
