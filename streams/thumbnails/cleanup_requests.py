@@ -1,7 +1,6 @@
 """The results that leave objects behind which no row shows, and the request to delete them."""
 
 from datetime import datetime
-from typing import Final
 
 from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event

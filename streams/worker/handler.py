@@ -92,9 +92,9 @@ class EventHandler:
             self._rules.skew.check("occurred_at", said.occurred_at, latest)
             work.upload = said
             place = await self._order.place_of(said, delivery)
-            work.given_up = place.given_up
-            if place.stale is not None:
-                return self._drop(work, said, place.stale)
+            work.given_up, stale = place.given_up, place.stale
+            if stale is not None:
+                return self._drop(work, said, stale)
             ready = await self._thumbnails.create(
                 said,
                 work.progress,
