@@ -30,7 +30,10 @@ Received = tuple[InboundRecord, Span]
 _TOLD: Final = frozenset({RowOutcome.STALE, RowOutcome.ROW_GONE, RowOutcome.OTHER_COMPANY, RowOutcome.UNREMEMBERED})
 """Outcomes that get a line of their own at level info; the others at debug: a line costs as much as a row."""
 
-_REPLAY_IT: Final = "The upload was given up before these pictures were read, so that they are deleted. Replay its dead letter to have others."
+_REPLAY_IT: Final = (
+    "The upload was given up before these pictures were read, so that they are deleted."
+    " Replay its dead letter: it gets others."
+)
 
 
 class ResultCounts:
