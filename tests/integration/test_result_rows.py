@@ -147,10 +147,11 @@ def test_a_version_that_was_given_up_is_never_shown_afterwards(
     engine: sa.Engine, names: str, outcomes: str, shown: str | None, in_one_batch: bool
 ) -> None:
     results = results_named(names)
-    if in_one_batch:
-        found = apply(engine, *results)
-    else:
-        found = [outcome for result in results for outcome in apply(engine, result)]
+    found = (
+        apply(engine, *results)
+        if in_one_batch
+        else [outcome for result in results for outcome in apply(engine, result)]
+    )
     assert " ".join(found) == outcomes
     row = row_of(engine)
     folders = {item["key"].split("/")[-2] for item in row["thumbnails"] or ()}
