@@ -108,16 +108,6 @@ class Delivery:
     the announcement too large for its topic."""
 
     @property
-    def started_by(self) -> str:
-        """Return the position of the record that began its attempts: the dead letter that was replayed, else the upload."""
-        if self.replayed_from is not None:
-            return self.replayed_from
-        origin, record = self.origin, self.record
-        if origin.topic is not None:
-            return f"{origin.topic}/{origin.partition}/{origin.offset}"
-        return f"{record.topic}/{record.partition}/{record.offset}"
-
-    @property
     def producer(self) -> str | None:
         """Return what the record says of its source: other headers are no better, and the value may not be readable."""
         return h.get_header(self.record.headers, h.CE_SOURCE)

@@ -91,25 +91,6 @@ class RowState:
         return RowOutcome.UNREMEMBERED if is_full and self._lacks(result) else RowOutcome.REPEATED
 
 
-@dataclass(slots=True)
-class RowChange:
-    """What a batch changes in one row: the newest result, the newest pictures, which an earlier one may bring, and its memory.
-
-    `last` is None where another failure of the row's upload adds to the memory alone.
-    """
-
-    last: Result | None = None
-    ready: ThumbnailReady | None = None
-    given_up: tuple[str, ...] = ()
-
-    def add(self, result: Result, outcome: RowOutcome, after: RowState) -> None:
-        """Add a result that has changed the row's state."""
-        self.given_up = after.given_up
-        if outcome in APPLIED_OUTCOMES:
-            self.last = result
-            self.ready = result if isinstance(result, ThumbnailReady) else self.ready
-
-
 def counted_time(occurred_at: datetime | None, written_at: datetime | None) -> datetime:
     """Return the time by which an upload is compared: its own, but at most the time at which that was written down.
 

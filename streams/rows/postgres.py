@@ -13,9 +13,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from schemas.events import MediaKind
-from streams.rows.last_write_wins import RowChange, RowState, rank_of
+from streams.rows.last_write_wins import RowState, rank_of
 from streams.rows.queries import state_of, table_of
-from streams.rows.values import error_text, renditions_json, status_of
+from streams.rows.values import RowChange, error_text, renditions_json, status_of
 from streams.rows.versions import given_up_text
 
 # The rows are locked in the order of their ids, and read in the newest version that others have committed, until the

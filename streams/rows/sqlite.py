@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from schemas.events import MediaKind
 from schemas.tables import ar_contents, videos
-from streams.rows.last_write_wins import Result, RowChange, RowState, rank_of
+from streams.rows.last_write_wins import Result, RowState, rank_of
 from streams.rows.queries import state_columns, state_of, table_of
-from streams.rows.values import error_text, status_of
+from streams.rows.values import RowChange, error_text, status_of
 from streams.rows.versions import given_up_text
 
 

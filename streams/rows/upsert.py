@@ -12,8 +12,8 @@ from streams.rows import postgres as postgres_rows
 from streams.rows import sqlite as sqlite_rows
 from streams.rows.last_write_wins import APPLIED_OUTCOMES as APPLIED_OUTCOMES
 from streams.rows.last_write_wins import Result as Result  # whoever writes results takes all three from here
-from streams.rows.last_write_wins import Row, RowChange, RowOutcome, row_of
-from streams.rows.values import error_text
+from streams.rows.last_write_wins import Row, RowOutcome, row_of
+from streams.rows.values import RowChange, error_text
 
 
 def apply_results(connection: sa.Connection, results: Sequence[Result], *, now: datetime) -> list[RowOutcome]:

@@ -45,7 +45,7 @@ class Announcements:
 
         It is the same for all retries and redeliveries, as long as none of them was given up.
         """
-        occurred_at, event_id, start = self.upload.occurred_at, self.upload.event_id, self.delivery.started_by
+        occurred_at, event_id, start = self.upload.occurred_at, self.upload.event_id, _started_by(self.delivery)
         version, times = upload_version(occurred_at, event_id, self.delivery.replayed_from), 0
         while version in self.given_up:
             times += 1
@@ -111,3 +111,13 @@ class Announcements:
             h.CAUSATION_ID: upload.event_id,
         }
         return h.with_headers(context, links) + self.delivery.trace
+
+
+def _started_by(delivery: Delivery) -> str:
+    """Return the position of the record that began the attempts: of the dead letter that was replayed, else of the upload."""
+    origin, record = delivery.origin, delivery.record
+    if origin.topic is not None:
+        first = f"{origin.topic}/{origin.partition}/{origin.offset}"
+    else:
+        first = f"{record.topic}/{record.partition}/{record.offset}"
+    return delivery.replayed_from or first

@@ -139,7 +139,7 @@ def test_batches_of_any_size_end_as_if_each_result_had_come_alone(engine: sa.Eng
         assert [str(outcome) for outcome in outcomes] == [model.take(result) for result in batch]
         assert shown_rows(engine) == {place: row.shown() for place, row in model.rows.items()}
         seen.update(outcomes)
-    assert len(seen) >= 7, "the batches were too tame"
+    assert len(seen) >= 6, "the batches were too tame"
 
 
 def test_writers_at_once_on_the_same_rows_never_block_each_other_and_the_newest_wins(postgres_url: str) -> None:
