@@ -110,14 +110,14 @@ class Media(_Event):
         return f"{'video' if self.kind is MediaKind.VIDEO else 'ar_content'}:{self.row_id}"
 
 
-def upload_version(occurred_at: datetime, upload_event_id: str, replayed_from: str | None = None) -> str:
+def upload_version(occurred_at: datetime, upload_event_id: str, started_by: str | None = None) -> str:
     """Return the name of one upload, with which its folders of renditions begin; a later upload sorts after an earlier one.
 
-    A replay of the dead letter at the position `replayed_from` has folders of its own: the upload's first ones may be
-    cleaned up at any time, because the upload was given up.
+    An upload that was given up, and is started again by the record at the position `started_by`, has folders of its
+    own: its earlier ones may be cleaned up at any time.
     """
     version = f"{occurred_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{_digest(upload_event_id, 12)}"
-    return version if replayed_from is None else f"{version}-r{_digest(replayed_from, 12)}"
+    return version if started_by is None else f"{version}-r{_digest(started_by, 12)}"
 
 
 def _digest(text: str, length: int) -> str:
@@ -137,7 +137,7 @@ class MediaUploaded(_Event):
 
     @property
     def version(self) -> str:
-        """Return the folder of its renditions, replays apart: see upload_version."""
+        """Return the version of its first start: see upload_version."""
         return upload_version(self.occurred_at, self.event_id)
 
 
@@ -202,6 +202,9 @@ class _Result(_Event):
     media: Media
 
 
+Version = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z.-]+$")]
+
+
 class ThumbnailReady(_Result):
     """Thumbnails are stored and confirmed. `occurred_at` is the upload's time, `thumbnail_url` the medium rendition's."""
 
@@ -217,6 +220,11 @@ class ThumbnailReady(_Result):
     placeholder: str | None = Field(None, description="ThumbHash in base64: some 25 bytes to show while it loads.")
     attempt: int
     timings_ms: TimingsMs
+    version: Version | None = Field(
+        None,
+        description="The name with which the folder of its renditions begins. A thumbnail.failed with the same version"
+        " says that they may be deleted.",
+    )
 
 
 class ErrorInfo(_Event):
@@ -235,9 +243,6 @@ class DeadLetterInfo(_Event):
     topic: str
 
 
-Version = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z.-]+$")]
-
-
 class ThumbnailFailed(_Result):
     """An upload was given up; its record is a dead letter."""
 
@@ -245,7 +250,9 @@ class ThumbnailFailed(_Result):
     attempts: int
     first_failed_at: UtcTime
     dead_letter: DeadLetterInfo
-    version: Version | None = Field(None, description="The folder that its attempts may have written to.")
+    version: Version | None = Field(
+        None, description="The name with which the folder begins that its attempts may have written to."
+    )
 
 
 class CleanupReason(StrEnum):
@@ -268,3 +275,9 @@ class ThumbnailCleanup(_Result):
 def derived_event_id(upload_event_id: str, company_id: int, media: Media, outcome: str) -> str:
     """Return an id that is the same for every redelivery of the same upload and outcome, and differs where media or company do."""
     return str(uuid.uuid5(_EVENT_ID_NAMESPACE, f"{outcome}:{company_id}:{media.record_key}:{upload_event_id}"))
+
+
+def result_event_id(upload: MediaUploaded, outcome: str, version: str) -> str:
+    """Return the id of the result of one version of `upload`: another start of what was given up is another event."""
+    named = outcome if version == upload.version else f"{outcome}:{version}"
+    return derived_event_id(upload.event_id, upload.company_id, upload.media, named)

@@ -28,7 +28,9 @@ RECORD_OUTCOMES: Final = (
         "error",
         "A record becomes a dead letter. `error_code` says why; errors.md says what to do.",
     ),
-    LogEvent("retry_dropped", "info", "A retry or replay is obsolete and is dropped; `why` has the reason."),
+    LogEvent(
+        "retry_dropped", "info", "A retry, replay or repeated upload is obsolete and is dropped; `why` has the reason."
+    ),
     LogEvent(
         "retry_republished", "info", "A retry is due: it goes back to the worker, or to the next retry topic, `to`."
     ),
@@ -42,7 +44,14 @@ RECORD_OUTCOMES: Final = (
     LogEvent(
         "result_persisted",
         "info",
-        "A result changed no row: it is stale, or the row is gone or belongs to another company. Results with an effect: debug.",
+        "A result changed no row: it is stale, or the row is gone, belongs to another company, or has so many failures of one"
+        " upload that it remembers no more. Results with an effect: debug.",
+    ),
+    LogEvent(
+        "ready_overruled",
+        "warning",
+        "Pictures are not shown, and are deleted: their upload was given up before they were read. The row stays failed;"
+        " `next_action` says what to do.",
     ),
     LogEvent(
         "result_dead_lettered", "error", "A result cannot be written and becomes a dead letter on thumbnail.ready.dlq."

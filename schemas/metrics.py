@@ -179,6 +179,11 @@ class Metrics:
         self.orphaned_results_total = self._counter(
             "thumbnail_orphaned_results_total", "Results whose row no longer exists.", _PERSIST
         )
+        self.overruled_results_total = self._counter(
+            "thumbnail_overruled_results_total",
+            "Pictures that are not shown because their upload had been given up before they were read.",
+            _PERSIST,
+        )
         self.consumer_lag_records = self._gauge(
             "thumbnail_consumer_lag_records",
             "Records not yet processed in the partitions assigned to this process.",

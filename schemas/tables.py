@@ -18,6 +18,7 @@ def _thumbnail_columns() -> tuple[sa.Column[object], ...]:
         sa.Column("thumbnail_event_id", sa.String(128)),
         sa.Column("thumbnail_occurred_at", sa.DateTime(timezone=True)),
         sa.Column("thumbnail_updated_at", sa.DateTime(timezone=True)),
+        sa.Column("thumbnail_given_up", sa.String(2048)),
     )
 
 

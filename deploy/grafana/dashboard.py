@@ -130,6 +130,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             (
                 ("sum(rate(thumbnail_stale_results_total[$__rate_interval]))", "stale"),
                 ("sum(rate(thumbnail_orphaned_results_total[$__rate_interval]))", "row is gone"),
+                ("sum(rate(thumbnail_overruled_results_total[$__rate_interval]))", "given up before"),
                 ("sum by (task_type) (rate(thumbnail_redelivered_total[$__rate_interval]))", "again: {{task_type}}"),
             ),
         ),

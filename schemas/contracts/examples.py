@@ -4,7 +4,8 @@ from typing import Any, Final
 
 _UPLOAD_ID: Final = "5d5f27e4-a049-4d83-8036-3fc1644ddf49"
 _READY_ID: Final = "15338518-7776-51c8-a418-f2dfbf5ddfe5"
-_FOLDER: Final = "acme/thumbnails/video/42/20261123T193124.182393Z-00677edb56d0-1-fa0a9e3b9eca"
+_VERSION: Final = "20261123T193124.182393Z-00677edb56d0"
+_FOLDER: Final = f"acme/thumbnails/video/42/{_VERSION}-1-fa0a9e3b9eca"
 _URL: Final = f"https://files.example.com/vault/{_FOLDER}"
 _TRACEPARENT: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -73,6 +74,7 @@ THUMBNAIL_READY: Final[tuple[dict[str, Any], ...]] = (
         "placeholder": "ngcCFITWuY7h9mHHW6evgjiUBw==",
         "attempt": 1,
         "timings_ms": {"read": 7.9, "decode": 27.0, "render": 20.4, "upload": 27.6, "total": 112.1},
+        "version": _VERSION,
     },
 )
 
@@ -90,7 +92,7 @@ THUMBNAIL_FAILED: Final[tuple[dict[str, Any], ...]] = (
         "attempts": 1,
         "first_failed_at": "2026-11-23T19:31:25.259405Z",
         "dead_letter": {"topic": "thumbnail.dlq"},
-        "version": "20261123T193124.182393Z-00677edb56d0",
+        "version": _VERSION,
     },
 )
 
@@ -98,7 +100,7 @@ THUMBNAIL_CLEANUP: Final[tuple[dict[str, Any], ...]] = (
     {
         "event_id": "211c3e75-823a-5c54-a88c-314436fe11f0",
         **_RESULT,
-        "version": "20261123T193124.182393Z-00677edb56d0",
+        "version": _VERSION,
         "storage": None,
         "reason": "given_up",
     },

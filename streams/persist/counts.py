@@ -27,8 +27,13 @@ Refused = tuple[InboundRecord, PermanentError]
 
 Received = tuple[InboundRecord, Span]
 """A record with the span of the work on it."""
-_TOLD: Final = frozenset({RowOutcome.STALE, RowOutcome.ROW_GONE, RowOutcome.OTHER_COMPANY})
+_TOLD: Final = frozenset({RowOutcome.STALE, RowOutcome.ROW_GONE, RowOutcome.OTHER_COMPANY, RowOutcome.UNREMEMBERED})
 """Outcomes that get a line of their own at level info; the others at debug: a line costs as much as a row."""
+
+_REPLAY_IT: Final = (
+    "The upload was given up before these pictures were read, so that they are deleted."
+    " Replay its dead letter: it gets others."
+)
 
 
 class ResultCounts:
@@ -60,6 +65,7 @@ class ResultCounts:
                 metrics.stale_results_total.inc(outcome is RowOutcome.STALE)
                 metrics.stale_first_attempts_total.inc(outcome is RowOutcome.STALE and _is_first(item.result))
                 metrics.orphaned_results_total.inc(outcome is RowOutcome.ROW_GONE)
+                metrics.overruled_results_total.inc(outcome is RowOutcome.OVERRULED)
 
     def _is_new(self, record: InboundRecord) -> bool:
         is_new = self._seen.add(place_of(record))
@@ -93,15 +99,12 @@ def _is_first(result: Result) -> bool:
 def _tell(outcomes: Outcomes) -> None:
     tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
     for item, outcome in outcomes:
-        if tells_all or outcome in _TOLD:
-            log.log(
-                logging.INFO if outcome in _TOLD else logging.DEBUG,
-                "result_persisted",
-                outcome=outcome,
-                media=item.result.media.record_key,
-                company_id=item.result.company_id,
-                **item.record.log_fields,
-            )
+        about = {"media": item.result.media.record_key, "company_id": item.result.company_id}
+        if outcome is RowOutcome.OVERRULED:
+            log.warning("ready_overruled", next_action=_REPLAY_IT, **about, **item.record.log_fields)
+        elif tells_all or outcome in _TOLD:
+            level = logging.INFO if outcome in _TOLD else logging.DEBUG
+            log.log(level, "result_persisted", outcome=outcome, **about, **item.record.log_fields)
 
 
 def end_spans(received: Sequence[Received], written: Written) -> None:

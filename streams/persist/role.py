@@ -32,7 +32,8 @@ from streams.persist.counts import Received, Refused, ResultCounts, end_spans
 from streams.persist.limits import PersistGuard, PersistLimits
 from streams.persist.paced_collector import PacedCollector
 from streams.rows.upsert import Result
-from streams.thumbnails.cleanup_requests import cleanup_request, needs_cleanup, version_of
+from streams.rows.versions import version_of
+from streams.thumbnails.cleanup_requests import cleanup_request, needs_cleanup
 from streams.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)

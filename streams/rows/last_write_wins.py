@@ -1,12 +1,12 @@
 """Which of several results a row ends up with: the order of uploads, without a database."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
 from schemas.events import MediaKind, ThumbnailFailed, ThumbnailReady
+from streams.rows.versions import MOST_GIVEN_UP, version_of
 
 Result = ThumbnailReady | ThumbnailFailed
 Rank = tuple[datetime, str, bool]
@@ -20,42 +20,75 @@ NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class RowOutcome(StrEnum):
-    """What became of a result: applied to a fresh row, or in place of an earlier result, or not at all."""
+    """What became of a result: applied to a fresh row, or in place of an earlier result, or not at all.
+
+    OVERRULED are pictures whose version was given up before they were read. UNREMEMBERED is a failure of so many of
+    one upload that the row cannot remember its version.
+    """
 
     APPLIED = "applied"
     REPLACED = "replaced"
     REPEATED = "repeated"
     STALE = "stale"
+    OVERRULED = "overruled"
+    UNREMEMBERED = "unremembered"
     ROW_GONE = "row_gone"
     OTHER_COMPANY = "other_company"
     REFUSED = "refused"
 
 
+APPLIED_OUTCOMES: Final = frozenset({RowOutcome.APPLIED, RowOutcome.REPLACED})
+
+
 @dataclass(frozen=True, slots=True)
 class RowState:
-    """The part of a row that decides. `is_fresh` until the first result is in it."""
+    """The part of a row that decides. `is_fresh` until the first result is in it.
+
+    `given_up` are the versions of its upload that failed. They are never shown afterwards: their objects may be cleaned
+    up at any time.
+    """
 
     company_id: int
     rank: Rank
     is_fresh: bool
+    given_up: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, company_id: int, moment: datetime, event_id: str | None, status: str | None) -> "RowState":
+    def of(
+        cls, company_id: int, moment: datetime, event_id: str | None, status: str | None, given_up: tuple[str, ...]
+    ) -> "RowState":
         """Make the state from a row's columns; `moment` is the row's counted time, see `counted_time`."""
-        return cls(company_id, (moment, event_id or "", status != FAILED), is_fresh=not event_id)
+        return cls(company_id, (moment, event_id or "", status != FAILED), not event_id, given_up)
 
-    def after(self, result: Result) -> "RowState":
-        """Return the state once `result` has been applied."""
-        return RowState(self.company_id, rank_of(result), is_fresh=False)
+    def after(self, result: Result, outcome: RowOutcome) -> "RowState":
+        """Return the state once `result` has had its outcome: a row that stays failed remembers one version more."""
+        if outcome in APPLIED_OUTCOMES:
+            rank = rank_of(result)
+            before = self.given_up if rank[:2] == self.rank[:2] else ()
+            names = isinstance(result, ThumbnailFailed) and result.version is not None  # a failure of 0.1 names none
+            return RowState(self.company_id, rank, False, (*before, version_of(result)) if names else before)
+        if outcome is RowOutcome.REPEATED and self._lacks(result):
+            return replace(self, given_up=(*self.given_up, version_of(result)))
+        return self
 
+    def _lacks(self, result: Result) -> bool:
+        """Return whether `result` is another failure of the row's failed upload, with a version that is to be remembered."""
+        is_failure = isinstance(result, ThumbnailFailed) and result.version is not None
+        return is_failure and rank_of(result) == self.rank and version_of(result) not in self.given_up
 
-@dataclass(slots=True)
-class RowChange:
-    """What a batch wants of one row: the newest result, and the newest pictures, which an earlier one may bring."""
-
-    company_id: int
-    last: Result
-    ready: ThumbnailReady | None
+    def outcome_of(self, result: Result) -> RowOutcome:
+        """Return what becomes of `result` when the row is like this."""
+        if self.company_id != result.company_id:
+            return RowOutcome.OTHER_COMPANY
+        offered = rank_of(result)
+        if offered > self.rank:
+            if isinstance(result, ThumbnailReady) and version_of(result) in self.given_up:
+                return RowOutcome.OVERRULED
+            return RowOutcome.APPLIED if self.is_fresh else RowOutcome.REPLACED
+        if offered[:2] < self.rank[:2]:
+            return RowOutcome.STALE
+        is_full = len(self.given_up) >= MOST_GIVEN_UP
+        return RowOutcome.UNREMEMBERED if is_full and self._lacks(result) else RowOutcome.REPEATED
 
 
 def counted_time(occurred_at: datetime | None, written_at: datetime | None) -> datetime:
@@ -77,36 +110,3 @@ def rank_of(result: Result) -> Rank:
 def row_of(result: Result) -> Row:
     """Return the row that shows `result`."""
     return result.media.kind, result.media.row_id
-
-
-def outcome_of(state: RowState | None, result: Result) -> RowOutcome:
-    """Return what becomes of `result` when the row is as `state` says; None where there is no row."""
-    if state is None:
-        return RowOutcome.ROW_GONE
-    if state.company_id != result.company_id:
-        return RowOutcome.OTHER_COMPANY
-    offered = rank_of(result)
-    if offered > state.rank:
-        return RowOutcome.APPLIED if state.is_fresh else RowOutcome.REPLACED
-    return RowOutcome.STALE if offered[:2] < state.rank[:2] else RowOutcome.REPEATED
-
-
-def newest_changes(results: Iterable[Result]) -> dict[tuple[Row, int], RowChange]:
-    """Return one change for each row and company: what is left when `results` are applied in their order.
-
-    A result that is older than one before it is never applied, so its pictures do not count: only a result that is
-    newer than all before it can be, and when the newest of these with pictures is too old for the row, so are the rest.
-    """
-    changes: dict[tuple[Row, int], RowChange] = {}
-    for result in results:
-        place = row_of(result), result.company_id
-        change = changes.get(place)
-        if change is None:
-            changes[place] = RowChange(
-                result.company_id, result, result if isinstance(result, ThumbnailReady) else None
-            )
-        elif rank_of(result) > rank_of(change.last):
-            change.last = result
-            if isinstance(result, ThumbnailReady):
-                change.ready = result
-    return changes

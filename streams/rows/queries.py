@@ -13,26 +13,32 @@ from schemas.errors import ErrorCode, TransientError
 from schemas.events import Media, MediaKind
 from schemas.tables import ar_contents, videos
 from streams.rows.last_write_wins import READY, RowState, counted_time
+from streams.rows.versions import given_up_versions
 
 
 @dataclass(frozen=True)
 class ShownRow:
-    """The versions (folders of renditions) that a row shows; usually one, none before the first result.
+    """The folders of renditions that a row shows; usually one, none before the first result.
 
-    `company_id` is None for a video without its AR content.
+    `company_id` is None for a video without its AR content. The versions in `given_up` come never to be shown.
     """
 
     versions: frozenset[str]
     company_id: int | None = None
+    given_up: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class NewestUpload:
-    """The newest upload whose outcome a row holds, with its counted time; the year 1 and no id before the first."""
+    """The newest upload whose outcome a row holds, with its counted time; the year 1 and no id before the first.
+
+    The versions in `given_up`, of that upload or an older one, come never to be shown.
+    """
 
     occurred_at: datetime
     event_id: str
     is_ready: bool = False
+    given_up: tuple[str, ...] = ()
 
 
 TOMBSTONE: Final = "tombstone"
@@ -48,11 +54,15 @@ class RowStates:
     def shown(self, media: Media) -> ShownRow | None:
         """Return what the row shows, or None when the row is gone."""
         table = table_of(media.kind)
-        query = sa.select(table.c.thumbnails, ar_contents.c.company_id).where(table.c.id == media.row_id)
+        columns = table.c.thumbnails, table.c.thumbnail_given_up, ar_contents.c.company_id
+        query = sa.select(*columns).where(table.c.id == media.row_id)
         if media.kind is MediaKind.VIDEO:
             query = query.outerjoin_from(videos, ar_contents, videos.c.ar_content_id == ar_contents.c.id)
         row = self._one(query)
-        return None if row is None else ShownRow(shown_versions(row.thumbnails or ()), row.company_id)
+        if row is None:
+            return None
+        given_up = given_up_versions(row.thumbnail_given_up)
+        return ShownRow(shown_versions(row.thumbnails or ()), row.company_id, given_up)
 
     def newest(self, media: Media) -> NewestUpload | None:
         """Return the newest upload that the row knows of, or None when the row is gone."""
@@ -60,7 +70,8 @@ class RowStates:
         row = self._one(sa.select(*state_columns(table)).where(table.c.id == media.row_id))
         if row is None:
             return None
-        return NewestUpload(_moment_of(row), row.thumbnail_event_id or "", row.thumbnail_status == READY)
+        given_up = given_up_versions(row.thumbnail_given_up)
+        return NewestUpload(_moment_of(row), row.thumbnail_event_id or "", row.thumbnail_status == READY, given_up)
 
     def mark_deleted(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
         """Let the row stand as if an upload of the time `at` had come, unless it knows a newer one; whether it is there."""
@@ -98,13 +109,14 @@ def aware(moment: datetime | None) -> datetime | None:
 
 def state_columns(table: sa.Table) -> tuple[sa.Column[Any], ...]:
     """Return the columns that `state_of` reads."""
-    shown = table.c
-    return shown.thumbnail_occurred_at, shown.thumbnail_updated_at, shown.thumbnail_event_id, shown.thumbnail_status
+    names = ("occurred_at", "updated_at", "event_id", "status", "given_up")
+    return tuple(table.c[f"thumbnail_{name}"] for name in names)
 
 
 def state_of(row: Any, company_id: int) -> RowState:
     """Return the state of a row that has the state columns."""
-    return RowState.of(company_id, _moment_of(row), row.thumbnail_event_id, row.thumbnail_status)
+    given_up = given_up_versions(row.thumbnail_given_up)
+    return RowState.of(company_id, _moment_of(row), row.thumbnail_event_id, row.thumbnail_status, given_up)
 
 
 def _moment_of(row: sa.Row[Any]) -> datetime:

@@ -1,6 +1,6 @@
 """Writes results into rows: compare-and-set on the upload, so that an older result never replaces a newer one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,44 +10,47 @@ from schemas.events import MediaKind, ThumbnailReady
 from schemas.tables import videos
 from streams.rows import postgres as postgres_rows
 from streams.rows import sqlite as sqlite_rows
-from streams.rows.last_write_wins import Result as Result  # whoever writes results takes both from here
-from streams.rows.last_write_wins import RowChange, RowOutcome, RowState, newest_changes, outcome_of, row_of
-from streams.rows.values import error_text
-
-APPLIED_OUTCOMES: Final = frozenset({RowOutcome.APPLIED, RowOutcome.REPLACED})
-UpdateRows = Callable[[sa.Connection, MediaKind, Sequence[int], Sequence[RowChange], datetime], dict[int, RowState]]
+from streams.rows.last_write_wins import APPLIED_OUTCOMES as APPLIED_OUTCOMES
+from streams.rows.last_write_wins import Result as Result  # whoever writes results takes all three from here
+from streams.rows.last_write_wins import Row, RowOutcome, row_of
+from streams.rows.values import RowChange, error_text
 
 
 def apply_results(connection: sa.Connection, results: Sequence[Result], *, now: datetime) -> list[RowOutcome]:
     """Apply `results` in their order, inside the caller's transaction; one outcome each, as if each came alone.
 
-    The newest upload wins, by (occurred_at, upload_event_id); of one upload, ready beats failed. A failed upload sets
-    status and error and leaves the earlier thumbnails shown. A batch is one statement a table. Rows are locked in the
-    order of their ids, so that two writers cannot block each other for good. A result that the database is known to
-    refuse is REFUSED, unless it would not be written anyway; see `refusal`.
+    The newest upload wins, by (occurred_at, upload_event_id); of one upload, ready beats failed, unless the version of
+    its pictures was given up before. A failed upload sets status and error and leaves the earlier thumbnails shown. A
+    batch is two statements a table. Rows are locked in the order of their ids, so that two writers cannot block each
+    other for good. A result that the database is known to refuse is REFUSED, unless it would not be written anyway;
+    see `refusal`.
     """
     on_postgres = connection.dialect.name == "postgresql"
-    refused = {index for index, result in enumerate(results) if on_postgres and refusal(result) is not None}
-    changes = newest_changes(result for index, result in enumerate(results) if index not in refused)
-    update_rows: UpdateRows = postgres_rows.update_rows if on_postgres else sqlite_rows.update_rows
-    states: dict[tuple[MediaKind, int], RowState] = {}
-    for kind in MediaKind:
-        row_ids = _row_ids(results, kind)
-        if row_ids:
-            of_kind = [change for (row, _), change in changes.items() if row[0] is kind]
-            found = update_rows(connection, kind, row_ids, of_kind, now)
-            states |= {(kind, row_id): state for row_id, state in found.items()}
-    outcomes = []
-    for index, result in enumerate(results):
+    rows = postgres_rows if on_postgres else sqlite_rows
+    ids = {kind: _row_ids(results, kind) for kind in MediaKind}
+    states = {
+        (kind, row_id): state
+        for kind, row_ids in ids.items()
+        if row_ids
+        for row_id, state in rows.read_states(connection, kind, row_ids).items()
+    }
+    outcomes: list[RowOutcome] = []
+    changes: dict[Row, RowChange] = {}
+    for result in results:
         row = row_of(result)
         state = states.get(row)
-        outcome = outcome_of(state, result)
-        if state is not None and outcome in APPLIED_OUTCOMES:
-            if index in refused:
-                outcome = RowOutcome.REFUSED
-            else:
-                states[row] = state.after(result)
+        outcome = RowOutcome.ROW_GONE if state is None else state.outcome_of(result)
+        if on_postgres and outcome in APPLIED_OUTCOMES and refusal(result) is not None:
+            outcome = RowOutcome.REFUSED
         outcomes.append(outcome)
+        after = None if state is None else state.after(result, outcome)
+        if after is not None and after is not state:
+            states[row] = after
+            changes.setdefault(row, RowChange()).add(result, outcome, after)
+    for kind in MediaKind:
+        of_kind = {row_id: change for (of, row_id), change in changes.items() if of is kind}
+        if of_kind:
+            rows.write_changes(connection, kind, of_kind, now)
     return outcomes
 
 

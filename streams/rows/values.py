@@ -1,13 +1,33 @@
-"""What a result looks like in a row's columns."""
+"""What a batch changes in a row, and what a result looks like in the row's columns."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import TypeAdapter
 
 from schemas.events import RenditionInfo, ThumbnailFailed, ThumbnailReady
-from streams.rows.last_write_wins import FAILED, READY, Result
+from streams.rows.last_write_wins import APPLIED_OUTCOMES, FAILED, READY, Result, RowOutcome, RowState
 
 _RENDITIONS: Final = TypeAdapter(tuple[RenditionInfo, ...])
+
+
+@dataclass(slots=True)
+class RowChange:
+    """What a batch changes in one row: the newest result, the newest pictures, which an earlier one may bring, and its memory.
+
+    `last` is None where another failure of the row's upload adds to the memory alone.
+    """
+
+    last: Result | None = None
+    ready: ThumbnailReady | None = None
+    given_up: tuple[str, ...] = ()
+
+    def add(self, result: Result, outcome: RowOutcome, after: RowState) -> None:
+        """Add a result that has changed the row's state."""
+        self.given_up = after.given_up
+        if outcome in APPLIED_OUTCOMES:
+            self.last = result
+            self.ready = result if isinstance(result, ThumbnailReady) else self.ready
 
 
 def status_of(result: Result) -> str:

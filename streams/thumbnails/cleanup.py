@@ -1,18 +1,16 @@
 """Removes stored thumbnails that no row shows: of lost, stale, replaced and given-up uploads."""
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from schemas.events import ThumbnailCleanup, upload_version
+from schemas.events import CleanupReason, ThumbnailCleanup, upload_version
 from storage.keys import is_folder_of, thumbnails_prefix
 from storage.tenants import TenantStorage
-from streams.rows.queries import RowStates
+from streams.rows.queries import RowStates, ShownRow
+from streams.rows.versions import upload_of, version_in
 from streams.thumbnails.storage_calls import StorageCalls
 
-_OF_AN_UPLOAD: Final = re.compile(r"\d+T\d{6}\.\d{6}Z-[0-9a-f]{12}(-|$)")
-"""The beginning of every folder that the pipeline makes: see upload_version."""
 _LONGEST_LEAD: Final = timedelta(days=1)
 """Far more than clocks differ: a version whose time lies so far ahead of ours belongs to no upload on its way."""
 _LAST_DAY: Final = datetime(9999, 12, 30, tzinfo=UTC)
@@ -24,9 +22,10 @@ class CleanupService:
 
     The row decides, and it is asked right before each delete: a folder that it shows is never touched, and neither is
     one that is newer than the request's, for its own result may be on its way. A folder that the row does not show
-    when it is asked may not come to be shown afterwards, or the delete would take it away: a replay has folders of its
-    own, and a row never goes back to an older upload (docs/decisions.md). Where the row is another company's, nothing
-    goes but the request's own upload, in the storages of the company that stored it.
+    when it is asked may not come to be shown afterwards, or the delete would take it away: a row never goes back to an
+    older upload, or to a version that it says was given up (docs/decisions.md). The upload's other versions go as soon
+    as that is known of them, too. Where the row is another company's, nothing goes but the request's own version, in
+    the storages of the company that stored it.
     """
 
     def __init__(
@@ -58,21 +57,40 @@ class CleanupService:
         deleted = 0
         for key in keys:
             folder = key.removeprefix(f"{prefix}/").partition("/")[0]
-            is_own = is_folder_of(folder, request.version, request.company_id)
-            if is_own or _is_outdated(folder, request.version, unclaimed_from):
+            if _is_asked_for(folder, request, unclaimed_from):
                 deleted += self._calls.retry.call(lambda key=key, of=folder: self._delete(tenant, request, key, of))  # type: ignore[misc]
         return deleted
 
     def _delete(self, tenant: TenantStorage, request: ThumbnailCleanup, key: str, folder: str) -> bool:
-        """Delete `key` unless its folder belongs to the row at this moment; return whether it was deleted."""
+        """Delete `key` unless its folder belongs to the row at this moment, or may later; return whether it was deleted."""
         row = self._rows.shown(request.media)
         if row is not None:
             is_anothers = row.company_id not in (None, request.company_id)
             is_own = is_folder_of(folder, request.version, request.company_id)
             if folder in row.versions or (is_anothers and not is_own):
                 return False
+            if not is_own and upload_of(folder) == upload_of(request.version) and not _is_over(folder, request, row):
+                return False
         tenant.delete_file(key)
         return True
+
+
+def _is_asked_for(folder: str, request: ThumbnailCleanup, unclaimed_from: datetime) -> bool:
+    """Return whether `request` is about a folder: one of its company's upload, or an outdated one."""
+    is_its_uploads = upload_of(folder) == upload_of(request.version)
+    versions = {request.version} | ({version_in(folder) or ""} if is_its_uploads else set())
+    is_its_companys = any(is_folder_of(folder, version, request.company_id) for version in versions)
+    return is_its_companys or _is_outdated(folder, request.version, unclaimed_from)
+
+
+def _is_over(folder: str, request: ThumbnailCleanup, row: ShownRow) -> bool:
+    """Return whether another version of the request's upload cannot come to be shown any more.
+
+    The row has gone on to a newer upload, shows this one already by another version, or remembers that this version
+    was given up. All others may have a result on its way.
+    """
+    is_shown = upload_of(folder) in {upload_of(shown) for shown in row.versions}
+    return request.reason is CleanupReason.STALE or is_shown or version_in(folder) in row.given_up
 
 
 def _is_outdated(folder: str, requested: str, unclaimed_from: datetime) -> bool:
@@ -81,7 +99,7 @@ def _is_outdated(folder: str, requested: str, unclaimed_from: datetime) -> bool:
     No upload that is accepted has a time from `unclaimed_from` on: its row gave way to an upload with a right time.
     What lies there under another name is not the pipeline's: the storage is the company's, and others use it too.
     """
-    if _OF_AN_UPLOAD.match(folder) is None:
+    if version_in(folder) is None:
         return False
     moment = _moment(folder)
     return moment < _moment(requested) or moment >= _moment(upload_version(unclaimed_from, ""))

@@ -1,8 +1,6 @@
 """The results that leave objects behind which no row shows, and the request to delete them."""
 
-import re
 from datetime import datetime
-from typing import Final
 
 from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event
@@ -13,14 +11,12 @@ from schemas.events import (
     ThumbnailCleanup,
     ThumbnailFailed,
     derived_event_id,
-    upload_version,
 )
 from schemas.headers import Headers
 from streams.kafka.records import OutboundRecord
 from streams.rows.last_write_wins import Result, RowOutcome
+from streams.rows.versions import version_of
 
-_OF_A_REPLAY: Final = re.compile(r"-r[0-9a-f]{12}(?=-|$)")
-"""What a replay adds to the version of its upload: see upload_version."""
 _PASSED_ON = (h.TRACEPARENT, h.TRACESTATE, h.CORRELATION_ID, h.CAUSATION_ID)
 
 
@@ -38,8 +34,9 @@ def needs_cleanup(result: Result, outcome: RowOutcome, result_headers: Headers =
         return False
     if outcome is RowOutcome.APPLIED:
         return isinstance(result, ThumbnailFailed) or any(name == h.OTHER_PICTURES for name, _ in result_headers)
-    # The dead letter of a refused one brings its pictures into the row, once that can be written.
-    return outcome is not RowOutcome.REFUSED
+    # The dead letter of a refused one brings its pictures into the row, once that can be written. And what the row does
+    # not remember as given up may still come to be shown: no object of it may be deleted.
+    return outcome not in (RowOutcome.REFUSED, RowOutcome.UNREMEMBERED)
 
 
 def _has_stored_nothing(failed: ThumbnailFailed, outcome: RowOutcome) -> bool:
@@ -48,17 +45,6 @@ def _has_stored_nothing(failed: ThumbnailFailed, outcome: RowOutcome) -> bool:
         return outcome is not RowOutcome.APPLIED  # the company of a row is known
     was_inactive = failed.error.code == ErrorCode.TENANT_INACTIVE and failed.attempts == 1
     return was_inactive or failed.error.code == ErrorCode.TENANT_UNKNOWN
-
-
-def version_of(result: Result) -> str:
-    """Return the folder of the renditions that belong to `result`. One that is no folder of its upload does not count."""
-    version = upload_version(result.occurred_at, result.upload_event_id)
-    if isinstance(result, ThumbnailFailed):
-        named = result.version or ""
-    else:
-        named = result.renditions[0].key.rpartition("/")[0].rpartition("/")[2] if result.renditions else ""
-    added = _OF_A_REPLAY.match(named.removeprefix(version))
-    return version if added is None else version + added.group()
 
 
 def cleanup_request(
@@ -93,4 +79,5 @@ def _reason(result: Result, outcome: RowOutcome) -> CleanupReason:
         return CleanupReason.ROW_GONE
     if outcome is RowOutcome.STALE:
         return CleanupReason.STALE
-    return CleanupReason.GIVEN_UP if isinstance(result, ThumbnailFailed) else CleanupReason.SUPERSEDED
+    is_given_up = isinstance(result, ThumbnailFailed) or outcome is RowOutcome.OVERRULED
+    return CleanupReason.GIVEN_UP if is_given_up else CleanupReason.SUPERSEDED

@@ -18,7 +18,7 @@ from schemas.events import (
     ThumbnailCleanup,
     ThumbnailFailed,
     ThumbnailReady,
-    derived_event_id,
+    result_event_id,
     upload_version,
 )
 from schemas.topics import Topics
@@ -36,11 +36,21 @@ class Announcements:
     delivery: Delivery
     upload: MediaUploaded
     now: datetime
+    given_up: tuple[str, ...] = ()
+    """The versions of the upload that were given up, as far as its row says."""
 
     @property
     def version(self) -> str:
-        """Return the name with which the folder of this attempt's renditions begins."""
-        return upload_version(self.upload.occurred_at, self.upload.event_id, self.delivery.replayed_from)
+        """Return the name with which the folder of this attempt's renditions begins: the first that was not given up.
+
+        It is the same for all retries and redeliveries, as long as none of them was given up.
+        """
+        occurred_at, event_id, start = self.upload.occurred_at, self.upload.event_id, _started_by(self.delivery)
+        version, times = upload_version(occurred_at, event_id, self.delivery.replayed_from), 0
+        while version in self.given_up:
+            times += 1
+            version = upload_version(occurred_at, event_id, f"{start} {times}")
+        return version
 
     def ready(self, event: ThumbnailReady, *, is_beside_others: bool) -> OutboundRecord:
         """Announce thumbnails that are stored and confirmed, maybe beside others of the same upload that no row will show."""
@@ -51,7 +61,7 @@ class Announcements:
     def failed(self, failure: Failure) -> OutboundRecord:
         """Announce that the upload was given up, and is a dead letter."""
         event = ThumbnailFailed(
-            event_id=self._event_id("failed"),
+            event_id=result_event_id(self.upload, "failed", self.version),
             upload_event_id=self.upload.event_id,
             occurred_at=self.upload.occurred_at,
             produced_at=max(self.now, self.upload.occurred_at),  # see rows.last_write_wins.counted_time
@@ -74,7 +84,7 @@ class Announcements:
     def cleanup(self, reason: CleanupReason) -> OutboundRecord:
         """Ask to delete what an earlier attempt of the upload may have stored, and what is older."""
         event = ThumbnailCleanup(
-            event_id=self._event_id(f"cleanup:dropped:{reason}:{self.version}"),
+            event_id=result_event_id(self.upload, f"cleanup:dropped:{reason}", self.version),
             upload_event_id=self.upload.event_id,
             occurred_at=self.upload.occurred_at,
             produced_at=self.now,
@@ -84,9 +94,6 @@ class Announcements:
             reason=reason,
         )
         return self._record(self.topics.cleanup, THUMBNAIL_CLEANUP_TYPE, event)
-
-    def _event_id(self, outcome: str) -> str:
-        return derived_event_id(self.upload.event_id, self.upload.company_id, self.upload.media, outcome)
 
     def _record(
         self, topic: str, event_type: str, event: ThumbnailReady | ThumbnailFailed | ThumbnailCleanup
@@ -104,3 +111,13 @@ class Announcements:
             h.CAUSATION_ID: upload.event_id,
         }
         return h.with_headers(context, links) + self.delivery.trace
+
+
+def _started_by(delivery: Delivery) -> str:
+    """Return the position of the record that began the attempts: of the dead letter that was replayed, else of the upload."""
+    origin, record = delivery.origin, delivery.record
+    if origin.topic is not None:
+        first = f"{origin.topic}/{origin.partition}/{origin.offset}"
+    else:
+        first = f"{record.topic}/{record.partition}/{record.offset}"
+    return delivery.replayed_from or first

@@ -16,7 +16,7 @@ from schemas.events import (
     StorageInfo,
     ThumbnailReady,
     TimingsMs,
-    derived_event_id,
+    result_event_id,
 )
 from storage.base import SourceReader
 from storage.tenants import TenantStorage
@@ -88,7 +88,7 @@ class ThumbnailService:
         """Return the announcement of `upload`'s stored thumbnails; raise ThumbnailError, `progress` says at which stage.
 
         `attempt` is 1-based. Where an error of the upload `is_final`, thumbnails go to local storage rather than nowhere.
-        They are stored in a folder of `version`, by default that of the upload's first attempt.
+        They are stored in a folder of `version`, by default that of the upload's first start.
         """
         started = perf_counter()
         progress.enter(Stage.TENANT)
@@ -154,7 +154,7 @@ class ThumbnailService:
         tenant, facts, frame = stored.tenant, made.source, made.frame
         shown = stored.infos[main_index([info.name for info in stored.infos])]
         return ThumbnailReady(
-            event_id=derived_event_id(upload.event_id, upload.company_id, upload.media, "ready"),
+            event_id=result_event_id(upload, "ready", stored.version),
             upload_event_id=upload.event_id,
             occurred_at=upload.occurred_at,
             produced_at=max(self._now(), upload.occurred_at),  # see rows.last_write_wins.counted_time
@@ -180,4 +180,5 @@ class ThumbnailService:
             placeholder=made.placeholder,
             attempt=attempt,
             timings_ms=timings,
+            version=stored.version,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -11,7 +12,7 @@ import structlog
 from schemas.errors import ErrorCode, TransientError
 from schemas.events import MAX_DATABASE_ID, MediaKind, MediaUploaded
 from streams.kafka.records import Delivery
-from streams.rows.queries import RowStates
+from streams.rows.queries import NewestUpload, RowStates
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,14 @@ class Stale(StrEnum):
     SHOWN = "shown"
 
 
+@dataclass(frozen=True)
+class Place:
+    """What an upload's row says of it: why it needs no thumbnails any more, and which versions of it were given up."""
+
+    stale: Stale | None = None
+    given_up: tuple[str, ...] = ()
+
+
 class UploadOrder:
     """Knows from the rows which upload of a media is the newest. The rows are the only state: nothing is remembered."""
 
@@ -31,27 +40,18 @@ class UploadOrder:
         self._rows: Final = rows
         self._executor: Final = executor
 
-    async def stale(self, upload: MediaUploaded, delivery: Delivery) -> Stale | None:
-        """Return why a retry or replay is not worth decoding, or None.
+    async def place_of(self, upload: MediaUploaded, delivery: Delivery) -> Place:
+        """Return the place of an upload that is about to be worked on.
 
-        None, too, when the row cannot be asked: the result is compared with the row once more before it is written.
+        An empty one, too, when the row cannot be asked: the result is compared with the row once more before it is written.
         """
         loop = asyncio.get_running_loop()
         try:
             row = await loop.run_in_executor(self._executor, self._rows.newest, upload.media)
         except TransientError as error:
             log.warning("staleness_check_skipped", reason=error.message, media=upload.media.record_key)
-            return None
-        if row is None:
-            # A company that is not there yet waits for the database to catch up, and its rows may wait likewise. Of what
-            # waited for its turn, nobody knows whether its company is there: the attempt shows it.
-            waits = delivery.last_code in (ErrorCode.TENANT_UNKNOWN, ErrorCode.TENANT_LIMITED)
-            return None if waits else Stale.ROW_GONE
-        newest, own = (row.occurred_at, row.event_id), (upload.occurred_at, upload.event_id)
-        if newest == own and row.is_ready and delivery.is_replay:
-            # Its folder would be another one: consumers would be given URLs of pictures that the row does not show.
-            return Stale.SHOWN
-        return Stale.OVERTAKEN if newest > own else None
+            return Place()
+        return Place(_stale(row, upload, delivery), () if row is None else row.given_up)
 
     async def apply_tombstone(self, key: bytes | None, at: datetime) -> bool:
         """Mark the row of a tombstone's key, so that what is older than `at` is dropped; return whether there was one.
@@ -67,6 +67,24 @@ class UploadOrder:
         return await asyncio.get_running_loop().run_in_executor(
             self._executor, self._rows.mark_deleted, kind, row_id, at
         )
+
+
+def _stale(row: NewestUpload | None, upload: MediaUploaded, delivery: Delivery) -> Stale | None:
+    """Return why the upload is not worth decoding, or None.
+
+    A first attempt is never overtaken, and its row may not be there yet.
+    """
+    if row is None:
+        # A company that is not there yet waits for the database to catch up, and its rows may wait likewise. Of what
+        # waited for its turn, nobody knows whether its company is there: the attempt shows it.
+        waits = delivery.last_code in (ErrorCode.TENANT_UNKNOWN, ErrorCode.TENANT_LIMITED)
+        return Stale.ROW_GONE if delivery.is_again and not waits else None
+    newest, own = (row.occurred_at, row.event_id), (upload.occurred_at, upload.event_id)
+    is_started_again = delivery.is_replay or upload.version in row.given_up
+    if newest == own and row.is_ready and is_started_again:
+        # Its folder would be another one: consumers would be given URLs of pictures that the row does not show.
+        return Stale.SHOWN
+    return Stale.OVERTAKEN if delivery.is_again and newest > own else None
 
 
 def media_of_key(key: bytes | None) -> tuple[MediaKind, int] | None:

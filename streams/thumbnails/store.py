@@ -27,6 +27,8 @@ class Stored:
     infos: tuple[RenditionInfo, ...]
     is_beside_others: bool
     """Whether it held other pictures of the same upload before: one of the two is to be cleaned up."""
+    version: str
+    """That of their folder."""
 
 
 class RenditionStore:
@@ -111,7 +113,7 @@ class RenditionStore:
                 self._calls.in_thread(lambda: self._take_back(tenant, written, until=began + self._lease_s))
             )
             raise
-        return Stored(tenant, tuple(infos), is_beside_others=bool(others))
+        return Stored(tenant, tuple(infos), is_beside_others=bool(others), version=version)
 
     async def _put(self, tenant: TenantStorage, key: str, rendition: Rendition) -> RenditionInfo:
         provider, content = tenant.provider.name, rendition.content

@@ -44,6 +44,8 @@ class Work:
     """The owner of the record; None where it is not known."""
     event_id: str | None = None
     """The id of a request that is no upload."""
+    given_up: tuple[str, ...] = ()
+    """The versions of the upload that were given up before."""
     ready_after_s: float | None = None
     stale: Stale | None = None
 
@@ -98,7 +100,7 @@ class Rules:
 
     def announcements(self, work: Work, upload: MediaUploaded) -> Announcements:
         """Return the maker of the records that announce what became of `upload`."""
-        return Announcements(self.topics, work.delivery, upload, self.now())
+        return Announcements(self.topics, work.delivery, upload, self.now(), work.given_up)
 
 
 class Failures:

@@ -91,7 +91,8 @@ class EventHandler:
         with self._failures.limiter.attempt(said.company_id, is_again=delivery.is_again):
             self._rules.skew.check("occurred_at", said.occurred_at, latest)
             work.upload = said
-            stale = await self._order.stale(said, delivery) if delivery.is_again else None
+            place = await self._order.place_of(said, delivery)
+            work.given_up, stale = place.given_up, place.stale
             if stale is not None:
                 return self._drop(work, said, stale)
             ready = await self._thumbnails.create(

@@ -34,11 +34,23 @@ def moment(number: int) -> datetime:
     return NOW + timedelta(seconds=number)
 
 
-def ready(number: int = 1, media: Media | None = None, company_id: int = 1, **changes: object) -> ThumbnailReady:
+def version(number: int = 1, started_by: str | None = None) -> str:
+    """The version of upload `number` at its first start, or at the one by the record at a position."""
+    return upload_version(moment(number), f"upload-{number}", started_by)
+
+
+def ready(
+    number: int = 1,
+    media: Media | None = None,
+    company_id: int = 1,
+    *,
+    started_by: str | None = None,
+    **changes: object,
+) -> ThumbnailReady:
     """The result of upload `number`; a higher number is a later upload."""
     media = media or a_media()
     upload_id = f"upload-{number}"
-    key = f"acme/thumbnails/{media.kind}/{media.row_id}/{upload_version(moment(number), upload_id)}/medium.webp"
+    key = f"acme/thumbnails/{media.kind}/{media.row_id}/{version(number, started_by)}/medium.webp"
     rendition = RenditionInfo(
         name="medium", key=key, url=f"http://x/{key}", width=320, height=240, format="webp", bytes=9, sha256="00"
     )
@@ -67,7 +79,9 @@ def failed(
     *,
     code: ErrorCode = ErrorCode.MEDIA_CORRUPT,
     company_id: int = 1,
+    version: str | None = None,
 ) -> ThumbnailFailed:
+    """The failure of upload `number`; one of 0.1 names no version."""
     upload_id = f"upload-{number}"
     return ThumbnailFailed(
         event_id=derived_event_id(upload_id, company_id, media or a_media(), "failed"),
@@ -80,6 +94,7 @@ def failed(
         attempts=1,
         first_failed_at=NOW,
         dead_letter=DeadLetterInfo(topic="thumbnail.dlq"),
+        version=version,
     )
 
 

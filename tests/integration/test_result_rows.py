@@ -13,8 +13,10 @@ from schemas.tables import ar_contents, videos
 from streams.rows.last_write_wins import RowOutcome
 from streams.rows.queries import NewestUpload, RowStates
 from streams.rows.upsert import Result, apply_results
+from streams.rows.versions import MOST_GIVEN_UP
+from streams.thumbnails.cleanup_requests import needs_cleanup
 from tests.doubles.pipeline import NOW
-from tests.doubles.results import a_database, a_media, failed, moment, ready
+from tests.doubles.results import a_database, a_media, failed, moment, ready, version
 
 
 @pytest.fixture(params=["sqlite_url", "postgres_url"])
@@ -112,6 +114,84 @@ def test_of_one_upload_success_beats_failure(engine: sa.Engine) -> None:
         RowOutcome.REPEATED,
     ]
     assert row_of(engine)["thumbnail_status"] == "ready"
+
+
+def results_named(names: str) -> list[Result]:
+    """r and f with the number of an upload; then, after a dot, the number of the record that started it again."""
+    made: list[Result] = []
+    for name in names.split():
+        number, _, start = name[1:].partition(".")
+        started_by = f"thumbnail.dlq/0/{start}" if start else None
+        one = ready(int(number), started_by=started_by)
+        made.append(one if name[0] == "r" else failed(int(number), version=version(int(number), started_by)))
+    return made
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False], ids=["one batch", "one by one"])
+@pytest.mark.parametrize(
+    ("names", "outcomes", "shown"),
+    [
+        ("f1 r1", "applied overruled", None),
+        ("f1 r1 r1 f1", "applied overruled overruled repeated", None),
+        ("r1 f1", "applied repeated", version(1)),
+        ("f1 r1.1", "applied replaced", version(1, "thumbnail.dlq/0/1")),
+        ("f1 r1.1 r1 f1.1", "applied replaced repeated repeated", version(1, "thumbnail.dlq/0/1")),
+        ("f1 f1.1 r1 r1.1", "applied repeated overruled overruled", None),
+        ("f1.1 f1 r1 r1.2", "applied repeated overruled replaced", version(1, "thumbnail.dlq/0/2")),
+        ("f1 f2 r1 r2", "applied replaced stale overruled", None),
+        ("r1 f2 r2 f1", "applied replaced overruled stale", version(1)),
+        ("f1 r2 f1 r1", "applied replaced stale stale", version(2)),
+    ],
+)
+def test_a_version_that_was_given_up_is_never_shown_afterwards(
+    engine: sa.Engine, names: str, outcomes: str, shown: str | None, in_one_batch: bool
+) -> None:
+    results = results_named(names)
+    found = (
+        apply(engine, *results)
+        if in_one_batch
+        else [outcome for result in results for outcome in apply(engine, result)]
+    )
+    assert " ".join(found) == outcomes
+    row = row_of(engine)
+    folders = {item["key"].split("/")[-2] for item in row["thumbnails"] or ()}
+    assert folders == ({shown} if shown else set())
+    is_newest_shown = (
+        shown is not None and row["thumbnail_event_id"] == results_named(f"r{shown_number(shown)}")[0].upload_event_id
+    )
+    assert row["thumbnail_status"] == ("ready" if is_newest_shown else "failed")
+
+
+def shown_number(shown: str) -> int:
+    return next(number for number in (1, 2) if shown.startswith(version(number)))
+
+
+def test_a_failure_of_release_0_1_names_no_version_and_its_upload_may_still_succeed(engine: sa.Engine) -> None:
+    """Its replays have the folder of the first attempt."""
+    assert apply(engine, failed(1), ready(1)) == [RowOutcome.APPLIED, RowOutcome.REPLACED]
+    assert row_of(engine)["thumbnail_status"] == "ready"
+
+
+def test_a_tombstone_outlives_what_was_given_up_before_it(engine: sa.Engine) -> None:
+    apply(engine, *results_named("f1"))
+    assert RowStates(engine).mark_deleted(MediaKind.VIDEO, 42, moment(3))
+    assert apply(engine, *results_named("r1 f1.1")) == [RowOutcome.STALE, RowOutcome.STALE]
+    assert apply(engine, *results_named("f4 r4 r4.1")) == [
+        RowOutcome.REPLACED,
+        RowOutcome.OVERRULED,
+        RowOutcome.REPLACED,
+    ]
+
+
+def test_a_row_remembers_so_many_versions_and_of_the_others_nothing_may_be_deleted(engine: sa.Engine) -> None:
+    names = [f"f1.{number}" for number in range(1, MOST_GIVEN_UP + 1)]
+    assert apply(engine, *results_named(" ".join(["f1", *names[:-1]])))[-1] is RowOutcome.REPEATED
+    (beyond,) = results_named(names[-1])
+    for _ in range(2):
+        (outcome,) = apply(engine, beyond)
+        assert (outcome, needs_cleanup(beyond, outcome)) == (RowOutcome.UNREMEMBERED, False)
+    assert apply(engine, *results_named("r1 r1.1")) == [RowOutcome.OVERRULED, RowOutcome.OVERRULED]
+    assert apply(engine, *results_named(f"r1.{MOST_GIVEN_UP}")) == [RowOutcome.REPLACED]
 
 
 def test_a_row_that_is_gone_is_told(engine: sa.Engine) -> None:

@@ -10,11 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.database import write_transaction
-from schemas.events import MediaKind, ThumbnailReady
+from schemas.events import MediaKind, ThumbnailFailed, ThumbnailReady
 from schemas.tables import ar_contents, videos
 from streams.rows.upsert import Result, apply_results
 from tests.doubles.pipeline import NOW
-from tests.doubles.results import a_database, a_media, failed, moment, ready
+from tests.doubles.results import a_database, a_media, failed, moment, ready, version
 
 ROWS = range(40, 50)
 GONE = 999
@@ -28,6 +28,8 @@ class ModelRow:
 
     newest: Result | None = None
     pictures: ThumbnailReady | None = None
+    given_up: set[str] = field(default_factory=set)
+    """Versions of the newest upload that failed."""
 
     def take(self, result: Result, *, refuses: bool) -> str:
         newest = self.newest
@@ -37,10 +39,18 @@ class ModelRow:
             if other < mine:
                 return "stale"
             if other == mine and not (isinstance(result, ThumbnailReady) and not isinstance(newest, ThumbnailReady)):
+                if isinstance(newest, ThumbnailFailed) and isinstance(result, ThumbnailFailed) and result.version:
+                    self.given_up.add(result.version)
                 return "repeated"
+            if isinstance(result, ThumbnailReady) and result.renditions[0].key.split("/")[-2] in self.given_up:
+                return "overruled"
+            if other != mine and not refuses:
+                self.given_up = set()
         if refuses:
             return "refused"
         self.newest = result
+        if isinstance(result, ThumbnailFailed) and result.version:
+            self.given_up.add(result.version)
         if isinstance(result, ThumbnailReady):
             self.pictures = result
         return "applied" if newest is None else "replaced"
@@ -86,9 +96,10 @@ def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
 def a_result(generator: random.Random) -> Result:
     """Of few rows and few uploads, so that repeats, ties of the clock and every order are frequent."""
     media = a_media(generator.choice([*ROWS[:4], GONE]), generator.choice(list(MediaKind)))
-    number = generator.randrange(1, 8)
+    number, start = generator.randrange(1, 8), generator.choice([None, None, "thumbnail.dlq/0/1", "media.uploaded/0/7"])
     if generator.random() < 0.35:
-        return failed(number, media, message=generator.choice(["Broken.", 'with "quotes" \\ and ü']))
+        named = version(number, start) if generator.random() < 0.8 else None  # a failure of 0.1 names no version
+        return failed(number, media, generator.choice(["Broken.", 'with "quotes" \\ and ü']), version=named)
     changes: dict[str, object] = {"occurred_at": moment(number - number % 2)}  # 2 and 3 are of one moment
     if generator.random() < 0.1:  # of release 0.1, whose producer had a wrong clock
         changes = {"occurred_at": datetime(9999, 1, 1, tzinfo=UTC), "produced_at": moment(number - number % 2)}
@@ -96,7 +107,7 @@ def a_result(generator: random.Random) -> Result:
         changes["thumbnail_url"] = TOO_LONG
     if generator.random() < 0.3:
         changes["placeholder"] = f"hash-{number}"
-    return ready(number, media, company_id=generator.choice([1, 1, 1, 1, 2]), **changes)
+    return ready(number, media, company_id=generator.choice([1, 1, 1, 1, 2]), started_by=start, **changes)
 
 
 def shown_rows(engine: sa.Engine) -> dict[tuple[MediaKind, int], Shown]:

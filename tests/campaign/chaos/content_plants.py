@@ -139,15 +139,15 @@ CONTENT_PLANTS: Final = {
         (
             Edit(
                 _ROWS,
-                "thumbnail_error = given.error,",
-                "thumbnail_error = coalesce(given.error, shown.thumbnail_error),",
+                "THEN given.error ELSE",
+                "THEN coalesce(given.error, shown.thumbnail_error) ELSE",
             ),
         ),
         frozenset({"wrong row"}),
     ),
     "stamp-the-past": Plant(
         "a row says that it was changed an hour ago",
-        (Edit(_ROWS, "        thumbnail_updated_at = ", "        thumbnail_updated_at = -interval '1 hour' + "),),
+        (Edit(_ROWS, "THEN greatest(", "THEN -interval '1 hour' + greatest("),),
         frozenset({"wrong row"}),
     ),
     "refuse-in-an-outage": Plant(

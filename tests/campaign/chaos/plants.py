@@ -52,18 +52,7 @@ PLANTS: Final = {
     ),
     "skip-compare-and-set": Plant(
         "whichever result comes last is shown",
-        (
-            Edit(
-                "streams/rows/postgres.py",
-                'AND (given.occurred_at, given.event_id COLLATE "C", given.is_ready) > {state_rank}',
-                "AND given.event_id IS NOT NULL",
-            ),
-            Edit(
-                "streams/rows/postgres.py",
-                """f'(given.pictures_at, given.pictures_id COLLATE "C", true) > {_STATE_RANK}'""",
-                '"given.pictures_at IS NOT NULL"',
-            ),
-        ),
+        (Edit("streams/rows/last_write_wins.py", "if offered > self.rank:", "if offered[:2] != self.rank[:2]:"),),
         frozenset({"stale row"}),
     ),
     "forget-the-flush": Plant(

@@ -105,6 +105,7 @@ def a_ready(upload: Published) -> dict[str, Any]:
         placeholder=a_placeholder(upload),
         attempt=1,
         timings_ms=dict.fromkeys(("read", "decode", "render", "upload", "total"), 1.0),
+        version="v",
     )
 
 
