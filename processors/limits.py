@@ -24,6 +24,18 @@ MAX_RENDITION_BYTES: Final = 1 * MIB
 
 # What is fixed.
 
+TIMES_IN_PARTS: Final = 3
+"""How many times MAX_PIXELS a picture may have that is decoded in parts, or straight to a smaller size: of a JPEG of 300 million
+pixels a hundredth is held. More would not be through within CPU_S."""
+HELD_BYTES: Final = 7
+"""Of such a picture, for each of MAX_PIXELS: what it may take in memory at one time. A progressive JPEG of 200 million pixels takes it."""
+UNPACKED_BYTES: Final = 6
+"""The same for what is unpacked of it in all: a PNG's takes a second for each 110 million bytes."""
+MAX_PROFILE_BYTES: Final = 4 * MIB
+"""Of a description of colours; a longer one is left out."""
+BAND_BYTES: Final = 2 * MIB
+"""Of the rows that are unpacked at once."""
+
 BLOCK_BYTES: Final = 256 * 1024
 """Unit of reading: two to five requests find a keyframe in common files."""
 MAX_BLOCK_RUN_BYTES: Final = 4 * MIB
