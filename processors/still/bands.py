@@ -33,10 +33,11 @@ class BandPlan:
     ) -> None:
         self.width, self.height = size
         self.factor: Final = max(1, int(min(self.width / target[0], self.height / target[1]) / _SPARE))
-        most_bytes = min(BAND_BYTES, max_pixels // _BANDS_IN_LIMIT)
-        self.rows: Final = rows_at_once * max(1, most_bytes // (row_bytes * rows_at_once))
+        widest = max(row_bytes, _MODE_BYTES * self.width)
+        most_rows = min(BAND_BYTES, max_pixels // _BANDS_IN_LIMIT) // widest
+        self.rows: Final = rows_at_once * max(1, most_rows // rows_at_once)
         self.smaller: Final = (-(-self.width // self.factor), -(-self.height // self.factor))
-        band_bytes = min(self.rows + self.factor, self.height) * max(row_bytes, _MODE_BYTES * self.width)
+        band_bytes = min(self.rows + self.factor, self.height) * widest
         self.held_bytes: Final = _COPIES * band_bytes + 2 * _MODE_BYTES * self.smaller[0] * self.smaller[1]
 
     def row_counts(self) -> Iterator[tuple[int, int]]:
@@ -73,6 +74,12 @@ def averaged(bands: Bands, plan: BandPlan, *, is_tolerant: bool = False) -> tupl
     if canvas is None:
         raise DamagedMediaError("Of the picture nothing can be decoded.")
     return canvas.convert("RGBA") if canvas.mode == "RGBa" else canvas, min(1.0, done / plan.smaller[1])
+
+
+def as_opened(band: Image.Image, opened: Image.Image) -> None:
+    """Have the numbers of a band mean what those of the file mean: by its palette, and its transparent colours."""
+    band.palette = None if opened.palette is None else opened.palette.copy()  # a picture marks its own as taken
+    band.info = opened.info
 
 
 class _Rest:

@@ -13,7 +13,7 @@ from processors.output.geometry import ROUGH_GAP, scale
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 from processors.still import tiff_tags as tags
-from processors.still.bands import BandPlan, Bands, averaged
+from processors.still.bands import BandPlan, Bands, as_opened, averaged
 from processors.still.claims import check_held, check_unpacked, too_large
 from processors.still.finish import blank_share, without_rows
 from processors.still.jpeg_end import has_end, is_one_scan
@@ -129,7 +129,7 @@ def _plain_rows(opened: Image.Image, file: SourceFile, target: Size, spec: Thumb
                 raise DamagedMediaError("The picture is cut off: its end is missing.")
             with reading("picture"):
                 band = Image.frombuffer(opened.mode, (plan.width, rows), data, "raw", raw_mode, row_bytes, direction)
-            band.palette, band.info = opened.palette, opened.info
+                as_opened(band, opened)
             yield band
 
     return _from_bands(bands(), plan, target)

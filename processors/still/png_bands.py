@@ -18,13 +18,15 @@ from PIL import Image
 
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
-from processors.still.bands import BandPlan, Bands
+from processors.still.bands import BandPlan, Bands, as_opened
 
 _SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By colour type."""
-_LOOKALIKES: Final = {1: (8, 0), 2: (8, 4), 3: (8, 2), 4: (8, 6), 6: (16, 2), 8: (16, 6)}
-"""By the bytes between two samples that belong together: depth and colour type with as many. Filters know nothing else of pixels."""
+_LOOKALIKES: Final = {1: 0, 2: 4, 3: 2, 4: 6}
+"""By the bytes of a pixel, the colour type with as many in samples of eight bits: filters know nothing else of pixels. Those
+with more have too much to unpack."""
 _MAX_CHUNKS: Final = 65536
+_ZLIB_HEAD_BYTES: Final = 2
 _PIECE_BYTES: Final = 64 * 1024
 """Read at once."""
 _UNPACKED_BYTES: Final = 1024**2
@@ -69,16 +71,18 @@ class PngRows:
                 above = values[-self.row_bytes :]
                 with reading("picture"):
                     band = Image.frombuffer(opened.mode, (plan.width, there), values, "raw", raw_mode, 0, 1)
-                band.palette, band.info = opened.palette, opened.info
+                as_opened(band, opened)
                 yield band
             if there < rows:
                 raise DamagedMediaError(_DAMAGED)
 
     def _unpacked(self) -> Iterator[bytes]:
         """Yield what is packed in the chunks of the still picture, up to where it is damaged."""
-        inflate = zlib.decompressobj()
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)  # whose checksum is not asked
+        skipped = _ZLIB_HEAD_BYTES
         for piece in self._packed():
-            waiting = piece
+            waiting = piece[skipped:]
+            skipped = max(0, skipped - len(piece))
             while waiting:
                 try:
                     yield inflate.decompress(waiting, _UNPACKED_BYTES)
@@ -104,9 +108,8 @@ class PngRows:
 
     def _unfiltered(self, filtered: bytes, rows: int, above: bytes) -> bytes:
         """Return the rows' bytes, without the filters' marks."""
-        depth, colour = _LOOKALIKES[self._step]
         width = -(-self.row_bytes // self._step)
-        content = _small_png((width, rows + 1, depth, colour), b"\0" + above + filtered)
+        content = _small_png((width, rows + 1, 8, _LOOKALIKES[self._step]), b"\0" + above + filtered)
         context = VideoCodecContext.create("png", "r")
         context.thread_count = 1  # threads would not be caged
         try:
