@@ -8,7 +8,7 @@ GIB: Final = 1024**3
 # What an operator may set: these are the defaults.
 MAX_SOURCE_BYTES: Final = 50 * GIB
 MAX_PIXELS: Final = 100_000_000
-"""Of a picture, and of a frame of a video: no camera in common use makes more."""
+"""That are held at a time: of a frame of a video, and of a picture that cannot be decoded in parts."""
 MAX_FRAMES: Final = 0
 """Of an animated picture; 0 for any number: only the first ones are decoded, MAX_FRAMES_FORWARD at the most."""
 MAX_READS: Final = 4096
