@@ -60,7 +60,7 @@ def averaged(bands: Bands, plan: BandPlan, *, is_tolerant: bool = False) -> tupl
     left, done = _Rest(plan.factor), 0
     try:
         for band in bands:
-            for small in left.add(_premultiplied(plain_mode(band))):
+            for small in left.add(plain_mode(band)):
                 canvas = canvas or Image.new(small.mode, plan.smaller)
                 canvas.paste(small, (0, done))
                 done += small.height
@@ -73,7 +73,7 @@ def averaged(bands: Bands, plan: BandPlan, *, is_tolerant: bool = False) -> tupl
         done += small.height
     if canvas is None:
         raise DamagedMediaError("Of the picture nothing can be decoded.")
-    return canvas.convert("RGBA") if canvas.mode == "RGBa" else canvas, min(1.0, done / plan.smaller[1])
+    return canvas, min(1.0, done / plan.smaller[1])
 
 
 def as_opened(band: Image.Image, opened: Image.Image) -> None:
@@ -99,14 +99,9 @@ class _Rest:
         whole = band.height // self._factor * self._factor
         self._rest = band.crop((0, whole, band.width, band.height)) if whole < band.height else None
         if whole:
-            yield band.reduce(self._factor, (0, 0, band.width, whole))
+            yield band.reduce(self._factor, (0, 0, band.width, whole))  # Pillow multiplies by the transparency for it
 
     def end(self) -> Iterator[Image.Image]:
         """Yield the last blocks, of fewer rows."""
         if self._rest is not None:
             yield self._rest.reduce(self._factor)
-
-
-def _premultiplied(image: Image.Image) -> Image.Image:
-    """What is transparent has a colour too, and must not run into its neighbours."""
-    return image.convert("RGBa") if image.mode == "RGBA" else image
