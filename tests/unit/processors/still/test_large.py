@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from processors.orientation import EXIF_TURNS
 from processors.sandbox.pool import DecodeSlots
-from processors.still.pillow import EXIF_TURNS
 from processors.types import RenditionSpec, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, ThumbnailError
 from tests.doubles.giants import png_chunk
@@ -26,7 +26,6 @@ WIDTH, HEIGHT = 1299, 899
 LIMIT: Final = 1_000_000
 """Pixels: fewer than the picture's."""
 BOX: Final = RenditionSpec("medium", 160, 120)
-TAGS: Final = {number: {0x0112: number} for number in EXIF_TURNS}
 
 
 @cache
@@ -156,7 +155,8 @@ def expected(image: Image.Image) -> NDArray[np.float64]:
     """What all pixels of the picture come to, without any of our code."""
     scale = min(160 / image.width, 120 / image.height)
     size = round(image.width * scale), round(image.height * scale)
-    return cv2.resize(np.asarray(image).astype(np.float64), size, interpolation=cv2.INTER_AREA)
+    averaged: Any = cv2.resize(np.asarray(image).astype(np.float64), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(averaged, np.float64)
 
 
 @pytest.mark.parametrize("name", OPAQUE)
