@@ -8,7 +8,7 @@ GIB: Final = 1024**3
 # What an operator may set: these are the defaults.
 MAX_SOURCE_BYTES: Final = 50 * GIB
 MAX_PIXELS: Final = 100_000_000
-"""Of a picture, and of a frame of a video: no camera in common use makes more."""
+"""That are held at a time: of a frame of a video, and of a picture that cannot be decoded in parts."""
 MAX_FRAMES: Final = 0
 """Of an animated picture; 0 for any number: only the first ones are decoded, MAX_FRAMES_FORWARD at the most."""
 MAX_READS: Final = 4096
@@ -23,6 +23,18 @@ MAX_RENDITION_BYTES: Final = 1 * MIB
 """Of one rendition; one that is larger is encoded again, with less quality."""
 
 # What is fixed.
+
+TIMES_IN_PARTS: Final = 3
+"""How many times MAX_PIXELS a picture may have that is decoded in parts, or straight to a smaller size: of a JPEG of 300 million
+pixels a hundredth is held. More would not be through within CPU_S."""
+HELD_BYTES: Final = 7
+"""Of such a picture, for each of MAX_PIXELS: what it may take in memory at one time. A progressive JPEG of 200 million pixels takes it."""
+UNPACKED_BYTES: Final = 6
+"""The same for what is unpacked of it in all: a PNG's takes a second for each 110 million bytes."""
+MAX_PROFILE_BYTES: Final = 4 * MIB
+"""Of a description of colours; a longer one is left out."""
+BAND_BYTES: Final = 2 * MIB
+"""Of the rows that are unpacked at once."""
 
 BLOCK_BYTES: Final = 256 * 1024
 """Unit of reading: two to five requests find a keyframe in common files."""

@@ -75,14 +75,30 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"MMOR": "a raw camera file",
     b"FOVb": "a raw camera file",
     b"\0MRM": "a raw camera file",
-    b"AT&TFORM": "DjVu",
+    b"AT&TFORM": "a DjVu document",
     b"%PDF-": "a PDF document",
     b"%!PS": "PostScript",
-    b"\xc5\xd0\xd3\xc6": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "an EPS drawing",
+    b"{\\rtf": "a text document (RTF)",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an Office document of before 2007, or another compound file",
+    b"BLENDER": "a Blender scene",
+    b"glTF": "a glTF scene",
+    b"\0\x01\0\0\0": "a font",
+    b"OTTO": "a font",
+    b"ttcf": "a font",
+    b"wOFF": "a font",
+    b"wOF2": "a font",
     b"PK\x03\x04": "a ZIP archive",
+    b"PK\x05\x06": "an empty ZIP archive",
     b"\x1f\x8b\x08": "compressed with gzip",
+    b"BZh": "compressed with bzip2",
+    b"\xfd7zXZ\0": "compressed with xz",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
     b"Rar!": "a RAR archive",
     b"7z\xbc\xaf": "a 7-Zip archive",
+    b"MZ": "a Windows program",
+    b"\x7fELF": "a Linux program",
+    b"SQLite format 3\0": "an SQLite database",
 }
 """Of what no reader here is for, or none reads as it is meant."""
 _PARTLY_READ_HEADS: Final[dict[bytes, str]] = {
@@ -93,7 +109,23 @@ _PARTLY_READ_HEADS: Final[dict[bytes, str]] = {
     b"P7\n": "a PAM picture of a rare kind",
     b"icns": "an Apple icon of a rare kind",
 }
+_ZIP_NAME_AT: Final = 30
+"""Where a ZIP archive has the name of its first file."""
+_ZIPS: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"[Content_Types].xml", "an Office document"),
+    (b"_rels/", "an Office document"),
+    (b"mimetypeapplication/vnd.oasis", "an OpenDocument file"),
+    (b"mimetypeapplication/epub", "an EPUB book"),
+    (b"mimetypeimage/openraster", "an OpenRaster document"),
+    (b"mimetypeapplication/x-krita", "a Krita document"),
+    (b"document.json", "a Sketch document"),
+    (b"META-INF/", "a Java archive"),
+)
+"""By the name of the first file, and what it holds where that is stored unpacked."""
+_WEB_PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(<!doctype\s+html|<html|<head|<body)", re.IGNORECASE)
+_METAFILE: Final = re.compile(rb"[\x01\x02]\0\x09\0\0[\x01\x03]")
 _UNREAD_AT: Final[tuple[tuple[int, bytes, str], ...]] = (
+    (40, b" EMF", "an enhanced Windows metafile (EMF)"),
     (4, b"ftypcrx ", "a raw camera file"),
     (6, b"HEAPCCDR", "a raw camera file"),
     *((8, kind, "an IFF picture") for kind in (b"ILBM", b"PBM ", b"DEEP", b"RGB8", b"RGBN", b"ACBM")),
@@ -148,6 +180,18 @@ def unread_kind(head: bytes) -> str | None:
     for at, magic, name in _UNREAD_AT:
         if head.startswith(magic, at) and (at != 8 or head.startswith(b"FORM")):
             return name
+    if head[:4] == b"RIFF" and head[8:11] in (b"CDR", b"cdr"):
+        return "a CorelDRAW document"
+    if head.startswith(b"PK\x03\x04"):
+        for inside, name in _ZIPS:
+            if head.startswith(inside, _ZIP_NAME_AT):
+                return name
+    if _METAFILE.match(head):
+        return "a Windows metafile"
+    if _WEB_PAGE.match(head):
+        return "a web page (HTML)"
+    if head.startswith(b"%!PS-Adobe") and b" EPSF-" in head[:24]:
+        return "an EPS drawing"
     return next((name for magic, name in _UNREAD_HEADS.items() if head.startswith(magic)), None)
 
 

@@ -77,18 +77,23 @@ def _decode(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Dec
         return decode_still(file, spec, video_pyav.take_deep)
     if kind is None and _may_be_svg(head) and is_svg(_read_head(file)):
         return decode_svg(file, spec)
-    if kind is None and declared == "image":
-        return decode_still(file, spec, video_pyav.take_deep)
     if kind is None:
+        _refuse_unread(head)
+        if declared == "image":
+            return decode_still(file, spec, video_pyav.take_deep)
         return _take_unknown(file, head, spec)
     return _decode_video(file, head, spec)
 
 
-def _take_unknown(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> DecodedFrame:
-    """Return a video whose container only FFmpeg knows; nothing else, whatever the upload says that it is."""
+def _refuse_unread(head: bytes) -> None:
+    """Raise PermanentError media.unsupported for the known kinds that are not read: some readers take them, and call them damaged."""
     unread = unread_kind(head)
     if unread is not None:
         raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, f"The file is {unread}, which is not read.")
+
+
+def _take_unknown(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> DecodedFrame:
+    """Return a video whose container only FFmpeg knows; nothing else, whatever the upload says that it is."""
     if _looks_like_text(head):
         raise PermanentError(ErrorCode.MEDIA_UNSUPPORTED, "The file is text, not a video or a picture.")
     try:

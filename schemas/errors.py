@@ -107,7 +107,9 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.MEDIA_UNSUPPORTED: "Ask the uploader for a common format (MP4, MOV, WebM, JPEG, PNG, WebP) and upload again.",
     ErrorCode.MEDIA_CORRUPT: "The file is damaged: ask the uploader to export it again and upload the new file.",
     ErrorCode.MEDIA_NO_PICTURE: "The file has no video or picture stream: ask the uploader for a file that has one.",
-    ErrorCode.MEDIA_TOO_MANY_PIXELS: "Ask the uploader for a smaller picture, or raise DECODE_MAX_PIXELS, then replay.",
+    ErrorCode.MEDIA_TOO_MANY_PIXELS: (
+        "Ask the uploader for a smaller picture, or raise DECODE_MAX_PIXELS, and DECODE_MEMORY_MB with it, then replay."
+    ),
     ErrorCode.MEDIA_TOO_MANY_FRAMES: "Ask the uploader for a video instead, or raise DECODE_MAX_FRAMES, then replay.",
     ErrorCode.MEDIA_TIMEOUT: "Raise DECODE_TIMEOUT_S if such files are expected, or ask for a smaller file, then replay.",
     ErrorCode.MEDIA_CRASHED_DECODER: "Keep the file for a bug report: it kills the decoder. Replay after the decoder's upgrade.",

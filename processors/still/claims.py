@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from processors.iso_boxes import walk_boxes
-from processors.limits import MAX_GIF_WALK_BYTES
+from processors.limits import HELD_BYTES, MAX_GIF_WALK_BYTES, MIB, TIMES_IN_PARTS, UNPACKED_BYTES
 from processors.source_file import SourceFile
 from processors.types import ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
 _MAX_CHUNKS: Final = 4096
 """Of a PNG before its pixels, of a WebP beside its frames: no picture has so many."""
+_ANIMATED: Final = 2
+"""Of the flags of a WebP."""
 _GIF_BUFFER_BYTES: Final = 256 * 1024
 _LOOKED_INTO: Final = frozenset({b"meta", b"iprp", b"ipco", b"moov", b"trak"})
 
@@ -24,7 +26,8 @@ def check_claims(file: SourceFile, spec: ThumbnailSpec) -> None:
     file.seek(0)
     head = file.read(32)
     if head[:4] == b"RIFF":
-        check_pixels(*_webp_size(head), spec)
+        is_film = head[12:16] == b"VP8X" and bool(head[20] & _ANIMATED)
+        (check_pixels if is_film else check_size)(*webp_size(head), spec)
     if spec.max_frames:
         _check_frames(head, file, spec)
     if head[4:8] == b"ftyp":
@@ -39,6 +42,46 @@ def check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:
             ErrorCode.MEDIA_TOO_MANY_PIXELS,
             f"The picture has {width}x{height} pixels; at most {spec.max_pixels} are decoded.",
         )
+
+
+def is_large(size: tuple[int, int], spec: ThumbnailSpec) -> bool:
+    """Return whether a picture has more pixels than are held at a time."""
+    return size[0] * size[1] > spec.max_pixels
+
+
+def too_large(size: tuple[int, int], spec: ThumbnailSpec, kind: str) -> PermanentError:
+    """Return the error for a large picture of a kind that is decoded as a whole, or not at all."""
+    return PermanentError(
+        ErrorCode.MEDIA_TOO_MANY_PIXELS,
+        f"The picture has {size[0]}x{size[1]} pixels; at most {spec.max_pixels} of {kind} are decoded.",
+    )
+
+
+def check_size(width: int, height: int, spec: ThumbnailSpec) -> None:
+    """Raise PermanentError media.too_many_pixels for more pixels than any reader gets through in time."""
+    most = TIMES_IN_PARTS * spec.max_pixels
+    if width * height > most:
+        raise PermanentError(
+            ErrorCode.MEDIA_TOO_MANY_PIXELS,
+            f"The picture has {width}x{height} pixels; at most {most} are decoded, and {spec.max_pixels} at a time.",
+        )
+
+
+def check_held(size: tuple[int, int], held_bytes: int, spec: ThumbnailSpec, kind: str) -> None:
+    """Raise PermanentError media.too_many_pixels where decoding would hold more than is allowed."""
+    _check_bytes(size, held_bytes, HELD_BYTES * spec.max_pixels, f"{kind} takes {{}} MiB of memory; {{}} are allowed")
+
+
+def check_unpacked(size: tuple[int, int], unpacked_bytes: int, spec: ThumbnailSpec, kind: str) -> None:
+    """Raise PermanentError media.too_many_pixels where more would be unpacked than there is time for."""
+    most = UNPACKED_BYTES * spec.max_pixels
+    _check_bytes(size, unpacked_bytes, most, f"{kind} has {{}} MiB of them unpacked; {{}} are allowed")
+
+
+def _check_bytes(size: tuple[int, int], found: int, most: int, text: str) -> None:
+    if found > most:
+        said = text.format(-(-found // MIB), most // MIB)
+        raise PermanentError(ErrorCode.MEDIA_TOO_MANY_PIXELS, f"The picture has {size[0]}x{size[1]} pixels: {said}.")
 
 
 def _check_frames(head: bytes, file: SourceFile, spec: ThumbnailSpec) -> None:
@@ -135,7 +178,7 @@ def _apng_frames(file: SourceFile) -> int:
     return 1
 
 
-def _webp_size(head: bytes) -> tuple[int, int]:
+def webp_size(head: bytes) -> tuple[int, int]:
     """Width and height of the whole picture, by the first chunk of any of the three kinds; 0 where it is damaged."""
     data = head[20:]
     if head[12:16] == b"VP8X" and len(data) >= 10:

@@ -8,10 +8,10 @@ from PIL import Image
 from processors.colour.convert import Curve, PictureColours
 from processors.colour.linear_light import ADOBE_RGB, BT709, BT2020, DISPLAY_P3, Chromaticities, to_bt709
 from processors.iso_boxes import walk_boxes
+from processors.limits import MAX_PROFILE_BYTES
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 
-_MAX_PROFILE_BYTES: Final = 4 * 1024**2
 _MAX_CHUNKS: Final = 100
 _LOOKED_INTO: Final = frozenset({b"meta", b"iprp", b"ipco"})
 _EXIF_IFD, _INTEROP_IFD, _COLOUR_SPACE, _INTEROP_INDEX = 0x8769, 0xA005, 0xA001, 1
@@ -34,7 +34,7 @@ def colours_of(opened: Image.Image, exif: Image.Exif, file: SourceFile) -> Pictu
     finally:
         file.seek(position)
     profile = opened.info.get("icc_profile")
-    has_profile = isinstance(profile, bytes) and 0 < len(profile) <= _MAX_PROFILE_BYTES
+    has_profile = isinstance(profile, bytes) and 0 < len(profile) <= MAX_PROFILE_BYTES
     # PNG says that cICP goes first; of AVIF's it is enough that no profile describes PQ and HLG as they are meant.
     if code_points is not None and (opened.format == "PNG" or not has_profile or code_points[1] in (16, 18)):
         gamut = _GAMUTS.get(code_points[0])

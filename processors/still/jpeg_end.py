@@ -73,21 +73,39 @@ class _Markers:
 
 def has_end(file: SourceFile, around: int) -> bool:
     """Return whether a JPEG has its end marker near the place `around`: its own, not the one of a small picture in its headers."""
+    at = _first_scan(file)
+    if at is None:
+        return False
+    file.seek(at + 2)
+    start = max(at + 2 + int.from_bytes(file.read(2)), around - _SEARCHED_BYTES)
+    file.seek(start)
+    return _END in file.read(max(0, around + _END_AHEAD_BYTES - start))
+
+
+def is_one_scan(file: SourceFile, components: int) -> bool:
+    """Return whether the first scan of a JPEG that is not progressive has all of its components: there is no other one then."""
+    at = _first_scan(file)
+    if at is None:
+        return False
+    file.seek(at + 4)
+    return file.read(1) == bytes([components])
+
+
+def _first_scan(file: SourceFile) -> int | None:
+    """Return where the first scan's marker is; None where there is none."""
     at = 2
     for _ in range(_MAX_SEGMENTS):
         file.seek(at)
         head = file.read(4)
         if len(head) < 4:
-            return False
+            return None
         if head[0] != 0xFF or head[1] in _WITHOUT_SEGMENT or head[1] == 0xFF:
             at += 1  # decoders step over what stands between two segments
             continue
-        at += 2 + int.from_bytes(head[2:])
         if head[1] == _SOS:
-            start = max(at, around - _SEARCHED_BYTES)
-            file.seek(start)
-            return _END in file.read(max(0, around + _END_AHEAD_BYTES - start))
-    return False
+            return at
+        at += 2 + int.from_bytes(head[2:])
+    return None
 
 
 def is_lossless(content: bytes) -> bool:

@@ -17,9 +17,11 @@ from processors.limits import LEAST_SHOWN, MIB
 from processors.sniff import HEAD_BYTES, is_cursor
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still.bitmaps import cursor_as_icon, decode_bitfields
+from processors.still.claims import is_large, webp_size
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
 from processors.still.jpeg_end import complete, has_end, is_lossless
+from processors.still.large_webp import decode_large_webp
 from processors.still.photoshop import composite_alone
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
@@ -47,6 +49,8 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
     """
     file.seek(0)
     head = file.read(HEAD_BYTES)
+    if head[:4] == b"RIFF" and is_large(webp_size(head), spec):
+        return decode_large_webp(file, webp_size(head), spec)
     try:
         return take(_as_pillow_reads(file, head), spec, take_deep)
     except PermanentError as error:

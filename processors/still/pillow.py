@@ -15,11 +15,12 @@ from processors.readers import DamagedMediaError, reading
 from processors.sniff import HEAD_BYTES, partly_read_kind, sniff_kind, unread_kind
 from processors.source_file import SourceFile
 from processors.still.animation import show_frame
-from processors.still.claims import check_pixels
+from processors.still.claims import check_size, is_large
 from processors.still.colours import colours_of
 from processors.still.decode import decode_reduced, exif_of, plain_mode
 from processors.still.finish import blank_share, fill_rows, share_of_rows
 from processors.still.jpeg_end import has_end
+from processors.still.large import decode_large
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
@@ -84,14 +85,16 @@ def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, tak
     width, height = opened.size
     if width < 1 or height < 1:
         raise DamagedMediaError("The picture has no pixels.")
-    check_pixels(width, height, spec)
+    check_size(width, height, spec)
     exif = _exif(opened, file)
     turn = _turn(exif)
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow rotates TIFF itself and reports the rotated size
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(left_to_turn))
     colours = colours_of(opened, exif, file)
     image, frame = None, Frame(None, "image")
-    if opened.format == "AVIF" and opened.mode == "RGB" and colours.curve in ("pq", "hlg"):  # whose bits count
+    if is_large(opened.size, spec):
+        image = to_srgb(decode_large(opened, file, target, spec), colours)
+    elif opened.format == "AVIF" and opened.mode == "RGB" and colours.curve in ("pq", "hlg"):  # whose bits count
         image = take_deep(file, colours.curve, opened.size, target)
     if image is None:
         stored, frame = _stored(opened, target, spec, file)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processors.colour.convert import PictureColours
-from processors.limits import LEAST_SHOWN
+from processors.limits import LEAST_SHOWN, MAX_PROFILE_BYTES
 from processors.orientation import EXIF_TURNS
 from processors.readers import DamagedMediaError, reading
 from processors.still import tiff_tags as tags
@@ -23,7 +23,6 @@ from schemas.errors import PermanentError
 
 _MOST_ATTEMPTS: Final = 256
 """To decode a run of strips; a run that fails is tried in halves."""
-_MAX_PROFILE_BYTES: Final = 4 * 1024**2
 _CHUNKY: Final = 1
 _OLD_JPEG: Final = 6
 
@@ -89,7 +88,7 @@ def is_whole(content: bytes) -> bool:
 
 
 def _stored(image: Image.Image, found: tags.Tags, method: str) -> StoredPicture:
-    profile = bytes(value & 0xFF for value in found.get(tags.PROFILE, ())[:_MAX_PROFILE_BYTES])
+    profile = bytes(value & 0xFF for value in found.get(tags.PROFILE, ())[:MAX_PROFILE_BYTES])
     is_rgb = image.mode in ("RGB", "RGBA") and tags.one(found, tags.PHOTOMETRIC) == 2
     colours = PictureColours(profile) if profile and is_rgb else PictureColours()
     return StoredPicture(image, "tiff", method, colours, EXIF_TURNS.get(tags.one(found, tags.ORIENTATION)))

@@ -59,8 +59,10 @@ class _Config(ctypes.Structure):
     _fields_ = (("input", _Features), ("output", _Output), ("options", _Options))
 
 
-def decode_scaled(data: bytes, width: int, height: int) -> NDArray[np.uint8] | None:
-    """Return the opaque, still picture in `data` as height x width x 3 sRGB values; None where it is not one, or the library is missing.
+def decode_scaled(data: bytes, width: int, height: int, *, keeps_alpha: bool = False) -> NDArray[np.uint8] | None:
+    """Return the still picture in `data` as height x width x 3 values, with `keeps_alpha` 4 where it is transparent.
+
+    None where it is none, has transparency that is not to be kept, or the library is missing.
 
     Source of the interface: libwebp's src/webp/decode.h, WebPDecoderConfig. The scaler averages areas, as thumbnails need.
     """
@@ -70,12 +72,14 @@ def decode_scaled(data: bytes, width: int, height: int) -> NDArray[np.uint8] | N
         return None
     if library.WebPGetFeaturesInternal(data, len(data), ctypes.byref(config.input), _ABI) != _OK:
         return None
-    if config.input.has_alpha or config.input.has_animation:
+    has_alpha = bool(config.input.has_alpha)
+    if (has_alpha and not keeps_alpha) or config.input.has_animation:
         return None
-    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    values = 4 if has_alpha else 3
+    pixels = np.empty((height, width, values), dtype=np.uint8)
     config.options.use_scaling, config.options.scaled_width, config.options.scaled_height = 1, width, height
-    config.output.colour_space, config.output.is_external_memory = _MODE_RGB, 1
-    config.output.planes.rgba = _Rgba(pixels.ctypes.data, 3 * width, pixels.nbytes)
+    config.output.colour_space, config.output.is_external_memory = _MODE_RGBA if has_alpha else _MODE_RGB, 1
+    config.output.planes.rgba = _Rgba(pixels.ctypes.data, values * width, pixels.nbytes)
     return pixels if library.WebPDecode(data, len(data), ctypes.byref(config)) == _OK else None
 
 

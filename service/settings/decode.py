@@ -27,7 +27,11 @@ class DecodeSettings(Component):
         limits.MAX_SOURCE_BYTES, ge=1, description="Larger sources are refused, in bytes."
     )
     decode_max_pixels: int = Field(
-        limits.MAX_PIXELS, ge=1, le=2**31 - 1, description="Pictures and video frames with more pixels are refused."
+        limits.MAX_PIXELS,
+        ge=1,
+        le=2**31 - 1,
+        description="Video frames with more pixels are refused, and pictures, unless they can be decoded in parts: those"
+        " have at most three times as many.",
     )
     decode_max_frames: int = Field(
         limits.MAX_FRAMES,

@@ -88,7 +88,7 @@ def by_pillow(content: bytes) -> Pixels:
 
 
 def by_ffmpeg(content: bytes) -> Pixels:
-    context = cast(VideoCodecContext, VideoCodecContext.create("webp", "r"))
+    context = VideoCodecContext.create("webp", "r")
     frames: list[Any] = context.decode(av.Packet(content)) or context.decode(None)
     return cast(Pixels, frames[0].reformat(format="rgba").to_ndarray())
 
