@@ -33,6 +33,9 @@ class Plant:
     edits: tuple[Edit, ...]
     caught_by: frozenset[str]
     kinds: Sequence[FaultKind] = (FaultKind.KILL_WORKER, FaultKind.KILL_PERSIST)
+    uploads: int = 150
+    """So many are enough that its case is among them."""
+    faults: int = 4
 
 
 PLANTS: Final = {
