@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.database_faults import explain_database_fault, is_an_outage
-from schemas.errors import ThumbnailError
+from schemas.errors import ErrorCode, ThumbnailError
 from schemas.tables import videos
 from service.kafka.connection import KafkaUnreachableError
 from service.kafka.security import KafkaFilesError
@@ -93,7 +93,8 @@ def check_storage(provider: StorageProvider) -> CheckResult:
     try:
         provider.check()
     except ThumbnailError as exc:
-        return CheckResult(name, f"{exc.message} Check LOCAL_STORAGE_ROOT and its rights.")
+        is_full = exc.code is ErrorCode.STORAGE_FULL
+        return CheckResult(name, f"{exc.message} Check LOCAL_STORAGE_ROOT and its rights.", is_outage=is_full)
     return CheckResult(name, None)
 
 

@@ -61,13 +61,13 @@ def run_worker_role(settings: Settings) -> int:
         parts = build_worker(settings, metrics, find_topics, traces.tracing)
         parts.worker.sender.cluster_problem = lambda: finder.problem
         closing.callback(parts.providers.close)
-        database = database_dependency()
+        database, local_storage = database_dependency(), local_storage_dependency()
         checks = [
             lambda: check_http_port(settings.http),
             check_codecs,
             lambda: check_kafka(settings.kafka),
             lambda: check_or_await(lambda: check_database(parts.engine), database),
-            lambda: check_storage(parts.local_storage),
+            lambda: check_or_await(lambda: check_storage(parts.local_storage), local_storage),
         ]
         if not proven(checks):
             return EXIT_FAILED
@@ -88,7 +88,7 @@ def run_worker_role(settings: Settings) -> int:
             return EXIT_FAILED
         _report_confinement(settings, metrics, parts.slots)
         try:
-            return _serve(settings, metrics, (kafka, database), parts, loop)
+            return _serve(settings, metrics, (kafka, database, local_storage), parts, loop)
         finally:
             closing.close()
             log.info("role_stopped")
@@ -114,11 +114,11 @@ def _report_confinement(settings: Settings, metrics: Metrics, slots: DecodeSlots
 def _serve(
     settings: Settings,
     metrics: Metrics,
-    dependencies: tuple[Dependency, Dependency],
+    dependencies: tuple[Dependency, Dependency, Dependency],
     parts: WorkerParts,
     loop: asyncio.AbstractEventLoop,
 ) -> int:
-    kafka, database = dependencies
+    kafka, database, local_storage = dependencies
     worker, lag = parts.worker, RoleMetrics(metrics, "worker")
 
     def liveness_inputs() -> LivenessInputs:
@@ -130,7 +130,7 @@ def _serve(
         lag.start()
         probes = (
             (database, database_probe(parts.engine)),
-            (local_storage_dependency(), local_storage_probe(local_settings(settings).root)),
+            (local_storage, local_storage_probe(local_settings(settings).root)),
         )
         metrics.companies_limited.set_function(lambda: len(parts.limiter.limited()))
         more = partial(_more_details, parts)

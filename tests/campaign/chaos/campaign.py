@@ -19,6 +19,7 @@ from tests.campaign.chaos.oracle.facts import Finding, Incident, OracleReport
 from tests.campaign.chaos.oracle.judge import judge
 from tests.campaign.chaos.plan import Fault, Plan
 from tests.campaign.chaos.publisher import Publisher, add_rows
+from tests.campaign.chaos.role_logs import check_starts, count_ends, ends_in
 from tests.campaign.chaos.topics import read_lags
 from tests.campaign.chaos.uploads import Case
 
@@ -55,6 +56,8 @@ class Result:
     start_s: float = 0.0
     starts: dict[str, int] = field(default_factory=dict)
     exits: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why roles ended by themselves, in their own words."""
     left_out: str | None = None
 
 
@@ -206,7 +209,14 @@ class Campaign:
             for code in role.exit_codes:
                 name = f"{role.name} {code}"
                 self.result.exits[name] = self.result.exits.get(name, 0) + 1
-        return [Finding("bad exit", f"{name} ended with {code}") for name, code in cluster.stop_roles().items()]
+        codes = cluster.stop_roles()
+        logs = {role.log: role.name for role in [*cluster.supervisor.roles, *cluster.retired]}
+        ends = [end for log, name in logs.items() for end in ends_in(name, log)]
+        self.result.reasons = count_ends(ends)
+        return [
+            *check_starts(ends),
+            *(Finding("bad exit", f"{name} ended with {code}") for name, code in codes.items()),
+        ]
 
 
 def _left(lags: Mapping[tuple[str, str, int], int], more: int) -> str:

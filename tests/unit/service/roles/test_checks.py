@@ -6,8 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.database import create_engine_for
-from service.roles.checks import CheckResult, check_database, check_or_await
+from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
+from service.roles.checks import CheckResult, check_database, check_or_await, check_storage
 from service.roles.health.dependencies import Dependency
+from storage.memory import MemoryStorageProvider
 
 
 def a_database() -> Dependency:
@@ -29,6 +31,22 @@ def test_a_schema_that_is_missing_is_one(tmp_path: object) -> None:
     engine = create_engine_for(f"sqlite:///{tmp_path}/empty.db")
     result = check_or_await(lambda: check_database(engine), a_database())
     assert "thumbnails db upgrade" in (result.problem or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (TransientError(ErrorCode.STORAGE_FULL, "It is full."), True),
+        (PermanentError(ErrorCode.STORAGE_DENIED, "It refuses access."), False),
+        (TransientError(ErrorCode.STORAGE_UNAVAILABLE, "It is no folder."), False),
+    ],
+)
+def test_a_worker_waits_for_a_full_disk_alone(error: ThumbnailError, waits: bool) -> None:
+    class Refusing(MemoryStorageProvider):
+        def check(self) -> None:
+            raise error
+
+    assert (check_or_await(lambda: check_storage(Refusing()), a_database()).problem is None) is waits
 
 
 @pytest.mark.parametrize("is_outage", [True, False])
