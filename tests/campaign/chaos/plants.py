@@ -81,6 +81,8 @@ PLANTS: Final = {
         ),
         frozenset({"lost", "orphan"}),
         (FaultKind.KILL_RETRY, FaultKind.TERM_RETRY, FaultKind.TERM_PERSIST),
+        uploads=240,
+        faults=8,  # a record must wait in the buffer just when its role ends
     ),
     "drop-on-revoke": Plant(
         "what a worker holds when its partitions are taken away is committed instead of left for the next one",
@@ -95,6 +97,8 @@ PLANTS: Final = {
         ),
         frozenset({"lost"}),
         (FaultKind.S3_SLOW, FaultKind.TERM_WORKER),
+        uploads=240,
+        faults=6,  # a worker must hold more than it works on
     ),
     "delete-after-announce": Plant(
         "a cleanup does not ask what the row shows",
