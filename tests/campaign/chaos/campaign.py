@@ -95,6 +95,7 @@ class Campaign:
             problems.append(Finding("campaign", f"the platform gave up: {publisher.problem}"))
         result.drain_s = self._drain(problems)
         if any(upload.planned.case is Case.REPAIRED for upload in publisher.published):
+            publisher.repair()
             problems += self._replay()
             more_s = self._drain(problems)
             result.drain_s = None if more_s is None or result.drain_s is None else result.drain_s + more_s

@@ -44,6 +44,7 @@ _SETTINGS: Final = {
     "STORAGE_ALLOW_HTTP": "true",
     "STORAGE_READ_TIMEOUT_S": "5",
     "STORAGE_BREAKER_OPEN_S": "2",
+    "DLQ_MAX_REPLAYS": "6",  # replays are faults, too, and the last one must not find its dead letters parked
 }
 
 
