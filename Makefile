@@ -60,8 +60,8 @@ coverage: install ## Run all tests with branch coverage, which takes longer
 chaos: install ## Break everything by a plan and report what was lost: make chaos SEED=1 UPLOADS=2000
 	$(BIN)/python -m tests.campaign.chaos --seed $(SEED) --uploads $(UPLOADS) --report docs/fault-campaign/seed-$(SEED).md --json chaos-$(SEED).json
 
-chaos-plants: install ## Run the campaign on copies of the product with a bug each: each must be found, in half an hour
-	$(BIN)/python -m tests.campaign.chaos.plants_table --seed $(SEED) --report docs/fault-campaign/plants.md
+chaos-plants: install ## Run the campaign on copies of the product with a bug each, in half an hour; started again, it goes on
+	$(BIN)/python -m tests.campaign.chaos.plants_table --seed $(SEED) --report docs/fault-campaign/plants.md $(ARGS)
 
 strangers: install ## Send generated records among good uploads, and count each in: make strangers SEED=1 RECORDS=100000 GOOD=1000
 	$(BIN)/python -m tests.campaign.strangers --seed $(SEED) --records $(RECORDS) --good $(GOOD) --report docs/fault-campaign/generated-records.md

@@ -6,7 +6,14 @@ two characters are the class, and SQLite's result codes (https://www.sqlite.org/
 
 from typing import Final
 
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, StatementError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    OperationalError,
+    StatementError,
+)
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 READ_ONLY: Final = "25006"
@@ -66,6 +73,8 @@ _SAID_AT_LOGIN: Final = {
 }
 """libpq hands no code on when a connection is refused. In another language the sentence is the general one."""
 _OF_SCHEMA_OR_RIGHTS: Final = ("28", "3D", "3F", "42501", "42703", "42P01")
+_OF_AN_OUTAGE: Final = ("08", READ_ONLY, "53", "55", "57", "58", "XX")
+"""The server is away, starts, is full or was failed over: it passes without a change of settings, schema or rights."""
 _UNKNOWN: Final = "The database does not work: see that its server runs, and that DATABASE_URL is right"
 _MAX_SAID: Final = 300
 
@@ -99,6 +108,12 @@ def is_about_schema_or_rights(exc: BaseException | None) -> bool:
     has_no_state = isinstance(exc, DBAPIError) and sqlstate_of(exc) is None
     is_schema_of_sqlite = has_no_state and any(sign in said_by_database(exc) for sign in _NO_SUCH)
     return is_schema_of_sqlite or (sqlstate_of(exc) or _code_at_login(exc) or "").startswith(_OF_SCHEMA_OR_RIGHTS)
+
+
+def is_an_outage(exc: BaseException) -> bool:
+    """Return whether the server is away or takes nobody in at present. A file of SQLite is never away: its path is wrong."""
+    code = fault_code(exc)
+    return isinstance(exc, OperationalError) if code is None else code.startswith(_OF_AN_OUTAGE)
 
 
 def fault_code(exc: BaseException) -> str | None:

@@ -3,29 +3,34 @@
 import errno
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from schemas.database_faults import explain_database_fault
-from schemas.errors import ThumbnailError
+from schemas.database_faults import explain_database_fault, is_an_outage
+from schemas.errors import ErrorCode, ThumbnailError
 from schemas.tables import videos
 from service.kafka.connection import KafkaUnreachableError
 from service.kafka.security import KafkaFilesError
 from service.kafka.topic_warnings import warnings_about
 from service.kafka.topics import list_topics
+from service.roles.health.dependencies import Dependency
 from service.settings import HttpSettings, KafkaSettings, redact_url
 from storage.base import StorageProvider
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One dependency: None as `problem` means that it works. `warnings` are sentences that keep nothing from working."""
+    """One dependency: None as `problem` means that it works. `warnings` are sentences that keep nothing from working.
+
+    `is_outage` says that the problem passes by itself, so that a role can wait for its end.
+    """
 
     name: str
     problem: str | None
     warnings: tuple[str, ...] = ()
+    is_outage: bool = False
 
 
 def check_kafka(settings: KafkaSettings) -> CheckResult:
@@ -50,8 +55,20 @@ def check_database(engine: sa.Engine) -> CheckResult:
         with engine.connect() as connection:
             connection.execute(sa.select(videos.c.thumbnail_status).limit(1))
     except SQLAlchemyError as exc:
-        return CheckResult(name, explain_database_fault(exc))
+        return CheckResult(name, explain_database_fault(exc), is_outage=is_an_outage(exc))
     return CheckResult(name, None)
+
+
+def check_or_await(check: Callable[[], CheckResult], dependency: Dependency) -> CheckResult:
+    """Return the check's result; an outage is no problem of a start, and makes `dependency` red until it is over.
+
+    A role that ended would be started again and again, later each time, and would miss the end of the outage. All other
+    problems, which only a person can correct, stay what they are.
+    """
+    dependency.begin()
+    result = check()
+    dependency.end(result.problem)
+    return replace(result, problem=None) if result.is_outage else result
 
 
 def check_http_port(settings: HttpSettings) -> CheckResult:
@@ -76,7 +93,8 @@ def check_storage(provider: StorageProvider) -> CheckResult:
     try:
         provider.check()
     except ThumbnailError as exc:
-        return CheckResult(name, f"{exc.message} Check LOCAL_STORAGE_ROOT and its rights.")
+        is_full = exc.code is ErrorCode.STORAGE_FULL
+        return CheckResult(name, f"{exc.message} Check LOCAL_STORAGE_ROOT and its rights.", is_outage=is_full)
     return CheckResult(name, None)
 
 

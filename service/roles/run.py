@@ -25,7 +25,14 @@ from service.observability.logs import configure_logs
 from service.observability.role_metrics import RoleMetrics
 from service.observability.traces import start_traces
 from service.roles import build as bootstrap
-from service.roles.checks import CheckResult, check_database, check_http_port, check_kafka, run_checks
+from service.roles.checks import (
+    CheckResult,
+    check_database,
+    check_http_port,
+    check_kafka,
+    check_or_await,
+    run_checks,
+)
 from service.roles.clock_watch import ClockWatch
 from service.roles.health.dependencies import Dependency, Probe
 from service.roles.health.liveness import LivenessInputs
@@ -64,20 +71,29 @@ class LoopRole(Protocol):
 
 
 def run_persist_role(settings: Settings) -> int:
-    """Run the persist role. Return exit code 1 when a dependency fails at start or a record cannot be sent."""
+    """Run the persist role. Return exit code 1 when a dependency fails at start or a record cannot be sent.
+
+    A database that is away at start is waited for, as one that goes away later.
+    """
     metrics = begin(settings, "persist")
     lag = RoleMetrics(metrics, "persist")
     engine = bootstrap.build_engine(settings)
     kafka, http = settings.kafka, settings.http
-    if not proven([lambda: check_http_port(http), lambda: check_kafka(kafka), lambda: check_database(engine)]):
+    database = database_dependency()
+    checks = [
+        lambda: check_http_port(http),
+        lambda: check_kafka(kafka),
+        lambda: check_or_await(lambda: check_database(engine), database),
+    ]
+    if not proven(checks):
         return EXIT_FAILED
     group = bootstrap.persist_group(settings)
     with start_traces(settings.traces, "persist", group) as tracing:
         refused_before = recent_refusals(settings) if settings.persist.persist_max_refused else {}
         role = bootstrap.build_persist(settings, metrics, engine, tracing, refused_before)
         lag.observe_lag(kafka, group, lambda: role.owned, role.positions)
-        database = database_probe(engine, lambda: role.database_problem)
-        return _run_loop(settings, metrics, role, lag, ((database_dependency(), database),))
+        prove = database_probe(engine, lambda: role.database_problem)
+        return _run_loop(settings, metrics, role, lag, ((database, prove),))
 
 
 def run_retry_role(settings: Settings) -> int:

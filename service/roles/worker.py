@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
+import sqlalchemy as sa
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from processors.sandbox.pool import DecodeSlots
 from schemas.errors import ThumbnailError
@@ -18,7 +20,7 @@ from service.kafka.topic_finder import TopicFinder
 from service.observability.role_metrics import RoleMetrics
 from service.observability.traces import start_traces
 from service.roles.build_worker import WorkerParts, build_worker, new_loop
-from service.roles.checks import check_database, check_http_port, check_kafka, check_storage
+from service.roles.checks import check_database, check_http_port, check_kafka, check_or_await, check_storage
 from service.roles.health.dependencies import Dependency
 from service.roles.health.liveness import LivenessInputs
 from service.roles.health.probes import (
@@ -58,12 +60,13 @@ def run_worker_role(settings: Settings) -> int:
         parts = build_worker(settings, metrics, find_topics, traces.tracing)
         parts.worker.sender.cluster_problem = lambda: finder.problem
         closing.callback(parts.providers.close)
+        database, local_storage = database_dependency(), local_storage_dependency()
         checks = [
             lambda: check_http_port(settings.http),
             check_codecs,
             lambda: check_kafka(settings.kafka),
-            lambda: check_database(parts.engine),
-            lambda: check_storage(parts.local_storage),
+            lambda: check_or_await(lambda: check_database(parts.engine), database),
+            lambda: check_or_await(lambda: check_storage(parts.local_storage), local_storage),
         ]
         if not proven(checks):
             return EXIT_FAILED
@@ -73,7 +76,7 @@ def run_worker_role(settings: Settings) -> int:
                 recent_owners(settings, limits.dlq_window_s),
                 recent_companies(settings, SEEN_FOR_S),
             )
-            parts.guard.prime(dead_letters, companies, some_companies(parts.engine, 2))
+            parts.guard.prime(dead_letters, companies, _two_companies(parts.engine))
         swept = parts.local_storage.sweep_unfinished(older_than_s=UNFINISHED_AFTER_S)
         log.info("unfinished_uploads_deleted", files=swept)
         closing.callback(parts.slots.kill)
@@ -84,10 +87,18 @@ def run_worker_role(settings: Settings) -> int:
             return EXIT_FAILED
         _report_confinement(settings, metrics, parts.slots)
         try:
-            return _serve(settings, metrics, kafka, parts, loop)
+            return _serve(settings, metrics, (kafka, database, local_storage), parts, loop)
         finally:
             closing.close()
             log.info("role_stopped")
+
+
+def _two_companies(engine: sa.Engine) -> set[int]:
+    """Return those of the database; none while it is away, and then the companies of late results must do."""
+    try:
+        return some_companies(engine, 2)
+    except SQLAlchemyError:
+        return set()
 
 
 def _report_confinement(settings: Settings, metrics: Metrics, slots: DecodeSlots) -> None:
@@ -100,8 +111,13 @@ def _report_confinement(settings: Settings, metrics: Metrics, slots: DecodeSlots
 
 
 def _serve(
-    settings: Settings, metrics: Metrics, kafka: Dependency, parts: WorkerParts, loop: asyncio.AbstractEventLoop
+    settings: Settings,
+    metrics: Metrics,
+    dependencies: tuple[Dependency, Dependency, Dependency],
+    parts: WorkerParts,
+    loop: asyncio.AbstractEventLoop,
 ) -> int:
+    kafka, database, local_storage = dependencies
     worker, lag = parts.worker, RoleMetrics(metrics, "worker")
 
     def liveness_inputs() -> LivenessInputs:
@@ -112,8 +128,8 @@ def _serve(
         lag.observe_lag(settings.kafka, settings.worker.worker_group, parts.client.owned, parts.client.positions)
         lag.start()
         probes = (
-            (database_dependency(), database_probe(parts.engine)),
-            (local_storage_dependency(), local_storage_probe(settings.storage.local.root)),
+            (database, database_probe(parts.engine)),
+            (local_storage, local_storage_probe(settings.storage.local.root)),
         )
         metrics.companies_limited.set_function(lambda: len(parts.limiter.limited()))
         more = partial(_more_details, parts)

@@ -3,7 +3,7 @@
 import collections
 import heapq
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ from tests.campaign.chaos.oracle.facts import Finding, Incident, OracleReport
 from tests.campaign.chaos.oracle.judge import judge
 from tests.campaign.chaos.plan import Fault, Plan
 from tests.campaign.chaos.publisher import Publisher, add_rows
+from tests.campaign.chaos.role_logs import check_starts, count_ends, ends_in
 from tests.campaign.chaos.topics import read_lags
 from tests.campaign.chaos.uploads import Case
 
@@ -55,6 +56,8 @@ class Result:
     start_s: float = 0.0
     starts: dict[str, int] = field(default_factory=dict)
     exits: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why roles ended by themselves, in their own words."""
     left_out: str | None = None
 
 
@@ -90,13 +93,12 @@ class Campaign:
         result.published = len(publisher.published)
         if publisher.problem is not None:
             problems.append(Finding("campaign", f"the platform gave up: {publisher.problem}"))
-        result.drain_s = self._drain()
+        result.drain_s = self._drain(problems)
         if any(upload.planned.case is Case.REPAIRED for upload in publisher.published):
+            publisher.repair()
             problems += self._replay()
-            more_s = self._drain()
+            more_s = self._drain(problems)
             result.drain_s = None if more_s is None or result.drain_s is None else result.drain_s + more_s
-        if result.drain_s is None:
-            problems.append(Finding("not drained", f"there was work left after {DRAIN_TIMEOUT_S:.0f} s"))
         problems += self._stop_roles()
         self._say("Reading what is there.")
         result.oracle_report = judge(
@@ -180,23 +182,25 @@ class Campaign:
         count = f"{done.fault.number}/{len(self.result.plan.faults)}"
         self._say(f"{done.began_s:6.1f} s  {count:>7}  {done.fault.kind:<17} {done.note}")
 
-    def _drain(self) -> float | None:
-        """Wait until no group has anything to do: how long that took, or None when it did not come to that."""
+    def _drain(self, problems: list[Finding]) -> float | None:
+        """Wait until no group has anything to do: how long that took, or None and a finding when it did not come to that."""
         self._say("Waiting until all work is done.")
-        began, quiet, before = time.monotonic(), 0, -1
+        began, quiet, before, left = time.monotonic(), 0, -1, "no broker said"
         while time.monotonic() - began < DRAIN_TIMEOUT_S:
             self._cluster.supervise()
             try:
                 lags, total = read_lags(self._cluster.places.bootstrap_servers)
-            except KafkaException:
-                quiet = 0
+            except KafkaException as exc:
+                quiet, left = 0, str(exc)
                 continue
+            left = _left(lags, total - before)
             is_done = all(lag <= 0 for lag in lags.values())  # one below 0 is a finding, but nothing to wait for
             quiet = quiet + 1 if is_done and total == before else 0
             before = total
             if quiet == _QUIET_READS:
                 return round(time.monotonic() - began, 1)
             time.sleep(0.5)
+        problems.append(Finding("not drained", f"after {DRAIN_TIMEOUT_S:.0f} s: {left}"))
         return None
 
     def _stop_roles(self) -> list[Finding]:
@@ -206,4 +210,17 @@ class Campaign:
             for code in role.exit_codes:
                 name = f"{role.name} {code}"
                 self.result.exits[name] = self.result.exits.get(name, 0) + 1
-        return [Finding("bad exit", f"{name} ended with {code}") for name, code in cluster.stop_roles().items()]
+        codes = cluster.stop_roles()
+        logs = {role.log: role.name for role in [*cluster.supervisor.roles, *cluster.retired]}
+        ends = [end for log, name in logs.items() for end in ends_in(name, log)]
+        self.result.reasons = count_ends(ends)
+        return [
+            *check_starts(ends),
+            *(Finding("bad exit", f"{name} ended with {code}") for name, code in codes.items()),
+        ]
+
+
+def _left(lags: Mapping[tuple[str, str, int], int], more: int) -> str:
+    """What is left to do: how far each group is behind in each partition, and how many records came since the last look."""
+    behind = [f"{group} is {lag} behind in {topic}/{partition}" for (group, topic, partition), lag in lags.items()]
+    return "; ".join([*behind, f"{more} records came since the last look"])

@@ -44,6 +44,7 @@ _SETTINGS: Final = {
     "STORAGE_ALLOW_HTTP": "true",
     "STORAGE_READ_TIMEOUT_S": "5",
     "STORAGE_BREAKER_OPEN_S": "2",
+    "DLQ_MAX_REPLAYS": "6",  # replays are faults, too, and the last one must not find its dead letters parked
 }
 
 
@@ -74,7 +75,10 @@ class Cluster:
         return self.brokers[0]
 
     def start_roles(self, roles: Mapping[str, int]) -> None:
-        """Start them, each second process of a role through PgBouncer, where there is one, and wait until all are ready."""
+        """Start them, each second process of a role through PgBouncer, where there is one, and wait until all are ready.
+
+        Raises NoClusterError when one does not start in time.
+        """
         began = time.monotonic()
         for name, count in roles.items():
             for number in range(count):
@@ -83,7 +87,10 @@ class Cluster:
                 else:
                     self.supervisor.start(name)
         self.supervise()
-        self.supervisor.wait_until_ready(START_TIMEOUT_S)
+        try:
+            self.supervisor.wait_until_ready(START_TIMEOUT_S)
+        except AssertionError as exc:
+            raise NoClusterError(str(exc)) from exc
         self.start_s = time.monotonic() - began
 
     def begin(self, *arguments: str) -> "subprocess.Popen[bytes]":

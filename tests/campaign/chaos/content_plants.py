@@ -158,6 +158,11 @@ CONTENT_PLANTS: Final = {
                 "    return state.startswith(_OF_A_VALUE)\n",
                 '    return not state.startswith(("08", "57"))\n',
             ),
+            Edit(  # the pool gives up connections that are read-only, so that this would hide the code
+                "schemas/database_faults.py",
+                "    if exc.connection_invalidated:\n        return False\n",
+                "",
+            ),
         ),
         frozenset({"refused result"}),
         (FaultKind.READ_ONLY_DATABASE,),

@@ -33,6 +33,9 @@ class Plant:
     edits: tuple[Edit, ...]
     caught_by: frozenset[str]
     kinds: Sequence[FaultKind] = (FaultKind.KILL_WORKER, FaultKind.KILL_PERSIST)
+    uploads: int = 150
+    """So many are enough that its case is among them."""
+    faults: int = 4
 
 
 PLANTS: Final = {
@@ -67,6 +70,8 @@ PLANTS: Final = {
         ),
         frozenset({"lost", "orphan"}),
         (FaultKind.KILL_RETRY, FaultKind.TERM_RETRY, FaultKind.TERM_PERSIST),
+        uploads=240,
+        faults=8,  # a record must wait in the buffer just when its role ends
     ),
     "drop-on-revoke": Plant(
         "what a worker holds when its partitions are taken away is committed instead of left for the next one",
@@ -81,6 +86,8 @@ PLANTS: Final = {
         ),
         frozenset({"lost"}),
         (FaultKind.S3_SLOW, FaultKind.TERM_WORKER),
+        uploads=240,
+        faults=6,  # a worker must hold more than it works on
     ),
     "delete-after-announce": Plant(
         "a cleanup does not ask what the row shows",

@@ -51,6 +51,12 @@ class Publisher(threading.Thread):
         """Publish nothing more."""
         self._ended.set()
 
+    def repair(self) -> None:
+        """Store the objects that come last. To be called when run() has ended, with storage that works."""
+        for upload in self.published:
+            if upload.planned.comes_last and (content := content_of(upload.planned)) is not None:
+                self._put_late(upload, _key_of(upload.planned), content)
+
     def run(self) -> None:
         """Do each job when its time has come."""
         self._began_at = time.monotonic()
@@ -74,7 +80,7 @@ class Publisher(threading.Thread):
     def _begin(self, planned: PlannedUpload) -> None:
         """The record and its source, in the order that the case asks for."""
         content = content_of(planned)
-        key = f"{SLUGS[planned.company_id]}/uploads/{planned.event_id}"
+        key = _key_of(planned)
         is_late = planned.case in LATE
         if not is_late and content is not None:
             self._put(planned, key, content)
@@ -86,7 +92,9 @@ class Publisher(threading.Thread):
             self._patiently(lambda: self._delete_row(planned))
         if planned.case is Case.TOMBSTONE or (planned.case is Case.REVIVED and planned.age_s):
             self._writer.write_tombstone(planned.record_key)
-        if is_late and content is not None:  # never before the row is deleted, so that no result can reach the row
+        if (
+            is_late and content is not None and not planned.comes_last
+        ):  # never before the row is deleted, so that no result can reach the row
             self._at(now_s + planned.source_late_s, lambda: self._put_late(upload, key, content))
         if planned.case is Case.REPEATED:
             self._at(now_s + REPEAT_AFTER_S, lambda: self._writer.write(upload))
@@ -137,6 +145,11 @@ class Publisher(threading.Thread):
             except (OSError, DBAPIError):
                 if time.monotonic() > deadline or self._ended.wait(0.2):
                     raise
+
+
+def _key_of(planned: PlannedUpload) -> str:
+    """Of its object, within the company's storage."""
+    return f"{SLUGS[planned.company_id]}/uploads/{planned.event_id}"
 
 
 def add_rows(cluster: Cluster, uploads: Iterable[PlannedUpload]) -> None:

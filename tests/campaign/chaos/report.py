@@ -44,6 +44,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "counts": oracle_report.counts,
         "starts": result.starts,
         "exits": dict(sorted(result.exits.items())),
+        "reasons": result.reasons,
         "left_out": result.left_out,
         "findings": [asdict(finding) for finding in oracle_report.findings],
         "faults_made": [{**asdict(done), "fault": asdict(done.fault)} for done in result.done],
@@ -116,6 +117,7 @@ def as_markdown(result: Result) -> str:
         _table("Figures", ("what", "how many"), figures["counts"]),
         _table("Starts", ("role", "processes"), figures["starts"]),
         _table("Ends before the end", ("role and exit code", "processes"), figures["exits"]),
+        _table("Why roles ended by themselves", ("role: what it said", "times"), figures["reasons"]),
         "## The plan, as it was made",
         _timeline(result),
     ]

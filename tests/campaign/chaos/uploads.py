@@ -94,7 +94,7 @@ _ODD_SHARE_GIVEN_UP: Final = 0.5
 class PlannedUpload:
     """One record. It is published at `at`, 0 to 1 of the campaign, and says that it happened `age_s` before.
 
-    Its object is there `source_late_s` after that; its row is deleted first where the case is DELETED. `error_code`
+    Its object is there `source_late_s` after that, unless it comes last; its row is deleted first where the case is DELETED. `error_code`
     is that with which it must be given up, or None where it must become ready. `oddity` names the headers of a strange
     producer, or which poison it is.
     """
@@ -121,6 +121,14 @@ class PlannedUpload:
     def colours(self) -> Colours:
         """Of its picture or clip, and of no other upload's."""
         return colours_of(self.number)
+
+    @property
+    def comes_last(self) -> bool:
+        """Whether its object appears only after all work, before the last replay: on a slow machine retries could find it.
+
+        The others are there for replays that meet faults.
+        """
+        return self.case is Case.REPAIRED and self.number // 2 % 2 == 0
 
     @property
     def is_upload(self) -> bool:

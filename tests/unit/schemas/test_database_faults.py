@@ -7,7 +7,13 @@ import pytest
 import sqlalchemy as sa
 from psycopg import errors
 
-from schemas.database_faults import explain_database_fault, is_about_a_value, is_about_schema_or_rights, sqlstate_of
+from schemas.database_faults import (
+    explain_database_fault,
+    is_about_a_value,
+    is_about_schema_or_rights,
+    is_an_outage,
+    sqlstate_of,
+)
 
 STATES = [code for code in errors._sqlcodes if errors.lookup(code).sqlstate == code]  # it has their names as well
 
@@ -67,6 +73,29 @@ def test_only_tables_rights_and_logins_are_no_matter_of_time() -> None:
     assert not is_about_schema_or_rights(wrapped(psycopg.OperationalError("FATAL: the database system is starting up")))
     assert not is_about_schema_or_rights(of_sqlite(sqlite3.OperationalError, "SQLITE_BUSY", "database is locked"))
     assert not is_about_schema_or_rights(None)
+
+
+@pytest.mark.parametrize(
+    ("exc", "passes"),
+    [
+        (wrapped(psycopg.OperationalError("connection failed: Connection refused")), True),
+        (wrapped(psycopg.OperationalError("FATAL: the database system is starting up")), True),
+        (wrapped(psycopg.OperationalError("FATAL: sorry, too many clients already")), True),
+        (wrapped(psycopg.OperationalError("session is read-only")), True),
+        (of_postgres("08P01", "server login has been failing, try again later"), True),
+        (of_postgres("57P01"), True),
+        (wrapped(psycopg.OperationalError('FATAL: password authentication failed for user "x"')), False),
+        (wrapped(psycopg.OperationalError('FATAL: database "x" does not exist')), False),
+        (of_postgres("42P01"), False),
+        (of_postgres("42501"), False),
+        (wrapped(psycopg.NotSupportedError("The database's encoding is SQL_ASCII")), False),
+        (of_sqlite(sqlite3.OperationalError, "SQLITE_CANTOPEN", "unable to open database file"), False),
+        (of_sqlite(sqlite3.OperationalError, text="no such table: videos"), False),
+    ],
+    ids=repr,
+)
+def test_an_outage_is_what_passes_by_itself(exc: Exception, passes: bool) -> None:
+    assert is_an_outage(exc) is passes
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from tests.campaign.chaos.uploads import Case
 
 CLOCK_S: Final = 1.0
 """So far may two readings of this machine's clock be out of order."""
+PRECISION: Final = timedelta(milliseconds=1)
+"""Of a record's time."""
 _PICTURES: Final = ("thumbnail_url", "thumbnails", "thumbnail_placeholder")
 
 
@@ -32,6 +34,8 @@ def _row(record_key: str, uploads: list[Published], state: State) -> Iterator[Fi
             yield Finding("campaign", f"the row of {record_key} was not deleted")
         return
     may_be_cancelled = state.is_cancelled(newest)
+    if row is not None:
+        yield from _tombstone(record_key, row, state)
     if row is None or row["thumbnail_status"] is None:
         if row is None or not may_be_cancelled:
             yield Finding("lost", f"the row of {record_key} ({case}) shows no result")
@@ -52,10 +56,19 @@ def _row(record_key: str, uploads: list[Published], state: State) -> Iterator[Fi
     yield from _pictures(record_key, row, shown, state)
 
 
+def _tombstone(record_key: str, row: dict[str, Any], state: State) -> Iterator[Finding]:
+    """Every tombstone is in the row as if an upload of its time had come, or a newer upload is."""
+    deleted_at = max(state.tombstones.get(record_key, ()), default=None)
+    known_at = row["thumbnail_occurred_at"]
+    if deleted_at is not None and (known_at is None or known_at <= deleted_at - PRECISION):
+        yield Finding(
+            "tombstone", f"{record_key} was deleted upstream at {deleted_at}, and its row knows of {known_at}"
+        )
+
+
 def _is_marked(record_key: str, row: dict[str, Any], state: State) -> bool:
     """Whether a tombstone came after all that the row shows, which stays as it is."""
-    precision = timedelta(milliseconds=1)
-    return any(abs(row["thumbnail_occurred_at"] - time) < precision for time in state.tombstones[record_key])
+    return any(abs(row["thumbnail_occurred_at"] - time) < PRECISION for time in state.tombstones[record_key])
 
 
 def _state(record_key: str, row: dict[str, Any], shown: Published, state: State) -> Iterator[Finding]:

@@ -99,9 +99,19 @@ def test_a_tombstone_excuses_a_row_without_result_and_not_one_that_comes_later()
     before, after = (sound.ms(BEGAN + timedelta(seconds=shift)) for shift in (-10, 10))
     tombstone = Record("media.uploaded", 1, 99, after, key, None)
     state.records["media.uploaded"].append(tombstone)
+    row_with(GOOD, thumbnail_occurred_at=BEGAN + timedelta(seconds=10), thumbnail_event_id="tombstone")(state)
     assert judge(UPLOADS, state).findings == []
     state.records["media.uploaded"][-1] = replace(tombstone, timestamp_ms=before)
     assert found(judge(UPLOADS, state)) == {"lost"}
+
+
+def test_a_tombstone_that_its_row_does_not_know_of_is_found() -> None:
+    state = a_sound_state()
+    for shift, expected in ((-10, set()), (10, {"tombstone"})):
+        at = sound.ms(BEGAN + timedelta(seconds=shift))
+        tombstone = Record("media.uploaded", 1, 99, at, GOOD.planned.record_key.encode(), None)
+        state.records["media.uploaded"].append(tombstone)
+        assert found(judge(UPLOADS, state)) == expected
 
 
 def test_a_tombstone_may_mark_a_row_whose_pictures_stay() -> None:

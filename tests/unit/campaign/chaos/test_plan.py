@@ -72,6 +72,14 @@ def test_uploads_are_of_every_case_and_counted_exactly() -> None:
     assert all(0 <= before.at <= after.at <= 1.001 for before, after in pairwise(uploads))
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_last_replay_has_sources_that_no_retry_could_find_also_in_a_short_run(seed: int) -> None:
+    for count in (150, 2000):
+        repaired = [upload for upload in plan_uploads(seed, count) if upload.case is Case.REPAIRED]
+        assert any(upload.comes_last for upload in repaired)
+    assert not all(upload.comes_last for upload in repaired)
+
+
 def test_an_upload_out_of_order_is_published_after_the_newer_one_of_its_media() -> None:
     pairs: dict[str, list[float]] = {}
     for upload in plan_uploads(1, 400):
