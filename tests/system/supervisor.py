@@ -31,6 +31,11 @@ class Role:
     log_from: int = 0
     """Where in the log the present incarnation begins, in bytes."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Return whether the present incarnation has proven its dependencies."""
+        return b"role_ready" in self.log.read_bytes()[self.log_from :]
+
 
 class Supervisor:
     """Starts roles, restarts those that ended, and stops them all."""
@@ -68,13 +73,14 @@ class Supervisor:
         """Every role has proven its dependencies."""
         deadline = time.monotonic() + timeout_s
         for role in self.roles:
-            while b"role_ready" not in role.log.read_bytes()[role.log_from :]:
+            while not role.is_ready:
                 if role.process.poll() is not None or time.monotonic() > deadline:
                     raise AssertionError(f"{role.name} does not start:\n{role.log.read_text(errors='replace')[-3000:]}")
                 time.sleep(0.1)
 
     def stop(self) -> dict[str, int]:
-        """SIGTERM to all; their exit codes."""
+        """SIGTERM to all; their exit codes. It just ends a role that is not ready: that counts as 0."""
+        starting = {role.log.stem for role in self.roles if not role.is_ready}
         for role in self.roles:
             if role.process.poll() is None:
                 role.process.terminate()
@@ -85,7 +91,7 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 role.process.kill()
                 codes[role.log.stem] = role.process.wait()
-        return codes
+        return {name: 0 if code == -signal.SIGTERM and name in starting else code for name, code in codes.items()}
 
 
 def _spawn(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
