@@ -84,11 +84,6 @@ RECORD_STEPS: Final = (
         "The event id of an upload came with another file before, or its file was replaced. The first result is shown.",
     ),
     LogEvent(
-        "object_cleanup_deferred",
-        "warning",
-        "A slow attempt leaves its objects to the cleanup: another worker may have announced them.",
-    ),
-    LogEvent(
         "company_failure_limit_exceeded",
         "warning",
         "Only company `company_id` exceeds a DLQ_MAX limit. Work goes on: look at its dead letters.",

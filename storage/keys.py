@@ -114,13 +114,16 @@ def thumbnails_prefix(storage_path: str, kind: str, media_id: int) -> str:
     return f"{storage_path}/thumbnails/{kind}/{media_id}"
 
 
-def version_folder(version: str, company_id: int, pictures: Iterable[tuple[str, bytes]]) -> str:
+def version_folder(
+    version: str, company_id: int, pictures: Iterable[tuple[str, bytes]], *, is_substitute: bool = False
+) -> str:
     """Return the folder of the `pictures` (file name and content) that one attempt at an upload has made.
 
     Other content has another folder, and so has another company, also where both share a storage: nothing that was
-    announced is ever overwritten. Equal content has the same folder, so that a repetition writes the same objects.
+    announced is ever overwritten. Equal content has the same folder, so that a repetition writes the same objects. In
+    storage that `is_substitute` for the company's own it has another one: of two such folders a row shows only one.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"substitute\n" if is_substitute else b"")
     for name, content in sorted(pictures):
         digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
     return f"{version}-{company_id}-{digest.hexdigest()[:12]}"

@@ -19,6 +19,9 @@ from storage.provider_cache import ProviderCache
 
 log = structlog.get_logger(__name__)
 
+NO_CONNECTION: Final = "no_connection"
+"""The fallback reason of a company that has chosen no storage: local storage is its own."""
+
 
 @dataclass(frozen=True)
 class Company:
@@ -56,6 +59,11 @@ class TenantStorage:
     wanted_provider: str
     fallback_reason: str | None = None
     release: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+
+    @property
+    def is_substitute(self) -> bool:
+        """Return whether this is local storage in place of another one. A company without a connection has no other."""
+        return self.fallback_reason not in (None, NO_CONNECTION)
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +151,7 @@ class Tenants:
             self._require_fallback(f"The storage connection of company {company.id} does not exist.")
             return self._on_local(prefix, "unknown", "connection_missing")
         if connection is None:
-            return self._on_local(prefix, "local_disk", "no_connection")
+            return self._on_local(prefix, "local_disk", NO_CONNECTION)
         if not connection.is_active:
             self._require_fallback(f"Storage connection {connection.id} is not active.")
             return self._on_local(prefix, provider_label(connection.provider), "connection_inactive")

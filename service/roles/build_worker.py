@@ -113,9 +113,7 @@ def build_worker(
     rules = Rules(settings.worker.worker_group, settings.kafka.topics, skew, now=SteadyClock())
     failures = Failures(build_retry_policy(settings), guard, limiter, rules)
     removals = Removals(CleanupService(calls, rows, rules.now), order, rules)
-    # Half a session: the broker counts from the last heartbeat, which may be a while ago.
-    store = RenditionStore(calls, lease_s=settings.kafka.kafka_session_timeout_s / 2)
-    thumbnails = ThumbnailService(calls, store, slots, build_spec(settings.decode))
+    thumbnails = ThumbnailService(calls, RenditionStore(calls), slots, build_spec(settings.decode))
     handler = EventHandler(thumbnails, order, removals, failures, rules)
     options = build_options(settings)
     client = FaustClient(options)

@@ -41,7 +41,7 @@ class Progress:
     stage_began_s: float = field(default_factory=perf_counter)
     stages: list[StageTime] = field(default_factory=list)
     is_beside_others: bool = False
-    """Whether the storage held other pictures of the same upload."""
+    """Whether the company's storages may hold other pictures of the same upload."""
 
     def enter(self, stage: Stage) -> None:
         """Begin the next stage now."""
@@ -102,7 +102,8 @@ class ThumbnailService:
             tenant.close()
         finished = perf_counter()
         progress.stages.append(upload_stage(progress.stage_began_s, finished, stored.infos, stored.tenant))
-        progress.is_beside_others = stored.is_beside_others
+        # An earlier attempt may have failed half-way in the company's own storage.
+        progress.is_beside_others = stored.is_beside_others or (attempt > 1 and stored.tenant.is_substitute)
         timings = TimingsMs(
             read=round(made.read_ms, 1),
             decode=round(made.decode_ms, 1),
@@ -135,7 +136,7 @@ class ThumbnailService:
         try:
             return await self._calls.retried(lambda: tenant.open_source(key))
         except ObjectNotFoundError as error:
-            if tenant.fallback_reason in (None, "no_connection"):
+            if not tenant.is_substitute:
                 raise
             # Missing in the fallback proves nothing: the object may be in the tenant's own storage.
             raise TransientError(

@@ -1,10 +1,8 @@
-"""Puts the renditions of one upload into a tenant's storage: all of them, confirmed, or none."""
+"""Puts the renditions of one upload into a tenant's storage: all of them, confirmed, or it fails."""
 
-import asyncio
 import hashlib
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -26,7 +24,7 @@ class Stored:
     tenant: TenantStorage
     infos: tuple[RenditionInfo, ...]
     is_beside_others: bool
-    """Whether it held other pictures of the same upload before: one of the two is to be cleaned up."""
+    """Whether it held other pictures of the same upload before, or the tenant's own storage may: one of them is to go."""
     version: str
     """That of their folder."""
 
@@ -37,24 +35,14 @@ class RenditionStore:
     Other pictures of the same upload have other keys: its id may come again with another file, or its file be replaced
     between two deliveries. The row shows those of the first result, and nothing changes what they are.
 
-    A failure takes away the objects that this attempt was the first to write, and only those: an earlier delivery of
-    the same upload may have announced the others already. After `lease_s` it takes nothing away: a process that was
-    stopped for so long may have lost its partition, and another have announced the same objects. They are then left to
-    the next attempt, which writes the same keys, or to the cleanup that follows when the upload is given up.
+    A failure takes nothing away. Another delivery of the same upload, in this process or in another one, writes the same
+    keys and may have announced them; only the row tells later what will not be shown. What is left is written again by
+    the next attempt, or deleted by the cleanup that follows when the upload is given up, overtaken or shown otherwise.
     """
 
-    def __init__(
-        self,
-        calls: StorageCalls,
-        *,
-        lease_s: float = 15.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Within `lease_s` of its begin, by `clock`, nobody else can have got an upload that is being stored."""
+    def __init__(self, calls: StorageCalls) -> None:
         self._calls: Final = calls
         self._metrics: Final = calls.metrics
-        self._lease_s: Final = lease_s
-        self._clock: Final = clock
 
     async def store(
         self,
@@ -68,10 +56,11 @@ class RenditionStore:
         """Store the renditions in a folder of `version`; return where they are now, and what the store confirmed of each.
 
         In `tenant`, or in its fallback when the tenant's own storage fails with what `is_final`, the end of the event.
-        Raises ThumbnailError where neither can be.
+        The tenant's own storage may then hold what this attempt has left. Raises ThumbnailError where neither can be.
         """
+        tried: list[str] = []
         try:
-            return await self._put_all(upload, version, tenant, renditions)
+            return await self._put_all(upload, version, tenant, renditions, tried)
         except ThumbnailError as error:
             if error.code is ErrorCode.STORAGE_BAD_KEY or not is_final(error):
                 raise
@@ -86,33 +75,31 @@ class RenditionStore:
             fallback = self._calls.tenants.fallback_for(tenant, error.code)
             if fallback is None:
                 raise
-        return await self._put_all(upload, version, fallback, renditions)
+        stored = await self._put_all(upload, version, fallback, renditions, [])
+        return replace(stored, is_beside_others=stored.is_beside_others or bool(tried))
 
     async def _put_all(
-        self, upload: MediaUploaded, version: str, tenant: TenantStorage, renditions: tuple[Rendition, ...]
+        self,
+        upload: MediaUploaded,
+        version: str,
+        tenant: TenantStorage,
+        renditions: tuple[Rendition, ...],
+        tried: list[str],
     ) -> Stored:
+        """Put them into `tenant` alone. Each key is added to `tried` before it is written."""
         media_folder = thumbnails_prefix(tenant.prefix, upload.media.kind.value, upload.media.row_id)
         pictures = [(f"{one.name}.{one.format.extension}", one.content) for one in renditions]
-        folder = version_folder(version, upload.company_id, pictures)
-        began = self._clock()  # before it is asked what is there: the answer may be old when it comes
+        folder = version_folder(version, upload.company_id, pictures, is_substitute=tenant.is_substitute)
         there_before = await self._calls.retried(lambda: frozenset(tenant.list_files(media_folder)))
         others = _folders_of(version, upload.company_id, there_before, media_folder) - {folder}
         if others:
             media = upload.media.record_key
             log.warning("upload_has_other_pictures", company_id=upload.company_id, media=media, folders=sorted(others))
-        written: list[str] = []
         infos: list[RenditionInfo] = []
-        try:
-            for rendition in renditions:
-                key = thumbnail_key(media_folder, folder, rendition.name, rendition.format.extension)
-                if key not in there_before:
-                    written.append(key)
-                infos.append(await self._put(tenant, key, rendition))
-        except (ThumbnailError, asyncio.CancelledError):
-            await asyncio.shield(
-                self._calls.in_thread(lambda: self._take_back(tenant, written, until=began + self._lease_s))
-            )
-            raise
+        for rendition in renditions:
+            key = thumbnail_key(media_folder, folder, rendition.name, rendition.format.extension)
+            tried.append(key)
+            infos.append(await self._put(tenant, key, rendition))
         return Stored(tenant, tuple(infos), is_beside_others=bool(others), version=version)
 
     async def _put(self, tenant: TenantStorage, key: str, rendition: Rendition) -> RenditionInfo:
@@ -140,17 +127,6 @@ class RenditionStore:
             bytes=len(content),
             sha256=sha256,
         )
-
-    def _take_back(self, tenant: TenantStorage, keys: list[str], *, until: float) -> None:
-        for key in keys:
-            if self._clock() >= until:
-                log.warning("object_cleanup_deferred", objects=len(keys), prefix=tenant.prefix)
-                return
-            try:
-                self._calls.retry.call(lambda key=key: tenant.delete_file(key))  # type: ignore[misc]
-            except ThumbnailError:
-                # The retry writes the same key again, and giving up asks for a cleanup of the whole version.
-                continue
 
 
 def _folders_of(version: str, company_id: int, keys: Iterable[str], media_folder: str) -> set[str]:

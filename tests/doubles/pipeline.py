@@ -1,6 +1,5 @@
 """Hand-made stand-ins for the unit tests of the flow: one tenant in memory, and a maker that needs no decoder."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -120,13 +119,11 @@ def a_flow(
     *,
     fallback_allowed: bool = True,
     spec: ThumbnailSpec | None = None,
-    clock: Callable[[], float] = lambda: 0.0,
     tenants: OneTenant | None = None,
 ) -> Flow:
     tenants, maker, metrics = tenants or OneTenant(own, fallback_allowed=fallback_allowed), FakeMaker(), Metrics()
     tenants.own.objects[SOURCE_KEY] = b"the whole video"
     slept_s: list[float] = []
     calls = StorageCalls(tenants, ThreadPoolExecutor(2), metrics, InlineRetry(sleep=slept_s.append))
-    store = RenditionStore(calls, lease_s=15, clock=clock)
-    service = ThumbnailService(calls, store, maker, spec or ThumbnailSpec(), now=lambda: NOW)
+    service = ThumbnailService(calls, RenditionStore(calls), maker, spec or ThumbnailSpec(), now=lambda: NOW)
     return Flow(tenants, maker, metrics, service, calls, slept_s)

@@ -19,12 +19,12 @@ DENIED = PermanentError(ErrorCode.STORAGE_DENIED, "The store refuses.")
 
 
 def create(
-    flow: Flow, *, progress: Progress | None = None, last: bool = False, key: str = SOURCE_KEY
+    flow: Flow, *, progress: Progress | None = None, last: bool = False, key: str = SOURCE_KEY, attempt: int = 1
 ) -> ThumbnailReady:
     def is_final(error: ThumbnailError) -> bool:
         return last or isinstance(error, PermanentError)
 
-    made = flow.service.create(an_upload(key=key), progress or Progress(), attempt=1, is_final=is_final)
+    made = flow.service.create(an_upload(key=key), progress or Progress(), attempt=attempt, is_final=is_final)
     return asyncio.run(made)
 
 
@@ -97,15 +97,17 @@ def test_a_passing_failure_of_the_store_is_tried_again_at_once() -> None:
     assert flow.slept_s == [0.1, 0.4]
 
 
-def test_a_failure_half_way_takes_back_what_it_wrote() -> None:
+def test_a_failure_half_way_leaves_what_the_next_attempt_writes_again() -> None:
     flow, progress = a_flow(), Progress()
     flow.tenants.own.fail_next("upload_file", FULL, after=2)
     with pytest.raises(TransientError) as caught:
         create(flow, progress=progress)
+    left = stored_pictures(flow)
 
     assert caught.value.code is ErrorCode.STORAGE_FULL
     assert progress.stage is Stage.UPLOAD
-    assert stored_pictures(flow) == {}
+    ready = create(flow)
+    assert left.keys() < stored_pictures(flow).keys() == {rendition.key for rendition in ready.renditions}
 
 
 def test_a_failed_repetition_leaves_alone_what_an_earlier_delivery_announced() -> None:
@@ -119,28 +121,34 @@ def test_a_failed_repetition_leaves_alone_what_an_earlier_delivery_announced() -
     assert stored_pictures(flow) == before
 
 
-class StoppedProcessStorage(MemoryStorageProvider):
-    """Before the second upload the process is stopped for `stopped_s`, another makes the thumbnails, and then it fails."""
+class BusyStorage(MemoryStorageProvider):
+    """Fails the upload number `fails_at`, after another delivery of the same event has stored and announced everything."""
 
-    def __init__(self, stopped_s: float) -> None:
+    def __init__(self, fails_at: int, error: ThumbnailError) -> None:
         super().__init__()
-        self.now_s, self._stopped_s, self._uploads = 0.0, stopped_s, 0
+        self._uploads, self._fails_at, self._error = 0, fails_at, error
         self.announced: ThumbnailReady | None = None
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
         self._uploads += 1
-        if self._uploads != 2:
+        if self._uploads != self._fails_at:
             return super().upload_file(key, content, content_type=content_type)
-        self.now_s += self._stopped_s
         self.announced = create(a_flow(own=self))
-        raise FULL
+        raise self._error
 
 
-def test_an_attempt_that_outlived_its_session_takes_back_nothing_that_another_has_announced() -> None:
-    storage = StoppedProcessStorage(stopped_s=31)
-    flow = a_flow(own=storage, clock=lambda: storage.now_s)
-    with pytest.raises(TransientError):
+@pytest.mark.parametrize("fails_at", [2, 3])
+@pytest.mark.parametrize("fallback_allowed", [True, False])
+def test_an_attempt_that_fails_takes_away_nothing_that_another_one_beside_it_has_announced(
+    fails_at: int, *, fallback_allowed: bool
+) -> None:
+    storage = BusyStorage(fails_at, DENIED)
+    flow = a_flow(own=storage, fallback_allowed=fallback_allowed)
+    if fallback_allowed:
         create(flow)
+    else:
+        with pytest.raises(PermanentError):
+            create(flow)
 
     assert storage.announced is not None
     assert {rendition.key for rendition in storage.announced.renditions} == set(stored_pictures(flow))
@@ -155,6 +163,23 @@ def test_the_last_attempt_falls_back_to_local_storage_and_says_why() -> None:
     assert len(flow.tenants.local.objects) == 3
     assert ready.storage.fallback == "storage.unavailable"
     assert ready.storage.connection_id is None
+
+
+@pytest.mark.parametrize(
+    ("call", "after", "attempt", "is_beside"),
+    [("upload_file", 2, 1, True), ("list_files", 0, 1, False), ("list_files", 0, 3, True)],
+    ids=["it wrote something", "it could write nothing", "an earlier attempt may have written something"],
+)
+def test_a_fallback_says_whether_the_companys_own_storage_may_hold_pictures_too(
+    call: str, after: int, attempt: int, *, is_beside: bool
+) -> None:
+    flow, progress = a_flow(), Progress()
+    flow.tenants.own.fail_next(call, DENIED, after=after)
+    ready = create(flow, progress=progress, attempt=attempt)
+
+    assert (len(stored_pictures(flow)), progress.is_beside_others) == (after, is_beside)
+    folders = {key.rpartition("/")[0] for key in stored_pictures(flow)}
+    assert folders.isdisjoint(rendition.key.rpartition("/")[0] for rendition in ready.renditions)
 
 
 def test_a_denied_upload_falls_back_at_once() -> None:
@@ -176,7 +201,6 @@ def test_a_store_that_confirms_other_bytes_is_not_believed() -> None:
     with pytest.raises(ThumbnailError) as caught:
         create(flow)
     assert caught.value.code is ErrorCode.UPLOAD_UNVERIFIED
-    assert stored_pictures(flow) == {}
 
 
 def test_the_error_of_the_decoder_comes_through_with_its_stage() -> None:

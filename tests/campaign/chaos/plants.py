@@ -55,7 +55,13 @@ PLANTS: Final = {
     ),
     "skip-compare-and-set": Plant(
         "whichever result comes last is shown",
-        (Edit("streams/rows/last_write_wins.py", "if offered > self.rank:", "if offered[:2] != self.rank[:2]:"),),
+        (
+            Edit(
+                "streams/rows/last_write_wins.py",
+                "if offered > self.rank:",
+                "if offered[:2] != self.rank[:2] or offered > self.rank:",
+            ),
+        ),
         frozenset({"stale row"}),
     ),
     "forget-the-flush": Plant(

@@ -105,6 +105,8 @@ def _pictures(record_key: str, row: dict[str, Any], shown: Published, state: Sta
     is_own = upload is shown
     if not is_own and not (shown.planned.error_code and upload.rank < shown.rank):
         yield Finding("wrong row", f"{record_key} shows the pictures of {upload.planned.event_id}")
+    if event["version"] in (row["thumbnail_given_up"] or "").split():
+        yield Finding("wrong row", f"{record_key} shows {event['version']}, which it says was given up")
     if row["thumbnail_placeholder"] != event["placeholder"]:
         yield Finding("wrong row", f"{record_key} has another placeholder than its thumbnail.ready")
     far = placeholder_distance(row["thumbnail_placeholder"], upload.planned.colours)

@@ -155,6 +155,7 @@ def a_row(upload: Published) -> dict[str, Any]:
     event = a_ready(upload)
     return {
         "thumbnail_status": "ready",
+        "thumbnail_given_up": None,
         "thumbnail_event_id": upload.planned.event_id,
         "thumbnail_error": None,
         "thumbnail_url": event["thumbnail_url"],

@@ -426,7 +426,7 @@ def test_a_forged_attempt_count_counts_as_none(attempt: bytes) -> None:
     assert h.get_header(outcome.records[0].headers, "retry-attempt") == "1"
 
 
-def a_cleanup_record(version: str) -> InboundRecord:
+def a_cleanup_record(version: str, reason: CleanupReason = CleanupReason.STALE) -> InboundRecord:
     upload = an_upload()
     request = ThumbnailCleanup(
         event_id="c-1",
@@ -436,7 +436,7 @@ def a_cleanup_record(version: str) -> InboundRecord:
         company_id=1,
         media=upload.media,
         version=version,
-        reason=CleanupReason.STALE,
+        reason=reason,
     )
     headers = context_headers(event_type=THUMBNAIL_CLEANUP_TYPE, event_id="c-1", occurred_at=NOW, subject="video:42")
     return a_record(write_event(request), headers, "p.thumbnail.cleanup")
@@ -471,6 +471,31 @@ def test_a_cleanup_removes_what_is_older_everywhere_and_keeps_what_the_row_shows
     }
     assert flow.tenants.local.objects == {}
     assert f"acme/thumbnails/video/420/{OLD}/small.webp" in flow.tenants.own.objects
+
+
+FIRST, AGAIN, UNREAD = (upload_version(NOW, "upload-1", start) for start in (None, "thumbnail.dlq/0/1", "uploads/0/7"))
+
+
+@pytest.mark.parametrize(
+    ("shown", "given_up", "reason", "left"),
+    [
+        ((), (FIRST, AGAIN), CleanupReason.GIVEN_UP, {UNREAD}),
+        ((), (FIRST,), CleanupReason.GIVEN_UP, {AGAIN, UNREAD}),
+        ((OLD,), (FIRST,), CleanupReason.GIVEN_UP, {AGAIN, UNREAD, OLD}),
+        ((AGAIN,), (FIRST,), CleanupReason.SUPERSEDED, {AGAIN}),
+        ((NEW,), (), CleanupReason.STALE, {NEW}),
+    ],
+    ids=["both given up", "one given up", "an older upload is shown", "one is shown", "a newer upload is shown"],
+)
+def test_a_cleanup_deletes_the_uploads_other_versions_once_they_cannot_be_shown_any_more(
+    shown: tuple[str, ...], given_up: tuple[str, ...], reason: CleanupReason, left: set[str]
+) -> None:
+    flow, folders = a_flow(), {version: f"{version}-1-0123456789ab" for version in (FIRST, AGAIN, UNREAD, *shown)}
+    for folder in folders.values():
+        flow.tenants.own.objects[f"acme/thumbnails/video/42/{folder}/small.webp"] = b"x"
+    row = ShownRow(frozenset(folders[version] for version in shown), 1, given_up)
+    assert handle(flow, a_cleanup_record(FIRST, reason), row=row).status == "success"
+    assert versions_left(flow) == {folders[version] for version in left}
 
 
 def test_a_cleanup_of_a_stale_version_keeps_the_older_one_that_is_shown() -> None:
