@@ -185,7 +185,7 @@ def check(
             lambda: check_kafka(settings.kafka),
             check_codecs,
             lambda: check_database(engine),
-            lambda: check_storage(bootstrap_storage.build_local_storage(settings)),
+            lambda: check_storage(bootstrap_storage.build_local_storage(settings), settings.storage.local.root),
             lambda: check_prefixes(engine),
         ]
     )

@@ -37,7 +37,6 @@ def publish(
         from service.publish.publisher import Publisher
         from service.roles import build as bootstrap
         from service.settings import Settings
-        from service.tenants.references import company_id_of
 
     settings = Settings()
     with bootstrap.open_engine(settings) as engine:
@@ -47,7 +46,7 @@ def publish(
             if event:
                 uploads.append(publisher.publish_event(_read(event)))
                 _print(_facts(uploads[0]), as_json=as_json)
-            for path, upload in publisher.publish_files(company_id_of(engine, company), files) if files else ():
+            for path, upload in publisher.publish_files(company, files) if files else ():
                 uploads.append(upload)
                 _print(_facts(upload) | {"key": upload.media.key, "file": shown(path)}, as_json=as_json)
         if wait is None:

@@ -19,6 +19,7 @@ from service.roles.build_storage import build_tenants
 from service.settings import Settings
 from service.tenants.company_rows import require_company
 from service.tenants.explained import explained
+from service.tenants.references import company_id_of
 from service.tenants.values import RowError
 from streams.kafka.ports import KafkaProducer
 from streams.rows.queries import table_of
@@ -39,13 +40,16 @@ class Publisher:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_topic", self.settings.kafka.topics.uploads)
 
-    def publish_files(self, company_id: int, paths: Sequence[Path]) -> Iterator[tuple[Path, MediaUploaded]]:
+    def publish_files(self, company: int | str, paths: Sequence[Path]) -> Iterator[tuple[Path, MediaUploaded]]:
         """Store each file, make its row and send its event, before the next; yield it when the broker has it.
+
+        `company` is an id, a slug or a name.
 
         Raises UnreadableFileError, RowError and KafkaUnreachableError before anything is written, PublishError later:
         it says which files were published and which were not.
         """
         check_files(paths)
+        company_id = company_id_of(self.engine, str(company))
         producer = self._producer(company_id)
         uploader = Uploader(self.engine, build_tenants(self.settings, self.engine))
         for number, path in enumerate(paths):

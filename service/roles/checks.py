@@ -4,6 +4,7 @@ import errno
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -87,14 +88,14 @@ def check_http_port(settings: HttpSettings) -> CheckResult:
         )
 
 
-def check_storage(provider: StorageProvider) -> CheckResult:
-    """Check that a probe can be written, read and deleted."""
+def check_storage(provider: StorageProvider, root: Path) -> CheckResult:
+    """Check that a probe can be written, read and deleted in local storage, whose folder is `root`."""
     name = f"Storage {provider.name}"
     try:
         provider.check()
     except ThumbnailError as exc:
         is_full = exc.code is ErrorCode.STORAGE_FULL
-        return CheckResult(name, f"{exc.message} Check LOCAL_STORAGE_ROOT and its rights.", is_outage=is_full)
+        return CheckResult(name, f"{exc.message} Check LOCAL_STORAGE_ROOT={root} and its rights.", is_outage=is_full)
     return CheckResult(name, None)
 
 

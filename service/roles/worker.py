@@ -66,7 +66,9 @@ def run_worker_role(settings: Settings) -> int:
             check_codecs,
             lambda: check_kafka(settings.kafka),
             lambda: check_or_await(lambda: check_database(parts.engine), database),
-            lambda: check_or_await(lambda: check_storage(parts.local_storage), local_storage),
+            lambda: check_or_await(
+                lambda: check_storage(parts.local_storage, settings.storage.local.root), local_storage
+            ),
         ]
         if not proven(checks):
             return EXIT_FAILED

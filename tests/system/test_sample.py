@@ -92,7 +92,7 @@ def test_an_installation_with_companies_gets_none_that_nobody_asked_for(tmp_path
     run_cli_here(settings, "company", "add", "Acme")
     done = run_cli(settings, "sample")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "No sample is made, for the database has companies already.\n"
+    assert done.stdout == "No sample is made: the database has companies already, or a platform adds them.\n"
     assert "sample" not in run_cli(settings, "company", "list").stdout
 
 

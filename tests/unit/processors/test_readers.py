@@ -175,9 +175,12 @@ def test_a_gif_that_ends_where_a_frame_should_begin_shows_the_frame_before() -> 
     assert (made.source.codec, made.frame.method) == ("gif", "image")
 
 
-def test_a_gif_whose_only_frame_is_damaged_is_corrupt() -> None:
+def test_a_gif_whose_only_frame_is_cut_shows_what_came_and_without_any_of_it_is_corrupt() -> None:
+    whole = a_gif_that_ends_at_a_separator()
+    made = with_slots(lambda slots: make_caged(slots, BytesSource(whole[:-60] + b",")))
+    assert (made.source.codec, made.frame.method, made.degraded) == ("gif", "image-damaged", True)
     with pytest.raises(PermanentError) as caught:
-        with_slots(lambda slots: make_caged(slots, BytesSource(a_gif_that_ends_at_a_separator()[:-60] + b",")))
+        with_slots(lambda slots: make_caged(slots, BytesSource(whole[: len(whole) // 20])))
     assert caught.value.code is ErrorCode.MEDIA_CORRUPT
 
 

@@ -121,7 +121,6 @@ CASES: dict[str, Case] = {
     "an upload that is missing": Case(
         ("publish", "no.mp4"), "no.mp4: No such file or directory. Nothing was published."
     ),
-    "a company that is a word": Case(("publish", "photo.png", "--company", "acme"), "'--company'", 2),
     "following nothing": Case(("follow",), "Missing argument", 2),
     "following without a broker": Case(("follow", "video:1"), f"No Kafka broker answers at {NOWHERE}"),
     "following with a wrong time": Case(("follow", "video:1", "--since", "soon"), "soon", 2),

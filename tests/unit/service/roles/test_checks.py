@@ -1,6 +1,7 @@
 """A role that starts while its database is away waits for it; what only a person can correct ends it."""
 
 import socket
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -41,12 +42,12 @@ def test_a_schema_that_is_missing_is_one(tmp_path: object) -> None:
         (TransientError(ErrorCode.STORAGE_UNAVAILABLE, "It is no folder."), False),
     ],
 )
-def test_a_worker_waits_for_a_full_disk_alone(error: ThumbnailError, waits: bool) -> None:
+def test_a_worker_waits_for_a_full_disk_alone(error: ThumbnailError, waits: bool, tmp_path: Path) -> None:
     class Refusing(MemoryStorageProvider):
         def check(self) -> None:
             raise error
 
-    assert (check_or_await(lambda: check_storage(Refusing()), a_database()).problem is None) is waits
+    assert (check_or_await(lambda: check_storage(Refusing(), tmp_path), a_database()).problem is None) is waits
 
 
 @pytest.mark.parametrize("is_outage", [True, False])
