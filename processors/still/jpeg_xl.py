@@ -26,7 +26,7 @@ from processors.orientation import EXIF_TURNS, clockwise, swaps_sides
 from processors.output.geometry import ROUGH_GAP, needed_size, scale
 from processors.readers import DamagedMediaError
 from processors.source_file import SourceFile
-from processors.still.claims import check_held, check_pixels
+from processors.still.claims import check_pixels
 from processors.still.finish import DAMAGED, WHOLE, blank_share
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
@@ -39,7 +39,7 @@ _SIGNATURES: Final = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _HEAD_BYTES: Final = 65536
 """Has the size, but where long boxes come first: those are read to their end."""
 
-_SUCCESS, _NEED_MORE_INPUT, _NEED_IMAGE_BUFFER = 0, 2, 5
+_SUCCESS, _ERROR, _NEED_MORE_INPUT, _NEED_IMAGE_BUFFER = 0, 1, 2, 5
 _BASIC_INFO, _COLOUR_ENCODING, _FULL_IMAGE = 0x40, 0x100, 0x1000
 _UINT8, _UINT16 = 2, 3
 _NATIVE_ENDIAN: Final = 0
@@ -49,9 +49,9 @@ _D65, _RELATIVE = 1, 1
 _SRGB_PRIMARIES, _BT2100_PRIMARIES = 1, 9
 _SRGB_CURVE: Final = 13
 _HDR: Final[dict[int, Literal["pq", "hlg"]]] = {16: "pq", 18: "hlg"}
-_HELD_BYTES: Final = 3
-_CHANNEL_BYTES: Final = 4
 Pointer, Size, UInt = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32
+_Allocate: Final = ctypes.CFUNCTYPE(Pointer, Pointer, Size)
+_Free: Final = ctypes.CFUNCTYPE(None, Pointer, Pointer)
 
 
 class _BasicInfo(ctypes.Structure):
@@ -80,6 +80,32 @@ class _PixelFormat(ctypes.Structure):
 
 class _ColourManagement(ctypes.Structure):
     _fields_ = (("functions", Pointer * 7),)
+
+
+class _MemoryManager(ctypes.Structure):
+    _fields_ = (("opaque", Pointer), ("allocate", _Allocate), ("free", _Free))
+
+
+class _Memory:
+    """malloc() for libjxl, which calls a picture damaged where there is not enough: this knows better."""
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None)
+        self._malloc: Final = libc.malloc
+        self._malloc.restype, self._malloc.argtypes = Pointer, [Size]
+        self._libc_free: Final = libc.free
+        self._libc_free.restype, self._libc_free.argtypes = None, [Pointer]
+        self.has_failed = False
+        self.manager: Final = _MemoryManager(None, _Allocate(self._allocate), _Free(self._free))
+
+    def _allocate(self, _: int | None, size: int) -> int | None:
+        found: int | None = self._malloc(size)
+        if found is None and size:
+            self.has_failed = True
+        return found
+
+    def _free(self, _: int | None, address: int | None) -> None:
+        self._libc_free(address)
 
 
 @dataclass(frozen=True)
@@ -116,6 +142,7 @@ def load_jpeg_xl() -> Any:
     if path is None:
         return None
     library = ctypes.CDLL(path)
+    library.memory = _Memory()
     library.JxlDecoderCreate.argtypes, library.JxlDecoderCreate.restype = (Pointer,), Pointer
     library.JxlDecoderDestroy.argtypes, library.JxlDecoderDestroy.restype = (Pointer,), None
     library.JxlGetDefaultCms.argtypes = ()
@@ -153,24 +180,18 @@ def decode_jpeg_xl(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
     file.seek(0)
     info = _basic_info(library, file.read(_HEAD_BYTES))
     if info is not None:
-        _check(info, spec)  # before the rest of a large file is read
+        check_pixels(info.width, info.height, spec)  # before the rest of a large file is read
     file.seek(0)
     file.expect_whole()
     found = _decode(library, file.read(), spec)
     return _finish(found, spec)
 
 
-def _check(info: _BasicInfo, spec: ThumbnailSpec) -> None:
-    size = info.width, info.height
-    check_pixels(*size, spec)
-    held_bytes = _HELD_BYTES + _CHANNEL_BYTES * info.extra_channels
-    check_held(size, held_bytes * size[0] * size[1], spec, "a JPEG XL")
-
-
 @contextmanager
 def _decoder(library: Any, content: bytes, events: int) -> Iterator[Any]:
     """Yield a decoder of the content, which outlives it."""
-    decoder = library.JxlDecoderCreate(None)
+    library.memory.has_failed = False
+    decoder = library.JxlDecoderCreate(ctypes.byref(library.memory.manager))
     if not decoder:
         raise MemoryError
     try:
@@ -199,7 +220,7 @@ def _decode(library: Any, content: bytes, spec: ThumbnailSpec) -> _Decoded:
             event = library.JxlDecoderProcessInput(decoder)
             if event == _BASIC_INFO:
                 library.JxlDecoderGetBasicInfo(decoder, ctypes.byref(info))
-                _check(info, spec)
+                check_pixels(info.width, info.height, spec)
             elif event == _COLOUR_ENCODING and info.uses_original_profile and info.colour_channels == 1:
                 profile = _profile(library, decoder)
             elif event == _COLOUR_ENCODING:
@@ -210,6 +231,8 @@ def _decode(library: Any, content: bytes, spec: ThumbnailSpec) -> _Decoded:
                 _set_buffer(library, decoder, pixels)
             else:
                 break
+        if event == _ERROR and library.memory.has_failed:
+            raise MemoryError
         if pixels is None:
             raise DamagedMediaError("The picture's beginning is damaged or cut off.")
         if event not in (_FULL_IMAGE, _NEED_MORE_INPUT):
