@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processors.colour.convert import PictureColours, to_srgb
-from processors.colour.linear_light import BT2020, to_bt709
+from processors.colour.linear_light import BT709, BT2020, DISPLAY_P3, NO_CHANGE, Matrix, into_gamut, to_bt709, to_codes
 from processors.colour.tone_map import tone_map
 from processors.limits import LEAST_SHOWN, MAX_PROFILE_BYTES
 from processors.orientation import EXIF_TURNS, clockwise, swaps_sides
@@ -46,9 +46,11 @@ _NATIVE_ENDIAN: Final = 0
 _OF_THE_ORIGINAL, _OF_THE_PIXELS = 0, 1
 _RGB: Final = 0
 _D65, _RELATIVE = 1, 1
-_SRGB_PRIMARIES, _BT2100_PRIMARIES = 1, 9
+_SRGB_PRIMARIES: Final = 1
 _SRGB_CURVE: Final = 13
-_HDR: Final[dict[int, Literal["pq", "hlg"]]] = {16: "pq", 18: "hlg"}
+_LINEAR: Final = 8
+_CURVES: Final[dict[int, Literal["linear", "pq", "hlg"]]] = {_LINEAR: "linear", 16: "pq", 18: "hlg"}
+_GAMUTS: Final = {_SRGB_PRIMARIES: BT709, 9: BT2020, 11: DISPLAY_P3}
 Pointer, Size, UInt = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32
 _Allocate: Final = ctypes.CFUNCTYPE(Pointer, Pointer, Size)
 _Free: Final = ctypes.CFUNCTYPE(None, Pointer, Pointer)
@@ -78,10 +80,6 @@ class _PixelFormat(ctypes.Structure):
     _fields_ = (("channels", UInt), ("data_type", UInt), ("endianness", UInt), ("align", Size))
 
 
-class _ColourManagement(ctypes.Structure):
-    _fields_ = (("functions", Pointer * 7),)
-
-
 class _MemoryManager(ctypes.Structure):
     _fields_ = (("opaque", Pointer), ("allocate", _Allocate), ("free", _Free))
 
@@ -109,12 +107,20 @@ class _Memory:
 
 
 @dataclass(frozen=True)
+class _Deep:
+    """What sixteen bits mean: by a curve, of which eight bits would leave bands, in a gamut."""
+
+    curve: Literal["linear", "pq", "hlg"]
+    matrix: Matrix
+
+
+@dataclass(frozen=True)
 class _Decoded:
-    """Height x width x 3 or 4: of 16 bits in BT.2100's gamut where there is a `curve`, else of 8, in sRGB or as the `profile` says."""
+    """Height x width x 3 or 4: of 16 bits where they are `deep`, else of 8, in sRGB or as the `profile` says."""
 
     pixels: NDArray[Any]
     orientation: int
-    curve: Literal["pq", "hlg"] | None
+    deep: _Deep | None
     profile: bytes | None
     is_whole: bool
 
@@ -145,13 +151,10 @@ def load_jpeg_xl() -> Any:
     library.memory = _Memory()
     library.JxlDecoderCreate.argtypes, library.JxlDecoderCreate.restype = (Pointer,), Pointer
     library.JxlDecoderDestroy.argtypes, library.JxlDecoderDestroy.restype = (Pointer,), None
-    library.JxlGetDefaultCms.argtypes = ()
-    library.JxlGetDefaultCms.restype = ctypes.POINTER(_ColourManagement)
     for name, arguments in (
         ("SubscribeEvents", (ctypes.c_int,)),
         ("SetKeepOrientation", (ctypes.c_int,)),
         ("SetUnpremultiplyAlpha", (ctypes.c_int,)),
-        ("SetCms", (_ColourManagement,)),
         ("SetInput", (ctypes.c_char_p, Size)),
         ("ProcessInput", ()),
         ("GetBasicInfo", (Pointer,)),
@@ -215,19 +218,17 @@ def _decode(library: Any, content: bytes, spec: ThumbnailSpec) -> _Decoded:
     with _decoder(library, content, _BASIC_INFO | _COLOUR_ENCODING | _FULL_IMAGE) as decoder:
         library.JxlDecoderSetKeepOrientation(decoder, 1)  # a small picture is turned faster
         library.JxlDecoderSetUnpremultiplyAlpha(decoder, 1)
-        info, curve, profile, pixels = _BasicInfo(), None, None, None
+        info, deep, profile, pixels = _BasicInfo(), None, None, None
         while True:
             event = library.JxlDecoderProcessInput(decoder)
             if event == _BASIC_INFO:
                 library.JxlDecoderGetBasicInfo(decoder, ctypes.byref(info))
                 check_pixels(info.width, info.height, spec)
-            elif event == _COLOUR_ENCODING and info.uses_original_profile and info.colour_channels == 1:
-                profile = _profile(library, decoder)
             elif event == _COLOUR_ENCODING:
-                curve = _set_output(library, decoder, info)
+                deep, profile = _colours(library, decoder, info)
             elif event == _NEED_IMAGE_BUFFER and pixels is None:
                 channels = 4 if info.alpha_bits else 3
-                pixels = np.zeros((info.height, info.width, channels), np.uint8 if curve is None else np.uint16)
+                pixels = np.zeros((info.height, info.width, channels), np.uint8 if deep is None else np.uint16)
                 _set_buffer(library, decoder, pixels)
             else:
                 break
@@ -239,7 +240,7 @@ def _decode(library: Any, content: bytes, spec: ThumbnailSpec) -> _Decoded:
             raise DamagedMediaError("The picture's pixels are damaged.")
         if event == _NEED_MORE_INPUT and library.JxlDecoderFlushImage(decoder) != _SUCCESS:
             raise DamagedMediaError("The picture is cut off before anything of it can be shown.")
-        return _Decoded(pixels, info.orientation, curve, profile, is_whole=event == _FULL_IMAGE)
+        return _Decoded(pixels, info.orientation, deep, profile, is_whole=event == _FULL_IMAGE)
 
 
 def _set_buffer(library: Any, decoder: Any, pixels: NDArray[Any]) -> None:
@@ -248,29 +249,27 @@ def _set_buffer(library: Any, decoder: Any, pixels: NDArray[Any]) -> None:
     library.JxlDecoderSetImageOutBuffer(decoder, ctypes.byref(pixel_format), pixels.ctypes.data, pixels.nbytes)
 
 
-def _set_output(library: Any, decoder: Any, info: _BasicInfo) -> Literal["pq", "hlg"] | None:
-    """Have libjxl convert to sRGB, or HDR pictures to the gamut of BT.2100, and return the curve of those.
+def _colours(library: Any, decoder: Any, info: _BasicInfo) -> tuple[_Deep | None, bytes | None]:
+    """Return what the decoded numbers mean; None and None: sRGB, to which libjxl brings XYB itself, but for HDR.
 
-    Where it cannot convert, as from a broken profile, the numbers stay as they are.
+    libjxl's colour management is not set: of 0.11.2 it leaves files without loss as they are, and with grey ones it writes
+    behind its buffer.
     """
     said = _ColourEncoding()
-    of_file = library.JxlDecoderGetColorAsEncodedProfile(decoder, _OF_THE_ORIGINAL, ctypes.byref(said))
-    curve = _HDR.get(said.curve) if of_file == _SUCCESS else None
-    wanted = _ColourEncoding(
-        colour_space=_RGB,
-        white_point=_D65,
-        primaries=_SRGB_PRIMARIES if curve is None else _BT2100_PRIMARIES,
-        curve=_SRGB_CURVE if curve is None else said.curve,
-        intent=_RELATIVE,
-    )
-    if info.uses_original_profile:  # never of grey XYB, for which libjxl 0.11.2 then writes behind its buffer
-        library.JxlDecoderSetCms(decoder, library.JxlGetDefaultCms().contents)
-    is_set = library.JxlDecoderSetOutputColorProfile(decoder, ctypes.byref(wanted), None, 0) == _SUCCESS
-    return curve if is_set else None
+    of_file = library.JxlDecoderGetColorAsEncodedProfile(decoder, _OF_THE_ORIGINAL, ctypes.byref(said)) == _SUCCESS
+    is_plain = of_file and said.white_point == _D65 and (said.colour_space != _RGB or said.primaries in _GAMUTS)
+    if is_plain and said.curve in _CURVES and (info.uses_original_profile or said.curve != _LINEAR):
+        is_srgb_gamut = said.colour_space != _RGB or said.primaries == _SRGB_PRIMARIES
+        return _Deep(_CURVES[said.curve], NO_CHANGE if is_srgb_gamut else to_bt709(_GAMUTS[said.primaries])), None
+    if info.uses_original_profile:
+        return None, _profile(library, decoder)
+    wanted = _ColourEncoding(white_point=_D65, primaries=_SRGB_PRIMARIES, curve=_SRGB_CURVE, intent=_RELATIVE)
+    library.JxlDecoderSetOutputColorProfile(decoder, ctypes.byref(wanted), None, 0)
+    return None, None
 
 
 def _profile(library: Any, decoder: Any) -> bytes | None:
-    """Return the ICC profile of the pixels: libjxl does not convert grey ones."""
+    """Return the ICC profile of the pixels."""
     length = Size()
     if library.JxlDecoderGetICCProfileSize(decoder, _OF_THE_PIXELS, ctypes.byref(length)) != _SUCCESS:
         return None
@@ -285,10 +284,10 @@ def _finish(found: _Decoded, spec: ThumbnailSpec) -> DecodedFrame:
     height, width = found.pixels.shape[:2]
     turn = EXIF_TURNS.get(found.orientation)
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(turn))
-    if found.curve is None:
+    if found.deep is None:
         image = to_srgb(scale(Image.fromarray(found.pixels), target, gap=ROUGH_GAP), PictureColours(found.profile))
     else:
-        image = _from_hdr(found.pixels, found.curve, target)
+        image = _from_deep(found.pixels, found.deep, target)
     if not found.is_whole and blank_share(image) > 1 - LEAST_SHOWN:
         raise DamagedMediaError("Of the picture nothing can be decoded.")
     if turn is not None:
@@ -298,10 +297,13 @@ def _finish(found: _Decoded, spec: ThumbnailSpec) -> DecodedFrame:
     return DecodedFrame(image, frame, facts, degraded=not found.is_whole)
 
 
-def _from_hdr(pixels: NDArray[np.uint16], curve: Literal["pq", "hlg"], target: tuple[int, int]) -> Image.Image:
-    """From all the bits, as AVIF's."""
+def _from_deep(pixels: NDArray[np.uint16], deep: _Deep, target: tuple[int, int]) -> Image.Image:
     smaller = cv2.resize(pixels, target, interpolation=cv2.INTER_AREA).astype(np.uint16)
-    image = Image.fromarray(tone_map(np.ascontiguousarray(smaller[..., :3]), curve, to_bt709(BT2020)))
+    coded = np.ascontiguousarray(smaller[..., :3])
+    if deep.curve == "linear":
+        image = Image.fromarray(to_codes(into_gamut(coded.astype(np.float32) / np.float32(65535), deep.matrix)))
+    else:
+        image = Image.fromarray(tone_map(coded, deep.curve, deep.matrix))
     if smaller.shape[2] == 4:
         image.putalpha(Image.fromarray((smaller[..., 3] >> 8).astype(np.uint8)))
     return image

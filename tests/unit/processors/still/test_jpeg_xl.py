@@ -18,7 +18,7 @@ from processors.still import jpeg_xl
 from processors.types import ThumbnailSet
 from schemas.errors import ErrorCode, ThumbnailError
 from service.demo.media import scene
-from tests.doubles.sources import BytesSource, pixels_of
+from tests.doubles.sources import BytesSource
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
 from tests.unit.processors.still.test_pictures import UNTURN, code_of, make
@@ -91,7 +91,8 @@ def encoded_with(pixels: NDArray[Any], orientation: int = 1, primaries: int = 1,
 
 
 def shown(made: ThumbnailSet, mode: str = "RGB") -> NDArray[np.float64]:
-    return np.asarray(Image.fromarray(pixels_of(made.renditions[1])).convert(mode), np.float64)
+    with Image.open(io.BytesIO(made.renditions[1].content)) as opened:
+        return np.asarray(opened.convert(mode), np.float64)
 
 
 def difference(made: ThumbnailSet, expected: NDArray[Any]) -> float:
@@ -185,7 +186,7 @@ def test_one_that_is_cut_before_its_pixels_is_damaged(length: int) -> None:
 def test_a_giant_is_refused_by_its_header() -> None:
     """Two sizes of 20,000 in 18 bits each, behind the signature."""
     side = 20_000 - 1
-    size = 0 | 2 << 1 | side << 3 | 0 << 21 | 2 << 24 | side << 26
+    size = 0 | 2 << 1 | side << 3 | 0 << 21 | 2 << 24 | side << 26 | 3 << 44  # defaults for all else
     assert code_of(b"\xff\x0a" + struct.pack("<Q", size) + bytes(64)) is ErrorCode.MEDIA_TOO_MANY_PIXELS
 
 
