@@ -147,7 +147,7 @@ def load_jpeg_xl() -> Any:
     path = _module_path()
     if path is None:
         return None
-    library = ctypes.CDLL(path)
+    library: Any = ctypes.CDLL(path)
     library.memory = _Memory()
     library.JxlDecoderCreate.argtypes, library.JxlDecoderCreate.restype = (Pointer,), Pointer
     library.JxlDecoderDestroy.argtypes, library.JxlDecoderDestroy.restype = (Pointer,), None
