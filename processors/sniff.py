@@ -11,6 +11,7 @@ _IMAGE_HEADS: Final = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"),
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF and BigTIFF
     *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),  # JPEG 2000, in its container and bare
+    *(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),  # JPEG XL, bare and in its container
     *(b"qoif", b"DDS ", b"icns", b"\x59\xa6\x6a\x95"),  # QOI, DirectDraw, Apple's icons, Sun raster
     *(b"8BPS", b"/* XPM */", b"P7\n"),  # Photoshop, X pixmaps, PAM
     *(b"\x76\x2f\x31\x01", b"#?RADIANCE", b"#?RGBE"),  # OpenEXR, Radiance
@@ -52,8 +53,6 @@ _CONTAINER_HEADS: Final = (
     b"YUV4MPEG2 ",
 )
 _UNREAD_HEADS: Final[dict[bytes, str]] = {
-    b"\xff\x0a": "JPEG XL",
-    b"\0\0\0\x0cJXL ": "JPEG XL",
     b"\xff\xd8\xff\xf7": "JPEG-LS",
     b"II\xbc": "JPEG XR",
     b"gimp xcf ": "a GIMP document",

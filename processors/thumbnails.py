@@ -14,6 +14,7 @@ from processors.sniff import HEAD_BYTES, is_heic, sniff_kind, unread_kind
 from processors.source_file import SourceFile
 from processors.still.claims import check_claims
 from processors.still.heic import can_read_heic
+from processors.still.jpeg_xl import decode_jpeg_xl, is_jpeg_xl
 from processors.still.ladder import decode_still
 from processors.still.raw_preview import decode_preview, is_raw
 from processors.still.svg import HEAD_BYTES as SVG_HEAD_BYTES
@@ -67,6 +68,8 @@ def _decode(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Dec
     kind = sniff_kind(head)
     if is_raw(file, head):
         return decode_preview(file, spec, video_pyav.take_deep)
+    if is_jpeg_xl(head):
+        return decode_jpeg_xl(file, spec)
     if kind == "image":
         if is_heic(head) and not can_read_heic():
             raise PermanentError(

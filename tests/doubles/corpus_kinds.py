@@ -68,8 +68,6 @@ WITH_ALPHA: Final[dict[str, Callable[[], bytes]]] = {
 """By name: files of the scene's right half."""
 
 UNREAD: Final[dict[str, tuple[bytes, str]]] = {
-    "jpeg xl": (b"\xff\x0a\xfa\x1f\x41\x91\x08\x06", "JPEG XL"),
-    "jpeg xl in boxes": (b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl ", "JPEG XL"),
     "jpeg-ls": (b"\xff\xd8\xff\xf7\0\x0b\x08", "JPEG-LS"),
     "photoshop": (b"8BPS\0\x01\0\0\0\0\0\0\0\x03", "a Photoshop document of a rare kind"),
     "large photoshop": (b"8BPS\0\x02\0\0\0\0\0\0\0\x03", "a large Photoshop document"),

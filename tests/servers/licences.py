@@ -45,8 +45,8 @@ What each package in the image is licensed under, by its own metadata. Versions 
 
 What is bundled inside wheels is not in this table. PyAV's has an FFmpeg that says «LGPL version 3 or later», and beside it libx264 and
 libx265, which are under the GPL, version 2 or later; OpenCV's has an FFmpeg under the LGPL, version 2.1 or later; Pillow's has the
-libraries of its formats. Whoever passes the image on must meet these licences, too: each wheel carries its notices. The extra
-`heic` is not in the image: [formats.md](formats.md#heic). LGPL packages are used unchanged, and can be replaced in the image.
+libraries of its formats. Whoever passes the image on must meet these licences, too: each wheel carries its notices. The extras
+`heic` and `jxl` are not in the image: [formats.md](formats.md#heic). LGPL packages are used unchanged, and can be replaced in the image.
 
 | package | licence |
 |---|---|

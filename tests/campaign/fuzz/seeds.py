@@ -9,6 +9,7 @@ from typing import Final
 from PIL import Image
 
 from processors.still.heic import is_heic_installed
+from processors.still.jpeg_xl import is_jpeg_xl_installed
 from tests.doubles import corpus_damaged as damaged
 from tests.doubles.clips import clip
 from tests.doubles.corpus_kinds import OPAQUE, WITH_ALPHA, photograph, saved
@@ -19,6 +20,7 @@ from tests.unit.processors.still.test_pictures import encoded
 from tests.unit.processors.still.test_raw_preview import RAWS
 from tests.unit.processors.still.test_svg import INSIDE, svg
 
+_JPEG_XL_KINDS: Final = ("lossless", "lossy", "lossy grey", "lossy alpha", "floats", "moving", "from a jpeg")
 _BARE: Final = {"bare h264": ("libx264", "h264"), "mpeg program stream": ("mpeg2video", "mpeg")}
 
 
@@ -60,6 +62,8 @@ def sound_files() -> dict[str, bytes]:
     }
     if is_heic_installed():
         named["heic"] = partial(_as_heif, stills[4])
+    if is_jpeg_xl_installed():
+        named |= {f"jpeg xl {kind}": partial(_as_jpeg_xl, kind) for kind in _JPEG_XL_KINDS}
     return pictures | moving | videos | {name: content() for name, content in named.items()}
 
 
@@ -77,6 +81,12 @@ def kept_files(folder: Path) -> dict[str, bytes]:
 def _large(form: str) -> bytes:
     """A picture that is decoded at a part of its size, by the faster readers."""
     return saved(photograph().resize((1600, 1200)), form)
+
+
+def _as_jpeg_xl(kind: str) -> bytes:
+    from tests.unit.processors.still.test_jpeg_xl import jxl  # needs an extra
+
+    return jxl(kind)
 
 
 def _as_heif(picture: Image.Image) -> bytes:
