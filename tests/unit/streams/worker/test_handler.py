@@ -473,16 +473,18 @@ def test_a_cleanup_removes_what_is_older_everywhere_and_keeps_what_the_row_shows
     assert f"acme/thumbnails/video/420/{OLD}/small.webp" in flow.tenants.own.objects
 
 
-FIRST, AGAIN, UNREAD = (upload_version(NOW, "upload-1", start) for start in (None, "thumbnail.dlq/0/1", "uploads/0/7"))
+FIRST, REPLAYED, UNREAD = (
+    upload_version(NOW, "upload-1", start) for start in (None, "thumbnail.dlq/0/1", "uploads/0/7")
+)
 
 
 @pytest.mark.parametrize(
     ("shown", "given_up", "reason", "left"),
     [
-        ((), (FIRST, AGAIN), CleanupReason.GIVEN_UP, {UNREAD}),
-        ((), (FIRST,), CleanupReason.GIVEN_UP, {AGAIN, UNREAD}),
-        ((OLD,), (FIRST,), CleanupReason.GIVEN_UP, {AGAIN, UNREAD, OLD}),
-        ((AGAIN,), (FIRST,), CleanupReason.SUPERSEDED, {AGAIN}),
+        ((), (FIRST, REPLAYED), CleanupReason.GIVEN_UP, {UNREAD}),
+        ((), (FIRST,), CleanupReason.GIVEN_UP, {REPLAYED, UNREAD}),
+        ((OLD,), (FIRST,), CleanupReason.GIVEN_UP, {REPLAYED, UNREAD, OLD}),
+        ((REPLAYED,), (FIRST,), CleanupReason.SUPERSEDED, {REPLAYED}),
         ((NEW,), (), CleanupReason.STALE, {NEW}),
     ],
     ids=["both given up", "one given up", "an older upload is shown", "one is shown", "a newer upload is shown"],
@@ -490,7 +492,7 @@ FIRST, AGAIN, UNREAD = (upload_version(NOW, "upload-1", start) for start in (Non
 def test_a_cleanup_deletes_the_uploads_other_versions_once_they_cannot_be_shown_any_more(
     shown: tuple[str, ...], given_up: tuple[str, ...], reason: CleanupReason, left: set[str]
 ) -> None:
-    flow, folders = a_flow(), {version: f"{version}-1-0123456789ab" for version in (FIRST, AGAIN, UNREAD, *shown)}
+    flow, folders = a_flow(), {version: f"{version}-1-0123456789ab" for version in (FIRST, REPLAYED, UNREAD, *shown)}
     for folder in folders.values():
         flow.tenants.own.objects[f"acme/thumbnails/video/42/{folder}/small.webp"] = b"x"
     row = ShownRow(frozenset(folders[version] for version in shown), 1, given_up)
