@@ -223,7 +223,7 @@ class Metrics:
         )
         self.dead_letters_waiting = self._gauge(
             "thumbnail_dead_letters_waiting",
-            "Dead letters neither replayed, parked nor purged. Every retry process reports the total of the installation.",
+            "Dead letters that nobody has replayed, acknowledged or given up. Every retry process reports the total of the installation.",
             _RETRY,
         )
         self.oldest_dead_letter_age_seconds = self._gauge(

@@ -158,9 +158,9 @@ THUMBNAIL_REPLAYS: Final = Topic(
     1,
     -1,
     "what became of one dead letter, JSON",
-    "dlq replay, dlq purge",
-    "dlq list, stats, replay",
-    "Which dead letters were replayed, so that each is replayed once.",
+    "dlq replay, ack, discard, purge",
+    "dlq list, stats, replay; status",
+    "Which dead letters were replayed, so that each is replayed once; which were acknowledged or discarded, by whom and why.",
     key="position of the dead letter, UTF-8: thumbnail.dlq/0/17",
     cleanup_policy="compact",
 )

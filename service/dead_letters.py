@@ -1,4 +1,4 @@
-"""The dead letter topics of this installation, opened for people: reading, replaying, exporting, purging."""
+"""The dead letter topics of this installation, opened for people: reading, deciding, replaying, exporting, purging."""
 
 import threading
 from collections import Counter, defaultdict
@@ -14,12 +14,13 @@ from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ,
 from service.kafka.clients import consumers_of, make_producer, producer_config
 from service.kafka.topics import delete_records
 from service.settings import Settings
+from streams.dlq.decide import DeadLetterDecision, Decision, DecisionReport
 from streams.dlq.export import Purgeable, export_dead_letters, fingerprints, purgeable
 from streams.dlq.ledger import Ledger
 from streams.dlq.plan import ReplayRules
 from streams.dlq.read import DeadLetter, DeadLetterFilter, read_dead_letter
 from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
-from streams.dlq.sender import SenderOptions, TracedSender, open_sender
+from streams.dlq.sender import ReplaySender, SenderOptions, TracedSender, open_sender
 from streams.failures.failure_counts import Owner, owner_of
 from streams.failures.refused_results import refusal_code
 from streams.kafka.client import send_and_wait
@@ -88,7 +89,7 @@ class DeadLetterBox:
         on_read: Callable[[], object] = lambda: None,
     ) -> Iterator[DeadLetter]:
         """Return the wanted dead letters within `extents`, in order within each partition."""
-        for record in self._reader.read(extents):
+        for record in self._reader.read(wanted.within(extents)):
             on_read()
             dead_letter = read_dead_letter(record)
             if wanted.matches(dead_letter):
@@ -115,19 +116,25 @@ class DeadLetterBox:
         stop: threading.Event,
         tracing: Tracing = NO_TRACING,
         on_batch: Callable[[int], None] = lambda _count: None,
+        named: frozenset[str] = frozenset(),
     ) -> ReplayReport:
-        """Replay `dead_letters`, or only say what would be done. Raises ReplayError."""
-        sender, ledger = None, Ledger()
-        if dry_run:
-            ledger = self.ledger()  # a dry run takes nothing from a replay that is at work
-        else:
-            options = SenderOptions(
-                producer_config(self._settings.kafka), f"{self._topics.prefix}thumbnails-dlq-replay", self._ledger_topic
-            )
-            sender, ledger = open_sender(options, self._ledger_records)
+        """Replay `dead_letters`, or only say what would be done. Raises ReplayError.
+
+        Discarded ones are left out, but for those whose PARTITION:OFFSET is in `named`.
+        """
+        sender, ledger = self._sender(dry_run=dry_run)
+        if sender is not None:
             sender = TracedSender(sender, tracing)
-        rules = ReplayRules(TOPICS[self._source], self._topics, self._settings.dead_letters.dlq_max_replays)
+        most = self._settings.dead_letters.dlq_max_replays
+        rules = ReplayRules(TOPICS[self._source], self._topics, most, named)
         return DeadLetterReplay(rules, ledger, sender, pace, stop=stop, on_batch=on_batch).run(dead_letters)
+
+    def decide(
+        self, dead_letters: Iterator[DeadLetter], decision: Decision, *, dry_run: bool, stop: threading.Event
+    ) -> DecisionReport:
+        """Acknowledge or discard `dead_letters`, or only say what would be done. Raises ReplayError."""
+        sender, ledger = self._sender(dry_run=dry_run)
+        return DeadLetterDecision(decision, ledger, sender, stop).run(dead_letters)
 
     def export(self, path: Path, dead_letters: Iterator[DeadLetter]) -> int:
         """Write `dead_letters` to a file. Raises ExportFileError."""
@@ -155,9 +162,18 @@ class DeadLetterBox:
         producer = make_producer(self._settings.kafka)
         send_and_wait(producer, [OutboundRecord(self._ledger_topic, name, None, ()) for name in gone])
 
-    def _ledger_records(self) -> list[InboundRecord]:
+    def _sender(self, *, dry_run: bool) -> tuple[ReplaySender | None, Ledger]:
+        """Return the ledger and, unless it is a dry run, who alone may change it; a dry run takes nothing from a replay at work."""
+        if dry_run:
+            return None, self.ledger()
+        options = SenderOptions(
+            producer_config(self._settings.kafka), f"{self._topics.prefix}thumbnails-dlq-replay", self._ledger_topic
+        )
+        return open_sender(options, self._ledger_records)
+
+    def _ledger_records(self) -> Iterator[InboundRecord]:
         with TopicReader(self._make_consumer, self._ledger_topic) as reader:
-            return list(reader.read(reader.extents()))
+            yield from reader.read(reader.extents())
 
 
 def recent_owners(settings: Settings, within_s: float) -> Counter[Owner]:

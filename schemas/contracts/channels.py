@@ -36,10 +36,17 @@ _MARK: Final[dict[str, Any]] = {
     "type": "object",
     "description": "What became of one dead letter. A null value takes the mark away.",
     "properties": {
-        "state": {"type": "string", "enum": ["sending", "replayed", "parked"]},
+        "state": {"type": "string", "enum": ["sending", "replayed", "parked", "acknowledged", "discarded"]},
         "at": {"type": "string", "format": "date-time"},
-        "to": {"type": "string", "description": "The topic that it went to."},
+        "to": {"type": "string", "description": "The topic that it went to; empty where it went nowhere."},
         "letter_timestamp_ms": {"type": "integer"},
+        "by": {"type": "string", "description": "Who acknowledged or discarded it."},
+        "note": {"type": "string", "description": "Why."},
+        "earlier": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "What people decided before, the oldest first: state, at, to, by and note of each.",
+        },
     },
     "required": ["state", "at", "to", "letter_timestamp_ms"],
 }
@@ -86,7 +93,7 @@ PARKED: Final = Carrier(
 )
 MARK: Final = Carrier(
     "ReplayMark",
-    "What became of one dead letter, so that it is replayed once.",
+    "What became of one dead letter, so that it is replayed once, and who decided so.",
     _MARK,
     examples.REPLAY_MARK,
     (),
@@ -149,6 +156,13 @@ OPERATIONS: Final = (
         "Keep the results that could not be written.",
     ),
     Operation("sendParked", "dlq", "send", topics.THUMBNAIL_PARKED, (PARKED.name,), "Park what fails for ever."),
-    Operation("sendMarks", "dlq", "send", topics.THUMBNAIL_REPLAYS, (MARK.name,), "Remember what was replayed."),
+    Operation(
+        "sendMarks",
+        "dlq",
+        "send",
+        topics.THUMBNAIL_REPLAYS,
+        (MARK.name,),
+        "Remember what was replayed, acknowledged or discarded.",
+    ),
 )
 """By role: worker, persist and retry are processes, dlq is the command `thumbnails dlq`."""

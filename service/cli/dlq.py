@@ -1,4 +1,4 @@
-"""`thumbnails dlq …`: look at dead letters, replay them, export them to a file, purge them."""
+"""`thumbnails dlq …`: look at dead letters, replay, acknowledge or discard them, export them to a file, purge them."""
 
 import signal
 import sys
@@ -13,13 +13,30 @@ from typing import Annotated, Final
 
 import typer
 
+from service.cli import dlq_reports as reports
 from service.cli import dlq_view as view
-from service.cli.dlq_options import AnyTopic, AsJson, Limit, Topic, choosing_dead_letters, position_of, positions_of
+from service.cli.dlq_options import (
+    AnyTopic,
+    AsJson,
+    By,
+    Limit,
+    Note,
+    Positions,
+    Topic,
+    Waiting,
+    Yes,
+    choosing_dead_letters,
+    decision_of,
+    position_of,
+    positions_of,
+)
 from service.dead_letters import DeadLetterBox, DlqSource
 from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, fail
 from service.observability.traces import start_traces
 from service.settings import Settings
+from streams.dlq.decide import Decision
 from streams.dlq.export import Purgeable
+from streams.dlq.ledger import MarkState
 from streams.dlq.read import DeadLetterFilter, group_by_code
 from streams.dlq.replay import ReplayPace
 from streams.kafka.reader import Extent
@@ -30,7 +47,7 @@ DEFAULT_RATE_PER_S: Final = 100.0
 dlq_app = typer.Typer(
     no_args_is_help=True,
     help="Look at records that were given up, and replay them: see docs/dead-letters.md.\n\n"
-    "Exit codes: 0 done, 1 something failed, 2 wrong use, 130 a replay that was interrupted.",
+    "Exit codes: 0 done, 1 something failed, 2 wrong use, 130 interrupted.",
 )
 
 
@@ -40,14 +57,16 @@ def list_dead_letters(
     *,
     topic: Topic = DlqSource.UPLOADS,
     wanted: DeadLetterFilter,
+    waiting: Waiting = False,
     limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show dead letters, one a line. Example: thumbnails dlq list --code storage.* --since 24h."""
+    """Show dead letters, one a line. Example: thumbnails dlq list --code storage.* --since 24h --waiting."""
     with DeadLetterBox(Settings(), topic) as box:
         ledger, extents = box.ledger(), box.extents()
         with _reading(extents, shown=not as_json) as read_one:
-            found = islice(box.dead_letters(wanted, extents, read_one), limit)
+            every = box.dead_letters(wanted, extents, read_one)
+            found = islice((one for one in every if not waiting or ledger.needs_attention(one.record)), limit)
             if as_json:
                 for dead_letter in found:
                     view.write_json(view.dead_letter_json(dead_letter, ledger.of(dead_letter.record)))
@@ -90,27 +109,25 @@ def stats(
         with DeadLetterBox(settings, source) as box:
             ledger, extents = box.ledger(), box.extents()
             with _reading(extents, shown=not as_json) as read_one:
-                found = box.dead_letters(wanted, extents, read_one)
-                groups = group_by_code((dead_letter, not ledger.is_done(dead_letter.record)) for dead_letter in found)
+                groups = group_by_code(box.dead_letters(wanted, extents, read_one), ledger)
         if as_json:
             for group in groups:
                 view.write_json({"topic": box.topic} | view.group_json(group))
             continue
         view.show_stats(groups)
-        total, waiting = sum(group.count for group in groups), sum(group.waiting for group in groups)
-        view.say(f"{total} dead letters in {box.topic}, {waiting} of them waiting.")
+        view.say(view.totals(groups, box.topic))
 
 
 @dlq_app.command()
 @choosing_dead_letters
 def replay(
     *,
-    positions: Annotated[list[str] | None, typer.Argument(help="PARTITION:OFFSET …; without any, all.")] = None,
+    positions: Positions = None,
     topic: Topic = DlqSource.UPLOADS,
     wanted: DeadLetterFilter,
     limit: Limit = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Dead letters a second at most.")] = DEFAULT_RATE_PER_S,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, it is a dry run.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Send dead letters back to work, each once. Example: thumbnails dlq replay --code storage.denied --yes."""
@@ -121,15 +138,75 @@ def replay(
         start_traces(settings.traces, "replay") as tracing,
         DeadLetterBox(settings, topic) as box,
     ):
-        extents = box.extents()
+        extents = chosen.within(box.extents())
         with view.progress("Replaying" if yes else "Planning", _total(extents), shown=not as_json) as advance:
             dead_letters = box.dead_letters(chosen, extents, lambda: advance(1))
-            report = box.replay(dead_letters, ReplayPace(rate, limit), dry_run=not yes, stop=stop, tracing=tracing)
+            pace, named = ReplayPace(rate, limit), chosen.positions
+            report = box.replay(dead_letters, pace, dry_run=not yes, stop=stop, tracing=tracing, named=named)
     if as_json:
-        view.write_json(view.report_json(report, dry_run=not yes))
+        view.write_json(reports.report_json(report, dry_run=not yes))
     else:
-        view.show_report(report, dry_run=not yes)
+        reports.show_report(report, topic, dry_run=not yes)
     raise typer.Exit(EXIT_INTERRUPTED if report.is_interrupted else EXIT_FAILED if yes and report.refused else 0)
+
+
+@dlq_app.command()
+@choosing_dead_letters
+def ack(
+    *,
+    positions: Positions = None,
+    topic: Topic = DlqSource.UPLOADS,
+    wanted: DeadLetterFilter,
+    limit: Limit = None,
+    note: Note = "",
+    by: By = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Acknowledge dead letters: seen, no attention needed, still replayed by filters. Named ones at once, without --yes.
+
+    Example: thumbnails dlq ack 0:17 --note "asked Acme for a new file".
+    """
+    decision = decision_of(MarkState.ACKNOWLEDGED, positions, limit, note, by)
+    _decide(decision, topic, wanted, yes=yes, as_json=as_json)
+
+
+@dlq_app.command()
+@choosing_dead_letters
+def discard(
+    *,
+    positions: Positions = None,
+    topic: Topic = DlqSource.UPLOADS,
+    wanted: DeadLetterFilter,
+    limit: Limit = None,
+    note: Note = "",
+    by: By = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give dead letters up: no attention needed, replayed only when named. Named ones at once, without --yes; needs --note.
+
+    Example: thumbnails dlq discard --code media.corrupt --until 7d --note "no new file came".
+    """
+    decision = decision_of(MarkState.DISCARDED, positions, limit, note, by)
+    if (yes or decision.positions) and not decision.note:
+        fail('Nothing was discarded: say why with --note "…"; it is kept with your name and the time.', EXIT_USAGE)
+    _decide(decision, topic, wanted, yes=yes, as_json=as_json)
+
+
+def _decide(decision: Decision, topic: DlqSource, wanted: DeadLetterFilter, *, yes: bool, as_json: bool) -> None:
+    dry_run = not (yes or decision.positions)
+    chosen = replace(wanted, positions=decision.positions)
+    with _stopping_on_signals() as stop, DeadLetterBox(Settings(), topic) as box:
+        extents = chosen.within(box.extents())
+        with _reading(extents, shown=not as_json) as read_one:
+            report = box.decide(box.dead_letters(chosen, extents, read_one), decision, dry_run=dry_run, stop=stop)
+    if as_json:
+        view.write_json(reports.decision_json(report, decision, dry_run=dry_run))
+    else:
+        reports.show_decision(report, decision, dry_run=dry_run)
+    is_done = not report.not_found and (dry_run or not report.half_sent)
+    raise typer.Exit(EXIT_INTERRUPTED if report.is_interrupted else 0 if is_done else EXIT_FAILED)
 
 
 @dlq_app.command()

@@ -1,15 +1,21 @@
 """Options that the commands of `thumbnails dlq` share, and how their texts are read."""
 
 import functools
+import getpass
 import inspect
+import os
 import re
+import socket
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
+from schemas import headers as h
 from service.dead_letters import DlqSource
+from streams.dlq.decide import Decision
+from streams.dlq.ledger import MarkState
 from streams.dlq.read import DeadLetterFilter
 
 
@@ -39,6 +45,28 @@ def positions_of(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(f"{partition}:{offset}" for partition, offset in map(position_of, texts))
 
 
+MAX_NOTE: Final = 500
+MAX_NAME: Final = 100
+
+
+def decision_of(
+    state: MarkState, positions: list[str] | None, limit: int | None, note: str, by: str | None
+) -> Decision:
+    """Return what the options say: the note and the name as one printable line each."""
+    if len(note) > MAX_NOTE:
+        raise typer.BadParameter(f"a note has at most {MAX_NOTE} characters: link to what is longer")
+    name, why = (h.header_text(text).decode().strip() for text in (by or _login(), note))
+    return Decision(state, name[:MAX_NAME] or "unknown", why, positions_of(positions or ()), limit)
+
+
+def _login() -> str:
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id need not have a name
+        login = f"uid-{os.getuid()}"
+    return f"{login}@{socket.gethostname()}"
+
+
 Topic = Annotated[
     DlqSource, typer.Option("--topic", help="uploads: thumbnail.dlq; ready: thumbnail.ready.dlq; parked.")
 ]
@@ -50,10 +78,20 @@ Codes = Annotated[list[str] | None, typer.Option("--code", help="Error code, or 
 Stages = Annotated[list[str] | None, typer.Option("--stage", help="How far it had come: read, decode, … Repeatable.")]
 Companies = Annotated[list[int] | None, typer.Option("--company", help="Company id. Repeatable.")]
 Media = Annotated[list[str] | None, typer.Option("--media", help="video:42 or ar_content:9. Repeatable.")]
+Sources = Annotated[
+    list[str] | None, typer.Option("--source", help="Producer, by the record's header ce_source. Repeatable.")
+]
 Since = Annotated[
     datetime | None, typer.Option("--since", parser=moment_of, help="Failed at or after: a time, or 24h.")
 ]
 Until = Annotated[datetime | None, typer.Option("--until", parser=moment_of, help="Failed before: a time, or 1h.")]
+Waiting = Annotated[bool, typer.Option("--waiting", help="Only those not replayed, parked, acknowledged or discarded.")]
+Positions = Annotated[list[str] | None, typer.Argument(help="PARTITION:OFFSET …; without any, all.")]
+Note = Annotated[str, typer.Option("--note", help="Why, in a few words: kept with your name and the time.")]
+By = Annotated[
+    str | None, typer.Option("--by", help="Who decides it; your login and host without it.", show_default=False)
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, it is a dry run.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="No more dead letters than this.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
@@ -63,6 +101,7 @@ def filter_of(
     stage: Stages = None,
     company: Companies = None,
     media: Media = None,
+    source: Sources = None,
     since: Since = None,
     until: Until = None,
 ) -> DeadLetterFilter:
@@ -72,6 +111,7 @@ def filter_of(
         stages=tuple(stage or ()),
         companies=tuple(company or ()),
         media=tuple(media or ()),
+        sources=tuple(source or ()),
         since=since,
         until=until,
     )

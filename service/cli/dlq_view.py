@@ -19,7 +19,6 @@ from schemas.errors import NEXT_ACTIONS, ErrorCode
 from service.cli.text_table import aligned
 from streams.dlq.ledger import Mark
 from streams.dlq.read import DeadLetter, ErrorGroup
-from streams.dlq.replay import ReplayReport
 
 _NARROW: Final = 120
 """Columns of a terminal below which a table would cut off what matters: each record then has lines of its own."""
@@ -74,6 +73,8 @@ def dead_letter_json(dead_letter: DeadLetter, mark: Mark | None) -> dict[str, An
         "next_action": next_action(dead_letter),
         "state": "waiting" if mark is None else mark.state,
         "state_since": None if mark is None else h.format_time(mark.at),
+        "decided_by": mark.by or None if mark is not None else None,
+        "note": mark.note or None if mark is not None else None,
     }
 
 
@@ -105,6 +106,14 @@ def show_dead_letters(rows: Sequence[tuple[DeadLetter, Mark | None]]) -> None:
     _show(
         heading, cells, lambda row: (f"{row[0]}  {row[2]}  {row[5]} of company {row[4]}, {row[7]}, {row[1]}", row[-1])
     )
+
+
+def totals(groups: Sequence[ErrorGroup], topic: str) -> str:
+    """Return how many dead letters there are, and what became of them."""
+    count, waiting = sum(group.count for group in groups), sum(group.waiting for group in groups)
+    acknowledged, discarded = sum(group.acknowledged for group in groups), sum(group.discarded for group in groups)
+    seen = f" {acknowledged} are acknowledged, {discarded} discarded." if acknowledged or discarded else ""
+    return f"{count} dead letters in {topic}, {waiting} of them waiting.{seen}"
 
 
 def show_stats(groups: Sequence[ErrorGroup]) -> None:
@@ -155,6 +164,8 @@ def group_json(group: ErrorGroup) -> dict[str, Any]:
         "code": group.code,
         "count": group.count,
         "waiting": group.waiting,
+        "acknowledged": group.acknowledged,
+        "discarded": group.discarded,
         "first": h.format_time(group.first_at),
         "last": h.format_time(group.last_at),
         "example": group.example,
@@ -167,6 +178,8 @@ def show_dead_letter(dead_letter: DeadLetter, mark: Mark | None) -> None:
     """Print everything about one dead letter."""
     record = dead_letter.record
     say(f"{record.topic} {dead_letter.position}, written {h.format_time(record.timestamp)}, {state_of(mark)}")
+    for decision in () if mark is None else mark.decisions():
+        say(f"{decision.state} {_short(decision.at)} by {decision.by}: {decision.note or 'no note.'}")
     say(f"\n{dead_letter.code}: {dead_letter.header(h.ERROR_MESSAGE) or 'it does not say why it is here.'}")
     say(f"What to do now: {next_action(dead_letter)}")
     say(
@@ -185,6 +198,10 @@ def shown_json(dead_letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
     """Return everything about one dead letter, its bytes in base64 and, where they are text, as text too."""
     record = dead_letter.record
     return dead_letter_json(dead_letter, mark) | {
+        "decisions": [
+            {"state": one.state, "at": h.format_time(one.at), "by": one.by, "note": one.note}
+            for one in (() if mark is None else mark.decisions())
+        ],
         "timestamp_ms": record.timestamp_ms,
         "key": _encoded(record.key),
         "value": _encoded(record.value),
@@ -212,49 +229,6 @@ def hex_dump(data: bytes) -> str:
         plain = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
         rows.append(f"{start:08x}  {row.hex(' '):<47}  {plain}")
     return "\n".join(rows)
-
-
-def report_json(report: ReplayReport, *, dry_run: bool) -> dict[str, Any]:
-    """Return what a replay did."""
-    return {
-        "dry_run": dry_run,
-        "replayed": dict(report.sent),
-        "parked": report.parked,
-        "done_before": report.done_before,
-        "refused": [
-            {"reason": reason, "count": count, "example": report.refused_examples[reason]}
-            for reason, count in report.refused.items()
-        ],
-        "maybe_twice": report.maybe_twice,
-        "interrupted": report.is_interrupted,
-        "transactional": report.is_transactional,
-    }
-
-
-def show_report(report: ReplayReport, *, dry_run: bool) -> None:
-    """What a replay did, or would do."""
-    would = "would be " if dry_run else ""
-    for topic, count in report.sent.items():
-        say(f"{count} dead letters {would}replayed to {topic}.")
-    if report.parked:
-        say(f"{report.parked} dead letters {would}parked: they failed again after DLQ_MAX_REPLAYS replays.")
-    if report.done_before:
-        say(f"{report.done_before} dead letters were replayed or parked before, and are left out.")
-    for reason, count in report.refused.items():
-        say(f"{count} dead letters are refused, such as {report.refused_examples[reason]}. {reason}")
-    if report.maybe_twice:
-        say(
-            f"{len(report.maybe_twice)} dead letters may come twice, for an earlier replay was killed while it sent them:"
-            f" {', '.join(report.maybe_twice)}."
-        )
-    if not report.is_transactional:
-        say("This broker keeps no transactions apart: if a replay is killed, the next one says what may come twice.")
-    if not report.total:
-        say("There is nothing to replay.")
-    elif dry_run:
-        say("This was a dry run: add --yes to replay.")
-    if report.is_interrupted:
-        say("Interrupted: run it again to go on; what was replayed is not replayed again.")
 
 
 def _short(moment: datetime) -> str:

@@ -85,5 +85,4 @@ class StatusReader:
         with DeadLetterBox(self._settings, source) as box:
             ledger = box.ledger()
             newest = {number: extent.newest(MAX_DEAD_LETTERS) for number, extent in box.extents().items()}
-            dead_letters = box.dead_letters(DeadLetterFilter(), newest)
-            return group_by_code((dead_letter, not ledger.is_done(dead_letter.record)) for dead_letter in dead_letters)
+            return group_by_code(box.dead_letters(DeadLetterFilter(), newest), ledger)

@@ -203,6 +203,8 @@ def _dead_letters(topic: str, group: ErrorGroup) -> dict[str, Any]:
         "code": _clean(group.code),
         "count": group.count,
         "waiting": group.waiting,
+        "acknowledged": group.acknowledged,
+        "discarded": group.discarded,
         "companies": owners_json(group.companies),
         "first": h.format_time(group.first_at),
         "last": h.format_time(group.last_at),

@@ -88,6 +88,11 @@ def _result(report: ReplayReport) -> ReplayResult:
         )
     if report.refused:
         return ReplayResult(ReplayOutcome.REFUSED, next(iter(report.refused)))
+    if report.discarded:
+        return ReplayResult(
+            ReplayOutcome.REFUSED,
+            "It was discarded: `thumbnails dlq list` shows by whom and where; `thumbnails dlq replay PARTITION:OFFSET` replays it.",
+        )
     return ReplayResult(ReplayOutcome.DONE_BEFORE, "It was replayed before; its result comes here when it is made.")
 
 

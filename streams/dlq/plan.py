@@ -19,6 +19,7 @@ from schemas.topics import (
     Topic,
     Topics,
 )
+from streams.dlq.ledger import Mark
 from streams.dlq.read import DeadLetter
 from streams.kafka.records import OutboundRecord
 
@@ -55,12 +56,30 @@ _DROPPED: Final = (
 """Headers about the failure. A replay removes them: attempts start again, and another failure writes its own. Origin and trace stay."""
 
 
+_SAME_FILE: Final = (
+    "it reads the same file again. It helps where that file was replaced in the storage, or a newer version reads more."
+)
+HOPELESS: Final[dict[ErrorCode, str]] = {
+    ErrorCode.EVENT_MALFORMED: "it reads the same bytes again. It helps only where a newer version of this service reads them.",
+    ErrorCode.EVENT_TOO_LARGE: "it reads the same bytes again, and they are as many.",
+    ErrorCode.MEDIA_UNSUPPORTED: _SAME_FILE,
+    ErrorCode.MEDIA_CORRUPT: _SAME_FILE,
+    ErrorCode.MEDIA_NO_PICTURE: _SAME_FILE,
+    ErrorCode.STORAGE_BAD_KEY: "its key stays outside of the company's storage_path. It helps only where storage_path was changed.",
+}
+"""Codes that the same record ends with again, unless something rare happened: why, as the end of «A replay fails again: …»."""
+
+
 @dataclass(frozen=True)
 class Send:
-    """Send `record`; it `is_parked` when it goes to the parked dead letters instead of back to work."""
+    """Send `record`; it `is_parked` when it goes to the parked dead letters instead of back to work.
+
+    `decisions` are what people decided about it before; its new mark keeps them.
+    """
 
     record: OutboundRecord
     is_parked: bool
+    decisions: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,11 +91,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class ReplayRules:
-    """From which dead letter topic, under which names, and how often a record may come back before it is parked."""
+    """From which dead letter topic, under which names, and how often a record may come back before it is parked.
+
+    `named` are the positions that a person named: only those are replayed although they were discarded.
+    """
 
     source: Topic
     topics: Topics
     max_replays: int
+    named: frozenset[str] = frozenset()
 
     def plan(self, dead_letter: DeadLetter, now: datetime) -> Send | Refusal:
         """Return what becomes of `dead_letter`. Key and value stay byte for byte, as do headers of others."""

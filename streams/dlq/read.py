@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -10,6 +10,8 @@ from typing import Any, Final
 from schemas import headers as h
 from schemas.cloudevents import MAX_EVENT_BYTES
 from schemas.errors import NEXT_ACTIONS, ErrorCode
+from streams.dlq.ledger import Ledger, MarkState
+from streams.kafka.reader import Extent
 from streams.kafka.records import InboundRecord
 
 UNKNOWN: Final = "unknown"
@@ -69,13 +71,14 @@ class DeadLetterFilter:
     """Everything that is given must hold; what is empty or None holds for every dead letter.
 
     A code ends in * to mean all that begin so: storage.*. `since` is included, `until` is not; both are compared with
-    the time of the last failure.
+    the time of the last failure. `sources` are the producers' names, by the header ce_source.
     """
 
     codes: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     companies: tuple[int, ...] = ()
     media: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     positions: frozenset[str] = frozenset()
@@ -87,10 +90,27 @@ class DeadLetterFilter:
             and (not self.stages or dead_letter.stage in self.stages)
             and (not self.companies or dead_letter.company_id in self.companies)
             and (not self.media or dead_letter.media in self.media)
+            and (not self.sources or dead_letter.header(h.CE_SOURCE) in self.sources)
             and (self.since is None or dead_letter.failed_at >= self.since)
             and (self.until is None or dead_letter.failed_at < self.until)
             and (not self.positions or dead_letter.position in self.positions)
         )
+
+    def within(self, extents: Mapping[int, Extent]) -> dict[int, Extent]:
+        """Return the part of `extents` that has to be read: all of it, unless positions are named."""
+        if not self.positions:
+            return dict(extents)
+        offsets: dict[int, list[int]] = {}
+        for position in self.positions:
+            number, _, offset = position.partition(":")
+            offsets.setdefault(int(number), []).append(int(offset))
+        found = {}
+        for partition, named in offsets.items():
+            extent = extents.get(partition)
+            if extent is not None:
+                low, high = max(extent.low, min(named)), min(extent.high, max(named) + 1)
+                found[partition] = Extent(low, max(low, high))
+        return found
 
 
 def _is_code(code: str, wanted: str) -> bool:
@@ -99,7 +119,7 @@ def _is_code(code: str, wanted: str) -> bool:
 
 @dataclass
 class ErrorGroup:
-    """All dead letters with one code; `waiting` of them were neither replayed nor parked.
+    """All dead letters with one code; `waiting` of them were neither replayed, parked, acknowledged nor discarded.
 
     `example` is the newest's place. `companies` counts those that wait, by whose they are; None where no company can be read.
     """
@@ -112,6 +132,8 @@ class ErrorGroup:
     count: int = 0
     waiting: int = 0
     companies: Counter[int | None] = field(default_factory=Counter)
+    acknowledged: int = 0
+    discarded: int = 0
 
     @property
     def next_action(self) -> str:
@@ -122,10 +144,10 @@ class ErrorGroup:
             return f"No such error is known here: look at it with `thumbnails dlq show {self.example}`."
 
 
-def group_by_code(dead_letters: Iterable[tuple[DeadLetter, bool]]) -> list[ErrorGroup]:
-    """Return the groups, largest first. Each dead letter comes with whether it still waits."""
+def group_by_code(dead_letters: Iterable[DeadLetter], ledger: Ledger) -> list[ErrorGroup]:
+    """Return the groups, largest first; `ledger` says what became of each dead letter."""
     groups: dict[str, ErrorGroup] = {}
-    for dead_letter, is_waiting in dead_letters:
+    for dead_letter in dead_letters:
         at = dead_letter.failed_at
         group = groups.get(dead_letter.code)
         if group is None:
@@ -135,8 +157,11 @@ def group_by_code(dead_letters: Iterable[tuple[DeadLetter, bool]]) -> list[Error
             group.example_message = dead_letter.header(h.ERROR_MESSAGE) or ""
         group.first_at = min(group.first_at, at)
         group.count += 1
-        group.waiting += is_waiting
-        if is_waiting:
+        mark = ledger.of(dead_letter.record)
+        group.acknowledged += mark is not None and mark.state is MarkState.ACKNOWLEDGED
+        group.discarded += mark is not None and mark.state is MarkState.DISCARDED
+        if ledger.needs_attention(dead_letter.record):
+            group.waiting += 1
             group.companies[dead_letter.company_id] += 1
     return sorted(groups.values(), key=lambda group: (-group.count, group.code))
 

@@ -5,10 +5,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from streams.dlq.chosen import Chosen
 from streams.dlq.ledger import Ledger, MarkState
 from streams.dlq.plan import Refusal, ReplayRules
 from streams.dlq.read import DeadLetter
@@ -25,11 +26,14 @@ class ReplayReport:
 
     Where the broker is not transactional, a replay that is killed sends its last batch again when it goes on:
     `maybe_twice` names the dead letters of such a batch. `refused` has an example position for each reason.
+    `discarded` are left out because somebody discarded them, and nobody named them now. `chosen` are those that it planned to send or park.
     """
 
     sent: Counter[str] = field(default_factory=Counter)
     parked: int = 0
     done_before: int = 0
+    discarded: int = 0
+    chosen: Chosen = field(default_factory=Chosen)
     refused: Counter[str] = field(default_factory=Counter)
     refused_examples: dict[str, str] = field(default_factory=dict)
     maybe_twice: list[str] = field(default_factory=list)
@@ -111,15 +115,19 @@ class DeadLetterReplay:
         if self._ledger.is_done(record):
             report.done_before += 1
             return None
+        mark = self._ledger.of(record)
+        if mark is not None and mark.state is MarkState.DISCARDED and dead_letter.position not in self._rules.named:
+            report.discarded += 1
+            return None
         plan = self._rules.plan(dead_letter, self._now())
         if isinstance(plan, Refusal):
             report.refused[plan.reason] += 1
             report.refused_examples.setdefault(plan.reason, dead_letter.position)
             return None
-        mark = self._ledger.of(record)
         if mark is not None and mark.state is MarkState.SENDING:
             report.maybe_twice.append(dead_letter.position)
-        return record, plan
+        report.chosen.add(dead_letter)
+        return record, plan if mark is None else replace(plan, decisions=mark.decisions())
 
     def _send(self, batch: list[Step]) -> None:
         if not batch:

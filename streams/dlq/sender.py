@@ -1,5 +1,7 @@
 """Sends a batch of replays together with the marks that say so: in one transaction where the broker has them.
 
+What people decide about dead letters is marked by the same senders: so that no replay is at work meanwhile, and sends what was discarded.
+
 With transactions (Apache Kafka) a batch and its marks become visible together or not at all: a replay that is killed
 at any moment has replayed each dead letter once or not at all, and the next one knows which. The transactional id is one for
 all replays of an installation, so that a second replay fences the first instead of sending the same dead letters beside it.
@@ -9,6 +11,7 @@ Without them a batch takes three steps, each acknowledged before the next: 1 mar
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -60,6 +63,9 @@ class ReplaySender(Protocol):
     def send(self, steps: Sequence[Step], now: datetime) -> None:
         """Replay a batch. Raises ReplayError."""
 
+    def mark(self, marks: Sequence[tuple[InboundRecord, Mark]]) -> None:
+        """Write marks of dead letters that are not sent. Raises ReplayError."""
+
 
 @dataclass(frozen=True)
 class SenderOptions:
@@ -81,10 +87,16 @@ def open_sender(
     """
     probe = uuid4().hex.encode()
     producer = _take_the_id(options, probe)
-    records = list(read_ledger())
-    seen = any(record.key == _PROBE and record.value == probe for record in records)
-    ledger = Ledger.read(records)
-    if producer is not None and not seen:
+    seen = threading.Event()
+
+    def looking_for_the_probe() -> Iterator[InboundRecord]:
+        for record in read_ledger():
+            if record.key == _PROBE and record.value == probe:
+                seen.set()
+            yield record
+
+    ledger = Ledger.read(looking_for_the_probe())
+    if producer is not None and not seen.is_set():
         return TransactionalSender(producer, options.ledger_topic), ledger
     return AcknowledgedSender(Producer(dict(options.producer)), options.ledger_topic), ledger
 
@@ -104,7 +116,7 @@ def _take_the_id(options: SenderOptions, probe: bytes) -> Producer | None:
         error: KafkaError = exc.args[0]
         if error.code() in _NO_TRANSACTIONS:
             return None
-        raise ReplayError(f"The replay cannot begin: {_sentence(error)}") from exc
+        raise ReplayError(f"It cannot begin: {_sentence(error)}") from exc
     return producer
 
 
@@ -119,16 +131,23 @@ class TransactionalSender:
 
     def send(self, steps: Sequence[Step], now: datetime) -> None:
         """As in the contract."""
-        with _telling_errors("The last batch was not replayed"):
+        records = [*(step.record for _, step in steps), *_marks(self._ledger_topic, steps, now)]
+        self._commit(records, "replayed")
+
+    def mark(self, marks: Sequence[tuple[InboundRecord, Mark]]) -> None:
+        """As in the contract."""
+        self._commit([mark_record(self._ledger_topic, dead_letter, mark) for dead_letter, mark in marks], "marked")
+
+    def _commit(self, records: Sequence[OutboundRecord], done: str) -> None:
+        with _telling_errors(f"The last batch was not {done}"):
             self._producer.begin_transaction()
             try:
-                records = [*(step.record for _, step in steps), *_marks(self._ledger_topic, steps, now)]
                 send_and_wait(self._producer, records, timeout_s=CALL_TIMEOUT_S)
             except KafkaException:
                 with suppress(KafkaException):  # the first error says more
                     self._producer.abort_transaction(CALL_TIMEOUT_S)
                 raise
-        with _telling_errors("The broker did not say whether the last batch was replayed; the next replay will know"):
+        with _telling_errors(f"The broker did not say whether the last batch was {done}; the next command will know"):
             self._producer.commit_transaction(CALL_TIMEOUT_S)
 
 
@@ -149,6 +168,12 @@ class AcknowledgedSender:
             send_and_wait(self._producer, _marks(self._ledger_topic, steps, now, state=MarkState.SENDING))
             send_and_wait(self._producer, [step.record for _, step in steps])
             send_and_wait(self._producer, _marks(self._ledger_topic, steps, now))
+
+    def mark(self, marks: Sequence[tuple[InboundRecord, Mark]]) -> None:
+        """As in the contract."""
+        records = [mark_record(self._ledger_topic, dead_letter, mark) for dead_letter, mark in marks]
+        with _telling_errors("The last batch was perhaps not marked"):
+            send_and_wait(self._producer, records)
 
 
 class TracedSender:
@@ -180,6 +205,10 @@ class TracedSender:
         for _, span in received:
             span.end()
 
+    def mark(self, marks: Sequence[tuple[InboundRecord, Mark]]) -> None:
+        """As in the contract: a mark has no trace."""
+        self._inner.mark(marks)
+
 
 def _continued(headers: Headers, dead_letter: Headers) -> Headers:
     """Return `headers` with the trace of `dead_letter`."""
@@ -191,7 +220,7 @@ def _continued(headers: Headers, dead_letter: Headers) -> Headers:
 
 def _marks(topic: str, steps: Sequence[Step], now: datetime, *, state: MarkState | None = None) -> list[OutboundRecord]:
     return [
-        mark_record(topic, dead_letter, Mark(state or _state(step), now, step.record.topic))
+        mark_record(topic, dead_letter, Mark(state or _state(step), now, step.record.topic, earlier=step.decisions))
         for dead_letter, step in steps
     ]
 
@@ -211,7 +240,7 @@ def _telling_errors(consequence: str) -> Iterator[None]:
 def _sentence(error: KafkaError) -> str:
     fenced = (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED)  # noqa: SLF001 - public
     if error.code() in fenced:
-        return "another replay has taken over. Wait until it ends, then run this one again if dead letters are left."
+        return "another replay, ack or discard has taken over. Wait until it ends, then run this one again if dead letters are left."
     if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._MSG_TIMED_OUT):  # noqa: SLF001 - its public name
         return f"{error.str()}. Run it again: it goes on where it stopped; --limit and filters find the dead letter."
     return f"{error.str()}. Run it again: it goes on where it stopped."

@@ -1,9 +1,11 @@
 """Dead letters as the worker writes them, for the tests of what people do with them."""
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 
 from schemas import headers as h
+from streams.dlq.ledger import Ledger, Mark, MarkState, mark_record
 from streams.dlq.read import DeadLetter, read_dead_letter
 from streams.kafka.records import InboundRecord
 from tests.doubles.pipeline import NOW
@@ -53,3 +55,30 @@ def dead_letter_record(
 def a_dead_letter(offset: int = 17, **changes: object) -> DeadLetter:
     """As letter_record, read."""
     return read_dead_letter(dead_letter_record(offset, **changes))  # type: ignore[arg-type] # the same names
+
+
+def marked(dead_letter: DeadLetter | InboundRecord, mark: Mark | MarkState) -> InboundRecord:
+    """The ledger's record of a mark, as it is read."""
+    record = dead_letter.record if isinstance(dead_letter, DeadLetter) else dead_letter
+    written = mark_record("p.thumbnail.dlq.replays", record, mark if isinstance(mark, Mark) else Mark(mark, NOW, "x"))
+    return InboundRecord(written.topic, 0, 0, 0, written.key, written.value, ())
+
+
+def ledger_of(*marks: tuple[DeadLetter, Mark | MarkState]) -> Ledger:
+    """A ledger that holds these marks."""
+    return Ledger.read(marked(dead_letter, mark) for dead_letter, mark in marks)
+
+
+class KeptMarks:
+    """A sender that keeps the marks it is given, as the ledger would read them."""
+
+    is_transactional = True
+
+    def __init__(self) -> None:
+        self.mark_batches: list[int] = []
+        self.marks: list[InboundRecord] = []
+
+    def mark(self, marks: Sequence[tuple[InboundRecord, Mark]]) -> None:
+        """As in the contract."""
+        self.mark_batches.append(len(marks))
+        self.marks += [marked(dead_letter, mark) for dead_letter, mark in marks]

@@ -135,3 +135,50 @@ def test_a_broker_or_topic_that_is_not_there_is_one_sentence(kafka: str, monkeyp
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
         with pytest.raises(expected_errors(), match=sentence):
             CliRunner().invoke(all_commands(), ["dlq", "stats"], catch_exceptions=False)
+
+
+def test_what_is_acknowledged_or_discarded_is_kept_with_name_and_note(topics: DeadLetterTopics) -> None:
+    topics.fill(6)
+    producer = Producer({"bootstrap.servers": topics.kafka})
+    origin = f"{topics.prefix}media.uploaded"
+    headers: dict[str, str | bytes | None] = {"error-code": "media.corrupt", "x-original-topic": origin}
+    producer.produce(f"{topics.prefix}thumbnail.dlq", b"{}", b"video:77", 0, headers=headers)
+    assert producer.flush(10) == 0
+    (corrupt,) = topics.run("list", "--code", "media.corrupt")
+    place = f"{corrupt['partition']}:{corrupt['offset']}"
+
+    dry = topics.command(["dlq", "replay", "--code", "media.*"]).out
+    assert "A replay fails again: it reads the same file again." in dry
+    assert f"  {place}  video:77" in dry
+    nameless = topics.command(["dlq", "discard", place])
+    assert (nameless.code, "say why with --note" in nameless.err) == (2, True)
+    (counted,) = topics.run("discard", "--code", "media.corrupt", "--note", "no new file")
+    assert (counted["dry_run"], counted["marked"]) == (True, 1)
+    assert topics.length("thumbnail.dlq.replays") == 0
+
+    discard = ("discard", "--code", "media.corrupt", "--note", "no new file", "--by", "ada", "--yes")
+    (done,) = topics.run(*discard)
+    assert (done["marked"], [code["code"] for code in done["codes"]]) == (1, ["media.corrupt"])
+    (again,) = topics.run(*discard)
+    assert (again["marked"], again["done_before"]) == (0, 1)
+    (acknowledged,) = topics.run("ack", "--company", "1", "--yes", "--by", "bob")
+    assert acknowledged["marked"] == 3
+    assert {one["state"] for one in topics.run("list", "--company", "1")} == {"acknowledged"}
+    assert {one["company_id"] for one in topics.run("list", "--waiting")} == {2}
+    (shown,) = topics.run("show", place)
+    assert (shown["state"], shown["decided_by"], shown["note"]) == ("discarded", "ada", "no new file")
+    assert "by ada: no new file" in topics.command(["dlq", "show", place]).out
+
+    (replayed,) = topics.run("replay", "--yes")
+    assert (sum(replayed["replayed"].values()), replayed["discarded"]) == (6, 1)
+    (nothing,) = topics.run("ack", "--yes")
+    assert (nothing["marked"], nothing["left_discarded"], nothing["replayed_before"]) == (0, 1, 6)
+    (named,) = topics.run("replay", place, "--yes")
+    assert sum(named["replayed"].values()) == 1
+    (shown,) = topics.run("show", place)
+    assert (shown["state"], [(one["state"], one["by"]) for one in shown["decisions"]]) == (
+        "replayed",
+        [("discarded", "ada")],
+    )
+    missing = topics.command(["dlq", "ack", "0:999"])
+    assert (missing.code, "Not found: 0:999" in missing.out) == (1, True)

@@ -16,6 +16,7 @@ from schemas.cloudevents import write_event
 from schemas.errors import ErrorCode, TransientError
 from schemas.topics import Topics
 from streams.dlq.export import export_dead_letters, fingerprint, read_export
+from streams.dlq.ledger import Ledger
 from streams.dlq.read import DeadLetterFilter, group_by_code, read_dead_letter
 from streams.failures.retry_limits import most_hops
 from streams.kafka.records import InboundRecord, OutboundRecord
@@ -170,7 +171,7 @@ def test_any_record_of_the_dead_letter_topic_is_listed_and_exported_byte_for_byt
         assert (dead_letter.code or "x").isprintable()
         assert (dead_letter.media or "").isprintable()
         assert dead_letter.replays >= 0
-    groups = group_by_code((dead_letter, True) for dead_letter in dead_letters)
+    groups = group_by_code(dead_letters, Ledger())
     assert sum(group.count for group in groups) == len(found)
     assert all(group.next_action for group in groups)
     path = tmp_path / "dead-letters"

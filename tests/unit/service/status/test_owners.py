@@ -127,3 +127,11 @@ def test_dead_letters_are_told_with_their_companies() -> None:
     assert sentence.startswith(
         "Dead letters wait in thumbnail.dlq: 2 with media.corrupt, all of company 3. The file is"
     )
+
+
+def test_what_is_acknowledged_or_discarded_needs_no_attention_and_is_counted() -> None:
+    group = ErrorGroup("media.corrupt", NOW, NOW, "0:1", "", 3, 0, acknowledged=1, discarded=2)
+    found = Snapshot(NOW, [], dead_letters={"thumbnail.dlq": [group]})
+    assert attention(found, 60.0) == []
+    data = found.to_json(60.0)
+    assert (data["ok"], data["dead_letters"][0]["acknowledged"], data["dead_letters"][0]["discarded"]) == (True, 1, 2)

@@ -63,6 +63,14 @@ def test_what_was_replayed_or_parked_waits_no_more_and_what_was_perhaps_sent_doe
     assert case.backlog.poll() == Backlog(1, case.minute(3))
 
 
+def test_what_was_acknowledged_or_discarded_waits_no_more(case: Case) -> None:
+    for _ in range(3):
+        case.fail()
+    case.mark(0, MarkState.ACKNOWLEDGED)
+    case.mark(1, MarkState.DISCARDED)
+    assert case.backlog.poll() == Backlog(1, case.minute(2))
+
+
 def test_a_dead_letter_in_the_middle_that_was_replayed_is_not_counted(case: Case) -> None:
     for _ in range(3):
         case.fail()

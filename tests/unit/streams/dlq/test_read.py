@@ -1,12 +1,16 @@
 """Dead letters as people see them: facts, filters and groups; also those that no schema reads."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from schemas import headers as h
+from streams.dlq.ledger import MarkState
 from streams.dlq.read import DeadLetterFilter, group_by_code, read_dead_letter
+from streams.kafka.reader import Extent
 from streams.kafka.records import InboundRecord
-from tests.doubles.letters import a_dead_letter
+from tests.doubles.letters import a_dead_letter, ledger_of
 from tests.doubles.pipeline import NOW
 
 
@@ -83,9 +87,7 @@ def test_a_filter_holds_for_what_fulfils_all_of_it(wanted: DeadLetterFilter, fou
 def test_groups_tell_count_first_last_the_newest_example_and_what_to_do() -> None:
     dead_letters = [a_dead_letter(offset, age_s=age_s) for offset, age_s in ((1, 50), (2, 10), (3, 90))]
     other = a_dead_letter(4, code="nobody.knows")
-    first, second = group_by_code(
-        [(dead_letters[0], True), (dead_letters[1], False), (dead_letters[2], True), (other, True)]
-    )
+    first, second = group_by_code([*dead_letters, other], ledger_of((dead_letters[1], MarkState.REPLAYED)))
 
     assert (first.code, first.count, first.waiting, first.example) == ("storage.denied", 3, 2, "0:2")
     assert (first.first_at, first.last_at) == (NOW - timedelta(seconds=90), NOW - timedelta(seconds=10))
@@ -96,6 +98,32 @@ def test_groups_tell_count_first_last_the_newest_example_and_what_to_do() -> Non
 def test_a_group_tells_whose_letters_wait() -> None:
     dead_letters = [a_dead_letter(offset, company=company) for offset, company in ((1, 3), (2, 3), (3, 1), (4, 7))]
     unread = a_dead_letter(5, value=b"[]")
-    waiting = [(dead_letter, True) for dead_letter in (*dead_letters[:3], unread)]
-    (group,) = group_by_code([*waiting, (dead_letters[3], False)])
+    ledger = ledger_of((dead_letters[3], MarkState.REPLAYED))
+    (group,) = group_by_code([*dead_letters, unread], ledger)
     assert group.companies == {3: 2, 1: 1, None: 1}
+
+
+def test_what_somebody_has_seen_or_given_up_waits_no_more() -> None:
+    dead_letters = [a_dead_letter(offset, company=offset) for offset in range(5)]
+    states = (MarkState.ACKNOWLEDGED, MarkState.DISCARDED, MarkState.SENDING, MarkState.PARKED)
+    (group,) = group_by_code(dead_letters, ledger_of(*zip(dead_letters, states, strict=False)))
+    assert (group.count, group.waiting, group.acknowledged, group.discarded) == (5, 2, 1, 1)
+    assert group.companies == {2: 1, 4: 1}
+
+
+def test_a_producer_is_found_by_the_source_of_its_events() -> None:
+    ours = a_dead_letter(1)
+    record = ours.record
+    headers = (*record.headers, (h.CE_SOURCE, b"/upload-service"))
+    theirs = read_dead_letter(replace(record, headers=headers))
+    wanted = DeadLetterFilter(sources=("/upload-service",))
+    assert (wanted.matches(ours), wanted.matches(theirs)) == (False, True)
+
+
+def test_only_the_offsets_between_named_positions_are_read() -> None:
+    extents = {0: Extent(5, 100), 1: Extent(0, 7), 2: Extent(0, 9)}
+    assert DeadLetterFilter().within(extents) == extents
+    named = DeadLetterFilter(positions=frozenset({"0:17", "0:20", "1:0", "9:1"}))
+    assert named.within(extents) == {0: Extent(17, 21), 1: Extent(0, 1)}
+    gone = DeadLetterFilter(positions=frozenset({"0:1", "1:7"})).within(extents)
+    assert [extent.count for extent in gone.values()] == [0, 0]

@@ -1,5 +1,6 @@
 """Replays: what stays and what goes, where to, when a dead letter is parked, and that each is sent once."""
 
+import json
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,13 +9,13 @@ import pytest
 
 from schemas import headers as h
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic, Topics
-from streams.dlq.ledger import Ledger, Mark, MarkState, mark_record
+from streams.dlq.ledger import MAX_EARLIER, Ledger, Mark, MarkState
 from streams.dlq.plan import Refusal, ReplayRules, Send
 from streams.dlq.read import DeadLetter, read_dead_letter
 from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
 from streams.dlq.sender import ReplayError, Step
 from streams.kafka.records import InboundRecord
-from tests.doubles.letters import TRACE, a_dead_letter, dead_letter_record
+from tests.doubles.letters import TRACE, KeptMarks, a_dead_letter, dead_letter_record, ledger_of, marked
 from tests.doubles.pipeline import NOW
 
 
@@ -104,26 +105,22 @@ def test_a_parked_letter_that_somebody_sends_on_gets_all_its_replays_again() -> 
     assert h.get_header(found.record.headers, "parked-reason") is None
 
 
-class Sender:
+class Sender(KeptMarks):
     """Keeps what it is given; dies at the batch with the number `dies_at`."""
 
-    is_transactional = True
-
     def __init__(self, dies_at: int | None = None) -> None:
+        super().__init__()
         self.batches: list[list[str]] = []
-        self.marks: list[InboundRecord] = []
         self._dies_at = dies_at
 
     def send(self, steps: Sequence[Step], now: datetime) -> None:
         if len(self.batches) == self._dies_at:
             raise ReplayError("The broker is gone.")
         self.batches.append([f"{dead_letter.partition}:{dead_letter.offset}" for dead_letter, _ in steps])
-        self.marks += [marked(dead_letter, MarkState.REPLAYED, now) for dead_letter, _ in steps]
-
-
-def marked(dead_letter: InboundRecord, state: MarkState, at: datetime = NOW) -> InboundRecord:
-    written = mark_record("p.thumbnail.dlq.replays", dead_letter, Mark(state, at, "p.thumbnail.due"))
-    return InboundRecord(written.topic, 0, 0, 0, written.key, written.value, ())
+        self.marks += [
+            marked(record, Mark(MarkState.REPLAYED, now, "p.thumbnail.due", earlier=step.decisions))
+            for record, step in steps
+        ]
 
 
 class Clock:
@@ -145,8 +142,9 @@ def replay(
     ledger: Ledger | None = None,
     pace: ReplayPace = ReplayPace(1000),  # noqa: B008 - a frozen value
     clock: Clock | None = None,
+    named: frozenset[str] = frozenset(),
 ) -> ReplayReport:
-    rules, clock = ReplayRules(THUMBNAIL_DLQ, Topics("p."), 3), clock or Clock()
+    rules, clock = ReplayRules(THUMBNAIL_DLQ, Topics("p."), 3, named), clock or Clock()
     made = DeadLetterReplay(
         rules, ledger or Ledger(), sender, pace, stop=clock.stop, now=lambda: NOW, clock=lambda: clock.now_s
     )
@@ -241,3 +239,53 @@ def test_later_marks_win_null_values_remove_and_what_is_no_mark_is_ignored() -> 
     )
     assert [ledger.is_done(dead_letter) for dead_letter in dead_letters] == [True, False, False]
     assert ledger.places("p.thumbnail.dlq") == [(0, 0, "p.thumbnail.dlq/0/0")]
+
+
+def test_what_was_discarded_is_replayed_only_by_name_and_what_was_acknowledged_always() -> None:
+    dead_letters = [a_dead_letter(offset) for offset in range(3)]
+    by_ada = Mark(MarkState.DISCARDED, NOW, "", "ada", "no new file")
+    ledger = ledger_of((dead_letters[0], by_ada), (dead_letters[1], MarkState.ACKNOWLEDGED))
+    sender = Sender()
+    report = replay(dead_letters, sender, ledger)
+    assert (sender.batches, report.discarded, report.chosen.count) == ([["0:1", "0:2"]], 1, 2)
+
+    named = Sender()
+    report = replay(dead_letters[:1], named, ledger, named=frozenset({"0:0"}))
+    assert (named.batches, report.discarded) == ([["0:0"]], 0)
+    mark = Ledger.read(named.marks).of(dead_letters[0].record)
+    assert mark is not None
+    assert (mark.state, mark.earlier) == (MarkState.REPLAYED, (by_ada,))
+
+
+def test_a_dry_run_tells_codes_companies_samples_and_what_fails_again() -> None:
+    denied = [a_dead_letter(offset, company=1 + offset % 2, media_id=offset) for offset in range(5)]
+    corrupt = a_dead_letter(9, code="media.corrupt", company=7)
+    report = replay([*denied, corrupt, a_dead_letter(10, code="of.others", origin=None)], None)
+    first, second = report.chosen.codes()
+    assert (first.code, first.count, first.companies, first.hopeless) == ("storage.denied", 5, {1: 3, 2: 2}, None)
+    assert [(one.position, one.media, one.message) for one in first.samples] == [
+        (f"0:{offset}", f"video:{offset}", "No.") for offset in range(3)
+    ]
+    assert (second.code, second.companies) == ("media.corrupt", {7: 1})
+    assert "the same file again" in (second.hopeless or "")
+
+
+def test_a_mark_keeps_who_decided_what_and_why_and_not_without_end() -> None:
+    dead_letter = a_dead_letter()
+    mark = Mark(MarkState.ACKNOWLEDGED, NOW, "", "ada", "0")
+    for number in range(1, MAX_EARLIER + 5):
+        earlier = mark.decisions()
+        mark = Mark(MarkState.DISCARDED, NOW, "", "bob", str(number), earlier)
+        assert ledger_of((dead_letter, mark)).of(dead_letter.record) == mark
+    assert [one.note for one in mark.earlier] == [str(number) for number in range(4, MAX_EARLIER + 4)]
+    assert [one.note for one in mark.decisions()][-1] == str(MAX_EARLIER + 4)
+
+
+@pytest.mark.parametrize("earlier", [5, "x", {}, [3, "x", {"state": "discarded"}], None])
+def test_odd_decisions_of_earlier_do_no_harm(earlier: object) -> None:
+    record = dead_letter_record()
+    value = {"state": "discarded", "at": h.format_time(NOW), "to": "", "letter_timestamp_ms": record.timestamp_ms}
+    data = json.dumps(value | {"earlier": earlier}).encode()
+    ledger = Ledger.read([InboundRecord("x", 0, 0, 0, b"p.thumbnail.dlq/0/17", data, ())])
+    mark = ledger.of(record)
+    assert mark == Mark(MarkState.DISCARDED, NOW, "")
