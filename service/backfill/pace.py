@@ -28,7 +28,7 @@ class Pace:
         return max(1, min(MAX_BATCH, self.max_waiting, math.ceil(self.per_s)))
 
 
-class Gate:
+class SendGate:
     """Says how many events may be sent now, and waits until some may. One thread; `stop` is set by any."""
 
     def __init__(

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas.events import BACKFILL_PREFIX, Media, MediaKind, MediaUploaded, derived_event_id
 from schemas.tables import ar_contents, companies, videos
-from service.backfill.state import Choice, Mode, Reason, Run
+from service.backfill.state import Mode, Reason, RowChoice, Run
 from service.tenants.explained import explained
 from service.tenants.values import company_prefix
 from storage.keys import is_inside, is_key
@@ -37,7 +37,7 @@ class RowPages:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine: Final = engine
 
-    def last_ids(self, choice: Choice) -> dict[MediaKind, int]:
+    def last_ids(self, choice: RowChoice) -> dict[MediaKind, int]:
         """Return the greatest id of each table that is chosen; 0 where it is empty."""
         tables = {kind: table_of(kind) for kind in choice.kinds}
         with explained(), self._engine.connect() as connection:
@@ -77,7 +77,7 @@ def _rows(kind: MediaKind) -> sa.Select[Any]:
     return sa.select(*columns).select_from(source.outerjoin(companies, ar_contents.c.company_id == companies.c.id))
 
 
-def _wanted(kind: MediaKind, choice: Choice) -> list[sa.ColumnElement[bool]]:
+def _wanted(kind: MediaKind, choice: RowChoice) -> list[sa.ColumnElement[bool]]:
     columns, conditions = table_of(kind).c, list[sa.ColumnElement[bool]]()
     if kind is MediaKind.IMAGE:  # an AR content without a photograph is the folder of its videos
         photograph = sa.func.coalesce(columns.image_path, ""), sa.func.coalesce(columns.image_url, "")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from schemas.events import MediaKind, MediaUploaded
-from service.backfill.pace import Gate
+from service.backfill.pace import SendGate
 from service.backfill.rows import WINDOW, RowPages, event_of, record_key_of
 from service.backfill.state import Reason, Run
 
@@ -37,7 +37,7 @@ class Backfill:
     """
 
     pages: RowPages
-    gate: Gate
+    gate: SendGate
     send: SendAll
     save: Callable[[Run], None]
     on_batch: Callable[[], None] = lambda: None

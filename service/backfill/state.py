@@ -28,7 +28,7 @@ class Mode(StrEnum):
     ALL = "all"
 
 
-class Choice(BaseModel):
+class RowChoice(BaseModel):
     """The rows that are wanted. `since` and `until` compare thumbnail_updated_at, and rows without one are not within."""
 
     model_config = ConfigDict(frozen=True)
@@ -74,7 +74,7 @@ class Run(BaseModel):
 
     name: str
     topic: str
-    choice: Choice
+    choice: RowChoice
     last_ids: dict[MediaKind, int]
     kind_index: int = 0
     after_id: int = 0

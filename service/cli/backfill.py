@@ -108,11 +108,11 @@ def _check(chosen: _Chosen, *, resume: bool) -> None:
 def _new_run(settings: "Settings", engine: "sa.Engine", chosen: _Chosen) -> "Run":
     from schemas.events import MediaKind
     from service.backfill.rows import RowPages
-    from service.backfill.state import Choice, Mode, Run, run_name
+    from service.backfill.state import Mode, RowChoice, Run, run_name
     from service.tenants.references import company_id_of
 
     kinds = {Kind.VIDEO: MediaKind.VIDEO, Kind.AR_CONTENT: MediaKind.IMAGE}
-    choice = Choice(
+    choice = RowChoice(
         mode=Mode.ALL if chosen.all else Mode.FAILED if chosen.failed else Mode.MISSING,
         company_id=None if chosen.company is None else company_id_of(engine, chosen.company),
         kinds=tuple(kinds.values()) if chosen.kind is None else (kinds[chosen.kind],),
@@ -136,7 +136,7 @@ def _count(settings: "Settings", engine: "sa.Engine", view: "View", pace: "Pace"
 def _send(
     settings: "Settings", engine: "sa.Engine", view: "View", pace: "Pace", stop: threading.Event, file: "RunFile"
 ) -> None:
-    from service.backfill.pace import Gate, records_waiting
+    from service.backfill.pace import SendGate, records_waiting
     from service.backfill.rows import RowPages
     from service.backfill.runner import Backfill
     from service.kafka.clients import consumers_of, make_producer
@@ -154,7 +154,7 @@ def _send(
     ):
         work = Backfill(
             pages=RowPages(engine),
-            gate=Gate(pace, lambda: view.waits(records_waiting(lag, partitions)), stop),
+            gate=SendGate(pace, lambda: view.waits(records_waiting(lag, partitions)), stop),
             send=lambda uploads: publish_uploads(producer, uploads, topic=topic, tracing=tracing),
             save=file.save,
             on_batch=view.advance,

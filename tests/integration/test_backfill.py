@@ -161,7 +161,7 @@ def test_killed_in_the_middle_and_resumed_each_row_is_announced_once_and_live_up
     shown = installation.shown(MediaKind.IMAGE)
     assert {shown[row_id] for row_id in PHOTOGRAPHS} <= events.keys()
 
-    code, said = installation.run()
+    code, said = installation.run(*pace)
     assert (code, said[-1]["sent"]) == (0, 0), "a second run finds nothing to do"
 
 

@@ -9,7 +9,7 @@ from schemas.database import write_transaction
 from schemas.events import MediaKind
 from schemas.tables import ar_contents, companies, videos
 from service.backfill.rows import RowPages
-from service.backfill.state import Choice, Mode, Run, run_name
+from service.backfill.state import Mode, RowChoice, Run, run_name
 from tests.doubles.results import a_database
 
 SHOWN_AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -52,7 +52,7 @@ def deactivate(engine: sa.Engine, company_id: int) -> None:
 
 
 def a_run(engine: sa.Engine, mode: Mode = Mode.MISSING, **choice: Any) -> Run:
-    chosen = Choice(mode=mode, **choice)
+    chosen = RowChoice(mode=mode, **choice)
     return Run(name=run_name(mode), topic="t", choice=chosen, last_ids=RowPages(engine).last_ids(chosen))
 
 

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 
 from schemas.cloudevents import read_event
 from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
-from service.backfill.pace import Gate, Pace, records_waiting
+from service.backfill.pace import Pace, SendGate, records_waiting
 from service.backfill.rows import RowPages
 from service.backfill.runner import Backfill
 from service.backfill.state import BackfillError, Mode, Reason, Run, RunFile
@@ -53,7 +53,7 @@ class Installation:
 
     def backfill(self, pace: Pace, **changes: object) -> Backfill:
         lag = GroupLag(self.kafka.make_consumer, monotonic=self.kafka.clock.monotonic)
-        gate = Gate(pace, lambda: records_waiting(lag, PARTITIONS), self.stop)
+        gate = SendGate(pace, lambda: records_waiting(lag, PARTITIONS), self.stop)
         fields = {"gate": gate, "send": self.send, "save": self.file.save} | changes
         return Backfill(pages=RowPages(self._library), **fields)  # type: ignore[arg-type] # the tests' own parts
 
@@ -147,7 +147,7 @@ def test_the_rate_is_kept() -> None:
             now[0] += timeout or 0.0
             return self.is_set()
 
-    gate = Gate(Pace(per_s=2.5, max_waiting=100), lambda: 0, Clock(), clock=lambda: now[0])
+    gate = SendGate(Pace(per_s=2.5, max_waiting=100), lambda: 0, Clock(), clock=lambda: now[0])
     sent = 0
     while sent < 30:
         count = gate.room()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -36,7 +37,7 @@ def test_options_that_contradict_each_other_are_refused(arguments: tuple[str, ..
 
 
 def test_a_dry_run_counts_by_company_and_kind_and_names_what_is_left_out(sqlite_url: str, tmp_path: Path) -> None:
-    rows = {
+    rows: dict[int, dict[str, Any]] = {
         1: VIDEO,
         2: VIDEO | READY,
         3: PHOTO,
