@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.cloudevents import read_event
-from schemas.database import create_engine_for, write_transaction
+from schemas.database import write_transaction
 from schemas.events import MEDIA_UPLOADED_TYPE, MediaKind, MediaUploaded
 from schemas.tables import ar_contents, videos
 from service.kafka.clients import consumer_config, producer_config
@@ -57,7 +57,11 @@ class Installation:
 
     def run(self, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
         process = self.start(*arguments)
-        said, problem = process.communicate(timeout=60)
+        try:
+            said, problem = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            process.communicate()
         assert "Traceback" not in problem
         return process.returncode, [json.loads(line) for line in said.splitlines()]
 
@@ -191,7 +195,7 @@ def test_ctrl_c_pauses_it_and_what_waits_for_the_workers_is_bounded(installation
 
 
 def test_rows_that_lack_something_are_named_and_the_exit_code_says_so(installation: Installation) -> None:
-    with write_transaction(create_engine_for(installation.url)) as connection:
+    with write_transaction(installation.engine) as connection:
         connection.execute(sa.update(videos).where(videos.c.id == 150).values(video_path=None))
         connection.execute(sa.update(videos).where(videos.c.id == 151).values(video_path="globex/x.mp4"))
     code, said = installation.run("--company", "acme", "--kind", "video", "--max-waiting", "10000")
