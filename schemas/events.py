@@ -16,6 +16,8 @@ THUMBNAIL_READY_TYPE: Final = "vertexar.thumbnail.ready.v1"
 THUMBNAIL_FAILED_TYPE: Final = "vertexar.thumbnail.failed.v1"
 THUMBNAIL_CLEANUP_TYPE: Final = "vertexar.thumbnail.cleanup.v1"
 
+BACKFILL_PREFIX: Final = "backfill-"
+"""Begins the id of an event that `thumbnails backfill` makes of a row: its upload is long past, or of an unknown time."""
 _EVENT_ID_NAMESPACE: Final = uuid.UUID("6c2f7f0e-4c0e-5a0b-9a56-0b7c1f3f9d11")
 MAX_DATABASE_ID: Final = 2**31 - 1
 
@@ -275,6 +277,11 @@ class ThumbnailCleanup(_Result):
 def derived_event_id(upload_event_id: str, company_id: int, media: Media, outcome: str) -> str:
     """Return an id that is the same for every redelivery of the same upload and outcome, and differs where media or company do."""
     return str(uuid.uuid5(_EVENT_ID_NAMESPACE, f"{outcome}:{company_id}:{media.record_key}:{upload_event_id}"))
+
+
+def is_live(upload_event_id: str) -> bool:
+    """Return whether somebody waits for the upload, so that its time to be ready and visible counts."""
+    return not upload_event_id.startswith(BACKFILL_PREFIX)
 
 
 def result_event_id(upload: MediaUploaded, outcome: str, version: str) -> str:

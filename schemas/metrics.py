@@ -105,7 +105,7 @@ class Metrics:
         )
         self.upload_to_ready_seconds = self._histogram(
             "thumbnail_upload_to_ready_seconds",
-            "Time from the upload's occurred_at to thumbnail.ready.",
+            "Time from the upload's occurred_at to thumbnail.ready, without those of a backfill.",
             _WORKER,
             _LATENCY_SECONDS,
         )
@@ -158,7 +158,7 @@ class Metrics:
     def _declare_consumer_metrics(self) -> None:
         self.upload_to_visible_seconds = self._histogram(
             "thumbnail_upload_to_visible_seconds",
-            "Time from the upload's occurred_at to its committed row.",
+            "Time from the upload's occurred_at to its committed row, without those of a backfill.",
             _PERSIST,
             _LATENCY_SECONDS,
         )

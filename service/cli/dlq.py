@@ -1,14 +1,11 @@
 """`thumbnails dlq …`: look at dead letters, replay, acknowledge or discard them, export them to a file, purge them."""
 
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Final
 
 import typer
@@ -30,6 +27,7 @@ from service.cli.dlq_options import (
     position_of,
     positions_of,
 )
+from service.cli.stop_signals import stopping_on_signals
 from service.dead_letters import DeadLetterBox, DlqSource
 from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, fail
 from service.observability.traces import start_traces
@@ -134,7 +132,7 @@ def replay(
     chosen = replace(wanted, positions=positions_of(positions or ()))
     settings = Settings()
     with (
-        _stopping_on_signals() as stop,
+        stopping_on_signals() as stop,
         start_traces(settings.traces, "replay") as tracing,
         DeadLetterBox(settings, topic) as box,
     ):
@@ -197,7 +195,7 @@ def discard(
 def _decide(decision: Decision, topic: DlqSource, wanted: DeadLetterFilter, *, yes: bool, as_json: bool) -> None:
     dry_run = not (yes or decision.positions)
     chosen = replace(wanted, positions=decision.positions)
-    with _stopping_on_signals() as stop, DeadLetterBox(Settings(), topic) as box:
+    with stopping_on_signals() as stop, DeadLetterBox(Settings(), topic) as box:
         extents = chosen.within(box.extents())
         with _reading(extents, shown=not as_json) as read_one:
             report = box.decide(box.dead_letters(chosen, extents, read_one), decision, dry_run=dry_run, stop=stop)
@@ -272,23 +270,6 @@ def _confirm(topic: str) -> None:
         fail("Nothing was deleted: add --yes, or run it on a terminal to confirm.", EXIT_USAGE)
     if typer.prompt("Type the topic's name to delete them") != topic:
         fail("That is another name: nothing was deleted.")
-
-
-@contextmanager
-def _stopping_on_signals() -> Iterator[threading.Event]:
-    """Set by Ctrl-C and SIGTERM, so that the batch in flight is finished; a second one ends the program at once."""
-    stop = threading.Event()
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

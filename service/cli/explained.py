@@ -37,6 +37,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from schemas.database import DatabaseUrlError
     from schemas.errors import ThumbnailError
     from schemas.migrations import MigrationError
+    from service.backfill.state import BackfillError
     from service.kafka.connection import KafkaUnreachableError
     from service.kafka.security import KafkaFilesError
     from service.observability.traces import TracesError
@@ -50,7 +51,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
 
     of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
     of_the_database = DatabaseUrlError, MigrationError, RowError
-    others = ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, UnreadableFileError
+    others = BackfillError, ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, UnreadableFileError
     return *others, *of_kafka, *of_the_database
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from service.cli.backfill import backfill
 from service.cli.commands import CONTRACT, DLQ, RUN, SET_UP, START, WATCH, Commands
 from service.cli.company import company_app
 from service.cli.credentials import credentials_app
@@ -58,6 +59,7 @@ app.command(rich_help_panel=START)(demo)
 app.command(rich_help_panel=START)(make)
 app.command(hidden=True)(sample)
 app.command(rich_help_panel=WATCH)(publish)
+app.command(rich_help_panel=WATCH)(backfill)
 app.command(rich_help_panel=WATCH)(follow)
 app.command(rich_help_panel=WATCH)(status)
 app.command(rich_help_panel=WATCH)(health)

@@ -16,12 +16,12 @@ from service.kafka.connection import connect
 from service.publish.files import check_files, shown
 from service.publish.uploads import PublishError, Uploader, publish_records, publish_uploads
 from service.roles.build_storage import build_tenants
-from service.settings import Settings
+from service.settings import KafkaSettings, Settings
 from service.tenants.company_rows import require_company
 from service.tenants.explained import explained
 from service.tenants.references import company_id_of
 from service.tenants.values import RowError
-from streams.kafka.ports import KafkaProducer
+from streams.kafka.ports import KafkaProducer, TopicPartition
 from streams.rows.queries import table_of
 from streams.tracing import Tracing
 
@@ -76,10 +76,7 @@ class Publisher:
     def _producer(self, company_id: int) -> KafkaProducer:
         """Return a producer when all that an upload needs is there."""
         require_company(self.engine, company_id)
-        # A producer would try for long, and say nothing of a wrong password.
-        _, cluster = connect(self.settings.kafka)
-        if self._topic not in cluster.topics:
-            raise PublishError(f"The topic {self._topic} does not exist: run `thumbnails topics create`.")
+        upload_partitions(self.settings.kafka)
         return make_producer(self.settings.kafka)
 
     def _send(self, producer: KafkaProducer, uploader: Uploader, upload: MediaUploaded) -> None:
@@ -89,6 +86,18 @@ class Publisher:
             # An event that arrives all the same ends as a dead letter, which says more than a row without an outcome.
             uploader.withdraw(upload)
             raise
+
+
+def upload_partitions(settings: KafkaSettings) -> list[TopicPartition]:
+    """Return the partitions of media.uploaded. Raises KafkaUnreachableError and PublishError.
+
+    Call it before anything is sent: a producer would try for long, and say nothing of a wrong password.
+    """
+    topic = settings.topics.uploads
+    _, cluster = connect(settings)
+    if topic not in cluster.topics:
+        raise PublishError(f"The topic {topic} does not exist: run `thumbnails topics create`.")
+    return [(topic, number) for number in sorted(cluster.topics[topic].partitions)]
 
 
 def _report(exc: Exception, paths: Sequence[Path], failed: int) -> str:

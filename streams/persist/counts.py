@@ -10,7 +10,7 @@ import structlog
 
 from schemas import headers as h
 from schemas.errors import PermanentError
-from schemas.events import ThumbnailReady
+from schemas.events import ThumbnailReady, is_live
 from schemas.metrics import Metrics
 from streams.event_metrics import RecentIds, TaskType, exemplar_of
 from streams.kafka.records import InboundRecord, place_of
@@ -83,7 +83,8 @@ class ResultCounts:
         now = self._now()
         for item, outcome in outcomes:
             # A row shows an upload for the first time only once, also when its offset could not be committed.
-            if outcome in APPLIED_OUTCOMES and isinstance(item.result, ThumbnailReady):
+            is_shown = outcome in APPLIED_OUTCOMES and isinstance(item.result, ThumbnailReady)
+            if is_shown and is_live(item.result.upload_event_id):
                 seconds = (now - item.result.occurred_at).total_seconds()
                 exemplar = exemplar_of(h.trace_id(item.record.headers))
                 metrics.upload_to_visible_seconds.observe(max(0.0, seconds), exemplar)

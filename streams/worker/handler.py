@@ -6,7 +6,7 @@ import structlog
 
 from schemas.cloudevents import read_event
 from schemas.errors import ErrorCode, PermanentError, Stage, ThumbnailError
-from schemas.events import MEDIA_UPLOADED_TYPE, CleanupReason, MediaUploaded, ThumbnailReady
+from schemas.events import MEDIA_UPLOADED_TYPE, CleanupReason, MediaUploaded, ThumbnailReady, is_live
 from streams.event_metrics import TaskType
 from streams.failures.guard import DeadLetterFloodError
 from streams.kafka.records import InboundRecord, read_delivery, unread_delivery
@@ -119,7 +119,8 @@ class EventHandler:
 
     def _announce(self, work: Work, upload: MediaUploaded, ready: ThumbnailReady) -> Outcome:
         self._failures.succeeded(work.delivery, upload.company_id)
-        work.ready_after_s = max(0.0, (self._rules.now() - upload.occurred_at).total_seconds())
+        if is_live(upload.event_id):
+            work.ready_after_s = max(0.0, (self._rules.now() - upload.occurred_at).total_seconds())
         details = {
             "company_id": upload.company_id,
             "media": upload.media.record_key,

@@ -38,6 +38,14 @@ def test_an_event_that_is_delivered_twice_is_counted_once() -> None:
     assert value(flow.metrics, "thumbnail_redelivered_total", **GENERATE) == 1
 
 
+def test_the_old_upload_of_a_backfill_is_counted_but_not_its_age() -> None:
+    flow = a_flow()
+    record = a_record(write_event(an_upload(event_id="backfill-1", occurred_at=NOW - timedelta(days=9000))))
+    Observer(flow.metrics).on_acknowledged(asyncio.run(a_handler(flow).handle(record)))
+    assert value(flow.metrics, "thumbnail_generation_total", **SUCCESS) == 1
+    assert value(flow.metrics, "thumbnail_upload_to_ready_seconds_count") == 0
+
+
 def test_attempts_and_other_uploads_of_the_same_media_are_counted_each() -> None:
     flow = a_flow()
     handler, observer = a_handler(flow), Observer(flow.metrics)

@@ -52,6 +52,13 @@ def test_rows_are_written_then_dead_letters_and_cleanups_sent_then_offsets_commi
     assert (counted(loop), counted(loop, "failed")) == (2, 1)
 
 
+def test_the_age_of_a_backfilled_upload_is_no_latency(loop: PersistLoop) -> None:
+    loop.put(ready(1, a_media(40)), ready(1, a_media(41)).model_copy(update={"upload_event_id": "backfill-1"}))
+    loop.run(5)
+    assert loop.rows.statuses() == {40: "ready", 41: "ready"}
+    assert loop.metrics.registry.get_sample_value("thumbnail_upload_to_visible_seconds_count") == 1
+
+
 def test_results_of_another_company_are_dead_letters_and_have_their_objects_cleaned_up(loop: PersistLoop) -> None:
     """Also those of failures, which may have left some; not where the company is unknown, or nothing can have been stored."""
     codes = (ErrorCode.STORAGE_FULL, ErrorCode.TENANT_UNKNOWN, ErrorCode.EVENT_IN_FUTURE)

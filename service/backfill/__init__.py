@@ -1,0 +1,1 @@
+"""Announces media that the database already has: rows without thumbnails, rows that failed, or all."""
