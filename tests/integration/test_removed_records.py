@@ -122,7 +122,7 @@ def test_a_retry_role_whose_waiting_partition_is_overtaken_by_retention_says_so(
     role = a_role(settings)
     observer = Observer(settings, group_of(settings), role.positions)
     commit(settings, group_of(settings), "thumbnail.retry.1", 0)
-    put(settings, *[(1, 0, b"%d" % n, due_in(3 if n == 0 else -60)) for n in range(500)])
+    put(settings, *[(1, 0, b"%d" % n, due_in(10 if n == 0 else -60)) for n in range(500)])
     due = f"{settings.kafka_topic_prefix}thumbnail.due"
     with running(role):
         wait_until(lambda: (tier(settings, 1), 0) in role.positions._next)
