@@ -1,7 +1,10 @@
 """Bound a stop: a process that gets a stop signal ends in time, whatever hangs."""
 
+import faulthandler
 import logging
 import os
+import signal
+import socket
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -13,6 +16,29 @@ log = structlog.get_logger(__name__)
 EXIT_FAILED: Final = 1
 LEAVING_S: Final = 5.0
 """Of SHUTDOWN_TIMEOUT_S, for handing back what is not finished, committing, and leaving the group: about 3 s in Faust."""
+LAST_LINE_S: Final = 1.0
+"""How long the line may take that says why a process ends: whoever reads its logs may hang, too."""
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def on_stop_signal(act: Callable[[], object]) -> None:
+    """Call `act` in a thread of its own at each stop signal, whatever the main thread does; call this in the main thread.
+
+    Python runs a handler only once the main thread is back from C, and librdkafka waits there for as long as its broker
+    hangs: a stop would not even begin.
+    """
+    wakes, woken = socket.socketpair()
+    woken.setblocking(False)
+
+    def watch() -> None:
+        while number := wakes.recv(1):
+            if number[0] in STOP_SIGNALS:
+                act()
+
+    threading.Thread(target=watch, name="stop-signals", daemon=True).start()
+    signal.set_wakeup_fd(woken.detach())
+    for stop_signal in STOP_SIGNALS:
+        signal.signal(stop_signal, lambda _number, _frame: None)
 
 
 def finishing_s(timeout_s: float) -> float:
@@ -25,6 +51,7 @@ def end_at_once(reason: str) -> None:
 
     As after a SIGKILL, but with a line that says why; decoders end with the process.
     """
+    faulthandler.dump_traceback_later(LAST_LINE_S, exit=True)
     log.critical("role_exit_forced", reason=reason)
     logging.shutdown()
     os._exit(EXIT_FAILED)

@@ -4,12 +4,10 @@ The worker, in `worker_role.py`, begins and serves in the same way.
 """
 
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Protocol
 
 import structlog
@@ -49,7 +47,7 @@ from service.settings.spelling import known_names, misspelled
 from streams.kafka.client import explain_fault
 from streams.kafka.waiting import ClusterWait
 from streams.persist.limits import PersistStoppedError
-from streams.stopping import end_after, end_at_once
+from streams.stopping import end_after, end_at_once, on_stop_signal
 
 log = structlog.get_logger(__name__)
 
@@ -147,14 +145,13 @@ def _run_loop(
 ) -> int:
     last_resorts: list[threading.Timer] = []
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def stop() -> None:
         if last_resorts:
             end_at_once("it got a second stop signal")
         last_resorts.append(end_after(settings.worker.shutdown_timeout_s))
         role.stop()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    on_stop_signal(stop)
 
     def liveness_inputs() -> LivenessInputs:
         return LivenessInputs(

@@ -81,3 +81,41 @@ def test_a_stop_waits_for_its_last_tasks_and_no_longer() -> None:
     tasks, watch, seconds = done.stdout.split()
     assert (tasks, watch) == ("1", "True")
     assert float(seconds) < 1, "Faust itself takes two"
+
+
+HANGS_IN_C = """
+import os, signal, threading
+from confluent_kafka import Producer
+from streams.stopping import end_after, on_stop_signal
+
+producer = Producer({"bootstrap.servers": "127.0.0.1:9", "log_level": 0})
+producer.produce("topic", b"value")
+on_stop_signal(lambda: end_after(0.5))
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+producer.flush(50)
+"""
+
+
+def test_a_stop_begins_while_the_main_thread_waits_in_librdkafka() -> None:
+    """As in a commit to a broker that hangs; its signals are not seen there by Python's own handlers."""
+    done = subprocess.run([sys.executable, "-c", HANGS_IN_C], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert "its stop began 0.5 s ago (SHUTDOWN_TIMEOUT_S), and something hangs" in done.stdout
+
+
+LOGS_HANG = """
+import logging, threading
+from streams.stopping import end_at_once
+
+class Hanging(logging.Handler):
+    def flush(self): threading.Event().wait()
+
+logging.getLogger().addHandler(Hanging())
+end_at_once("a test")
+"""
+
+
+def test_a_forced_end_does_not_wait_for_whoever_reads_the_logs() -> None:
+    done = subprocess.run([sys.executable, "-c", LOGS_HANG], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert "in flush" in done.stderr, "what hung"
