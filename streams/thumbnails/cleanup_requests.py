@@ -43,6 +43,8 @@ def _has_stored_nothing(failed: ThumbnailFailed, outcome: RowOutcome) -> bool:
     """Return whether no attempt of it can have come as far as a storage that a cleanup could open."""
     if failed.error.code == ErrorCode.EVENT_IN_FUTURE:
         return outcome is not RowOutcome.APPLIED  # the company of a row is known
+    if failed.attempts == 1 and failed.error.code == ErrorCode.TENANT_LIMITED:
+        return outcome is not RowOutcome.APPLIED  # as above, and it only ever waited for its turn
     was_inactive = failed.error.code == ErrorCode.TENANT_INACTIVE and failed.attempts == 1
     return was_inactive or failed.error.code == ErrorCode.TENANT_UNKNOWN
 
