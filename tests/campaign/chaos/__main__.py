@@ -98,6 +98,10 @@ def _say(result: Result, options: argparse.Namespace, console: Console) -> None:
         console.print(f"Planted: {planted.what}. {'Caught by: ' + ', '.join(caught) if caught else 'NOT CAUGHT.'}")
     if options.json:
         options.json.write_text(json.dumps(report.as_json(result), indent=1) + "\n")
+    if result.trails and not options.plant:
+        trails = Path(f"chaos-{options.seed}-trails.txt")
+        trails.write_text("\n".join(result.trails) + "\n")
+        console.print(f"The way of each upload that a finding names is in {trails}.")
     if options.report:
         options.report.write_text(report.as_markdown(result))
 

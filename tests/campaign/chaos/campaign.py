@@ -21,6 +21,7 @@ from tests.campaign.chaos.plan import Fault, Plan
 from tests.campaign.chaos.publisher import Publisher, add_rows
 from tests.campaign.chaos.role_logs import check_starts, count_ends, ends_in
 from tests.campaign.chaos.topics import read_lags
+from tests.campaign.chaos.trail import trails_of
 from tests.campaign.chaos.uploads import Case
 
 DRAIN_TIMEOUT_S: Final = 200.0
@@ -59,6 +60,8 @@ class Result:
     reasons: dict[str, int] = field(default_factory=dict)
     """Why roles ended by themselves, in their own words."""
     left_out: str | None = None
+    trails: list[str] = field(default_factory=list)
+    """The way of each upload that a finding names."""
 
 
 class Campaign:
@@ -101,11 +104,13 @@ class Campaign:
             result.drain_s = None if more_s is None or result.drain_s is None else result.drain_s + more_s
         problems += self._stop_roles()
         self._say("Reading what is there.")
-        result.oracle_report = judge(
-            publisher.published, collect(self._cluster.places), self._incidents(), start_s=self._cluster.start_s
-        )
+        evidence = collect(self._cluster.places)
+        result.oracle_report = judge(publisher.published, evidence, self._incidents(), start_s=self._cluster.start_s)
         problems += [Finding("leftover", process) for process in self._cluster.survivors()]
         result.oracle_report.findings += problems
+        result.trails = list(
+            trails_of(result.oracle_report.findings, evidence, self._cluster.supervisor.folder.glob("*.log"))
+        )
         result.total_s = self._now_s()
         return result
 
