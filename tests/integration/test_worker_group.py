@@ -93,13 +93,14 @@ def test_what_comes_during_a_rebalance_of_a_new_group_is_read_after_it(settings:
     async def scenario() -> None:
         async with a_worker(settings, seen) as client:
             await until(lambda: is_divided([client]))
+            consumer: Any = client.app.consumer
             for partition in range(6):  # what is asked for just then comes in time, or is asked for again
-                client.app.consumer.stop_flow()  # as when a rebalance begins
+                consumer.stop_flow()  # as when a rebalance begins
                 producer.produce(topic, b"%d" % partition, partition=partition)
                 producer.flush(10)
-                await client.app.consumer.wait_for_stopped_flow()
-                await client.app.consumer.perform_seek()  # as when it ends
-                client.app.consumer.resume_flow()
+                await consumer.wait_for_stopped_flow()
+                await consumer.perform_seek()  # as when it ends
+                consumer.resume_flow()
                 await until(lambda: b"%d" % partition in seen, timeout_s=10)  # noqa: B023 - awaited here
 
     asyncio.run(scenario())

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped] # it has no stubs
@@ -11,6 +11,7 @@ from aiokafka.client import ConnectionGroup  # type: ignore[import-untyped] # it
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped] # it has no stubs
 from aiokafka.protocol.group import LeaveGroupRequest  # type: ignore[import-untyped] # it has no stubs
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 from mode.threads import QueueServiceThread
 
 from streams.worker.faust.any_batch import read_any_batch
@@ -49,10 +50,10 @@ class PromptThread(driver.AIOKafkaConsumerThread):
         finally:
             self._promises.discard(promise)
 
-    async def seek_to_committed(self) -> Mapping[Any, int | None]:
+    async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek as `seek_to_committed` does, in the consumer's own thread."""
-        found: Mapping[Any, int | None] = await self.call_thread(seek_to_committed, self._ensure_consumer())
-        return found
+        found = await self.call_thread(seek_to_committed, self._ensure_consumer())
+        return cast(Mapping[TP, int], found)  # Faust's type does not say that a partition may have none
 
     async def on_start(self) -> None:
         """Start as Faust does; a static member also notices that another process takes its place."""
