@@ -81,6 +81,9 @@ class LimitOurs:
 _ROUTINE: Final = (
     # Each rebalance, for every member but the one that caused it: aiokafka joins again, as it should.
     ("aiokafka.consumer.group_coordinator", "Heartbeat failed for group %s because it is rebalancing", ""),
+    # The group's coordinator moved or is still loading, as on a new cluster: the member asks for the new one. A broker that
+    # is away shows in lines about its connections.
+    ("aiokafka.consumer.group_coordinator", "Marking the coordinator dead (node %s)for group %s.", ""),
     # The first group of a new cluster, whose brokers make the topic of offsets meanwhile. One that stays away makes the
     # worker end with a reason (`worker_failed`): streams/worker/watchdog.py.
     (

@@ -30,8 +30,10 @@ def settings(kafka: str, topic_prefix: str) -> KafkaSettings:
 
 
 @asynccontextmanager
-async def a_worker(settings: KafkaSettings, **options: Any) -> AsyncIterator[FaustClient]:
-    """A member that acknowledges every event at once."""
+async def a_worker(
+    settings: KafkaSettings, unacknowledged: list[bytes] | None = None, **options: Any
+) -> AsyncIterator[FaustClient]:
+    """A member that acknowledges every event at once, or puts its value into `unacknowledged`."""
     client = FaustClient(
         WorkerOptions(
             settings.kafka_bootstrap_servers,
@@ -53,7 +55,11 @@ async def a_worker(settings: KafkaSettings, **options: Any) -> AsyncIterator[Fau
                 event = await anext(events)
             except StopAsyncIteration:
                 return
-            await events.ack(event)
+            if unacknowledged is None:
+                await events.ack(event)
+            else:
+                unacknowledged.append(events.record(event).value or b"")
+                events.forget(event)
 
     client.declare_agents(consume, lambda _partitions: None)
     await client.app.start()
@@ -77,6 +83,27 @@ def shares(clients: Sequence[FaustClient]) -> list[Counter[str]]:
 def is_divided(clients: Sequence[FaustClient]) -> bool:
     owned = [partition for client in clients for partition in client.owned()]
     return len(owned) == len(set(owned)) == 15
+
+
+def test_what_comes_during_a_rebalance_of_a_new_group_is_read_after_it(settings: KafkaSettings) -> None:
+    """Faust drops it, and seeks to what is committed: which is nothing in a new group, or in a new partition."""
+    topic = f"{settings.kafka_topic_prefix}media.uploaded"
+    producer, seen = Producer(producer_config(settings)), list[bytes]()
+
+    async def scenario() -> None:
+        async with a_worker(settings, seen) as client:
+            await until(lambda: is_divided([client]))
+            consumer: Any = client.app.consumer
+            for partition in range(6):  # what is asked for just then comes in time, or is asked for again
+                consumer.stop_flow()  # as when a rebalance begins
+                producer.produce(topic, b"%d" % partition, partition=partition)
+                producer.flush(10)
+                await consumer.wait_for_stopped_flow()
+                await consumer.perform_seek()  # as when it ends
+                consumer.resume_flow()
+                await until(lambda: b"%d" % partition in seen, timeout_s=10)  # noqa: B023 - awaited here
+
+    asyncio.run(scenario())
 
 
 def test_a_fourth_worker_and_a_restarted_one_get_their_share(settings: KafkaSettings) -> None:

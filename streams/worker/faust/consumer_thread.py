@@ -1,15 +1,17 @@
 """The thread of Faust's aiokafka consumer with changes: it stops in a rebalance, and reads only committed transactions."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
+from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped] # it has no stubs
 from aiokafka.client import ConnectionGroup  # type: ignore[import-untyped] # it has no stubs
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped] # it has no stubs
 from aiokafka.protocol.group import LeaveGroupRequest  # type: ignore[import-untyped] # it has no stubs
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 from mode.threads import QueueServiceThread
 
 from streams.worker.faust.any_batch import read_any_batch
@@ -47,6 +49,11 @@ class PromptThread(driver.AIOKafkaConsumerThread):
             return await (await self.method_queue.call(promise, fun, *args, **kwargs))
         finally:
             self._promises.discard(promise)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek as `seek_to_committed` does, in the consumer's own thread."""
+        found = await self.call_thread(seek_to_committed, self._ensure_consumer())
+        return cast(Mapping[TP, int], found)  # Faust's type does not say that a partition may have none
 
     async def on_start(self) -> None:
         """Start as Faust does; a static member also notices that another process takes its place."""
@@ -126,6 +133,21 @@ async def _wait_for_member_id(coordinator: Any, coordination: "asyncio.Task[None
         async with asyncio.timeout(LEAVE_TIMEOUT_S):
             while not coordinator.member_id and not coordination.done():  # noqa: ASYNC110 - aiokafka has no event for it
                 await asyncio.sleep(MEMBER_ID_POLL_S)
+
+
+async def seek_to_committed(consumer: AIOKafkaConsumer) -> Mapping[Any, int | None]:
+    """Set each partition's position to its committed offset, or to its first record where none is; return the offsets.
+
+    aiokafka leaves a partition where it is when nothing is committed. But what it has read since then may be lost: Faust
+    drops what comes while a rebalance is under way, and relies on this. A new group, or a new partition, went on behind
+    records that nobody had worked on.
+    """
+    found: Mapping[Any, int | None] = await consumer.seek_to_committed()
+    without = [partition for partition, offset in found.items() if not offset]
+    still_owned = consumer.assignment().intersection(without)
+    if still_owned:
+        await consumer.seek_to_beginning(*still_owned)
+    return found
 
 
 class CommittedReadsThread(PromptThread):
