@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from queue import Empty, SimpleQueue
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -32,10 +33,21 @@ MAX_ADDRESSES: Final = 3
 """The most addresses of one host that are tried, one after another: each may cost a whole connect timeout."""
 _HOLD_IPV4: Final = tuple(map(IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
 """Forms of IPv6 addresses that end with the IPv4 address that they lead to: NAT64, compatible, translated."""
-_NOT_PUBLIC: Final = tuple(
-    map(ipaddress.ip_network, ("64:ff9b:1::/48", "fec0::/10", "5f00::/16", "192.88.99.0/24", "168.63.129.16/32"))
+_OF_CLOUDS: Final = (
+    "192.0.0.0/24",  # 192.0.0.192 is Oracle Cloud's metadata; the block is IANA's for protocols (RFC 6890)
+    "168.63.129.16/32",  # Azure's host: DNS, DHCP and its agent ("What is IP address 168.63.129.16?")
 )
-"""Networks that Python calls global but that are near: local NAT64, site-local, relays, a cloud's own host."""
+"""What clouds answer at and no table calls private. The others are link-local or private: 169.254.169.254 (Amazon, Google, Azure,
+DigitalOcean, Hetzner, OpenStack), 169.254.170.2 (Amazon ECS), 100.100.100.200 (Alibaba), fd00:ec2::254 (Amazon), fd20:ce::254
+(Google)."""
+_NOT_PUBLIC: Final = tuple(
+    map(ipaddress.ip_network, ("64:ff9b:1::/48", "fec0::/10", "5f00::/16", "192.88.99.0/24", *_OF_CLOUDS))
+)
+"""Networks that Python calls global, or did before 3.11.10, but that are near: local NAT64, site-local, relays, a cloud's own."""
+LOOKUP_S: Final = 5.0
+"""The longest time for finding a name's addresses; libc alone would wait for as long as its name servers are slow."""
+MAX_LOOKUPS: Final = 64
+"""Under way at once, those included that nobody waits for any more."""
 
 
 class EndpointRefusedError(PermanentError):
@@ -182,13 +194,50 @@ def _guarded(base: Any, policy: EndpointPolicy) -> type[HTTPConnection | HTTPSCo
 def _allowed_addresses(connection: HTTPConnection, name: str, policy: EndpointPolicy) -> list[str]:
     host = name.strip("[]")
     try:
-        found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
+        addresses = LOOKUPS.find(host, connection.port)[:MAX_ADDRESSES]
     except (socket.gaierror, UnicodeError) as exc:
         raise NameResolutionError(host, connection, socket.gaierror(str(exc))) from exc
-    addresses = [str(entry[4][0]) for entry in found][:MAX_ADDRESSES]
     for address in addresses:
         policy.check_address(address, host)
     return addresses
+
+
+class NameLookups:
+    """Finds the addresses of names, in a bounded time: a company's slow name server must not hold a worker's turn.
+
+    libc cannot be interrupted. A lookup that is late goes on in its thread, which ends when libc gives up.
+    """
+
+    def __init__(self, most_s: float = LOOKUP_S, most_at_once: int = MAX_LOOKUPS) -> None:
+        self._most_s: Final = most_s
+        self._free: Final = threading.Semaphore(most_at_once)
+
+    def find(self, host: str, port: int | None) -> list[str]:
+        """Return a host's addresses, the best first. Raises socket.gaierror, and UnicodeError for what is no name."""
+        if not self._free.acquire(blocking=False):
+            raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up; name servers may be slow")
+        found: SimpleQueue[list[str] | OSError | UnicodeError] = SimpleQueue()
+        threading.Thread(target=self._find, args=(host, port, found), name="name-lookup", daemon=True).start()
+        try:
+            answer = found.get(timeout=self._most_s)
+        except Empty:
+            message = f"its name server did not answer within {self._most_s:g} s"
+            raise socket.gaierror(socket.EAI_AGAIN, message) from None
+        if isinstance(answer, list):
+            return answer
+        raise answer
+
+    def _find(self, host: str, port: int | None, found: "SimpleQueue[list[str] | OSError | UnicodeError]") -> None:
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.put([str(entry[4][0]) for entry in entries])
+        except (OSError, UnicodeError) as exc:
+            found.put(exc)
+        finally:
+            self._free.release()
+
+
+LOOKUPS: Final = NameLookups()
 
 
 def tls_context(ca_pem: str | None) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Final, NoReturn
 
 from processors.limits import MAX_ERROR_BYTES, MAX_RESULT_BYTES
 from processors.sandbox import confinement
-from processors.sandbox.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, pack_result
+from processors.sandbox.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, pack_result, printable
 from processors.types import ThumbnailSet
 from schemas.errors import ErrorCode, ThumbnailError
 
@@ -79,7 +79,7 @@ def _decode(job: Job, source: "_RemoteSource") -> ThumbnailSet:
 
 
 def _failure(code: ErrorCode, message: str) -> bytes:
-    return f"{code}\n{message}".encode("ascii", "replace")[:MAX_ERROR_BYTES]
+    return (code.encode() + b"\n" + printable(message))[:MAX_ERROR_BYTES]
 
 
 class _SourceGoneError(BaseException):

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from processors.limits import KILL_GRACE_S, MAX_ERROR_BYTES, MAX_READ_BYTES, MAX_RESULT_BYTES, bytes_budget
 from processors.sandbox.process import Child, ChildExit, SlotProcess
-from processors.sandbox.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, WireError, unpack_result
+from processors.sandbox.wire import DATA, DONE, FAILED, FRAME, JOB, READ, Job, WireError, read_text, unpack_result
 from processors.types import Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
 
@@ -101,14 +101,12 @@ class JobRun:
         return ended
 
     def _parse_result(self, kind: bytes, payload: bytes, spec: ThumbnailSpec, ended: ChildExit | None) -> ThumbnailSet:
-        if kind == DONE:
-            try:
+        try:
+            if kind == DONE:
                 return unpack_result(payload, spec, self.bytes_read)
-            except WireError as exc:
-                raise TransientError(
-                    ErrorCode.MEDIA_CRASHED_DECODER, f"The decoder's answer is not one: {exc}."
-                ) from exc
-        code, _, message = payload[:MAX_ERROR_BYTES].decode("ascii", "replace").partition("\n")
+            code, message = map(read_text, payload[:MAX_ERROR_BYTES].partition(b"\n")[::2])
+        except WireError as exc:
+            raise TransientError(ErrorCode.MEDIA_CRASHED_DECODER, f"The decoder's answer is not one: {exc}.") from exc
         if code not in _ALLOWED_CODES:
             raise TransientError(ErrorCode.MEDIA_CRASHED_DECODER, f"The decoder failed: {message[:300]}")
         if code == ErrorCode.MEDIA_CORRUPT and ended is not None and ended.peak_mb > _NEARLY * self._slot.memory_mb:

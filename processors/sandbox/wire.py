@@ -1,5 +1,7 @@
 """What crosses between the worker and a decoder: fixed structures, bounded, and never unpickled."""
 
+import base64
+import binascii
 import json
 import math
 import struct
@@ -7,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from processors.limits import MAX_RESULT_BYTES
+from processors.sandbox.encoded import NotAPictureError, check_picture
 from processors.types import (
     Frame,
     Kind,
@@ -37,6 +40,7 @@ BROKEN: Final = b"broken:"
 
 _META: Final = struct.Struct("<BIIdH24s24sdd32sH32sdddB80s")
 _PICTURE: Final = struct.Struct("<III")
+_THUMBHASH_BYTES: Final = range(5, 41)
 _REASONS: Final = frozenset(DegradedReason)
 _KINDS: Final[tuple[Kind, ...]] = ("video", "image")
 
@@ -76,11 +80,11 @@ def pack_result(result: ThumbnailSet) -> bytes:
         facts.height,
         _number(facts.duration_s),
         facts.rotation,
-        facts.codec.encode("ascii", "replace")[:24],
-        facts.format.encode("ascii", "replace")[:24],
+        printable(facts.codec)[:24],
+        printable(facts.format)[:24],
         _number(frame.time_s),
         _number(frame.score),
-        frame.method.encode("ascii", "replace")[:32],
+        printable(frame.method)[:32],
         min(frame.candidates, 0xFFFF),
         (result.degraded_reason or "").encode("ascii"),
         result.read_ms,
@@ -94,7 +98,10 @@ def pack_result(result: ThumbnailSet) -> bytes:
 
 
 def unpack_result(data: bytes, spec: ThumbnailSpec, bytes_read: int) -> ThumbnailSet:
-    """Return the result in `data`, every number checked against `spec`. Raises WireError."""
+    """Return the result in `data`: each number and text checked, and each picture a plain one of its size.
+
+    Raises WireError. A decoder that a file has taken over may send anything: what this lets through is stored and announced.
+    """
     if len(data) > MAX_RESULT_BYTES:
         raise WireError("the result is too large")
     try:
@@ -107,8 +114,11 @@ def unpack_result(data: bytes, spec: ThumbnailSpec, bytes_read: int) -> Thumbnai
     reason = _text(degraded)
     if reason and reason not in _REASONS:
         raise WireError("the result is degraded for no known reason")
-    if kind >= len(_KINDS) or count != len(spec.renditions) or not all(map(math.isfinite, fields[12:15])):
+    times_ms = read_ms, decode_ms, render_ms
+    if kind >= len(_KINDS) or count != len(spec.renditions) or not (width and height):
         raise WireError("the result's facts are out of range")
+    if not all(0 <= value < math.inf for value in times_ms) or (_maybe(duration_s) or 0.0) < 0:
+        raise WireError("the result's times are out of range")
     return ThumbnailSet(
         renditions=pictures,
         frame=Frame(_maybe(time_s), _text(method), _maybe(score), candidates),
@@ -120,7 +130,7 @@ def unpack_result(data: bytes, spec: ThumbnailSpec, bytes_read: int) -> Thumbnai
         read_ms=read_ms,
         decode_ms=decode_ms,
         render_ms=render_ms,
-        placeholder=_text(placeholder) or None,
+        placeholder=_placeholder(placeholder),
     )
 
 
@@ -134,6 +144,10 @@ def _unpack_pictures(data: bytes, offset: int, spec: ThumbnailSpec) -> tuple[Ren
         fits = 0 < width <= wanted.width and 0 < height <= wanted.height
         if not fits or not 0 < len(content) == length:
             raise WireError("a rendition does not fit its box")
+        try:
+            check_picture(content, spec.format, width, height)
+        except NotAPictureError as exc:
+            raise WireError(f"a rendition is no {spec.format} picture: {exc}") from exc
         renditions.append(Rendition(wanted.name, width, height, spec.format, content))
     if offset != len(data):
         raise WireError("the result has more than it should")
@@ -148,6 +162,27 @@ def _maybe(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _placeholder(raw: bytes) -> str | None:
+    text = _text(raw)
+    try:
+        if text and len(base64.b64decode(text, validate=True)) not in _THUMBHASH_BYTES:
+            raise WireError("the placeholder has another length than a ThumbHash")
+    except binascii.Error as exc:
+        raise WireError("the placeholder is no ThumbHash") from exc
+    return text or None
+
+
+def printable(text: str) -> bytes:
+    """Return the text as printable ASCII, with a ? for everything else: so a child sends it."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text).encode("ascii")
+
+
 def _text(raw: bytes) -> str:
-    """Printable ASCII only: it goes to events and logs."""
-    return "".join(chr(byte) for byte in raw.rstrip(b"\0") if 0x20 <= byte < 0x7F)
+    return read_text(raw.rstrip(b"\0"))
+
+
+def read_text(raw: bytes) -> str:
+    """Return a child's text, which goes to events and logs. Raises WireError unless it is printable ASCII."""
+    if any(not 0x20 <= byte < 0x7F for byte in raw):
+        raise WireError("a text of it is not printable ASCII")
+    return raw.decode("ascii")

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from processors.types import PictureFormat
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError
+from service.bounded_http import bounded
 from storage.base import SourceReader
 from storage.connections import LocalStorageSettings
 from storage.local_disk.provider import LocalStorageProvider
@@ -202,7 +203,7 @@ class LocalFilesServer:
             access_log=False,
             server_header=False,
             ws="none",
-            http="h11",
+            http=bounded(2 * MAX_CONNECTIONS),
             lifespan="off",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=2,

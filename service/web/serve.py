@@ -11,13 +11,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Lifespan
 
+from service.bounded_http import bounded
 from service.kafka.clients import consumers_of
 from service.observability.logs import configure_logs
 from service.settings import Settings
 from service.status.topic_states import read_topics
 from service.web.access import Access, access_problem
 from service.web.app import WebParts, build_app
-from service.web.feed import Feed
+from service.web.feed import MAX_VISITORS, Feed
 from service.web.replay import TileReplay
 from service.web.results import ResultReader
 from service.web.tiles import TileReader, origin_of
@@ -26,6 +27,8 @@ from service.web.wall import Link, Wall
 from streams.kafka.records import InboundRecord
 from streams.kafka.topic_reader import TopicTail
 
+MAX_CONNECTIONS: Final = 2 * MAX_VISITORS
+"""Streams, and as many requests beside them."""
 UNANSWERED_MS: Final = 60_000
 """A visitor that confirms nothing for this long is cut off by the kernel, with what was written for it."""
 
@@ -101,7 +104,7 @@ def serve(settings: Settings, *, may_replay: bool, say: Callable[[str], None]) -
         access_log=False,
         server_header=False,
         ws="none",
-        http="h11",
+        http=bounded(MAX_CONNECTIONS),
         lifespan="on",
         timeout_graceful_shutdown=3,
     )

@@ -11,10 +11,12 @@ import pytest
 import requests
 
 from schemas.errors import ErrorCode
+from storage import outbound
 from storage.credentials import parse_credentials
-from storage.outbound import EndpointPolicy, EndpointRefusedError, guarded_session
+from storage.outbound import EndpointPolicy, EndpointRefusedError, NameLookups, guarded_session
 from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
+from tests.doubles.sources import wait_until
 
 PUBLIC_ONLY = EndpointPolicy(allow_http=True)
 LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)
@@ -157,6 +159,60 @@ def test_a_name_that_changes_its_meaning_leads_nowhere(monkeypatch: pytest.Monke
     with pytest.raises(EndpointRefusedError):
         session.get(f"http://rebinding.example:{listener.server_address[1]}", timeout=2)
     assert listener.heads == []
+
+
+@pytest.mark.parametrize(
+    "host", ["192.0.0.192", "169.254.169.254", "168.63.129.16", "100.100.100.200", "[fd00:ec2::254]"]
+)
+def test_what_clouds_tell_their_machines_is_refused_whatever_python_calls_global(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ipaddress.IPv4Address, "is_global", True)  # as 192.0.0.192 was before Python 3.11.10
+    refused = pytest.raises(EndpointRefusedError, match="which is not public")
+    if host in ("192.0.0.192", "168.63.129.16", "[fd00:ec2::254]"):
+        with refused:
+            EndpointPolicy(allow_http=True).check_address(host.strip("[]"), host)
+    monkeypatch.undo()
+    with refused:
+        EndpointPolicy(allow_http=True).check_url(f"http://{host}/latest/meta-data")
+
+
+def a_slow_name_server(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Answers nothing until the event is set."""
+    answers, real = threading.Event(), socket.getaddrinfo
+
+    def resolve(*arguments: Any, **named: Any) -> Any:
+        answers.wait(30)
+        return real("127.0.0.1", *arguments[1:], **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return answers
+
+
+def test_a_name_server_that_does_not_answer_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, listener: Listener
+) -> None:
+    answers = a_slow_name_server(monkeypatch)
+    monkeypatch.setattr(outbound, "LOOKUPS", NameLookups(most_s=0.2))
+    try:
+        with pytest.raises(requests.ConnectionError, match="its name server did not answer within"):
+            guarded_session(LOOPBACK).get(f"http://slow.example:{listener.server_address[1]}", timeout=20)
+    finally:
+        answers.set()
+    assert guarded_session(LOOPBACK).get(listener.url, timeout=5).status_code == 200
+
+
+def test_lookups_that_nobody_waits_for_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = a_slow_name_server(monkeypatch)
+    lookups = NameLookups(most_s=0.01, most_at_once=3)
+    threads = threading.active_count()
+    for number in range(10):
+        with pytest.raises(socket.gaierror, match="did not answer" if number < 3 else "too many names"):
+            lookups.find("slow.example", 443)
+    assert threading.active_count() == threads + 3
+    answers.set()
+    wait_until(lambda: threading.active_count() == threads)
+    assert lookups.find("slow.example", 443) == ["127.0.0.1"]
 
 
 def test_a_redirect_to_a_refused_address_is_not_followed(listener: Listener, other_listener: Listener) -> None:
