@@ -27,7 +27,7 @@ from tests.servers.s3 import choice as s3_service
 from tests.servers.s3.minio import LocalMinio
 from tests.servers.s3.server import NoS3Error, S3Server
 from tests.servers.toxiproxy import NoToxiproxyError, Toxiproxy
-from tests.sharing import Sharing
+from tests.sharing import Sharing, may_have
 
 _TESTS = Path(__file__).parent
 _FOLDERS = ("system", "integration", "deployment", "contracts", "documents", "unit")
@@ -43,6 +43,12 @@ def pytest_report_header() -> list[str]:
         f"Toxiproxy: {toxiproxy_service.describe_choice()}",
         f"REQUIRE_REAL_SERVICES: {os.environ.get('REQUIRE_REAL_SERVICES', 'not set: a missing part is skipped')}",
     ]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Load no file in which no test can be of the run's mark: loading all takes longer than the few of `-m alone`."""
+    is_test_file = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    return True if is_test_file and not may_have(config.option.markexpr, collection_path.read_text()) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
