@@ -1,5 +1,6 @@
 """What all tests share: the real services, and what the header says of them."""
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -73,9 +74,33 @@ def missing(reason: str) -> NoReturn:
 
 
 @pytest.fixture(autouse=True)
-def _no_log_fields_from_other_tests() -> None:
-    """A test that starts a role in this process binds its name to every later log line."""
+def _no_logging_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that starts a role in this process sets up its logs, which no later test may get.
+
+    A logger that was cached then would write to that test's standard error for ever, whatever a later test captures.
+    """
     structlog.contextvars.clear_contextvars()
+    configure = structlog.configure
+    monkeypatch.setattr(
+        structlog, "configure", lambda **given: configure(**given | {"cache_logger_on_first_use": False})
+    )
+    root, levels = logging.getLogger(), {name: logger.level for name, logger in _loggers().items()}
+    level, handlers = root.level, set(root.handlers)
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root.setLevel(level)
+        for handler in [found for found in root.handlers if type(found) is logging.StreamHandler]:
+            if handler not in handlers:
+                root.removeHandler(handler)
+        for name, logger in _loggers().items():
+            logger.setLevel(levels.get(name, logging.NOTSET))
+
+
+def _loggers() -> dict[str, logging.Logger]:
+    """All that have a name and are no placeholder."""
+    found = logging.getLogger().manager.loggerDict
+    return {name: logger for name, logger in found.items() if isinstance(logger, logging.Logger)}
 
 
 @pytest.fixture(autouse=True)

@@ -2,21 +2,22 @@
 
 import os
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
 from service.cli.main import app
+from tests.system.fork_server import start_service
 from tests.system.platform import Platform
-from tests.system.supervisor import Supervisor, role_command
+from tests.system.supervisor import Supervisor
 
 
 class Broker(Protocol):
@@ -78,8 +79,20 @@ class Stack:
 
 
 def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "service", *arguments]
-    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+    """Run a command in a process of its own, and wait for its end."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
+        process = start_service(arguments, os.environ | environment, out, error)
+        try:
+            code = process.wait()
+        finally:
+            process.kill()
+        said, problem = (_all_of(file) for file in (out, error))
+    return subprocess.CompletedProcess(arguments, code, said, problem)
+
+
+def _all_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 def run_cli_here(environment: dict[str, str], *arguments: str) -> None:
@@ -108,15 +121,20 @@ def settings_for(kafka: str, database_url: str, prefix: str, folder: Path) -> di
 @contextmanager
 def a_stack(kafka: str, database_url: str, prefix: str, folder: Path, **changes: str) -> Iterator[Stack]:
     """Everything up and ready; afterwards all roles ended with exit code 0."""
-    with a_stack_run_by(role_command, kafka, database_url, prefix, folder, **changes) as stack:
+    with a_stack_run_by(None, kafka, database_url, prefix, folder, **changes) as stack:
         yield stack
 
 
 @contextmanager
 def a_stack_run_by(
-    command: Callable[[str], list[str]], kafka: str, database_url: str, prefix: str, folder: Path, **changes: str
+    command: Callable[[str], list[str]] | None,
+    kafka: str,
+    database_url: str,
+    prefix: str,
+    folder: Path,
+    **changes: str,
 ) -> Iterator[Stack]:
-    """As `a_stack`; `command` is what runs a role."""
+    """As `a_stack`; `command` is what runs a role, other than the fork server."""
     environment = settings_for(kafka, database_url, prefix, folder) | changes
     run_cli_here(environment, "topics", "create")
     run_cli_here(environment, "db", "upgrade")
