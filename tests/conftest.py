@@ -53,8 +53,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that no process of xdist is left alone with one."""
-    items.sort(key=lambda item: (_FOLDERS.index(_folder(item)), item.get_closest_marker("slow") is None))
+    """Long tests first, so that no process of xdist is left alone with one; and last where the third process begins."""
+    items.sort(key=lambda item: (_FOLDERS.index(_folder(item)), (_folder(item) == "unit") == _is_slow(item)))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
 
 
 def _folder(item: pytest.Item) -> str:

@@ -91,7 +91,7 @@ class ForkedProcess:
 
 def start_service(arguments: Sequence[str], environment: Mapping[str, str], out: IO[Any], error: IO[Any]) -> Process:
     """Start `python -m service` with exactly this environment; its standard input is empty."""
-    if _is_measured():
+    if _is_measured() or _of_python(environment) != _of_python(os.environ):
         command = [sys.executable, "-m", "service", *arguments]
         return subprocess.Popen(command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=error)
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -105,6 +105,11 @@ def start_service(arguments: Sequence[str], environment: Mapping[str, str], out:
 def _is_measured() -> bool:
     """Return whether the lines are counted that a process runs: that begins at its start."""
     return any(name in os.environ for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"))
+
+
+def _of_python(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what Python itself reads at its start: where its modules are, for one."""
+    return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
 
 
 @cache

@@ -47,9 +47,13 @@ class Stack:
     environment: dict[str, str]
 
     def wait_for(self, what: Callable[[], object], timeout_s: float = 60.0, *, restart: bool = False) -> object:
-        """Poll `what` until it is true; the roles must stay alive, unless a supervisor is to restart them."""
+        """Poll `what` until it is true; the roles must stay alive, unless a supervisor is to restart them.
+
+        No more than half of the time is spent looking: what reads a topic or compares pictures takes it from the roles.
+        """
         deadline = time.monotonic() + timeout_s
         while True:
+            began = time.monotonic()
             found = what()
             if found:
                 return found
@@ -59,7 +63,7 @@ class Stack:
                 for role in self.supervisor.roles:
                     assert role.process.poll() is None, f"{role.name} ended:\n{role.log.read_text()[-2000:]}"
             assert time.monotonic() < deadline, "it did not happen in time"
-            time.sleep(0.2)
+            time.sleep(max(0.2, time.monotonic() - began))
 
     def wait_until_joined(self) -> None:
         """The group has as many members as there are workers, and every one has its share."""
@@ -78,21 +82,34 @@ class Stack:
         self.supervisor.wait_until_ready()
 
 
-def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, and wait for its end."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
-        process = start_service(arguments, os.environ | environment, out, error)
+class Command:
+    """A command in a process of its own."""
+
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        self._arguments = arguments
+        self._said = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has ended
+        self._process = start_service(arguments, os.environ | environment, *self._said)
+
+    def wait(self, timeout_s: float | None = None) -> subprocess.CompletedProcess[str]:
+        """Return what it said, when it has ended. Raises subprocess.TimeoutExpired, and ends it, after `timeout_s`."""
         try:
-            code = process.wait()
+            code = self._process.wait(timeout_s)
+            out, error = (_all_of(file) for file in self._said)
+            return subprocess.CompletedProcess(self._arguments, code, out, error)
         finally:
-            process.kill()
-        said, problem = (_all_of(file) for file in (out, error))
-    return subprocess.CompletedProcess(arguments, code, said, problem)
+            self._process.kill()
+            for file in self._said:
+                file.close()
 
 
 def _all_of(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode()
+
+
+def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, and wait for its end."""
+    return Command(environment, *arguments).wait()
 
 
 def run_cli_here(environment: dict[str, str], *arguments: str) -> None:
