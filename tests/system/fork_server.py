@@ -180,6 +180,7 @@ def _say_who_has_ended(ends: dict[int, socket.socket]) -> None:
 def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     """Look in every way like a process that has just been started."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever a shell has said of it
     for number, given in enumerate(descriptors[:3]):
         os.dup2(given, number)
     for given in descriptors:

@@ -90,6 +90,9 @@ class Command:
         self._said = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has ended
         self._process = start_service(arguments, os.environ | environment, *self._said)
 
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def wait(self, timeout_s: float | None = None) -> subprocess.CompletedProcess[str]:
         """Return what it said, when it has ended. Raises subprocess.TimeoutExpired, and ends it, after `timeout_s`."""
         try:
