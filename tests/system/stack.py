@@ -155,7 +155,8 @@ def a_stack_run_by(
     **changes: str,
 ) -> Iterator[Stack]:
     """As `a_stack`; `command` is what runs a role, other than the fork server."""
-    environment = settings_for(kafka, database_url, prefix, folder) | changes
+    one_slot = {"DECODE_SLOTS": "1"}  # each takes a second of processor time to start
+    environment = settings_for(kafka, database_url, prefix, folder) | one_slot | changes
     run_cli_here(environment, "topics", "create")
     run_cli_here(environment, "db", "upgrade")
     platform = Platform(database_url, folder / "storage", kafka, prefix)
