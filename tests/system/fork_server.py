@@ -5,6 +5,7 @@ tests of starts themselves, of shells and of installations start Python as every
 """
 
 import atexit
+import ctypes
 import json
 import os
 import random
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 _MESSAGE_BYTES: Final = 1 << 20
+_PR_SET_PDEATHSIG: Final = 1
 _MODULES: Final = (
     "service.__main__",
     "service.cli.dlq",
@@ -179,6 +181,7 @@ def _say_who_has_ended(ends: dict[int, socket.socket]) -> None:
 
 def _become(request: dict[str, Any], descriptors: list[int]) -> None:
     """Look in every way like a process that has just been started."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no role outlives a run of tests that is killed
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever a shell has said of it
     for number, given in enumerate(descriptors[:3]):
