@@ -138,6 +138,7 @@ def main(channel: socket.socket) -> None:
         one.setblocking(False)
     signal.set_wakeup_fd(wakes.fileno())
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person's Ctrl-C is for the tests, which then end the server
     with channel, woken, wakes, selectors.DefaultSelector() as ready:
         for one in (channel, woken):
             ready.register(one, selectors.EVENT_READ)
