@@ -13,6 +13,7 @@ from processors.readers import DamagedMediaError
 from processors.sniff import HEAD_BYTES, is_heic, sniff_kind, unread_kind
 from processors.source_file import SourceFile
 from processors.still.claims import check_claims
+from processors.still.fits import decode_fits, is_fits
 from processors.still.heic import can_read_heic
 from processors.still.jpeg_xl import decode_jpeg_xl, is_jpeg_xl
 from processors.still.ladder import decode_still
@@ -68,6 +69,8 @@ def _decode(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Dec
     kind = sniff_kind(head)
     if is_raw(file, head):
         return decode_preview(file, spec, video_pyav.take_deep)
+    if is_fits(head):
+        return decode_fits(file, spec)
     if is_jpeg_xl(head):
         return decode_jpeg_xl(file, spec)
     if kind == "image":
