@@ -61,6 +61,10 @@ def files_of(folder: Path, most: int, seed: int) -> list[Path]:
     return found
 
 
+def read_bytes(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 async def make_ours(paths: list[Path], out: Path, known: dict[Path, Row], *, is_declared: bool) -> dict[Path, Row]:
     """Every file that is not `known` through the cage, into a picture in `out` or an error; OUT/ours.json is written as it goes."""
     rows = {path: known[path] for path in paths if path in known}
@@ -68,7 +72,7 @@ async def make_ours(paths: list[Path], out: Path, known: dict[Path, Row], *, is_
     (out / "ours").mkdir(exist_ok=True)
     async with DecodeSlots(1, timeout_s=120, memory_mb=1024, heic=is_heic_installed()) as slots:
         for number, path in enumerate([path for path in paths if path not in known]):
-            rows[path] = await _make(slots, path, declared, out / "ours")
+            rows[path] = await _make(slots, read_bytes(path), declared, out / "ours")
             if number % _SAVED_EVERY == 0:
                 _save(rows, out / "ours.json")
                 print(f"{len(rows)} of {len(paths)} made", flush=True)
@@ -76,8 +80,7 @@ async def make_ours(paths: list[Path], out: Path, known: dict[Path, Row], *, is_
     return rows
 
 
-async def _make(slots: DecodeSlots, path: Path, declared: Kind | None, folder: Path) -> Row:
-    content = path.read_bytes()
+async def _make(slots: DecodeSlots, content: bytes, declared: Kind | None, folder: Path) -> Row:
     try:
         made = await slots.create_thumbnails(BytesInMemory(content), SPEC, kind=declared)
     except ThumbnailError as error:

@@ -28,6 +28,7 @@ _HIGH_BIT_FIRST, _LOW_BIT_FIRST = 1, 2
 """As TIFF's tag FillOrder has them."""
 _LOW_BIT_MARK: Final = 8
 """Of the second byte, the lower half, where a row's mark (eleven zeros and a one) has its low bits first."""
+_PLAIN_BITS: Final = (1, 2, 4, 8, 16, 24)
 _RUN_LENGTHS: Final = {(_RLE8, 8), (_RLE4, 4), (_RLE24, 24)}
 Bytes = NDArray[np.uint8]
 
@@ -64,7 +65,7 @@ def decode_bmp(content: bytes, max_pixels: int) -> tuple[Image.Image, float] | N
         pixels, shown = _masked(content, info, start)
     elif info.compression == _FAX and info.bits == 1:
         return _fax(content, info, start)
-    elif (info.compression, info.bits) in _RUN_LENGTHS or (info.compression == _NONE and info.bits <= 24):
+    elif (info.compression, info.bits) in _RUN_LENGTHS or (info.compression == _NONE and info.bits in _PLAIN_BITS):
         pixels, shown = _plain(content, info, start)
     else:
         return None
@@ -143,7 +144,7 @@ def _plain(content: bytes, info: _Info, start: int) -> tuple[Bytes, float]:
         is_written = np.broadcast_to(there[:, None], (info.height, info.width))
     colours = values[..., ::-1] if info.bits == 24 else _palette(content, info, start)[values]
     shown = float(there.mean())
-    if shown == 1:
+    if is_written.all():
         return colours, 1.0
     return np.dstack([colours, np.where(is_written, 255, 0).astype(np.uint8)]), shown
 

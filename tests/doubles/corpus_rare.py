@@ -132,16 +132,16 @@ def run_lengths(rows: Pixels, bits: int) -> bytes:
     return out + b"\0\1"
 
 
-def indexed() -> tuple[Pixels, bytes]:
-    """The scene in sixteen colours: its numbers, and their colours as a BMP has them."""
-    picture = photograph().quantize(16)
-    colours = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)[:16]
-    return np.asarray(picture), np.dstack([colours[:, ::-1], np.zeros((len(colours), 1), np.uint8)]).tobytes()
+def indexed(count: int = 16) -> tuple[Pixels, bytes]:
+    """The scene in a few colours: its numbers, and their colours as a BMP has them."""
+    picture = photograph().quantize(count)
+    colours = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)[:count]
+    return np.asarray(picture), np.column_stack([colours[:, ::-1], np.zeros((len(colours), 1), np.uint8)]).tobytes()
 
 
 def indexed_bmp(bits: int, **options: Any) -> bytes:
-    """The scene in sixteen colours, without run lengths."""
-    numbers, palette = indexed()
+    """The scene in sixteen colours, or 256, without run lengths."""
+    numbers, palette = indexed(1 << bits)
     data = numbers[::-1] if bits == 8 else numbers[::-1, ::2] << 4 | numbers[::-1, 1::2]
     return bitmap(data.astype(np.uint8).tobytes(), bits, palette=palette, **options)
 
@@ -186,7 +186,7 @@ def photoshop_of_floats() -> bytes:
 
 def fits(values: Pixels, *cards: str, extension: bool = False) -> bytes:
     """FITS: planes x height x width, or height x width, the first row the lowest; as the file's second part with `extension`."""
-    stored = values[..., ::-1, :].astype(values.dtype.newbyteorder(">"))
+    stored = (values[..., ::-1, :] if values.ndim > 1 else values).astype(values.dtype.newbyteorder(">"))
     bits = 8 * values.dtype.itemsize * (-1 if values.dtype.kind == "f" else 1)
     sides = [f"NAXIS{number + 1}  = {side:>20}" for number, side in enumerate(values.shape[::-1])]
     first = "XTENSION= 'IMAGE   '" if extension else "SIMPLE  =                    T"
