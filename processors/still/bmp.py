@@ -183,6 +183,8 @@ def _run_lengths(data: bytes, info: _Info) -> tuple[Bytes, NDArray[np.bool_]]:
         at += 2
         if count:
             run = np.frombuffer(data[at - 1 : at - 1 + step], np.uint8)
+            if len(run) < step:
+                break
             at += step - 1
             numbers = (
                 _pair(code, count) if info.bits == 4 else np.tile(run, (count, 1)) if step == 3 else run.repeat(count)

@@ -19,7 +19,7 @@ from schemas.errors import ErrorCode
 from tests.campaign.fuzz.__main__ import hunt
 from tests.campaign.fuzz.ledger import Ledger
 from tests.campaign.fuzz.seeds import sound_files
-from tests.doubles.corpus_rare import pfm
+from tests.doubles.corpus_rare import bitmap, pfm
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.sandbox.test_pool import code_of, with_slots
 
@@ -51,6 +51,7 @@ FOUND = {
     "floats as a film of VP8, on which the FFmpeg inside OpenCV crashed": lambda: IVF + pfm()[len(IVF) :],
     "the same in Matroska": lambda: film_of_floats("matroska"),
     "the same in AVI": lambda: film_of_floats("avi"),
+    "a bitmap that ends within a run of colours": lambda: bitmap(b"\3\x10\x20", 24, 4, info_bytes=64),
 }
 """Files of `make fuzz` that once ended as they must not."""
 
