@@ -52,10 +52,17 @@ def test_of_a_cube_the_first_plane_is_shown() -> None:
 
 def test_what_stands_for_missing_values_is_black_and_darkens_nothing() -> None:
     values = np.rint(100 + RAMP * 900).astype(np.int16)
-    values[:40, :40] = -32768
-    shown = pixels_of(make(fits(values, "BLANK   =               -32768")).renditions[2]).astype(int)
+    values[:40, :40] = 1200
+    shown = pixels_of(make(fits(values, "BLANK   =                 1200")).renditions[2]).astype(int)
     assert shown[:38, :38].max() < 8
     assert abs(shown[2, 150].mean() - CODES[2, 150]) < 12
+
+
+def test_numbers_are_moved_as_the_header_says_and_a_dark_picture_stays_dark() -> None:
+    """From 0 to 20,000 of 65,535, as whole numbers with a sign."""
+    values = np.rint(RAMP * 20_000 - 32_768).astype(np.int16)
+    shown = pixels_of(make(fits(values, "BZERO   =                32768")).renditions[2]).astype(int)
+    assert abs(shown[1, 150].mean() - CODES[1, 150] * 20_000 / 65_535) < 6
 
 
 def test_a_cut_one_shows_the_rows_that_came() -> None:
