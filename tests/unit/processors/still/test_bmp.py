@@ -21,7 +21,8 @@ def test_fax_rows_are_shown(low_bit_first: bool) -> None:
 
 def test_two_bits_a_pixel_are_shown() -> None:
     numbers = np.asarray(photograph().convert("L")) >> 6
-    packed = sum(numbers[::-1, place::4] << (6 - 2 * place) for place in range(4))
+    first, second, third, fourth = (numbers[::-1, place::4] << (6 - 2 * place) for place in range(4))
+    packed = first | second | third | fourth
     greys = b"".join(bytes([grey, grey, grey, 0]) for grey in (0, 85, 170, 255))
     shown = pixels_of(make(bitmap(packed.astype(np.uint8).tobytes(), 2, palette=greys, colours=4)).renditions[2])
     assert np.abs(shown.astype(int) - numbers[..., None] * 85).mean() < 2

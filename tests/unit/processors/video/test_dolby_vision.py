@@ -107,7 +107,7 @@ def with_descriptors(content: bytes, profile: int) -> bytes:
     return b"".join(packets)
 
 
-def mpeg_checksum(content: bytes) -> int:
+def mpeg_checksum(content: bytes | bytearray) -> int:
     value = 0xFFFFFFFF
     for byte in content:
         value ^= byte << 24
