@@ -68,6 +68,16 @@ def test_pictures_that_are_text_are_read() -> None:
     assert (bitmap.source.codec, pixmap.source.codec) == ("xbm", "xpm")
 
 
+@pytest.mark.parametrize("key", ["s", "m", "g4", "g"])
+def test_a_pixmap_whose_colours_have_names_for_other_screens_alone_is_read(key: str) -> None:
+    """X's own names of colours: DarkSlateGray is 47, 79, 79."""
+    rows = ",\n".join(['"ac"' for _ in range(2)])
+    content = f'/* XPM */\nstatic char *n[] = {{\n"2 2 2 1",\n"a {key} DarkSlateGray",\n"c c #ff0000",\n{rows}\n}};\n'
+    shown = pixels_of(make(content.encode()).renditions[2])
+    assert shown[:, 0].tolist() == [[47, 79, 79]] * 2
+    assert shown[:, 1].tolist() == [[255, 0, 0]] * 2
+
+
 def test_all_are_decoded_in_the_cage() -> None:
     async def body(slots: DecodeSlots) -> None:
         for name, content in (*RARE.items(), *RARE_GREY.items(), *RARE_WITH_ALPHA.items()):
