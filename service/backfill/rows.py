@@ -79,11 +79,16 @@ def media_rows(kind: MediaKind, *more: str) -> sa.Select[Any]:
     return sa.select(*columns).select_from(source.outerjoin(companies, ar_contents.c.company_id == companies.c.id))
 
 
+def has_photograph() -> sa.ColumnElement[bool]:
+    """Return whether an AR content is a media: without a photograph it is the folder of its videos."""
+    texts = sa.func.coalesce(ar_contents.c.image_path, ""), sa.func.coalesce(ar_contents.c.image_url, "")
+    return sa.or_(*(text != "" for text in texts))
+
+
 def _wanted(kind: MediaKind, choice: RowChoice) -> list[sa.ColumnElement[bool]]:
     columns, conditions = table_of(kind).c, list[sa.ColumnElement[bool]]()
-    if kind is MediaKind.IMAGE:  # an AR content without a photograph is the folder of its videos
-        photograph = sa.func.coalesce(columns.image_path, ""), sa.func.coalesce(columns.image_url, "")
-        conditions.append(sa.or_(*(text != "" for text in photograph)))
+    if kind is MediaKind.IMAGE:
+        conditions.append(has_photograph())
     if choice.mode is Mode.FAILED:
         conditions.append(columns.thumbnail_status == FAILED)
     elif choice.mode is Mode.MISSING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
-from schemas.errors import ErrorCode, TransientError
+from schemas.errors import ErrorCode, PermanentError
 from schemas.events import MAX_DATABASE_ID, MediaKind
 from storage.base import ListedObject
 from storage.tenants import TenantStorage
@@ -90,8 +90,8 @@ def _is_id(text: str) -> bool:
     return _NUMBER.fullmatch(text) is not None and int(text) <= MAX_DATABASE_ID
 
 
-def _out_of_order(name: str) -> TransientError:
-    return TransientError(
+def _out_of_order(name: str) -> PermanentError:
+    return PermanentError(
         ErrorCode.STORAGE_UNAVAILABLE,
         f"The storage lists the media {name} out of order: what it holds cannot be compared with the rows.",
     )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from schemas.events import MAX_DATABASE_ID, MediaKind, upload_version
 from schemas.tables import ar_contents, companies
-from service.backfill.rows import media_rows
+from service.backfill.rows import has_photograph, media_rows
 from service.tenants.explained import explained
 from streams.rows.last_write_wins import FAILED, NEVER, READY, counted_time
 from streams.rows.queries import TOMBSTONE, aware, shown_versions, table_of
@@ -128,6 +128,8 @@ class CompanyRows:
         column = table_of(kind).c.id
         while first <= last:
             query = _query(kind).where(ar_contents.c.company_id == company_id, column >= first, column <= last)
+            if kind is MediaKind.IMAGE:
+                query = query.where(sa.or_(has_photograph(), ar_contents.c.thumbnail_event_id.is_not(None)))
             with explained(), self._engine.connect() as connection:
                 rows = list(connection.execute(query.order_by(column).limit(self._page)))
             yield from rows

@@ -18,7 +18,6 @@ from service.reconcile.state import KINDS, CompanyProgress, NotCompared, Reconci
 from storage.tenants import CompanyDirectory, Tenants, TenantStorage
 from streams.thumbnails.storage_calls import InlineRetry
 
-SAVE_S: Final = 2.0
 LISTING_TRIES: Final = 4
 """So often a listing fails in a row, without one more media, before its company is left."""
 _NOT_WHOLE: Final = FixResult(Done.WAITS, "the company could not be compared whole: nothing of it is changed")
@@ -31,15 +30,16 @@ class ReconcileOptions:
     look: LookOptions
     max_fixes: int
     listing_wait_s: float = 5.0
+    save_every_s: float = 2.0
 
 
 class Watcher(Protocol):
     """Is shown what is found, and how far it is."""
 
-    def found(self, company: CompanyProgress, media: str, finding: Finding, result: FixResult | None) -> None:
+    def found(self, company: CompanyProgress, /, media: str, finding: Finding, result: FixResult | None) -> None:
         """Show a trouble; `result` is None where nothing was to be done about it."""
 
-    def counted(self, company: CompanyProgress, todo: Todo, result: FixResult) -> None:
+    def counted(self, company: CompanyProgress, /, todo: Todo, result: FixResult) -> None:
         """Show troubles that were found, and are not repaired."""
 
     def compared(self, company: CompanyProgress, totals: ListingTotals, problem: NotCompared | None) -> None:
@@ -151,7 +151,7 @@ class Reconciler:
                     company.media += 1
                     if self.stop.is_set():
                         raise StoppedError
-                    if time.monotonic() - saved_at >= SAVE_S:
+                    if time.monotonic() - saved_at >= self.options.save_every_s:
                         self.save(run)
                         self.watcher.advance()
                         saved_at = time.monotonic()
@@ -207,7 +207,7 @@ class Reconciler:
                     raise
                 self._count_unfixed(run, company, todo, FixResult(Done.WAITS, error.message))
             company.done += 1
-            if time.monotonic() - saved_at >= SAVE_S:
+            if time.monotonic() - saved_at >= self.options.save_every_s:
                 self.save(run)
                 self.watcher.advance()
                 saved_at = time.monotonic()
