@@ -86,7 +86,7 @@ class Reconciler:
     def _begin_company(self, run: Reconciliation) -> bool:
         while run.current is None:
             found = [run.company_id] if run.company_id is not None else self.rows.company_ids(run.after_company, 1)
-            if not found or found[0] is None or found[0] <= run.after_company:
+            if not found or found[0] <= run.after_company:
                 run.is_through = True
                 return False
             company = self.directory.find_company(found[0])

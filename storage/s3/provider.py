@@ -111,7 +111,7 @@ class MinioStorageProvider(StorageProvider):
         """Page by page, while it is asked for more."""
         folder = f"{self._object_key(prefix)}/"
         base = f"{self._base_path}/" if self._base_path else ""
-        start = {"StartAfter": f"{base}{after}"} if after else {}
+        start: dict[str, Any] = {"StartAfter": f"{base}{after}"} if after else {}
         with translated(prefix):
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=folder, **start):
