@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
@@ -29,7 +29,7 @@ class ReconcileOptions:
 
     look: LookOptions
     max_fixes: int
-    listing_wait_s: float = 5.0
+    listing_wait_s: float = 1.0
     save_every_s: float = 2.0
 
 
@@ -66,6 +66,8 @@ class Reconciler:
     stop: threading.Event
     save: Callable[[Reconciliation], None]
     watcher: Watcher
+    failed_connections: set[int | None] = field(default_factory=set)
+    """Storages that failed for a company, for good: the next one with the same connection waits for nothing."""
 
     def run(self, run: Reconciliation) -> bool:
         """Go on with `run`; return whether it is through, False when it was stopped.
@@ -141,6 +143,7 @@ class Reconciler:
 
     def _scan(self, run: Reconciliation, company: CompanyProgress, media: CompanyMedia) -> None:
         failures, saved_at = 0, time.monotonic()
+        connection_id = media.storages[Place.OWN].connection_id
         while not company.is_scanned:
             kind, before = KINDS[company.kind_index], company.after
             try:
@@ -157,11 +160,15 @@ class Reconciler:
                         saved_at = time.monotonic()
             except TransientError as error:
                 failures = failures + 1 if company.after == before else 1
-                if failures >= LISTING_TRIES or error.code is ErrorCode.DATABASE_UNAVAILABLE:
+                tries = 1 if connection_id in self.failed_connections else LISTING_TRIES
+                if failures >= tries or error.code is ErrorCode.DATABASE_UNAVAILABLE:
+                    self.failed_connections.add(connection_id)
                     raise
-                if self.stop.wait(max(self.options.listing_wait_s, error.retry_after_s or 0.0)):
+                wait_s = self.options.listing_wait_s * 2 ** (failures - 1)
+                if self.stop.wait(max(wait_s, error.retry_after_s or 0.0)):
                     raise StoppedError from error
                 continue
+            self.failed_connections.discard(connection_id)
             company.kind_index, company.after = company.kind_index + 1, ""
 
     def _look(self, run: Reconciliation, company: CompanyProgress, media: CompanyMedia, todo: Todo) -> None:
