@@ -67,8 +67,11 @@ class Library:
     _videos: list[dict[str, Any]] = field(default_factory=list)
     _contents: list[dict[str, Any]] = field(default_factory=list)
 
-    def fill(self, media: int, troubles: int, threads: int = 1) -> None:
-        """Make `media` media, so many of which have a trouble: each kind of them equally often. Ids are of several lengths."""
+    def fill(self, media: int, troubles: int, threads: int = 1, *, own_every: int = 2) -> None:
+        """Make `media` media, so many of which have a trouble: each kind of them equally often. Ids are of several lengths.
+
+        Of each `own_every` media one is the first company's.
+        """
         with write_transaction(self.engine) as connection:
             for shelf in self.shelves:
                 connection.execute(
@@ -81,9 +84,9 @@ class Library:
             trouble = None
             if number % every == 0 and left:
                 trouble, left = next(kinds), left - 1
-            # Homes to go to have those with a storage of their own alone.
-            shelves = [shelf for shelf in self.shelves if shelf.has_own or trouble != "away"]
-            self._add(shelves[number % len(shelves)], number, trouble)
+            # Only the first company has a storage of its own to go home to.
+            is_first = number % own_every == 0 or trouble == "away"
+            self._add(self.shelves[0 if is_first else 1], number, trouble)
         with write_transaction(self.engine) as connection:
             for table, rows in ((ar_contents, self._contents), (videos, self._videos)):
                 for first in range(0, len(rows), 5000):
