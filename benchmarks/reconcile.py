@@ -120,7 +120,7 @@ def servers() -> Iterator[tuple[str, str, S3Server]]:
         for server in (kafka, postgres, minio):
             server.start()
             stack.callback(server.stop)
-        yield kafka.bootstrap_servers, postgres.url, minio.server
+        yield f"127.0.0.1:{kafka.port}", postgres.url, minio.server
 
 
 def main() -> None:

@@ -84,11 +84,13 @@ def reconcile(
     with loading():
         from service.backfill.pace import Pace
         from service.cli.reconcile_view import View
+        from service.observability.logs import log_to_standard_error
         from service.reconcile.look import LookOptions
         from service.reconcile.runner import ReconcileOptions
         from service.reconcile.state import StateFile
         from service.settings import Settings
 
+    log_to_standard_error()
     settings, file = Settings(), StateFile(state)
     with stopping_on_signals() as stop, _engine_of(settings) as engine:
         if resume:

@@ -86,7 +86,7 @@ class Library:
                 trouble, left = next(kinds), left - 1
             # Only the first company has a storage of its own to go home to.
             is_first = number % own_every == 0 or trouble == "away"
-            self._add(self.shelves[0 if is_first else 1], number, trouble)
+            self._add(self.shelves[0 if is_first else -1], number, trouble)
         with write_transaction(self.engine) as connection:
             for table, rows in ((ar_contents, self._contents), (videos, self._videos)):
                 for first in range(0, len(rows), 5000):
