@@ -9,7 +9,6 @@ from typing import Any, Final
 from service.cli.text_table import aligned, printable
 from service.reconcile.fixes import FixResult
 from service.reconcile.judge import Finding, Trouble
-from service.reconcile.objects import ListingTotals
 from service.reconcile.state import CompanyProgress, NotCompared, Reconciliation, Todo, TroubleCount, record_key
 
 REPORT_S: Final = 10.0
@@ -62,16 +61,16 @@ class View:
             }
             self._record(facts)
 
-    def compared(self, company: CompanyProgress, totals: ListingTotals, problem: NotCompared | None) -> None:
+    def compared(self, company: CompanyProgress, problem: NotCompared | None) -> None:
         """Show a company that is through, for programs; for people only one that is not compared."""
         facts = {
             "company_id": company.company_id,
             "slug": company.slug,
             "state": "compared" if problem is None else "failed" if problem.is_fault else "left_out",
             "media": company.media,
-            "objects": totals.objects,
-            "bytes": totals.size_bytes,
-            "foreign": totals.foreign,
+            "objects": company.objects,
+            "bytes": company.size_bytes,
+            "foreign": company.foreign,
             "reason": None if problem is None else problem.reason,
         }
         if self._as_json:

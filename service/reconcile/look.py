@@ -2,7 +2,7 @@
 
 import hashlib
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -11,7 +11,7 @@ from typing import Any, Final
 from schemas.errors import ObjectNotFoundError
 from schemas.events import MediaKind
 from service.reconcile.judge import Finding, Place, Rules, Trouble, judge
-from service.reconcile.objects import ListingTotals, MediaObjects, ThumbnailListing
+from service.reconcile.objects import MediaObjects, ThumbnailListing
 from service.reconcile.rows import CompanyRows, MediaRow
 from storage.base import ListedObject
 from storage.keys import is_inside, is_key
@@ -39,6 +39,8 @@ class Suspect:
     kind: MediaKind
     row_id: int
     is_suspect: bool
+    objects: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class CompanyMedia:
     storages: Mapping[Place, TenantStorage]
     options: LookOptions
     retry: InlineRetry
-    totals: ListingTotals
+    on_foreign: Callable[[], None] = lambda: None
 
     def suspects(self, kind: MediaKind, after: str = "") -> Iterator[Suspect]:
         """Return each media with a row or objects, in the order of their ids as text; what is wrong may be gone by now.
@@ -73,7 +75,7 @@ class CompanyMedia:
         ]
         places = list(self.storages)
         for number, place in enumerate(places, start=1):
-            listing = ThumbnailListing(self.storages[place], kind, self.totals)
+            listing = ThumbnailListing(self.storages[place], kind, self.on_foreign)
             streams.append(_numbered(listing.media(after), number))
         merged = heapq.merge(*streams, key=lambda entry: entry[:2])
         for name, entries in groupby(merged, key=lambda entry: entry[0]):
@@ -85,7 +87,9 @@ class CompanyMedia:
                 else:
                     objects[places[number - 1]] = found
             is_read = self.options.checksums and row is not None and bool(row.pictures)
-            yield Suspect(kind, row_id, is_read or bool(judge(row, objects, rules)))
+            listed = [one for at in objects.values() for found in at.folders.values() for one in found]
+            size_bytes = sum(one.size_bytes for one in listed)
+            yield Suspect(kind, row_id, is_read or bool(judge(row, objects, rules)), len(listed), size_bytes)
 
     def look(self, kind: MediaKind, row_id: int) -> Seen | None:
         """Return what is wrong with a media at this moment; None where it is being worked on. Raises as `suspects`."""

@@ -1,8 +1,8 @@
 """The thumbnails in a company's storages, media by media, in the order of their keys."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
@@ -28,22 +28,16 @@ class MediaObjects:
         return {found.key: found for objects in self.folders.values() for found in objects}
 
 
-@dataclass
-class ListingTotals:
-    """How much was listed. `foreign` objects lie in folders that the pipeline did not make, and are left alone."""
-
-    objects: int = 0
-    size_bytes: int = 0
-    foreign: int = 0
-
-
 @dataclass(frozen=True)
 class ThumbnailListing:
-    """The thumbnails of one kind in one storage of a company."""
+    """The thumbnails of one kind in one storage of a company.
+
+    `on_foreign` is called for each object in a folder that the pipeline did not make: these are left alone.
+    """
 
     storage: TenantStorage
     kind: MediaKind
-    totals: ListingTotals = field(default_factory=ListingTotals)
+    on_foreign: Callable[[], None] = lambda: None
 
     @property
     def prefix(self) -> str:
@@ -77,13 +71,11 @@ class ThumbnailListing:
     def _ours(self, listed: Iterator[ListedObject]) -> Iterator[tuple[str, str, ListedObject]]:
         cut = len(self.prefix) + 1
         for found in listed:
-            self.totals.objects += 1
-            self.totals.size_bytes += found.size_bytes
             parts = found.key[cut:].split("/")
             if len(parts) == 3 and _is_id(parts[0]) and version_in(parts[1]) is not None:
                 yield parts[0], parts[1], found
             else:
-                self.totals.foreign += 1
+                self.on_foreign()
 
 
 def _is_id(text: str) -> bool:

@@ -11,7 +11,6 @@ from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from service.reconcile.fixes import Announcer, Done, FixResult, Repairs
 from service.reconcile.judge import Finding, Place
 from service.reconcile.look import CompanyMedia, LookOptions
-from service.reconcile.objects import ListingTotals
 from service.reconcile.pace import LookPace, StoppedError
 from service.reconcile.rows import CompanyRows
 from service.reconcile.state import KINDS, CompanyProgress, NotCompared, Reconciliation, Todo, record_key
@@ -42,7 +41,7 @@ class Watcher(Protocol):
     def counted(self, company: CompanyProgress, /, todo: Todo, result: FixResult) -> None:
         """Show troubles that were found, and are not repaired."""
 
-    def compared(self, company: CompanyProgress, totals: ListingTotals, problem: NotCompared | None) -> None:
+    def compared(self, company: CompanyProgress, problem: NotCompared | None) -> None:
         """Show the end of a company."""
 
     def advance(self) -> None:
@@ -99,10 +98,12 @@ class Reconciler:
         return True
 
     def _company(self, run: Reconciliation, company: CompanyProgress) -> None:
-        problem, totals = None, ListingTotals()
+        problem = None
         try:
             with self._opened(company) as storages:
-                media = CompanyMedia(company.company_id, self.rows, storages, self.options.look, InlineRetry(), totals)
+                media = CompanyMedia(
+                    company.company_id, self.rows, storages, self.options.look, InlineRetry(), company.see_foreign
+                )
                 self._scan(run, company, media)
                 problem = self._too_many(company) if run.fix else None
                 if run.fix and problem is None:
@@ -118,7 +119,7 @@ class Reconciler:
             self._leave(run, company)
         run.companies += problem is None
         run.media += company.media
-        self.watcher.compared(company, totals, problem)
+        self.watcher.compared(company, problem)
 
     @contextmanager
     def _opened(self, company: CompanyProgress) -> Iterator[dict[Place, TenantStorage]]:
@@ -152,6 +153,8 @@ class Reconciler:
                         self._look(run, company, media, Todo(kind=kind, row_id=suspect.row_id, troubles=[]))
                     company.after = str(suspect.row_id)
                     company.media += 1
+                    company.objects += suspect.objects
+                    company.size_bytes += suspect.size_bytes
                     if self.stop.is_set():
                         raise StoppedError
                     if time.monotonic() - saved_at >= self.options.save_every_s:

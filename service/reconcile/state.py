@@ -43,7 +43,8 @@ class Todo(BaseModel):
 class CompanyProgress(BaseModel):
     """A company that is under way: it is scanned kind by kind, then the media of `todo` are repaired.
 
-    `after` is the last media, as text, of KINDS[kind_index] that was scanned. `done` of `todo` are repaired. `too_many` media with
+    `after` is the last media, as text, of KINDS[kind_index] that was scanned. `foreign` objects lie in
+    folders that the pipeline did not make. `done` of `todo` are repaired. `too_many` media with
     troubles are not in `todo`, which is full: then none is repaired.
     """
 
@@ -52,6 +53,9 @@ class CompanyProgress(BaseModel):
     kind_index: int = 0
     after: str = ""
     media: int = 0
+    objects: int = 0
+    size_bytes: int = 0
+    foreign: int = 0
     too_many: int = 0
     todo: list[Todo] = Field(default_factory=list)
     done: int = 0
@@ -60,6 +64,10 @@ class CompanyProgress(BaseModel):
     def is_scanned(self) -> bool:
         """Return whether every media was compared."""
         return self.kind_index >= len(KINDS)
+
+    def see_foreign(self) -> None:
+        """Count an object that is left alone."""
+        self.foreign += 1
 
 
 class NotCompared(BaseModel):

@@ -15,7 +15,6 @@ from schemas.migrations import upgrade
 from service.reconcile.fixes import Announcer, FixResult
 from service.reconcile.judge import Finding
 from service.reconcile.look import LookOptions
-from service.reconcile.objects import ListingTotals
 from service.reconcile.pace import LookPace
 from service.reconcile.rows import CompanyRows
 from service.reconcile.runner import ReconcileOptions, Reconciler
@@ -57,7 +56,7 @@ class Notes:
     findings: list[tuple[str, str, str | None, str]] = field(default_factory=list)
     """Media, trouble, what was done, why."""
     companies: dict[str, str | None] = field(default_factory=dict)
-    totals: dict[str, ListingTotals] = field(default_factory=dict)
+    compared_last: dict[str, CompanyProgress] = field(default_factory=dict)
 
     def found(self, _company: CompanyProgress, media: str, finding: Finding, result: FixResult | None) -> None:
         done, why = (None, finding.detail) if result is None else (str(result.done), result.why)
@@ -67,9 +66,9 @@ class Notes:
         media = record_key(todo.kind, todo.row_id)
         self.findings += [(media, str(trouble), str(result.done), result.why) for trouble in todo.troubles]
 
-    def compared(self, company: CompanyProgress, totals: ListingTotals, problem: NotCompared | None) -> None:
+    def compared(self, company: CompanyProgress, problem: NotCompared | None) -> None:
         self.companies[company.slug] = None if problem is None else problem.reason
-        self.totals[company.slug] = totals
+        self.compared_last[company.slug] = company
 
     def advance(self) -> None:
         pass

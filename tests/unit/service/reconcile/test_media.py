@@ -48,7 +48,7 @@ def troubles(installation: Installation, **changes: Any) -> dict[str, str]:
 def test_a_sound_library_has_no_troubles(sound: Installation) -> None:
     run, notes = sound.reconcile()
     assert (notes.findings, run.has_faults, run.media) == ([], False, 30)
-    assert notes.totals["acme"].objects + notes.totals["globex"].objects == 90
+    assert notes.compared_last["acme"].objects + notes.compared_last["globex"].objects == 90
 
 
 def test_files_of_others_between_the_thumbnails_are_left_alone(sound: Installation) -> None:
@@ -66,7 +66,7 @@ def test_files_of_others_between_the_thumbnails_are_left_alone(sound: Installati
     _, notes = sound.fix()
     assert notes.findings == []
     assert set(strangers) <= own.objects.keys()
-    assert notes.totals["acme"].foreign == len(strangers) - 1
+    assert notes.compared_last["acme"].foreign == len(strangers) - 1
 
 
 def test_a_folder_of_another_company_in_a_shared_folder_is_not_ours_to_delete(sound: Installation) -> None:
