@@ -1,7 +1,8 @@
 """A library of 100,000 objects with 500 planted troubles: all found, all repaired, nothing else touched; time and memory.
 
-Run: python -m benchmarks.reconcile [--media 33334] [--troubles 500] [--in-s3 4]. Real Apache Kafka, PostgreSQL and MinIO; one
-media of --in-s3 is in MinIO, the others are in local storage. The commands are processes of their own, whose peak memory the
+Run: python -m benchmarks.reconcile [--media 33334] [--troubles 500] [--in-s3 4] [--quick]. Real Apache Kafka, PostgreSQL and
+MinIO; one media of --in-s3 is in MinIO, the others are in local storage. --quick takes SQLite and another folder instead, and
+repairs in this process, without Kafka. The commands are processes of their own, whose peak memory the
 kernel tells; one over an empty library shows what the program itself takes.
 """
 
@@ -11,10 +12,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,13 +30,21 @@ from schemas.database import create_engine_for, write_transaction
 from schemas.events import MEDIA_UPLOADED_TYPE, THUMBNAIL_READY_TYPE, MediaUploaded, ThumbnailReady
 from schemas.migrations import upgrade
 from schemas.tables import storage_connections
+from service.cli.reconcile_view import View
 from service.kafka.clients import consumer_config
 from service.kafka.topics import create_topics
+from service.reconcile.fixes import Announcer
+from service.reconcile.look import LookOptions
+from service.reconcile.pace import LookPace
+from service.reconcile.rows import CompanyRows
+from service.reconcile.runner import ReconcileOptions, Reconciler
+from service.reconcile.state import Reconciliation, StateFile
 from service.roles.build_storage import build_tenants
 from service.settings import KafkaSettings, Settings
-from storage.base import StoredObject
+from storage.base import StorageProvider, StoredObject
 from storage.local_disk.provider import LocalStorageProvider
 from streams.kafka.messages import headers_of
+from streams.rows.companies import SqlCompanyDirectory
 from tests.contracts.conftest import a_minio
 from tests.doubles.library import Library, Shelf, Workers, add_company, problems_of
 from tests.servers.kafka.apache import ApacheKafka
@@ -44,6 +56,8 @@ PREFIX: Final = "reconcile."
 LOCAL_URL: Final = "http://localhost:8000/storage"
 COMMAND: Final = (sys.executable, "-m", "service", "reconcile", "--json")
 FAST: Final = ("--grace", "0s", "--stuck-after", "0s", "--rate", "1000", "--max-waiting", "100000")
+
+Event = MediaUploaded | ThumbnailReady
 
 
 class QuickDisk(LocalStorageProvider):
@@ -87,9 +101,9 @@ def reconcile(environment: dict[str, str], folder: Path, *arguments: str) -> Run
     return Run(process.returncode, lines, took_s, cpu_s, usage.ru_maxrss / 1024)
 
 
-def announced(settings: KafkaSettings) -> list[MediaUploaded | ThumbnailReady]:
+def announced(settings: KafkaSettings) -> list[Event]:
     """Every event of both topics, once."""
-    topics, found = settings.topics, dict[str, MediaUploaded | ThumbnailReady]()
+    topics, found = settings.topics, dict[str, Event]()
     consumer = Consumer(consumer_config(settings, "count") | {"auto.offset.reset": "earliest"})
     names = (topics.uploads, topics.ready)
     places = [
@@ -100,7 +114,7 @@ def announced(settings: KafkaSettings) -> list[MediaUploaded | ThumbnailReady]:
     while left > 0:
         for message in consumer.consume(left, timeout=10):
             left -= 1
-            event: MediaUploaded | ThumbnailReady
+            event: Event
             if message.topic() == topics.uploads:
                 event = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, message.value(), headers_of(message))
             else:
@@ -128,68 +142,103 @@ def main() -> None:
     parser.add_argument("--media", type=int, default=33_334)
     parser.add_argument("--troubles", type=int, default=500)
     parser.add_argument("--in-s3", type=int, default=4)
+    parser.add_argument("--quick", action="store_true")
     chosen = parser.parse_args()
-    with servers() as (kafka, postgres_url, s3), tempfile.TemporaryDirectory() as name:
-        folder, url = Path(name), new_database(postgres_url)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         environment = {
-            "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "KAFKA_TOPIC_PREFIX": PREFIX,
-            "DATABASE_URL": url,
             "LOCAL_STORAGE_ROOT": str(folder / "local"),
             "LOCAL_STORAGE_URL": LOCAL_URL,
             "STORAGE_ALLOW_HTTP": "true",
             "STORAGE_ALLOWED_NETWORKS": "127.0.0.0/8",
         }
+        local = QuickDisk(folder / "local", LOCAL_URL)
+        if chosen.quick:
+            environment["DATABASE_URL"] = f"sqlite:///{folder / 'rows.db'}"
+            own: StorageProvider = QuickDisk(folder / "local" / "home", f"{LOCAL_URL}/home")
+            row: dict[str, Any] = {"provider": "local_disk", "base_path": "home", "credentials": {}}
+        else:
+            kafka, postgres_url, s3 = stack.enter_context(servers())
+            environment |= {"KAFKA_BOOTSTRAP_SERVERS": kafka, "DATABASE_URL": new_database(postgres_url)}
+            s3.make_bucket("acme")
+            own = a_minio(s3, "acme", "", public_base_url=None)
+            login = {"bucket": "acme", "access_key": s3.access_key, "secret_key": s3.secret_key}
+            row = {"provider": "minio", "credentials": {"endpoint": s3.endpoint_url, **login}}
         os.environ |= environment
-        settings = KafkaSettings(kafka_replication_factor=1)
-        create_topics(settings)
-        upgrade(url)
-        engine = create_engine_for(url)
-        s3.make_bucket("acme")
-        login = {"bucket": "acme", "access_key": s3.access_key, "secret_key": s3.secret_key}
+        upgrade(environment["DATABASE_URL"])
+        engine = create_engine_for(environment["DATABASE_URL"])
         with write_transaction(engine) as connection:
-            credentials = {"endpoint": s3.endpoint_url, **login}
-            row = {"id": 1, "name": "s3", "provider": "minio", "credentials": credentials}
-            connection.execute(sa.insert(storage_connections).values(**row))
+            connection.execute(sa.insert(storage_connections).values(id=1, name="own", **row))
         add_company(engine, 1, "acme", 1)
         add_company(engine, 2, "globex")
         empty = reconcile(environment, folder)
-        print(f"empty library: {empty.took_s:.1f} s, {empty.cpu_s:.1f} s of processor time, {empty.peak_mib:.0f} MiB")
-        local = QuickDisk(folder / "local", LOCAL_URL)
-        shelves = [
-            Shelf(1, "acme", a_minio(s3, "acme", "", public_base_url=None), local),
-            Shelf(2, "globex", local, local),
-        ]
-        library = Library(engine, shelves)
+        print(
+            f"empty library: {empty.took_s:.1f} s, {empty.cpu_s:.1f} s of processor time, {empty.peak_mib:.0f} MiB",
+            flush=True,
+        )
+        library = Library(engine, [Shelf(1, "acme", own, local), Shelf(2, "globex", local, local)])
         began = time.perf_counter()
         library.fill(chosen.media, chosen.troubles, threads=8, own_every=chosen.in_s3)
         rows, objects = library.rows(), library.objects()
-        print(f"filled in {time.perf_counter() - began:.0f} s: {len(rows)} rows, {len(objects)} objects")
-        check(library, environment, folder, settings)
+        print(f"filled in {time.perf_counter() - began:.0f} s: {len(rows)} rows, {len(objects)} objects", flush=True)
+        repair = repaired_here if chosen.quick else repaired_by_command
+        events = repair(library, environment, folder)
+        Workers(engine, build_tenants(Settings(), engine)).work(events)
+        again = reconcile(environment, folder, *FAST)
+        print(
+            f"after {len(events)} events: exit code {again.code}, {len(again.troubles)} troubles, {again.peak_mib:.0f} MiB"
+        )
         after_rows, after = library.rows(), library.objects()
         touched = [at for at in objects if library.untouched(at[1]) and after.get(at) != objects[at]]
         touched += [(name, "row") for name in rows if library.untouched(name) and after_rows.get(name) != rows[name]]
         left = problems_of(library)
-        print(f"left: {len(left)} {left[:3]}; touched without a reason: {len(touched)} {touched[:3]}")
+        print(f"left: {len(left)} {left[:3]}; touched without a reason: {len(touched)} {touched[:3]}", flush=True)
         engine.dispose()
-        sys.exit(1 if left or touched else 0)
+    sys.exit(1 if left or touched else 0)
 
 
-def check(library: Library, environment: dict[str, str], folder: Path, settings: KafkaSettings) -> None:
-    for what, arguments in (("dry run", ()), ("--fix", ("--fix",))):
-        run = reconcile(environment, folder, *FAST, *arguments)
-        found = {(one["media"], one["trouble"]) for one in run.troubles}
-        names = {"overtaken": "orphan", "given_up": "orphan"}
-        expected = {(media, names.get(trouble, trouble)) for media, trouble in library.planted.items()}
-        print(
-            f"{what}: exit code {run.code}, {run.took_s:.1f} s, {run.cpu_s:.1f} s of processor time, {run.peak_mib:.0f} MiB;"
-            f" {len(found & expected)} of {len(expected)} troubles found, {len(found - expected)} others"
-        )
-        print(f"  {run.said[-1]['troubles']}")
-    events = announced(settings)
-    Workers(library.engine, build_tenants(Settings(), library.engine)).work(events)
-    run = reconcile(environment, folder, *FAST)
-    print(f"after {len(events)} events: exit code {run.code}, {len(run.troubles)} troubles, {run.peak_mib:.0f} MiB")
+def compared(library: Library, environment: dict[str, str], folder: Path, *arguments: str) -> None:
+    run = reconcile(environment, folder, *FAST, *arguments)
+    found = {(one["media"], one["trouble"]) for one in run.troubles}
+    names = {"overtaken": "orphan", "given_up": "orphan"}
+    expected = {(media, names.get(trouble, trouble)) for media, trouble in library.planted.items()}
+    print(
+        f"{' '.join(arguments) or 'dry run'}: exit code {run.code}, {run.took_s:.1f} s, {run.cpu_s:.1f} s of processor time,"
+        f" {run.peak_mib:.0f} MiB; {len(found & expected)} of {len(expected)} troubles found, {len(found - expected)} others"
+    )
+    print(f"  {dict(Counter(one['trouble'] for one in run.troubles))}", flush=True)
+
+
+def repaired_by_command(library: Library, environment: dict[str, str], folder: Path) -> list[Event]:
+    settings = KafkaSettings(kafka_replication_factor=1)
+    create_topics(settings)
+    compared(library, environment, folder)
+    compared(library, environment, folder, "--fix")
+    return announced(settings)
+
+
+def repaired_here(library: Library, environment: dict[str, str], folder: Path) -> list[Event]:
+    compared(library, environment, folder)
+    events: list[Event] = []
+    stop, began = threading.Event(), time.perf_counter()
+    run = Reconciliation(fix=True)
+    Reconciler(
+        directory=SqlCompanyDirectory(library.engine),
+        tenants=build_tenants(Settings(), library.engine),
+        rows=CompanyRows(library.engine),
+        options=ReconcileOptions(LookOptions(timedelta(0), timedelta(0)), 1000),
+        announcer=Announcer(lambda: None, events.append, events.append, lambda: None),
+        pace=LookPace(1000, stop),
+        stop=stop,
+        save=StateFile(folder / "repaired-here.json").save,
+        watcher=View(run, as_json=False),
+    ).run(run)
+    fixed = sum(count.fixed for count in run.counts.values())
+    print(
+        f"repaired in {time.perf_counter() - began:.1f} s: {fixed} troubles, {sum(run.left.values())} left", flush=True
+    )
+    return events
 
 
 if __name__ == "__main__":
