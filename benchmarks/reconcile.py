@@ -30,7 +30,7 @@ from schemas.database import create_engine_for, write_transaction
 from schemas.events import MEDIA_UPLOADED_TYPE, THUMBNAIL_READY_TYPE, MediaUploaded, ThumbnailReady
 from schemas.migrations import upgrade
 from schemas.tables import storage_connections
-from service.cli.reconcile_view import View
+from service.cli.reconcile_view import ReconcileView
 from service.kafka.clients import consumer_config
 from service.kafka.topics import create_topics
 from service.reconcile.fixes import Announcer
@@ -232,7 +232,7 @@ def repaired_here(library: Library, environment: dict[str, str], folder: Path) -
         pace=LookPace(1000, stop),
         stop=stop,
         save=StateFile(folder / "repaired-here.json").save,
-        watcher=View(run, as_json=False),
+        watcher=ReconcileView(run, as_json=False),
     ).run(run)
     fixed = sum(count.fixed for count in run.counts.values())
     print(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from service.backfill.pace import Pace
-    from service.cli.reconcile_view import View
+    from service.cli.reconcile_view import ReconcileView
     from service.reconcile.fixes import Announcer
     from service.reconcile.runner import ReconcileOptions
     from service.reconcile.state import Reconciliation, StateFile
@@ -83,7 +83,7 @@ def reconcile(
         fail("--resume goes on with what was chosen then: give no --company, --fix or --checksums.", EXIT_USAGE)
     with loading():
         from service.backfill.pace import Pace
-        from service.cli.reconcile_view import View
+        from service.cli.reconcile_view import ReconcileView
         from service.observability.logs import log_to_standard_error
         from service.reconcile.look import LookOptions
         from service.reconcile.runner import ReconcileOptions
@@ -100,7 +100,7 @@ def reconcile(
             run = _new_run(engine, chosen)
         file.save(run)  # a folder that cannot be written to is found before anything is changed
         options = ReconcileOptions(LookOptions(grace, stuck_after, run.checksums), max_fixes)
-        view = View(run, as_json=as_json)
+        view = ReconcileView(run, as_json=as_json)
         work = _Work(settings, engine, options, Pace(rate, max_waiting), stop)
         try:
             work.run(run, view, file)
@@ -144,7 +144,7 @@ class _Work(NamedTuple):
     pace: "Pace"
     stop: threading.Event
 
-    def run(self, run: "Reconciliation", view: "View", file: "StateFile") -> None:
+    def run(self, run: "Reconciliation", view: "ReconcileView", file: "StateFile") -> None:
         """Go on with `run`."""
         from service.reconcile.pace import LookPace
         from service.reconcile.rows import CompanyRows

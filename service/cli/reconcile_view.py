@@ -24,7 +24,7 @@ _SAID: Final = {
 }
 
 
-class View:
+class ReconcileView:
     """Shows one run. What programs read goes to standard output, and sentences to standard error."""
 
     def __init__(self, run: Reconciliation, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from schemas.events import MediaUploaded, ThumbnailReady
 from service.backfill.rows import BEFORE_ALL_UPLOADS, event_of
 from service.backfill.state import Reason
-from service.reconcile.judge import Finding, Place, Trouble
+from service.reconcile.judge import Finding, StoragePlace, Trouble
 from service.reconcile.look import CompanyMedia, Seen, read_whole
 from service.reconcile.move import moved
 from service.reconcile.rows import MediaRow
@@ -114,7 +114,7 @@ class Repairs:
         event = event_of(row.kind, found, run_name, not_before=not_before)
         if isinstance(event, Reason):
             return FixResult(Done.PERSON, _WHY[event])
-        own = self.media.storages[Place.OWN]
+        own = self.media.storages[StoragePlace.OWN]
         if not self.media.retry.call(lambda: own.file_exists(event.media.key)):
             return FixResult(Done.PERSON, "its source is gone: pictures cannot be made again")
         self.announcer.before_each()
@@ -131,15 +131,15 @@ class Repairs:
         self.announcer.before_each()
         contents = []
         for picture in row.pictures:
-            content = self.media.retry.call(lambda key=picture.key: read_whole(self._storage(Place.LOCAL), key))  # type: ignore[misc]
+            content = self.media.retry.call(lambda key=picture.key: read_whole(self._storage(StoragePlace.LOCAL), key))  # type: ignore[misc]
             if picture.sha256 is not None and hashlib.sha256(content).hexdigest() != picture.sha256:
                 return self._make_again(row, Finding(Trouble.DAMAGED, "", finding.place))
             contents.append(content)
-        ready = moved(event, row, contents, self._storage(Place.OWN), self.media.retry)
+        ready = moved(event, row, contents, self._storage(StoragePlace.OWN), self.media.retry)
         self.announcer.ready(ready)
         return FixResult(Done.ANNOUNCED, ready.upload_event_id)
 
-    def _storage(self, place: Place) -> TenantStorage:
+    def _storage(self, place: StoragePlace) -> TenantStorage:
         return self.media.storages[place]
 
 

@@ -39,7 +39,7 @@ class Trouble(StrEnum):
     ELSEWHERE = "elsewhere"
 
 
-class Place(StrEnum):
+class StoragePlace(StrEnum):
     """The company's own storage, or local storage beside it. Without a storage of its own, local storage is its own."""
 
     OWN = "own"
@@ -55,7 +55,7 @@ class Finding:
 
     trouble: Trouble
     detail: str
-    place: Place = Place.OWN
+    place: StoragePlace = StoragePlace.OWN
     objects: tuple[ListedObject, ...] = ()
     not_before: datetime | None = None
 
@@ -66,7 +66,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class JudgeRules:
     """Whose media it is, and the times before which an object, or an upload, is old enough to be judged."""
 
     company_id: int
@@ -76,7 +76,7 @@ class Rules:
     stuck_after: timedelta
 
 
-def judge(row: MediaRow | None, objects: Mapping[Place, MediaObjects], rules: Rules) -> list[Finding]:
+def judge(row: MediaRow | None, objects: Mapping[StoragePlace, MediaObjects], rules: JudgeRules) -> list[Finding]:
     """Return the troubles of a media. `objects` has LOCAL only where the company has a storage of its own as well.
 
     What this says of a row without an outcome depends on the age of its source, which is not known here: it is STUCK
@@ -96,18 +96,18 @@ def judge(row: MediaRow | None, objects: Mapping[Place, MediaObjects], rules: Ru
     return found + others
 
 
-def _about_shown(row: MediaRow, objects: Mapping[Place, MediaObjects], rules: Rules) -> Iterator[Finding]:
+def _about_shown(row: MediaRow, objects: Mapping[StoragePlace, MediaObjects], rules: JudgeRules) -> Iterator[Finding]:
     if not row.pictures or row.is_deleted:
         return
     if not all(is_inside(picture.key, rules.prefix) for picture in row.pictures):
         yield Finding(Trouble.ELSEWHERE, f"it shows objects outside of {rules.prefix}")
         return
     there = {place: at.by_key for place, at in objects.items()}
-    own, local = there[Place.OWN], there.get(Place.LOCAL, {})
+    own, local = there[StoragePlace.OWN], there.get(StoragePlace.LOCAL, {})
     in_own = [picture for picture in row.pictures if picture.key in own]
     in_local = [picture for picture in row.pictures if picture.key in local]
-    place = Place.LOCAL if in_local and not in_own else Place.OWN
-    here = in_local if place is Place.LOCAL else in_own
+    place = StoragePlace.LOCAL if in_local and not in_own else StoragePlace.OWN
+    here = in_local if place is StoragePlace.LOCAL else in_own
     if not here:
         yield Finding(Trouble.MISSING, f"none of {len(row.pictures)} objects is there", place)
         return
@@ -123,12 +123,14 @@ def _about_shown(row: MediaRow, objects: Mapping[Place, MediaObjects], rules: Ru
     if wrong:
         names = ", ".join(f"{picture.name} has {at.size_bytes} of {picture.size_bytes} bytes" for picture, at in wrong)
         yield Finding(Trouble.DAMAGED, names, place, tuple(at for _, at in wrong))
-    elif place is Place.LOCAL:
+    elif place is StoragePlace.LOCAL:
         shown = tuple(local[picture.key] for picture in here)
         yield Finding(Trouble.AWAY, "in local storage", place, shown)
 
 
-def _about_leftovers(row: MediaRow | None, place: Place, at: MediaObjects, rules: Rules) -> Iterator[Finding]:
+def _about_leftovers(
+    row: MediaRow | None, place: StoragePlace, at: MediaObjects, rules: JudgeRules
+) -> Iterator[Finding]:
     for folder, objects in at.folders.items():
         company = _company_in(folder)
         if company not in (None, rules.company_id):
@@ -146,7 +148,7 @@ def _about_leftovers(row: MediaRow | None, place: Place, at: MediaObjects, rules
                 yield Finding(finding.trouble, finding.detail, place, tuple(objects), finding.not_before)
 
 
-def _about_unshown(row: MediaRow, folder: str, rules: Rules) -> Finding | None:
+def _about_unshown(row: MediaRow, folder: str, rules: JudgeRules) -> Finding | None:
     """Return what a folder is that its row does not show; None where it may come to be shown, or nobody knows.
 
     A row never goes back to an older upload, nor to a version that it says was given up: docs/decisions.md.

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from schemas.errors import ObjectNotFoundError
 from schemas.events import MediaKind
-from service.reconcile.judge import Finding, Place, Rules, Trouble, judge
+from service.reconcile.judge import Finding, JudgeRules, StoragePlace, Trouble, judge
 from service.reconcile.objects import MediaObjects, ThumbnailListing
 from service.reconcile.rows import CompanyRows, MediaRow
 from storage.base import ListedObject
@@ -59,7 +59,7 @@ class CompanyMedia:
 
     company_id: int
     rows: CompanyRows
-    storages: Mapping[Place, TenantStorage]
+    storages: Mapping[StoragePlace, TenantStorage]
     options: LookOptions
     retry: InlineRetry
     on_foreign: Callable[[], None] = lambda: None
@@ -106,15 +106,15 @@ class CompanyMedia:
                 return Seen(kind, row_id, row, tuple(one for one in found if one is not None))
         return None
 
-    def _rules(self) -> Rules:
-        now, own = datetime.now(UTC), self.storages[Place.OWN]
-        return Rules(self.company_id, own.prefix, now, self.options.grace, self.options.stuck_after)
+    def _rules(self) -> JudgeRules:
+        now, own = datetime.now(UTC), self.storages[StoragePlace.OWN]
+        return JudgeRules(self.company_id, own.prefix, now, self.options.grace, self.options.stuck_after)
 
     def _explained(self, row: MediaRow | None, finding: Finding) -> Finding | None:
         """Return the finding; for an upload without any trace but its row, only when its source is old enough."""
         if finding.trouble is not Trouble.STUCK or finding.not_before is not None or row is None:
             return finding
-        own, key = self.storages[Place.OWN], row.found.key or ""
+        own, key = self.storages[StoragePlace.OWN], row.found.key or ""
         if not is_key(key) or not is_inside(key, own.prefix):
             return finding
         source = self.retry.call(lambda: _listed(own, key))
@@ -123,7 +123,7 @@ class CompanyMedia:
         return finding if source.modified_at <= datetime.now(UTC) - self.options.stuck_after else None
 
     def _unequal(
-        self, row: MediaRow | None, objects: Mapping[Place, MediaObjects], findings: list[Finding]
+        self, row: MediaRow | None, objects: Mapping[StoragePlace, MediaObjects], findings: list[Finding]
     ) -> list[Finding]:
         """Return what reading the objects of a row tells: nothing where another trouble brings other pictures."""
         is_theirs = row is not None and row.company_id == self.company_id and not row.is_deleted
@@ -131,7 +131,7 @@ class CompanyMedia:
             return []
         if any(one.trouble not in (Trouble.ORPHAN, Trouble.AWAY) for one in findings):
             return []
-        place = Place.LOCAL if any(one.trouble is Trouble.AWAY for one in findings) else Place.OWN
+        place = StoragePlace.LOCAL if any(one.trouble is Trouble.AWAY for one in findings) else StoragePlace.OWN
         there = objects[place].by_key
         wrong = [
             picture

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from service.reconcile.fixes import Announcer, Done, FixResult, Repairs
-from service.reconcile.judge import Finding, Place
+from service.reconcile.judge import Finding, StoragePlace
 from service.reconcile.look import CompanyMedia, LookOptions
 from service.reconcile.pace import LookPace, StoppedError
 from service.reconcile.rows import CompanyRows
@@ -122,7 +122,7 @@ class Reconciler:
         self.watcher.compared(company, problem)
 
     @contextmanager
-    def _opened(self, company: CompanyProgress) -> Iterator[dict[Place, TenantStorage]]:
+    def _opened(self, company: CompanyProgress) -> Iterator[dict[StoragePlace, TenantStorage]]:
         with ExitStack() as stack:
             storages = [stack.enter_context(one) for one in self.tenants.storages_of(company.company_id)]
             own, local = storages[0], storages[1] if len(storages) > 1 else None
@@ -138,13 +138,13 @@ class Reconciler:
                     )
                 )
             if local is None or _is_same_place(own, local):
-                yield {Place.OWN: own}
+                yield {StoragePlace.OWN: own}
             else:
-                yield {Place.OWN: own, Place.LOCAL: local}
+                yield {StoragePlace.OWN: own, StoragePlace.LOCAL: local}
 
     def _scan(self, run: Reconciliation, company: CompanyProgress, media: CompanyMedia) -> None:
         failures, saved_at = 0, time.monotonic()
-        connection_id = media.storages[Place.OWN].connection_id
+        connection_id = media.storages[StoragePlace.OWN].connection_id
         while not company.is_scanned:
             kind, before = KINDS[company.kind_index], company.after
             try:
