@@ -92,13 +92,24 @@ def reconcile(environment: dict[str, str], folder: Path, *arguments: str) -> Run
     with (folder / "said").open("w+") as said:
         began = time.perf_counter()
         process = subprocess.Popen([*COMMAND, *state, *arguments], env=os.environ | environment, stdout=said)
-        _, status, usage = os.wait4(process.pid, 0)
+        peak_kib = 0
+        # Not ru_maxrss: it begins with the memory of the process that started it.
+        while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+            peak_kib = max(peak_kib, _peak_kib(process.pid))
+            time.sleep(0.1)
+        _, status, usage = ended
         process.returncode = os.waitstatus_to_exitcode(status)
         took_s = time.perf_counter() - began
         said.seek(0)
         lines = [json.loads(line) for line in said]
     cpu_s = usage.ru_utime + usage.ru_stime
-    return Run(process.returncode, lines, took_s, cpu_s, usage.ru_maxrss / 1024)
+    return Run(process.returncode, lines, took_s, cpu_s, peak_kib / 1024)
+
+
+def _peak_kib(pid: int) -> int:
+    """VmHWM of a process, 0 where it has just ended."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def announced(settings: KafkaSettings) -> list[Event]:
