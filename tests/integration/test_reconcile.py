@@ -184,12 +184,13 @@ def test_paused_killed_and_resumed_all_troubles_are_repaired_and_nothing_else_to
     first = installation.start("--fix")
     try:
         assert first.stdout is not None
-        lines = [first.stdout.readline() for _ in range(10)]
+        repaired = 0
+        while repaired < 10:
+            repaired += "trouble" in json.loads(first.stdout.readline())  # beside lines that say how far it is
         os.kill(first.pid, signal.SIGKILL)
     finally:
         first.kill()
         first.communicate(timeout=30)
-    assert all("trouble" in json.loads(line) for line in lines)
     metrics = installation.folder / "reconcile.prom"
     code, said = installation.run("--resume", "--metrics-file", str(metrics))
     assert (code, said[-1]["state"]) == (1, "done"), "initech's storage refuses us"
