@@ -1,6 +1,5 @@
 """Which rows a backfill takes, how far it is, and what it left out: the whole of its state, small enough for a file."""
 
-import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.events import MediaKind
+from service.whole_files import write_whole
 
 MAX_EXAMPLES: Final = 20
 MISSING_RUN: Final = "missing"
@@ -152,12 +152,7 @@ class RunFile:
 
     def save(self, run: Run) -> None:
         """Replace the file. Raises OSError."""
-        part = self.path.with_name(f"{self.path.name}.part")
-        with part.open("w", encoding="utf-8") as file:
-            file.write(run.model_dump_json(indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        write_whole(self.path, run.model_dump_json(indent=1))
 
     def remove(self) -> None:
         """Delete the file: the run is through."""

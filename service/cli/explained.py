@@ -43,6 +43,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from service.observability.traces import TracesError
     from service.publish.files import UnreadableFileError
     from service.publish.uploads import PublishError
+    from service.reconcile.state import ReconcileError
     from service.tenants.values import RowError
     from storage.credentials import CredentialsKeyError
     from streams.dlq.export import ExportFileError
@@ -51,7 +52,15 @@ def expected_errors() -> tuple[type[Exception], ...]:
 
     of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
     of_the_database = DatabaseUrlError, MigrationError, RowError
-    others = BackfillError, ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, UnreadableFileError
+    others = (
+        BackfillError,
+        ReconcileError,
+        ThumbnailError,
+        CredentialsKeyError,
+        ConfinementError,
+        TracesError,
+        UnreadableFileError,
+    )
     return *others, *of_kafka, *of_the_database
 
 
