@@ -204,6 +204,7 @@ class _Result(_Event):
     media: Media
 
 
+SettingsFingerprint = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z.-]+$")]
 Version = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z.-]+$")]
 
 
@@ -226,6 +227,11 @@ class ThumbnailReady(_Result):
         None,
         description="The name with which the folder of its renditions begins. A thumbnail.failed with the same version"
         " says that they may be deleted.",
+    )
+    settings: SettingsFingerprint | None = Field(
+        None,
+        description="A name for the settings that they were made with: renditions, format, quality and the like. Another name:"
+        " other settings. Null in events of 0.1.",
     )
 
 

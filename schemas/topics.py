@@ -148,20 +148,21 @@ THUMBNAIL_PARKED: Final = Topic(
     1,
     90 * DAY_MS,
     "a dead letter that failed again after every replay, unchanged",
-    "dlq replay",
-    "people",
-    "Dead letters that failed again after every replay: they wait for a person.",
+    "dlq replay, worker",
+    "people, dlq replay",
+    "Dead letters that failed again after every replay, and retries that somebody cancelled.",
     max_message_bytes=CARRIER_BYTES,
 )
 THUMBNAIL_REPLAYS: Final = Topic(
     "thumbnail.dlq.replays",
     1,
     -1,
-    "what became of one dead letter, JSON",
-    "dlq replay, ack, discard, purge",
-    "dlq list, stats, replay; status",
-    "Which dead letters were replayed, so that each is replayed once; which were acknowledged or discarded, by whom and why.",
-    key="position of the dead letter, UTF-8: thumbnail.dlq/0/17",
+    "what became of one dead letter or one waiting retry, JSON",
+    "dlq replay, ack, discard, purge; retries cancel",
+    "dlq list, stats, replay; status; retry",
+    "Which dead letters were replayed, so that each is replayed once; which were acknowledged or discarded, and which retries"
+    " cancelled, by whom and why.",
+    key="position of the record, UTF-8: thumbnail.dlq/0/17",
     cleanup_policy="compact",
 )
 

@@ -34,13 +34,16 @@ _ANY: Final[dict[str, Any]] = {"description": "The original bytes: an event, or 
 _ORIGINAL: Final = examples.MEDIA_UPLOADED[0]
 _MARK: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "What became of one dead letter. A null value takes the mark away.",
+    "description": "What became of one dead letter or one waiting retry. A null value takes the mark away.",
     "properties": {
-        "state": {"type": "string", "enum": ["sending", "replayed", "parked", "acknowledged", "discarded"]},
+        "state": {
+            "type": "string",
+            "enum": ["sending", "replayed", "parked", "acknowledged", "discarded", "cancelled"],
+        },
         "at": {"type": "string", "format": "date-time"},
         "to": {"type": "string", "description": "The topic that it went to; empty where it went nowhere."},
         "letter_timestamp_ms": {"type": "integer"},
-        "by": {"type": "string", "description": "Who acknowledged or discarded it."},
+        "by": {"type": "string", "description": "Who acknowledged, discarded or cancelled it."},
         "note": {"type": "string", "description": "Why."},
         "earlier": {
             "type": "array",
@@ -65,7 +68,7 @@ RETRY: Final = Carrier(
     _ANY,
     _ORIGINAL,
     of.ORIGIN + of.ERROR + of.ATTEMPT + of.DUE_AT,
-    of.NOT_BEFORE + of.HOPS + of.REPLAY,
+    of.NOT_BEFORE + of.HOPS + of.REPLAY + of.CANCELLED,
 )
 DUE: Final = Carrier(
     "DueRecord",
@@ -73,7 +76,7 @@ DUE: Final = Carrier(
     _ANY,
     _ORIGINAL,
     of.ORIGIN,
-    of.ERROR + of.ATTEMPT + of.HOPS + of.REPLAY,
+    of.ERROR + of.ATTEMPT + of.HOPS + of.REPLAY + of.CANCELLED,
 )
 DEAD_LETTER: Final = Carrier(
     "DeadLetter",
@@ -85,15 +88,15 @@ DEAD_LETTER: Final = Carrier(
 )
 PARKED: Final = Carrier(
     "ParkedLetter",
-    "A dead letter that failed again after every replay.",
+    "A dead letter that failed again after every replay, or a waiting retry that somebody cancelled.",
     _ANY,
     _ORIGINAL,
     of.ORIGIN + of.ERROR + of.DEAD_LETTER + of.PARKED,
-    of.REPLAY,
+    of.REPLAY + of.CANCELLED,
 )
 MARK: Final = Carrier(
     "ReplayMark",
-    "What became of one dead letter, so that it is replayed once, and who decided so.",
+    "What became of one dead letter or one waiting retry, so that it is replayed once, and who decided so.",
     _MARK,
     examples.REPLAY_MARK,
     (),
@@ -135,6 +138,7 @@ OPERATIONS: Final = (
     Operation(
         "sendDeadLetters", "worker", "send", topics.THUMBNAIL_DLQ, (DEAD_LETTER.name,), "Keep what was given up."
     ),
+    Operation("sendCancelled", "worker", "send", topics.THUMBNAIL_PARKED, (PARKED.name,), "Keep what was cancelled."),
     *(
         Operation(f"sendRetry{tier}", "worker", "send", topic, (RETRY.name,), "Wait for the next attempt.")
         for tier, topic in enumerate(topics.THUMBNAIL_RETRIES, start=1)
@@ -143,6 +147,7 @@ OPERATIONS: Final = (
         Operation(f"receiveRetry{tier}", "retry", "receive", topic, (RETRY.name,), "Wait until each record is due.")
         for tier, topic in enumerate(topics.THUMBNAIL_RETRIES, start=1)
     ),
+    Operation("receiveMarks", "retry", "receive", topics.THUMBNAIL_REPLAYS, (MARK.name,), "See what was cancelled."),
     Operation("sendDue", "retry", "send", topics.THUMBNAIL_DUE, (DUE.name,), "Send back to work what is due."),
     Operation("receiveReady", "persist", "receive", topics.THUMBNAIL_READY, _READY, "Write the URLs to the row."),
     Operation("receiveFailed", "persist", "receive", topics.THUMBNAIL_FAILED, _FAILED, "Write the error to the row."),
@@ -162,7 +167,7 @@ OPERATIONS: Final = (
         "send",
         topics.THUMBNAIL_REPLAYS,
         (MARK.name,),
-        "Remember what was replayed, acknowledged or discarded.",
+        "Remember what was replayed, acknowledged, discarded or cancelled.",
     ),
 )
 """By role: worker, persist and retry are processes, dlq is the command `thumbnails dlq`."""

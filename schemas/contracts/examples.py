@@ -75,6 +75,7 @@ THUMBNAIL_READY: Final[tuple[dict[str, Any], ...]] = (
         "attempt": 1,
         "timings_ms": {"read": 7.9, "decode": 27.0, "render": 20.4, "upload": 27.6, "total": 112.1},
         "version": _VERSION,
+        "settings": "1-0d625d0a7c220b7c",
     },
 )
 
@@ -151,5 +152,8 @@ HEADERS: Final[dict[str, str]] = {
     "replayed-from": "thumbnail.dlq/0/17",
     "parked-at": "2026-11-24T08:00:00.000Z",
     "parked-reason": "It failed again after 3 replays (DLQ_MAX_REPLAYS).",
+    "cancelled-at": "2026-11-24T08:05:00.000Z",
+    "cancelled-by": "ana@ops-1",
+    "cancelled-note": "Acme uploads it again",
 }
 """What each header looks like."""

@@ -13,7 +13,7 @@ from service.backfill.state import Mode, Reason, RowChoice, Run
 from service.tenants.explained import explained
 from service.tenants.values import company_prefix
 from storage.keys import is_inside, is_key
-from streams.rows.last_write_wins import FAILED, counted_time
+from streams.rows.last_write_wins import FAILED, READY, counted_time
 from streams.rows.queries import TOMBSTONE, aware, table_of
 
 WINDOW: Final = 5_000
@@ -94,6 +94,9 @@ def _wanted(kind: MediaKind, choice: RowChoice) -> list[sa.ColumnElement[bool]]:
     elif choice.mode is Mode.MISSING:
         has_not_failed = sa.func.coalesce(columns.thumbnail_status, "") != FAILED
         conditions += [columns.thumbnail_url.is_(None), has_not_failed]
+    elif choice.mode is Mode.OLDER:
+        is_other = columns.thumbnail_settings.is_distinct_from(choice.settings)
+        conditions += [columns.thumbnail_status == READY, is_other]
     if choice.company_id is not None:
         conditions.append(ar_contents.c.company_id == choice.company_id)
     if choice.since is not None:

@@ -21,10 +21,14 @@ class BackfillError(Exception):
 
 
 class Mode(StrEnum):
-    """Rows without a thumbnail that no upload has failed for, rows that say failed, or every row with a media."""
+    """Rows without a thumbnail that no upload has failed for, rows that say failed, or every row with a media.
+
+    `OLDER` are rows whose pictures were made with other settings than `RowChoice.settings`, or before rows knew which.
+    """
 
     MISSING = "missing"
     FAILED = "failed"
+    OLDER = "older"
     ALL = "all"
 
 
@@ -38,6 +42,7 @@ class RowChoice(BaseModel):
     kinds: tuple[MediaKind, ...] = (MediaKind.VIDEO, MediaKind.IMAGE)
     since: datetime | None = None
     until: datetime | None = None
+    settings: str | None = None
 
 
 class Reason(StrEnum):

@@ -110,6 +110,11 @@ def _read(
     return TopicBacklogs(states, heads)
 
 
+def retry_group(settings: Settings) -> str:
+    """Return the consumer group of the retry role."""
+    return f"{settings.worker.worker_group}-retry"
+
+
 def _groups(settings: Settings) -> dict[str, tuple[Topic, ...]]:
     return {f"{settings.worker.worker_group}{suffix}": topics for suffix, topics in GROUP_SUFFIXES.items()}
 

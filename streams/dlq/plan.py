@@ -1,5 +1,6 @@
 """What a replay does with one dead letter: pure, so that every rule can be tested without a broker."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -19,8 +20,8 @@ from schemas.topics import (
     Topic,
     Topics,
 )
-from streams.dlq.ledger import Mark
 from streams.dlq.read import DeadLetter
+from streams.failures.marks import Mark
 from streams.kafka.records import OutboundRecord
 
 _OF_THE_WORKER: Final = {
@@ -52,6 +53,9 @@ _DROPPED: Final = (
     h.NEXT_ACTION,
     h.PARKED_AT,
     h.PARKED_REASON,
+    h.CANCELLED_AT,
+    h.CANCELLED_BY,
+    h.CANCELLED_NOTE,
 )
 """Headers about the failure. A replay removes them: attempts start again, and another failure writes its own. Origin and trace stay."""
 
@@ -100,6 +104,8 @@ class ReplayRules:
     topics: Topics
     max_replays: int
     named: frozenset[str] = frozenset()
+    doom_of: Callable[[DeadLetter], str | None] = lambda _dead_letter: None
+    """Why a dead letter cannot succeed as things are: said of it, and no reason to leave it out."""
 
     def plan(self, dead_letter: DeadLetter, now: datetime) -> Send | Refusal:
         """Return what becomes of `dead_letter`. Key and value stay byte for byte, as do headers of others."""

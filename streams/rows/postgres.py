@@ -33,7 +33,7 @@ _CHANGE: Final = """
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(%(changes)s AS json)) AS given (
         id integer, given_up text, has_result boolean, occurred_at timestamptz, event_id text, status text,
-        error text, has_pictures boolean, url text, renditions text, placeholder text)
+        error text, has_pictures boolean, url text, renditions text, placeholder text, settings text)
 )
 UPDATE {table} AS shown SET
     thumbnail_given_up = given.given_up,
@@ -45,7 +45,8 @@ UPDATE {table} AS shown SET
         CASE WHEN has_result THEN greatest(%(now)s, given.occurred_at) ELSE thumbnail_updated_at END,
     thumbnail_url = CASE WHEN has_pictures THEN given.url ELSE thumbnail_url END,
     thumbnails = CASE WHEN has_pictures THEN CAST(given.renditions AS json) ELSE thumbnails END,
-    thumbnail_placeholder = CASE WHEN has_pictures THEN given.placeholder ELSE thumbnail_placeholder END
+    thumbnail_placeholder = CASE WHEN has_pictures THEN given.placeholder ELSE thumbnail_placeholder END,
+    thumbnail_settings = CASE WHEN has_pictures THEN given.settings ELSE thumbnail_settings END
 FROM given WHERE shown.id = given.id
 """
 
@@ -82,6 +83,7 @@ def _given(row_id: int, change: RowChange) -> dict[str, Any]:
             "url": ready.thumbnail_url,
             "renditions": renditions_json(ready),
             "placeholder": ready.placeholder,
+            "settings": ready.settings,
         }
     return values
 

@@ -43,6 +43,7 @@ def _values(row_id: int, change: RowChange, now: datetime) -> dict[str, Any]:
             "thumbnail_url": change.ready.thumbnail_url,
             "thumbnails": [rendition.model_dump(mode="json") for rendition in change.ready.renditions],
             "thumbnail_placeholder": change.ready.placeholder,
+            "thumbnail_settings": change.ready.settings,
         }
     return values
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -166,16 +166,30 @@ class Failures:
             # No dead letter: at worst the waiting retries of the deleted media find its row gone, or work.
             details: dict[str, object] = {"why": reason, "error": error.message}
             return work.finish(Ending.TOMBSTONE_GIVEN_UP, details=details, error=error)
+        if error.code is ErrorCode.UPLOAD_CANCELLED:
+            return self._park(work, failure, reason)
         if not delivery.is_replay and error.code is not ErrorCode.TENANT_LIMITED:
             # A replayed record failed before: that somebody replayed too much says nothing about a deploy.
             self._guard.check(delivery.partition_name, error.code, work.company_id, delivery.producer)
         if work.company_id is not None and upload is not None:
             self.limiter.given_up(work.company_id, error.code)
-        records = [make_dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)]
-        if upload is not None:
-            records.append(self._rules.announcements(work, upload).failed(failure))
+        dead_letter = make_dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)
+        return self._end(work, failure, dead_letter, reason)
+
+    def _park(self, work: Work, failure: Failure, reason: str) -> Outcome:
+        """Return the outcome of what somebody cancelled. It is nobody's failure, and its dead letter needs no attention."""
+        dead_letter = make_dead_letter(self._rules.topics.parked, work.delivery, failure, self._rules.group)
+        parked = {h.PARKED_AT: h.format_time(failure.failed_at), h.PARKED_REASON: failure.error.message}
+        return self._end(
+            work, failure, replace(dead_letter, headers=h.with_headers(dead_letter.headers, parked)), reason
+        )
+
+    def _end(self, work: Work, failure: Failure, dead_letter: OutboundRecord, reason: str) -> Outcome:
+        records = [dead_letter]
+        if work.upload is not None:
+            records.append(self._rules.announcements(work, work.upload).failed(failure, dead_letter.topic))
         details = {"why": reason} | _details(work, failure)
-        return work.finish(Ending.GIVEN_UP, *records, details=details, error=error)
+        return work.finish(Ending.GIVEN_UP, *records, details=details, error=failure.error)
 
 
 def internal_error(exc: Exception) -> ThumbnailError:

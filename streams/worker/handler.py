@@ -9,7 +9,8 @@ from schemas.errors import ErrorCode, PermanentError, Stage, ThumbnailError
 from schemas.events import MEDIA_UPLOADED_TYPE, CleanupReason, MediaUploaded, ThumbnailReady, is_live
 from streams.event_metrics import TaskType
 from streams.failures.guard import DeadLetterFloodError
-from streams.kafka.records import InboundRecord, read_delivery, unread_delivery
+from streams.failures.marks import born_mark
+from streams.kafka.records import Delivery, InboundRecord, read_delivery, unread_delivery
 from streams.thumbnails.service import Progress, ThumbnailService
 from streams.thumbnails.staleness import Stale, UploadOrder
 from streams.worker.clock_skew import latest_moment
@@ -95,6 +96,7 @@ class EventHandler:
             work.given_up, stale = place.given_up, place.stale
             if stale is not None:
                 return self._drop(work, said, stale)
+            _refuse_cancelled(delivery)
             ready = await self._thumbnails.create(
                 said,
                 work.progress,
@@ -133,3 +135,14 @@ class EventHandler:
             ready, is_beside_others=work.progress.is_beside_others
         )
         return work.finish(Ending.READY, announced, details=details)
+
+
+def _refuse_cancelled(delivery: Delivery) -> None:
+    """Raise PermanentError where somebody cancelled the upload while it waited for a retry."""
+    mark = born_mark(delivery.record)
+    if mark is not None:
+        after = f" after {delivery.last_code}" if delivery.last_code else ""
+        why = f": {mark.note}" if mark.note else "."
+        raise PermanentError(
+            ErrorCode.UPLOAD_CANCELLED, f"Cancelled by {mark.by} while it waited for a retry{after}{why}"
+        )

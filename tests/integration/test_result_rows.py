@@ -50,6 +50,17 @@ def test_a_first_result_fills_every_column(engine: sa.Engine) -> None:
     )
 
 
+def test_a_row_says_with_which_settings_the_pictures_that_it_shows_were_made(engine: sa.Engine) -> None:
+    apply(engine, ready(1, settings="1-aaaa"))
+    assert row_of(engine)["thumbnail_settings"] == "1-aaaa"
+    apply(engine, failed(2))  # the row goes on showing the same pictures
+    assert row_of(engine)["thumbnail_settings"] == "1-aaaa"
+    apply(engine, ready(3, settings="1-bbbb"), failed(4))
+    assert row_of(engine)["thumbnail_settings"] == "1-bbbb"
+    apply(engine, ready(5))  # of a worker of 0.1
+    assert row_of(engine)["thumbnail_settings"] is None
+
+
 def test_an_image_goes_to_its_ar_content(engine: sa.Engine) -> None:
     apply(engine, ready(1, a_media(43, MediaKind.IMAGE)))
     assert row_of(engine, 43, ar_contents)["thumbnail_status"] == "ready"

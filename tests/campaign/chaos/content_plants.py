@@ -83,9 +83,8 @@ CONTENT_PLANTS: Final = {
         (
             Edit(
                 "streams/worker/failure.py",
-                "        records = [make_dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)]\n",
-                "        records = [make_dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)]\n"
-                "        records = records if upload is not None else []\n",
+                "        records = [dead_letter]\n",
+                "        records = [dead_letter] if work.upload is not None else []\n",
             ),
         ),
         frozenset({"lost"}),

@@ -109,6 +109,8 @@ def _pictures(record_key: str, row: dict[str, Any], shown: Published, state: Sta
         yield Finding("wrong row", f"{record_key} shows {event['version']}, which it says was given up")
     if row["thumbnail_placeholder"] != event["placeholder"]:
         yield Finding("wrong row", f"{record_key} has another placeholder than its thumbnail.ready")
+    if row["thumbnail_settings"] != event["settings"]:
+        yield Finding("wrong row", f"{record_key} names other settings than its thumbnail.ready")
     far = placeholder_distance(row["thumbnail_placeholder"], upload.planned.colours)
     if far > AVERAGE_TOLERANCE:
         yield Finding("wrong picture", f"the placeholder of {record_key} is {far:.0f} off the colour of its source")

@@ -24,10 +24,14 @@ from schemas.events import (
     ThumbnailReady,
     upload_version,
 )
-from schemas.topics import CARRIER_BYTES, Topics
+from schemas.topics import CARRIER_BYTES, THUMBNAIL_PARKED, Topics
 from storage.tenants import TenantStorage
+from streams.dlq.ledger import Ledger
+from streams.dlq.plan import ReplayRules, Send
+from streams.dlq.read import read_dead_letter
 from streams.failures.company_limiter import CompanyLimit, CompanyLimiter
 from streams.failures.guard import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
+from streams.failures.marks import MarkState
 from streams.failures.policy import RetryPolicy
 from streams.failures.size import fits
 from streams.kafka.records import InboundRecord
@@ -701,3 +705,59 @@ def test_what_waited_for_its_turn_until_the_time_budget_ended_is_a_dead_letter_a
     assert (dead_letter.topic, dead_letter.value) == ("p.thumbnail.dlq", value)
     assert h.get_header(dead_letter.headers, h.ERROR_CODE) == "tenant.limited"
     assert announced.topic == "p.thumbnail.failed"
+
+
+CANCELLED = (
+    (h.RETRY_ATTEMPT, b"2"),
+    (h.ERROR_CODE, b"source.missing"),
+    (h.ORIGINAL_TOPIC, b"p.media.uploaded"),
+    (h.CANCELLED_AT, b"2026-11-23T11:59:00.000Z"),
+    (h.CANCELLED_BY, b"ana@ops-1"),
+    (h.CANCELLED_NOTE, b"Acme uploads it again"),
+)
+
+
+def test_an_upload_that_somebody_cancelled_fails_with_who_and_why_and_needs_no_attention() -> None:
+    flow = a_flow()
+    outcome = handle(flow, a_retry(CANCELLED))
+    parked, failed = outcome.records
+    assert flow.maker.seen == [], "it was tried again"
+    assert (parked.topic, parked.key, parked.value) == ("p.thumbnail.dlq.parked", b"video:42", write_event(an_upload()))
+    said = "Cancelled by ana@ops-1 while it waited for a retry after source.missing: Acme uploads it again"
+    assert h.get_header(parked.headers, h.ERROR_CODE) == "upload.cancelled"
+    assert h.get_header(parked.headers, h.ERROR_MESSAGE) == h.get_header(parked.headers, h.PARKED_REASON) == said
+    event = read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, failed.value, failed.headers)
+    assert (event.error.code, event.error.message, event.error.retryable) == ("upload.cancelled", said, False)
+    assert event.dead_letter.topic == "p.thumbnail.dlq.parked"
+
+    dead_letter = InboundRecord("p.thumbnail.dlq.parked", 0, 5, 1, parked.key, parked.value, parked.headers)
+    mark = Ledger().of(dead_letter)
+    assert mark is not None
+    assert (mark.state, mark.by, mark.note) == (MarkState.DISCARDED, "ana@ops-1", "Acme uploads it again")
+    assert not Ledger().needs_attention(dead_letter)
+
+
+def test_the_replay_of_a_cancelled_upload_is_tried() -> None:
+    flow = a_flow()
+    parked, _ = handle(flow, a_retry(CANCELLED)).records
+    dead_letter = InboundRecord("p.thumbnail.dlq.parked", 0, 5, 1, parked.key, parked.value, parked.headers)
+    plan = ReplayRules(THUMBNAIL_PARKED, Topics("p."), max_replays=3).plan(read_dead_letter(dead_letter), NOW)
+    assert isinstance(plan, Send)
+    outcome = handle(flow, a_retry(plan.record.headers))
+    assert outcome.records[0].topic == "p.thumbnail.ready"
+
+
+def test_no_producer_can_cancel_an_upload_by_its_headers() -> None:
+    assert handle(a_flow(), a_record(headers=CANCELLED)).records[0].topic == "p.thumbnail.ready"
+
+
+def test_cancelled_uploads_count_as_nobodys_failures() -> None:
+    limit = DeadLetterLimit(0.5, 1, 60, 1)
+    for _ in range(5):
+        assert handle(a_flow(), a_retry(CANCELLED), limit=limit).records[0].topic == "p.thumbnail.dlq.parked"
+
+
+def test_a_cancelled_upload_is_given_up_while_the_database_is_down_too() -> None:
+    rows = Rows(None)
+    rows.is_down = True
+    assert handle(a_flow(), a_retry(CANCELLED), rows=rows).records[0].topic == "p.thumbnail.dlq.parked"
