@@ -35,11 +35,11 @@ RECORD_OUTCOMES: Final = (
         "retry_republished", "info", "A retry is due: it goes back to the worker, or to the next retry topic, `to`."
     ),
     LogEvent("objects_cleaned", "info", "Objects that no row refers to were deleted; `deleted` is their number."),
-    LogEvent("tombstone_processed", "info", "A media was deleted upstream; `row_marked` says whether its row existed."),
+    LogEvent("tombstone_processed", "info", "A media was deleted upstream; `row_marked` says whether its row exists."),
     LogEvent(
         "tombstone_dead_lettered",
         "error",
-        "The row of a deleted media could not be marked; waiting retries check the row themselves.",
+        "A deletion could not be carried out, and becomes a dead letter. `error_code` says why; errors.md says what to do.",
     ),
     LogEvent(
         "result_persisted",
