@@ -260,13 +260,12 @@ class ThumbnailFailed(_Result):
 
 
 class CleanupReason(StrEnum):
-    """Why objects have no owner; `row_gone`: the company has no such row; `deleted`: the media was deleted upstream."""
+    """Why objects have no owner; `row_gone`: the company has no such row, or the media was deleted upstream."""
 
     ROW_GONE = "row_gone"
     STALE = "stale"
     SUPERSEDED = "superseded"
     GIVEN_UP = "given_up"
-    DELETED = "deleted"
 
 
 class ThumbnailCleanup(_Result):

@@ -117,7 +117,7 @@ THUMBNAIL_DELETED: Final[tuple[dict[str, Any], ...]] = (
     {
         "event_id": "3ae5c5d5-4a5f-5b5c-9a26-0c7c9a0a6b0e",
         **_DELETED,
-        "produced_at": "2026-11-24T09:00:00.125Z",
+        "produced_at": "2026-11-24T09:00:00.125000Z",
         "media": _DELETED["media"] | {"key": None},
     },
 )

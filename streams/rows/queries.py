@@ -53,7 +53,7 @@ TOMBSTONE: Final = "tombstone"
 """In place of an upload's id, in a row whose media was deleted upstream."""
 
 
-_SHOWN: Final = ("url", "placeholder", "status", "error", "given_up")
+_SHOWN: Final = ("url", "placeholder", "status", "error")
 _SHOWS_NOTHING: Final[dict[str, Any]] = {
     **{f"thumbnail_{name}": sa.null() for name in _SHOWN},
     **{name: sa.null() for name in ("thumbnails", "thumbnail_details")},
@@ -99,7 +99,8 @@ class RowStates:
         # NO KEY: the platform may go on adding videos to a locked AR content.
         is_video = kind is MediaKind.VIDEO
         owner = videos.c.ar_content_id if is_video else table.c.id
-        of_row = sa.select(ar_contents.c.company_id).where(ar_contents.c.id == owner).scalar_subquery()
+        of_video = sa.select(ar_contents.c.company_id).where(ar_contents.c.id == owner).scalar_subquery()
+        of_row = of_video if is_video else table.c.company_id
         columns = *state_columns(table), owner.label("ar_content_id"), of_row.label("company_id")
         lock = sa.select(*columns).where(table.c.id == row_id).with_for_update(key_share=True, of=table)
         try:
@@ -110,7 +111,7 @@ class RowStates:
                 is_anothers = company_id is not None and row.company_id not in (None, company_id)
                 if not is_anothers and (_moment_of(row) < at or _is_upload_of(row, at)):
                     written_at = max(aware(row.thumbnail_updated_at) or at, at)  # see counted_time
-                    change = {"thumbnail_occurred_at": at, "thumbnail_updated_at": written_at}
+                    change: dict[str, Any] = {"thumbnail_occurred_at": at, "thumbnail_updated_at": written_at}
                     change |= {"thumbnail_event_id": TOMBSTONE, "thumbnail_revision": next_revision(table)}
                     update = sa.update(table).where(table.c.id == row_id)
                     connection.execute(update.values(change | _SHOWS_NOTHING))

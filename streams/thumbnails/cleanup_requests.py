@@ -88,7 +88,7 @@ def deletion_cleanup(topic: str, deleted: ThumbnailDeleted, record_headers: Head
         company_id=company_id,
         media=named,
         version=upload_version(deleted.occurred_at, deleted.event_id),
-        reason=CleanupReason.DELETED,
+        reason=CleanupReason.ROW_GONE,
     )
     return _request_record(topic, request, record_headers)
 

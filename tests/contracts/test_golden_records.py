@@ -35,7 +35,7 @@ from streams.thumbnails.staleness import media_of_key
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
-OF_TOPIC = {contract.topic.name: contract for contract in EVENTS}
+OF_TOPIC = {contract.topic.name: contract for contract in reversed(EVENTS)}
 CARRIERS = {THUMBNAIL_DUE.name, *(topic.name for topic in THUMBNAIL_RETRIES), THUMBNAIL_DLQ.name}
 
 

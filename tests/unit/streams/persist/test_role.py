@@ -48,7 +48,11 @@ def test_rows_are_written_then_states_dead_letters_and_cleanups_sent_then_offset
     sent, committed = loop.broker.journal[states:-2], sorted(loop.broker.journal[-2:])
     assert loop.broker.journal[:states] == ["rows"] * states
     lock_given_back = "rows"
-    assert sent == ["sent thumbnail.state"] * 2 + [lock_given_back, "sent thumbnail.ready.dlq", "sent thumbnail.cleanup"]
+    assert sent == ["sent thumbnail.state"] * 2 + [
+        lock_given_back,
+        "sent thumbnail.ready.dlq",
+        "sent thumbnail.cleanup",
+    ]
     assert committed == [f"committed {FAILED}[0]@1", f"committed {READY}[0]@2"]
     assert (counted(loop), counted(loop, "failed")) == (2, 1)
 
