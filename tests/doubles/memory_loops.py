@@ -226,7 +226,7 @@ class PersistLoop(Loop):
     def states(self) -> dict[str, dict[str, Any] | None]:
         """The last state of each media: what a reader of the compacted topic ends with."""
         records = self.broker.records("thumbnail.state")
-        return {(record.key or b"").decode(): record.value and json.loads(record.value) for record in records}
+        return {(one.key or b"").decode(): json.loads(one.value) if one.value else None for one in records}
 
     def dead_letters(self) -> list[bytes | None]:
         """The keys of what was refused."""

@@ -51,7 +51,7 @@ def example(stack: Stack, page: str, language: str, text: str) -> str:
     assert "localhost:9092" in found
     found = found.replace("localhost:9092", stack.platform.bootstrap_servers)
     return re.sub(
-        r"\b(media\.uploaded|thumbnail\.(ready|failed))\b(?!\.v1)", rf"{stack.platform.topic_prefix}\1", found
+        r"\b(media\.uploaded|thumbnail\.(ready|failed|state))\b(?!\.v1)", rf"{stack.platform.topic_prefix}\1", found
     )
 
 
@@ -66,7 +66,7 @@ def row_is_ready(stack: Stack, key: str, upload: str) -> bool:
 
 def test_every_example_of_both_pages_is_run_by_a_test() -> None:
     counts = {page: (len(snippets_of(page, "python")), len(snippets_of(page, "sh"))) for page in (PRODUCERS, CONSUMERS)}
-    assert counts == {PRODUCERS: (1, 2), CONSUMERS: (1, 1)}
+    assert counts == {PRODUCERS: (1, 3), CONSUMERS: (2, 1)}
 
 
 def test_an_upload_announced_as_the_page_says_becomes_thumbnails(stack: Stack, tmp_path: Path) -> None:

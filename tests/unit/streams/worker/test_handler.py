@@ -305,7 +305,7 @@ def test_a_tombstone_is_announced_with_the_company_of_its_row(
     assert first.occurred_at == NOW
 
 
-DELETION = {
+DELETION: dict[str, object] = {
     "event_id": "deletion-1",
     "occurred_at": (NOW - timedelta(hours=1)).isoformat(),
     "company_id": 1,
@@ -314,8 +314,11 @@ DELETION = {
 CE_DELETED = (h.CE_TYPE, b"vertexar.media.deleted.v1")
 
 
-def a_deletion(*, structured: bool = False, key: bytes | None = b"video:42", **changes: object) -> InboundRecord:
-    event, headers = DELETION | changes, (CE_DELETED,)
+def a_deletion(
+    changes: dict[str, object] | None = None, *, structured: bool = False, key: bytes = b"video:42"
+) -> InboundRecord:
+    event: dict[str, object] = DELETION | (changes or {})
+    headers: h.Headers = (CE_DELETED,)
     if structured:
         envelope = {"specversion": "1.0", "id": "deletion-1", "type": "vertexar.media.deleted.v1", "data": event}
         event, headers = envelope, ((h.CONTENT_TYPE, b"application/cloudevents+json"),)
@@ -351,7 +354,7 @@ def test_a_deletion_of_another_companys_media_is_a_dead_letter_and_deletes_nothi
 )
 def test_a_deletion_that_cannot_be_right_is_a_dead_letter(changes: dict[str, object], code: str) -> None:
     rows = Rows(None)
-    outcome = handle(a_flow(), a_deletion(**changes), rows=rows)
+    outcome = handle(a_flow(), a_deletion(changes), rows=rows)
     assert (outcome.error_code, rows.deleted) == (code, [])
 
 
