@@ -15,7 +15,7 @@ _ORDER: Final = (
     *("demo", "make", "check"),
     *("topics", "db", "company", "storage", "credentials"),
     *("worker", "persist", "retry", "web", "serve-local"),
-    *("publish", "backfill", "follow", "status", "dlq", "health"),
+    *("publish", "backfill", "republish", "follow", "status", "dlq", "health"),
     "schemas",
 )
 DLQ: Final = "dlq"

@@ -218,8 +218,8 @@ class PersistRole:
         self._guard.check_refusals(written)
         refused = batch.refused + [(item.record, error) for item, error in written.rejected]
         dead_letters = [self._dead_letter(record, error) for record, error in refused]
+        cleanups = [*self._cleanups(written), *self._cleanups_of_deletions(batch.deletions)]
         try:
-            cleanups = [*self._cleanups(written), *self._cleanups_of_deletions(batch.deletions)]
             self.cluster.send([*dead_letters, *cleanups], self._tracing)
         except NotAcknowledgedError:
             self._metrics.dead_letter_write_failures_total.inc(len(dead_letters))

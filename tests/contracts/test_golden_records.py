@@ -13,7 +13,7 @@ from schemas import headers as h
 from schemas.cloudevents import read_event
 from schemas.contracts.events import EVENTS
 from schemas.contracts.files import released
-from schemas.events import Event, ThumbnailFailed
+from schemas.events import ThumbnailFailed
 from schemas.topics import (
     MEDIA_UPLOADED,
     THUMBNAIL_CLEANUP,
@@ -64,7 +64,7 @@ def of_topics(*names: str) -> list[Any]:
     return [pytest.param(golden, id=golden.name) for golden in RECORDS if golden.record.topic in names]
 
 
-def read_by_us(record: InboundRecord) -> Event:
+def read_by_us(record: InboundRecord) -> Any:
     contract = OF_TOPIC.get(record.topic, OF_TOPIC[MEDIA_UPLOADED.name])
     return read_event(contract.model, contract.event_type, record.value, record.headers)
 

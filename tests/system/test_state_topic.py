@@ -1,6 +1,6 @@
 """A Java consumer that knows thumbnail.state alone, while media are uploaded, fail and are deleted, and persist roles are killed.
 
-UPLOADS=500 KILLS=10 makes the whole program; without them it is a small one.
+UPLOADS=500 KILLS=10 and pytest's --timeout=0 make the whole program; without them it is a small one.
 """
 
 import json

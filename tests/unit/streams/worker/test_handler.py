@@ -320,8 +320,8 @@ def a_deletion(
     event: dict[str, object] = DELETION | (changes or {})
     headers: h.Headers = (CE_DELETED,)
     if structured:
-        envelope = {"specversion": "1.0", "id": "deletion-1", "type": "vertexar.media.deleted.v1", "data": event}
-        event, headers = envelope, ((h.CONTENT_TYPE, b"application/cloudevents+json"),)
+        event = {"specversion": "1.0", "id": "deletion-1", "type": "vertexar.media.deleted.v1", "data": event}
+        headers = ((h.CONTENT_TYPE, b"application/cloudevents+json"),)
     return replace(a_tombstone(key), value=json.dumps(event).encode(), headers=headers)
 
 
