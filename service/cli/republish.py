@@ -154,12 +154,10 @@ def _send(
 
 def _explain(exc: Exception, topic: str) -> None:
     """Raise what the client says of the broker as a sentence."""
-    from confluent_kafka import KafkaException
-
     from service.kafka.connection import KafkaUnreachableError
-    from streams.kafka.client import explain_fault
+    from streams.kafka.client import NotAcknowledgedError, explain_fault
 
-    if isinstance(exc, KafkaException):
+    if isinstance(exc, NotAcknowledgedError):
         raise KafkaUnreachableError(
             f"{topic} could not be written: {explain_fault(exc)}. Go on with --resume."
         ) from exc

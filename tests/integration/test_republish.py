@@ -75,7 +75,7 @@ class Installation:
         return {key: json.loads(value) if value else None for key, value in last.items()}
 
     def shown(self) -> dict[str, str | None]:
-        return {key: state and state["upload_event_id"] for key, state in self.states().items()}
+        return {key: state["upload_event_id"] if state else None for key, state in self.states().items()}
 
     def send_raw(self, key: str, value: bytes | None) -> None:
         record = OutboundRecord(self.settings.topics.state, key.encode(), value, ())
