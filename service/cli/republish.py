@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_RATE_PER_S: Final = 1_000.0
 DEFAULT_STATE: Final = Path("thumbnails-republish.json")
 REPORT_S: Final = 10.0
+BATCH: Final = 1_000
+"""As many states as persist sends under the lock at once: a round trip to the broker for each batch decides the rate."""
 
 
 def republish(
@@ -134,7 +136,7 @@ def _send(
     )
     file.save(run)  # a folder that cannot be written to is found before anything is sent
     unlimited = sys.maxsize
-    gate = SendGate(Pace(rate, unlimited), lambda: 0, stop)
+    gate = SendGate(Pace(rate, unlimited, most=BATCH), lambda: 0, stop)
     try:
         is_through = work.run(run, gate)
         if is_through and run.is_of_everything:
