@@ -89,29 +89,43 @@ def states_of(kind: MediaKind, rows: Iterable[sa.Row[Any]], found: States | None
 def _state(kind: MediaKind, row: sa.Row[Any]) -> ThumbnailState:
     details = row.thumbnail_details if isinstance(row.thumbnail_details, dict) else None
     key, revision = record_key(kind, row.id), row.thumbnail_revision or 0
-    reason = (details or {}).get("degraded_reason")
-    occurred_at = _utc(row.thumbnail_occurred_at)
     updated_at = _utc(row.thumbnail_updated_at or row.thumbnail_occurred_at)
-    has_failed = row.thumbnail_status == FAILED
+    reason = None if details is None else details.get("degraded_reason")
     name = f"{row.company_id}:{key}:{row.thumbnail_event_id}:{revision}:{updated_at}"
-    # Not validated: a row holds what a batch wrote, and what the platform has put there must not stop the role.
+    fields: dict[str, Any] = {
+        "event_id": str(uuid.uuid5(_NAMESPACE, name)),
+        "revision": revision,
+        "updated_at": updated_at,
+        "company_id": row.company_id,
+        "media": {"kind": kind, "id": row.id, "ar_content_id": row.ar_content_id},
+        "status": row.thumbnail_status or Status.READY.value,
+        "upload_event_id": row.thumbnail_event_id,
+        "occurred_at": _utc(row.thumbnail_occurred_at),
+        "thumbnail_url": row.thumbnail_url,
+        "renditions": row.thumbnails or (),
+        "placeholder": row.thumbnail_placeholder,
+        "shown_upload_event_id": None if details is None else details.get("upload_event_id"),
+        "degraded": None if details is None else reason is not None,
+        "degraded_reason": reason or None,
+        "storage_fallback": None if details is None else details.get("storage_fallback"),
+        "error": _error(row.thumbnail_error) if row.thumbnail_status == FAILED else None,
+    }
+    try:
+        return ThumbnailState.model_validate(fields)
+    except ValidationError:
+        return _tolerant(fields)
+
+
+def _tolerant(fields: dict[str, Any]) -> ThumbnailState:
+    """Return the state of a row that holds what no batch has written: the platform's own must not stop the role."""
+    media, error = fields["media"], fields["error"]
     return ThumbnailState.model_construct(
-        event_id=str(uuid.uuid5(_NAMESPACE, name)),
-        revision=revision,
-        updated_at=updated_at,
-        company_id=row.company_id,
-        media=StateMedia.model_construct(kind=kind, id=row.id, ar_content_id=row.ar_content_id),
-        status=row.thumbnail_status or Status.READY,
-        upload_event_id=row.thumbnail_event_id,
-        occurred_at=occurred_at,
-        thumbnail_url=row.thumbnail_url,
-        renditions=_renditions(row.thumbnails),
-        placeholder=row.thumbnail_placeholder,
-        shown_upload_event_id=(details or {}).get("upload_event_id"),
-        degraded=None if details is None else reason is not None,
-        degraded_reason=reason or None,
-        storage_fallback=(details or {}).get("storage_fallback"),
-        error=_error(row.thumbnail_error) if has_failed else None,
+        **fields
+        | {
+            "media": StateMedia.model_construct(**media),
+            "renditions": _renditions(fields["renditions"]),
+            "error": None if error is None else StateError.model_construct(**error),
+        }
     )
 
 
@@ -130,6 +144,6 @@ def _renditions(value: Any) -> tuple[RenditionInfo, ...]:
     return tuple(found)
 
 
-def _error(text: str | None) -> StateError:
+def _error(text: str | None) -> dict[str, str | None]:
     code, _, message = (text or "").partition(": ")
-    return StateError.model_construct(code=code, message=message, next_action=_NEXT_ACTIONS.get(code))
+    return {"code": code, "message": message, "next_action": _NEXT_ACTIONS.get(code)}
