@@ -40,11 +40,11 @@ RECORD_OUTCOMES: Final = (
         "A retry is due that somebody cancelled, `by` whom: the worker gives it up, and says so in `thumbnail.failed`.",
     ),
     LogEvent("objects_cleaned", "info", "Objects that no row refers to were deleted; `deleted` is their number."),
-    LogEvent("tombstone_processed", "info", "A media was deleted upstream; `row_marked` says whether its row existed."),
+    LogEvent("tombstone_processed", "info", "A media was deleted upstream; `row_marked` says whether its row exists."),
     LogEvent(
         "tombstone_dead_lettered",
         "error",
-        "The row of a deleted media could not be marked; waiting retries check the row themselves.",
+        "A deletion could not be carried out, and becomes a dead letter. `error_code` says why; errors.md says what to do.",
     ),
     LogEvent(
         "result_persisted",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from schemas import events, topics
+from schemas import events, media_state, topics
 from schemas.contracts import examples
 from schemas.contracts import headers as of
 from schemas.contracts.headers import Header, headers_schema
@@ -56,7 +56,15 @@ _MARK: Final[dict[str, Any]] = {
 
 TOMBSTONE: Final = Carrier(
     "MediaDeleted",
-    "A null value: the media of the key was deleted, and its waiting uploads are cancelled.",
+    "No bytes, or JSON's null: the media of the key was deleted. Better is the event MediaDeletion, which has a time and a company.",
+    {"type": "null"},
+    None,
+    (),
+    of.TRACE,
+)
+STATE_TOMBSTONE: Final = Carrier(
+    "StateDeleted",
+    "No bytes: the media is gone, or was deleted upstream. What was announced of it is no longer true.",
     {"type": "null"},
     None,
     (),
@@ -102,7 +110,7 @@ MARK: Final = Carrier(
     (),
     key={"type": "string", "pattern": r"^[^/]+/\d+/\d+$", "examples": ["thumbnail.dlq/0/17"]},
 )
-CARRIERS: Final = (TOMBSTONE, RETRY, DUE, DEAD_LETTER, PARKED, MARK)
+CARRIERS: Final = (TOMBSTONE, STATE_TOMBSTONE, RETRY, DUE, DEAD_LETTER, PARKED, MARK)
 
 Action = Literal["send", "receive"]
 
@@ -119,7 +127,9 @@ class Operation:
     summary: str
 
 
-_UPLOADS: Final = (events.MediaUploaded.__name__, TOMBSTONE.name)
+_UPLOADS: Final = (events.MediaUploaded.__name__, media_state.MediaDeletion.__name__, TOMBSTONE.name)
+_STATE: Final = (media_state.ThumbnailState.__name__, STATE_TOMBSTONE.name)
+_DELETED: Final = (media_state.ThumbnailDeleted.__name__,)
 _READY: Final = (events.ThumbnailReady.__name__,)
 _FAILED: Final = (events.ThumbnailFailed.__name__,)
 _CLEANUP: Final = (events.ThumbnailCleanup.__name__,)
@@ -132,6 +142,14 @@ OPERATIONS: Final = (
     Operation("receiveCleanup", "worker", "receive", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Delete what no row shows."),
     Operation(
         "sendCleanupOfDropped", "worker", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Delete what a drop leaves."
+    ),
+    Operation(
+        "sendDeleted",
+        "worker",
+        "send",
+        topics.THUMBNAIL_DELETED,
+        _DELETED,
+        "Say that the row of a deleted media shows nothing.",
     ),
     Operation("sendReady", "worker", "send", topics.THUMBNAIL_READY, _READY, "Announce stored thumbnails."),
     Operation("sendFailed", "worker", "send", topics.THUMBNAIL_FAILED, _FAILED, "Announce what was given up."),
@@ -151,6 +169,15 @@ OPERATIONS: Final = (
     Operation("sendDue", "retry", "send", topics.THUMBNAIL_DUE, (DUE.name,), "Send back to work what is due."),
     Operation("receiveReady", "persist", "receive", topics.THUMBNAIL_READY, _READY, "Write the URLs to the row."),
     Operation("receiveFailed", "persist", "receive", topics.THUMBNAIL_FAILED, _FAILED, "Write the error to the row."),
+    Operation(
+        "receiveDeleted",
+        "persist",
+        "receive",
+        topics.THUMBNAIL_DELETED,
+        _DELETED,
+        "Delete the state, then the pictures.",
+    ),
+    Operation("sendState", "persist", "send", topics.THUMBNAIL_STATE, _STATE, "Say what the row says now."),
     Operation("sendCleanup", "persist", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Have deleted what no row shows."),
     Operation(
         "sendUnwritable",

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from service.backfill.pace import Pace
-    from service.backfill.state import Run, RunFile
+    from service.backfill.state import Run
     from service.cli.backfill_view import View
+    from service.run_file import RunFile
     from service.settings import Settings
 
 DEFAULT_RATE_PER_S: Final = 100.0
@@ -83,12 +84,12 @@ def backfill(
     _check(chosen, resume=resume)
     with loading():
         from service.backfill.pace import Pace
-        from service.backfill.state import RunFile
+        from service.backfill.state import backfill_file
         from service.cli.backfill_view import View
         from service.roles import build as bootstrap
         from service.settings import Settings
 
-    settings, pace, file = Settings(), Pace(rate, max_waiting), RunFile(state)
+    settings, pace, file = Settings(), Pace(rate, max_waiting), backfill_file(state)
     with stopping_on_signals() as stop, bootstrap.open_engine(settings) as engine:
         run = file.load(settings.kafka.topics.uploads) if resume else _new_run(settings, engine, chosen)
         view = View(run, as_json=as_json)
@@ -147,7 +148,7 @@ def _count(settings: "Settings", engine: "sa.Engine", view: "View", pace: "Pace"
 
 
 def _send(
-    settings: "Settings", engine: "sa.Engine", view: "View", pace: "Pace", stop: threading.Event, file: "RunFile"
+    settings: "Settings", engine: "sa.Engine", view: "View", pace: "Pace", stop: threading.Event, file: "RunFile[Run]"
 ) -> None:
     from service.backfill.pace import SendGate, records_waiting
     from service.backfill.rows import RowPages

@@ -15,7 +15,7 @@ _ORDER: Final = (
     *("demo", "make", "check"),
     *("topics", "db", "company", "storage", "credentials"),
     *("worker", "persist", "retry", "web", "serve-local"),
-    *("publish", "backfill", "reconcile", "follow", "status", "dlq", "retries", "health"),
+    *("publish", "backfill", "republish", "reconcile", "follow", "status", "dlq", "retries", "health"),
     "schemas",
 )
 DLQ: Final = "dlq"

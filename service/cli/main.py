@@ -22,6 +22,7 @@ from service.cli.loading import loading
 from service.cli.make.command import make
 from service.cli.publish import publish
 from service.cli.reconcile import reconcile
+from service.cli.republish import republish
 from service.cli.schemas import schemas_app
 from service.cli.serve_local import serve_local
 from service.cli.standard_streams import end_without_a_reader, flush_streams, prepare_streams
@@ -64,6 +65,7 @@ app.command(hidden=True)(sample)
 app.command(rich_help_panel=WATCH)(publish)
 app.command(rich_help_panel=WATCH)(backfill)
 app.command(rich_help_panel=WATCH)(reconcile)
+app.command(rich_help_panel=WATCH)(republish)
 app.command(rich_help_panel=WATCH)(follow)
 app.command(rich_help_panel=WATCH)(status)
 app.command(rich_help_panel=WATCH)(health)

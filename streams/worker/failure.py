@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from schemas import headers as h
-from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
+from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from schemas.events import MediaUploaded
 from schemas.topics import UNPREFIXED, Topics
 from storage.breaker import ConnectionPausedError
@@ -67,7 +67,7 @@ class Work:
             took_s=time.perf_counter() - self.started_s,
             kind=self.upload.media.kind if is_attempt and self.upload is not None else None,
             ready_after_s=self.ready_after_s,
-            error=None if ending is Ending.TOMBSTONE_GIVEN_UP else code,
+            error=code,
             waits_for=provider_label(waits_for.provider) if isinstance(waits_for, ConnectionPausedError) else None,
             was_tried=not isinstance(waits_for, ConnectionPausedError | CompanyLimitedError),
             stale=self.stale,
@@ -162,10 +162,6 @@ class Failures:
     def _give_up(self, work: Work, failure: Failure, reason: str) -> Outcome:
         """Return the outcome, the dead letter first: dying after it repeats both records, dying before it repeats the attempt."""
         error, delivery, upload = failure.error, work.delivery, work.upload
-        if work.task is None and not isinstance(error, PermanentError):
-            # No dead letter: at worst the waiting retries of the deleted media find its row gone, or work.
-            details: dict[str, object] = {"why": reason, "error": error.message}
-            return work.finish(Ending.TOMBSTONE_GIVEN_UP, details=details, error=error)
         if error.code is ErrorCode.UPLOAD_CANCELLED:
             return self._park(work, failure, reason)
         if not delivery.is_replay and error.code is not ErrorCode.TENANT_LIMITED:
@@ -189,7 +185,8 @@ class Failures:
         if work.upload is not None:
             records.append(self._rules.announcements(work, work.upload).failed(failure, dead_letter.topic))
         details = {"why": reason} | _details(work, failure)
-        return work.finish(Ending.GIVEN_UP, *records, details=details, error=failure.error)
+        ending = Ending.TOMBSTONE_GIVEN_UP if work.task is None else Ending.GIVEN_UP
+        return work.finish(ending, *records, details=details, error=failure.error)
 
 
 def internal_error(exc: Exception) -> ThumbnailError:

@@ -126,9 +126,9 @@ CONTENT_PLANTS: Final = {
         "a tombstone cancels nothing",
         (
             Edit(
-                "streams/thumbnails/staleness.py",
-                "        found = media_of_key(key)\n        if found is None:\n            return False\n",
-                "        found = media_of_key(key)\n        if found is not None:\n            return True\n",
+                "streams/worker/removals.py",
+                "        if media is None:\n",
+                "        if media is not None:\n",
             ),
         ),
         frozenset({"tombstone"}),
