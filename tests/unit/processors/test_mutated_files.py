@@ -8,6 +8,7 @@ import io
 import os
 import struct
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def film_of_floats() -> bytes:
     return content[:at] + struct.pack(">d", 1e12) + content[at + 8 :]
 
 
-FOUND = {
+FOUND: dict[str, Callable[[], bytes]] = {
     "floats as a film of VP8, on which the FFmpeg inside OpenCV crashed": lambda: IVF + pfm()[len(IVF) :],
     "the same in Matroska": film_of_floats,
     "a bitmap that ends within a run of colours": lambda: bitmap(b"\3\x10\x20", 24, 4, info_bytes=64),
