@@ -98,9 +98,18 @@ class Installation:
         return list(found.values())
 
     def work(self) -> None:
-        """What workers and persist make of it."""
+        """What workers and persist make of it; nothing waits afterwards."""
         settings = Settings()
         Workers(self.engine, build_tenants(settings, self.engine)).work(self.announced())
+        consumer = Consumer(consumer_config(self.settings, f"{self.settings.kafka_topic_prefix}thumbnails"))
+        try:
+            uploads = self.settings.topics.uploads
+            places = [TopicPartition(uploads, at) for at in consumer.list_topics(uploads).topics[uploads].partitions]
+            ends = [consumer.get_watermark_offsets(place, timeout=10)[1] for place in places]
+            done = [TopicPartition(uploads, place.partition, end) for place, end in zip(places, ends, strict=True)]
+            consumer.commit(offsets=done, asynchronous=False)
+        finally:
+            consumer.close()
 
 
 @pytest.fixture
@@ -194,10 +203,14 @@ def test_paused_killed_and_resumed_all_troubles_are_repaired_and_nothing_else_to
     metrics = installation.folder / "reconcile.prom"
     code, said = installation.run("--resume", "--metrics-file", str(metrics))
     assert (code, said[-1]["state"]) == (1, "done"), "initech's storage refuses us"
-    assert {one["done"] for one in said if "trouble" in one} <= {"deleted", "announced"}
+    # An upload counts as stuck at once here, and what this command itself sent waits until a worker has done it.
+    assert {one["done"] for one in said if "trouble" in one} <= {"deleted", "announced", "waits"}
     assert 'thumbnail_reconcile_companies{state="failed"} 1.0' in metrics.read_text()
     assert not (installation.folder / "state.json").exists()
 
+    installation.work()
+    code, said = installation.run("--fix")
+    assert {one["done"] for one in said if "trouble" in one} <= {"deleted", "announced"}
     installation.work()
     assert problems_of(library) == []
     after = library.objects()
