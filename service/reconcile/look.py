@@ -33,7 +33,7 @@ class LookOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
+class ScannedMedia:
     """A media that is to be looked at closely, or that was only passed."""
 
     kind: MediaKind
@@ -64,7 +64,7 @@ class CompanyMedia:
     retry: InlineRetry
     on_foreign: Callable[[], None] = lambda: None
 
-    def suspects(self, kind: MediaKind, after: str = "") -> Iterator[Suspect]:
+    def suspects(self, kind: MediaKind, after: str = "") -> Iterator[ScannedMedia]:
         """Return each media with a row or objects, in the order of their ids as text; what is wrong may be gone by now.
 
         One page of rows and of each listing is in memory. Raises RowError, and ThumbnailError for a storage that fails.
@@ -89,7 +89,7 @@ class CompanyMedia:
             is_read = self.options.checksums and row is not None and bool(row.pictures)
             listed = [one for at in objects.values() for found in at.folders.values() for one in found]
             size_bytes = sum(one.size_bytes for one in listed)
-            yield Suspect(kind, row_id, is_read or bool(judge(row, objects, rules)), len(listed), size_bytes)
+            yield ScannedMedia(kind, row_id, is_read or bool(judge(row, objects, rules)), len(listed), size_bytes)
 
     def look(self, kind: MediaKind, row_id: int) -> Seen | None:
         """Return what is wrong with a media at this moment; None where it is being worked on. Raises as `suspects`."""

@@ -110,8 +110,8 @@ class PersistRole:
 
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed, and PersistStoppedError."""
-        topics = [self._topics.ready, self._topics.failed, self._topics.deleted]
-        self._consumer.subscribe(topics, on_assign=self.positions.starter(), on_revoke=self._on_revoke)
+        names = [self._topics.ready, self._topics.failed, self._topics.deleted]
+        self._consumer.subscribe(names, on_assign=self.positions.starter(), on_revoke=self._on_revoke)
         try:
             with PacedCollector() as collector:
                 while not self._stopping:

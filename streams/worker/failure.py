@@ -176,9 +176,8 @@ class Failures:
         """Return the outcome of what somebody cancelled. It is nobody's failure, and its dead letter needs no attention."""
         dead_letter = make_dead_letter(self._rules.topics.parked, work.delivery, failure, self._rules.group)
         parked = {h.PARKED_AT: h.format_time(failure.failed_at), h.PARKED_REASON: failure.error.message}
-        return self._end(
-            work, failure, replace(dead_letter, headers=h.with_headers(dead_letter.headers, parked)), reason
-        )
+        headers = h.with_headers(dead_letter.headers, parked)
+        return self._end(work, failure, replace(dead_letter, headers=headers), reason)
 
     def _end(self, work: Work, failure: Failure, dead_letter: OutboundRecord, reason: str) -> Outcome:
         records = [dead_letter]
@@ -191,9 +190,8 @@ class Failures:
 
 def internal_error(exc: Exception) -> ThumbnailError:
     """Return the error that stands for one that no adapter translated; its text, which may hold anything, stays in the log."""
-    error = TransientError(
-        ErrorCode.INTERNAL_ERROR, f"An unexpected {type(exc).__name__} occurred; the log has the trace."
-    )
+    message = f"An unexpected {type(exc).__name__} occurred; the log has the trace."
+    error = TransientError(ErrorCode.INTERNAL_ERROR, message)
     error.__cause__ = exc
     return error
 

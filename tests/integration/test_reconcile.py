@@ -101,12 +101,16 @@ class Installation:
         """What workers and persist make of it; nothing waits afterwards."""
         settings = Settings()
         Workers(self.engine, build_tenants(settings, self.engine)).work(self.announced())
-        consumer = Consumer(consumer_config(self.settings, f"{self.settings.kafka_topic_prefix}thumbnails"))
+        group, topics = f"{self.settings.kafka_topic_prefix}thumbnails", self.settings.topics
+        self._commit(group, topics.uploads)
+        self._commit(f"{group}-persist", topics.ready)
+
+    def _commit(self, group: str, topic: str) -> None:
+        consumer = Consumer(consumer_config(self.settings, group))
         try:
-            uploads = self.settings.topics.uploads
-            places = [TopicPartition(uploads, at) for at in consumer.list_topics(uploads).topics[uploads].partitions]
+            places = [TopicPartition(topic, at) for at in consumer.list_topics(topic).topics[topic].partitions]
             ends = [consumer.get_watermark_offsets(place, timeout=10)[1] for place in places]
-            done = [TopicPartition(uploads, place.partition, end) for place, end in zip(places, ends, strict=True)]
+            done = [TopicPartition(topic, place.partition, end) for place, end in zip(places, ends, strict=True)]
             consumer.commit(offsets=done, asynchronous=False)
         finally:
             consumer.close()
