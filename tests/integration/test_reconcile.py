@@ -29,7 +29,7 @@ from tests.contracts.conftest import a_minio
 from tests.doubles.library import Library, Shelf, Workers, add_company, problems_of
 from tests.servers.s3.server import S3Server
 
-MEDIA = 667
+MEDIA = 240
 """With three objects each."""
 TROUBLES = 60
 LOCAL_URL = "http://localhost:8000/storage"
