@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -121,7 +122,8 @@ class MinioStorageProvider(StorageProvider):
                 for found in page.get("Contents", ()):
                     key = found["Key"].removeprefix(base)
                     if is_key(key):
-                        yield ListedObject(key, found["Size"], found["LastModified"])
+                        # Without its time an object counts as new, so that nobody takes it for forgotten.
+                        yield ListedObject(key, found["Size"], found.get("LastModified") or datetime.now(UTC))
 
     def get_file_url(self, key: str) -> str:
         """Below `public_base_url`, else the object's own address, which is readable where the bucket's policy says so."""
