@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.doubles.ordinary_priority import ordinary_priority
+
 FRAMES_A_SECOND: Final = 25
 _NOISE: Final = 6.0
 """Standard deviation of the noise in luma steps, as of a phone's camera indoors."""
@@ -120,7 +122,7 @@ def write_clip(
     """
     if path.exists():
         return path
-    with av.open(str(path), "w") as container:
+    with ordinary_priority(), av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=FRAMES_A_SECOND, options=options)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"

@@ -8,6 +8,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.doubles.ordinary_priority import ordinary_priority
+
 RATE = 25
 
 
@@ -23,7 +25,7 @@ def clip(
     """A file of RGB frames (height x width x 3); `options` go to the encoder, `muxer` to the container."""
     out = io.BytesIO()
     opened: Any
-    with av.open(out, "w", format=container, options=muxer or {}) as opened:
+    with ordinary_priority(), av.open(out, "w", format=container, options=muxer or {}) as opened:
         stream: Any = opened.add_stream(codec, rate=rate, options={"threads": "1", **options})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pixels

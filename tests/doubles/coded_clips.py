@@ -9,6 +9,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.doubles.ordinary_priority import ordinary_priority
+
 Values = NDArray[np.float64]
 """Height x width x 3, from 0 to 1: light, or the R'G'B' made of it."""
 
@@ -161,7 +163,7 @@ def deep_avif(rgb: Values, coding: Coding) -> bytes:
     """A still picture of AV1, by FFmpeg: Pillow writes eight bits only."""
     out = io.BytesIO()
     opened: Any
-    with av.open(out, "w", format="avif") as opened:
+    with ordinary_priority(), av.open(out, "w", format="avif") as opened:
         stream: Any = opened.add_stream(
             "libsvtav1", rate=1, options={"crf": "8", "preset": "10", "svtav1-params": "lp=1"}
         )

@@ -12,6 +12,7 @@ from PIL import Image
 
 from service.demo.media import scene
 from tests.doubles.clips import clip
+from tests.doubles.ordinary_priority import ordinary_priority
 
 SIDE = 20_000
 """Of pictures: 400 megapixels."""
@@ -214,7 +215,7 @@ def _muxed(codec: str, container: str, content: bytes) -> bytes:
     """The same packet three times."""
     out = io.BytesIO()
     opened: Any
-    with av.open(out, "w", format=container) as opened:
+    with ordinary_priority(), av.open(out, "w", format=container) as opened:
         stream: Any = opened.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
         for number in range(3):
