@@ -31,10 +31,10 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     ("statement", "others"),
     [
-        ("import service.roles.run", FAUST | STORAGES | DECODERS | WEB | {"alembic"}),
+        ("import service.roles.run", FAUST | STORAGES | DECODERS | {"starlette", "alembic"}),
         ("import service.kafka.topics", FAUST | STORAGES | DECODERS | DATABASE | WEB),
         ("import schemas.migrations", FAUST | STORAGES | DECODERS | KAFKA | SETTINGS | WEB),
-        ("import service.roles.worker", WEB | {"cv2", "av", "alembic"}),
+        ("import service.roles.worker", {"starlette", "cv2", "av", "alembic"}),
         ("import service.roles.local_files", FAUST | DECODERS | KAFKA | DATABASE | {"botocore", "yadisk", "httpx"}),
         ("import service.cli.main", FAUST | STORAGES | DECODERS | KAFKA | DATABASE | SETTINGS | WEB),
     ],
