@@ -78,9 +78,7 @@ class MediaKind(StrEnum):
     IMAGE = "image"
 
 
-class Event(BaseModel):
-    """What all events and their parts have in common."""
-
+class _Event(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         strict=True,
@@ -90,7 +88,7 @@ class Event(BaseModel):
     )
 
 
-class Media(Event):
+class Media(_Event):
     """The uploaded object. `key` is its whole key in the tenant's storage connection, storage_path included."""
 
     kind: MediaKind
@@ -128,7 +126,7 @@ def _digest(text: str, length: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-class MediaUploaded(Event):
+class MediaUploaded(_Event):
     """An upload that wants thumbnails. `frame_time_s` is the uploader's own choice of moment, in seconds."""
 
     event_id: EventId
@@ -145,7 +143,7 @@ class MediaUploaded(Event):
         return upload_version(self.occurred_at, self.event_id)
 
 
-class RenditionInfo(Event):
+class RenditionInfo(_Event):
     """One stored picture. `width` and `height` in pixels; `sha256` in hex, as the store confirmed it."""
 
     name: str
@@ -158,7 +156,7 @@ class RenditionInfo(Event):
     sha256: str
 
 
-class StorageInfo(Event):
+class StorageInfo(_Event):
     """Where the renditions are. `fallback` says why they are not in the company's own storage, or is null."""
 
     provider: str
@@ -166,7 +164,7 @@ class StorageInfo(Event):
     fallback: str | None = None
 
 
-class SourceInfo(Event):
+class SourceInfo(_Event):
     """The decoded source. Sizes are in pixels before rotation; `rotation` is in degrees clockwise."""
 
     width: int
@@ -178,7 +176,7 @@ class SourceInfo(Event):
     bytes_read: int = 0
 
 
-class FrameInfo(Event):
+class FrameInfo(_Event):
     """Which frame was selected, by which method, and its score (0 to 1; null when there was no choice)."""
 
     time_s: float | None = None
@@ -187,7 +185,7 @@ class FrameInfo(Event):
     candidates: int = 1
 
 
-class TimingsMs(Event):
+class TimingsMs(_Event):
     """Wall time of each stage in milliseconds."""
 
     read: float
@@ -197,7 +195,7 @@ class TimingsMs(Event):
     total: float
 
 
-class _Result(Event):
+class _Result(_Event):
     event_id: EventId
     upload_event_id: EventId
     occurred_at: UtcTime
@@ -206,7 +204,6 @@ class _Result(Event):
     media: Media
 
 
-SettingsFingerprint = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z.-]+$")]
 Version = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z.-]+$")]
 
 
@@ -230,14 +227,9 @@ class ThumbnailReady(_Result):
         description="The name with which the folder of its renditions begins. A thumbnail.failed with the same version"
         " says that they may be deleted.",
     )
-    settings: SettingsFingerprint | None = Field(
-        None,
-        description="A name for the settings that they were made with: renditions, format, quality and the like. Another name:"
-        " other settings. Null in events of 0.1.",
-    )
 
 
-class ErrorInfo(Event):
+class ErrorInfo(_Event):
     """Why an upload has no thumbnail, and what a person should do now."""
 
     code: OpenErrorCode
@@ -247,7 +239,7 @@ class ErrorInfo(Event):
     next_action: ShortText
 
 
-class DeadLetterInfo(Event):
+class DeadLetterInfo(_Event):
     """Where the original record can be found and replayed from."""
 
     topic: str
@@ -266,7 +258,7 @@ class ThumbnailFailed(_Result):
 
 
 class CleanupReason(StrEnum):
-    """Why objects have no owner; `row_gone`: the company has no such row, or the media was deleted upstream."""
+    """Why objects have no owner; `row_gone`: the company has no such row."""
 
     ROW_GONE = "row_gone"
     STALE = "stale"

@@ -18,7 +18,6 @@ OUT = {
     "retry": {DNS, KAFKA},
     "topics": {DNS, KAFKA},
     "schema": {DNS, DATABASE},
-    "reconcile": {DNS, KAFKA, DATABASE, STORAGE},
 }
 
 

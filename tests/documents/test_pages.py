@@ -39,7 +39,6 @@ def problem_with(block: Block) -> str | None:
         "toml": tomllib.loads,
         "text": str,
         "console": str,
-        "java": str,  # tests/system/test_state_topic.py runs it
         "mermaid": str,
         "": str,
     }

@@ -15,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import sqlalchemy as sa
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer
 from PIL import Image
 
 
@@ -238,21 +238,22 @@ class Platform:
         return keys | {f"(fallback) {path.name}" for path in outside}
 
     def read_topic(self, topic: str) -> list[Any]:
-        """Every record of a topic, read to its end; without joining a group, which would take most of the time."""
+        """Every record of a topic, read to its end."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap_servers,
                 "group.id": f"oracle-{uuid.uuid4()}",
-                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
             }
         )
-        name = f"{self.topic_prefix}{topic}"
-        partitions = consumer.list_topics(name).topics[name].partitions
-        consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in partitions])
+        consumer.subscribe([f"{self.topic_prefix}{topic}"])
+        partitions = len(
+            consumer.list_topics(f"{self.topic_prefix}{topic}").topics[f"{self.topic_prefix}{topic}"].partitions
+        )
         records: list[Any] = []
         ended: set[int | None] = set()
-        while len(ended) < len(partitions):
+        while len(ended) < partitions:
             message = consumer.poll(10)
             if message is None:
                 raise AssertionError(f"{topic} does not come to its end")

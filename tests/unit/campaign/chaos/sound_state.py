@@ -106,7 +106,6 @@ def a_ready(upload: Published) -> dict[str, Any]:
         attempt=1,
         timings_ms=dict.fromkeys(("read", "decode", "render", "upload", "total"), 1.0),
         version="v",
-        settings="1-a",
     )
 
 
@@ -162,14 +161,13 @@ def a_row(upload: Published) -> dict[str, Any]:
         "thumbnail_url": event["thumbnail_url"],
         "thumbnails": event["renditions"],
         "thumbnail_placeholder": event["placeholder"],
-        "thumbnail_settings": event["settings"],
         "thumbnail_occurred_at": upload.happened_at,
         "thumbnail_updated_at": MADE,
     }
 
 
 def a_failed_row(upload: Published) -> dict[str, Any]:
-    pictures = dict.fromkeys(("thumbnail_url", "thumbnails", "thumbnail_placeholder", "thumbnail_settings"))
+    pictures = dict.fromkeys(("thumbnail_url", "thumbnails", "thumbnail_placeholder"))
     error = f"{upload.planned.error_code}: damaged"
     return a_row(upload) | pictures | {"thumbnail_status": "failed", "thumbnail_error": error}
 

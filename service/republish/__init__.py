@@ -1,1 +1,0 @@
-"""Writes thumbnail.state again from the database."""
