@@ -217,7 +217,11 @@ class NameLookups:
         if not self._free.acquire(blocking=False):
             raise socket.gaierror(socket.EAI_AGAIN, "too many names are being looked up; name servers may be slow")
         found: SimpleQueue[list[str] | OSError | UnicodeError] = SimpleQueue()
-        threading.Thread(target=self._find, args=(host, port, found), name="name-lookup", daemon=True).start()
+        try:
+            threading.Thread(target=self._find, args=(host, port, found), name="name-lookup", daemon=True).start()
+        except RuntimeError as exc:  # the system lets this process have no more threads
+            self._free.release()
+            raise socket.gaierror(socket.EAI_AGAIN, "no thread could be started for the lookup") from exc
         try:
             answer = found.get(timeout=self._most_s)
         except Empty:
