@@ -21,6 +21,7 @@ SIDE: Final = 256
 PEERS: Final = ("pillow", "libvips", "ffmpeg", "chromium")
 """Those that answer soonest first."""
 _LIMIT_S: Final = 20
+_SAVED_EVERY: Final = 100
 _CHROMIUM: Final = "/usr/bin/chromium"
 _MEDIA_TYPES: Final = {"svg": "image/svg+xml", "svgz": "", "ico": "image/x-icon", "cur": "image/x-icon"}
 _DRAW: Final = """
@@ -53,8 +54,12 @@ def ask(name: str, paths: list[Path], kept: Path) -> dict[Path, Path]:
     missing = {_digest(path): path for path in paths if _digest(path) not in known}
     if missing:
         one = {"pillow": _pillow, "libvips": _libvips, "ffmpeg": _ffmpeg}.get(name)
-        known |= (_ask_chromium if one is None else _ask_each(one))(missing, kept / name)
-        asked.write_text(json.dumps(known))
+        names = list(missing)
+        for start in range(0, len(names), _SAVED_EVERY):
+            part = {digest: missing[digest] for digest in names[start : start + _SAVED_EVERY]}
+            known |= (_ask_chromium if one is None else _ask_each(one))(part, kept / name)
+            asked.write_text(json.dumps(known))
+            print(f"{name}: {start + len(part)} of {len(names)} asked", flush=True)
     pictures = {path: known.get(_digest(path)) for path in paths}
     return {path: Path(picture) for path, picture in pictures.items() if picture is not None}
 
@@ -73,7 +78,8 @@ def _ask_each(ask: Callable[[Path, Path], None]) -> Callable[[dict[str, Path], P
         for digest, path in missing.items():
             out = folder / f"{digest}.png"
             with suppress(OSError, subprocess.SubprocessError):
-                ask(path, out)
+                if not out.exists():
+                    ask(path, out)
             found[digest] = str(out) if out.exists() and _is_picture(out) else None
         return found
 
@@ -119,11 +125,10 @@ def _pillow(path: Path, out: Path) -> None:
             picture = Image.open(path)
             picture.draft("RGB", (2 * SIDE, 2 * SIDE))
             upright: Any = ImageOps.exif_transpose(picture)
-            upright.convert("RGBA").resize(
-                ImageOps.contain(upright.convert("RGBA"), (SIDE, SIDE)).size
-                if max(upright.size) > SIDE
-                else upright.size
-            ).save(out)
+            upright.thumbnail((2 * SIDE, 2 * SIDE), Image.Resampling.BOX)
+            shown = upright.convert("RGBA")
+            shown.thumbnail((SIDE, SIDE))
+            shown.save(out)
         os._exit(0)
     os.waitpid(pid, 0)
 

@@ -1,9 +1,10 @@
 """Pictures that others made, by this program and by its peers: who reads what, and whose pixels differ.
 
-Run by hand: python -m benchmarks.real_pictures FOLDER --out OUT [--most 200] [--declared]. Fetches nothing: FOLDER holds one folder a
-collection. Ours are made in the cage each time. The peers (Pillow, libvips, FFmpeg, Chromium, those that are installed) are asked
-one after the other, until one shows what we show; their pictures are kept in OUT/peers for the next run. Writes OUT/results.json
-and OUT/sheet-N.png: peer and ours, beside each other, of everything suspicious, to be looked at by eye.
+Run by hand: python -m benchmarks.real_pictures FOLDER --out OUT [--most 200] [--files 1000] [--again] [--declared]. Fetches nothing:
+FOLDER holds one folder a collection. Ours are made in the cage. The peers (Pillow, libvips, FFmpeg, Chromium, those that are
+installed) are asked one after the other, until one shows what we show; their pictures are kept in OUT/peers. A run that was stopped
+goes on where it ended; `--again` makes again what was suspicious, as after a change. Writes OUT/results.json and OUT/sheet-N.png: peer
+and ours, beside each other, of everything suspicious, to be looked at by eye.
 """
 
 import argparse
@@ -35,51 +36,82 @@ DIFFERS: Final = 12.0
 ASPECT_DIFFERS: Final = 0.03
 ALIKE: Final = "both read, alike"
 REFUSED: Final = "we refuse, a peer reads"
+NOT_SUSPICIOUS: Final = (ALIKE, "both refuse")
 MEANT_BROKEN: Final = re.compile(
     r"fuzz|crash|poc|oss-|timeout|exception|imagetestsuite|regression|(^|[/_.-])(b|bad|broken|invalid|corrupt\w*|truncated|oob)([/_.-]|$)"
     r"|pixel-data-no",
     re.IGNORECASE,
 )
 """Of a file's path in its collection: its makers say that it is broken, so that a reader must not crash. Counted apart."""
+_SAVED_EVERY: Final = 50
 SPEC: Final = ThumbnailSpec(renditions=(RenditionSpec("medium", SIDE, SIDE),), format=PictureFormat.WEBP, quality=95)
 Row = dict[str, str | float | bool | None]
 
 
 def files_of(folder: Path, most: int, seed: int) -> list[Path]:
-    """At most `most` files of each collection, drawn at random; each content once."""
+    """At most `most` files of each collection, drawn at random, and in random order; each content once."""
     chosen: dict[str, Path] = {}
     rng = random.Random(seed)  # noqa: S311 - a sample
     for collection in sorted(path for path in folder.iterdir() if path.is_dir()):
         paths = sorted(path for path in collection.rglob("*") if path.is_file())
         for path in rng.sample(paths, min(most, len(paths))):
             chosen.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), path)
-    return list(chosen.values())
+    found = list(chosen.values())
+    rng.shuffle(found)
+    return found
 
 
-async def make_ours(paths: list[Path], out: Path, *, is_declared: bool) -> dict[Path, Row]:
-    """Every file through the cage, into a picture in `out` or an error."""
-    rows: dict[Path, Row] = {}
+def read_bytes(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+async def make_ours(paths: list[Path], out: Path, known: dict[Path, Row], *, is_declared: bool) -> dict[Path, Row]:
+    """Every file that is not `known` through the cage, into a picture in `out` or an error; OUT/ours.json is written as it goes."""
+    rows = {path: known[path] for path in paths if path in known}
     declared: Kind | None = "image" if is_declared else None
+    (out / "ours").mkdir(exist_ok=True)
     async with DecodeSlots(1, timeout_s=120, memory_mb=1024, heic=is_heic_installed()) as slots:
-        for number, path in enumerate(paths):
-            try:
-                made = await slots.create_thumbnails(BytesInMemory(path.read_bytes()), SPEC, kind=declared)
-            except ThumbnailError as error:
-                rows[path] = {"ours": str(error.code), "message": error.message}
-                continue
-            picture = out / f"{number}.webp"
-            picture.write_bytes(made.renditions[0].content)
-            rows[path] = {
-                "ours": "ready",
-                "picture": str(picture),
-                "kind": made.source.kind,
-                "codec": made.source.codec,
-                "method": made.frame.method,
-                "degraded": made.degraded,
-                "width": made.source.width,
-                "height": made.source.height,
-            }
+        for number, path in enumerate([path for path in paths if path not in known]):
+            rows[path] = await _make(slots, read_bytes(path), declared, out / "ours")
+            if number % _SAVED_EVERY == 0:
+                _save(rows, out / "ours.json")
+                print(f"{len(rows)} of {len(paths)} made", flush=True)
+    _save(rows, out / "ours.json")
     return rows
+
+
+async def _make(slots: DecodeSlots, content: bytes, declared: Kind | None, folder: Path) -> Row:
+    try:
+        made = await slots.create_thumbnails(BytesInMemory(content), SPEC, kind=declared)
+    except ThumbnailError as error:
+        return {"ours": str(error.code), "message": error.message}
+    picture = folder / f"{hashlib.sha256(content).hexdigest()[:32]}.webp"
+    picture.write_bytes(made.renditions[0].content)
+    return {
+        "ours": "ready",
+        "picture": str(picture),
+        "kind": made.source.kind,
+        "codec": made.source.codec,
+        "method": made.frame.method,
+        "degraded": made.degraded,
+        "width": made.source.width,
+        "height": made.source.height,
+    }
+
+
+def _save(rows: dict[Path, Row], path: Path) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps({str(path): row for path, row in rows.items()}, indent=1))
+    unfinished.replace(path)
+
+
+def known_rows(out: Path, *, is_again: bool) -> dict[Path, Row]:
+    """Return what runs into this folder have made so far; `is_again`: without what was suspicious."""
+    rows: dict[str, Row] = json.loads((out / "ours.json").read_text()) if (out / "ours.json").exists() else {}
+    if is_again:
+        results: dict[str, Row] = json.loads((out / "results.json").read_text())
+        rows = {path: row for path, row in rows.items() if results.get(path, {}).get("class") in NOT_SUSPICIOUS}
+    return {Path(path): row for path, row in rows.items()}
 
 
 def premultiplied(content: bytes) -> Image.Image:
@@ -127,7 +159,7 @@ def ask_peers(rows: dict[Path, Row], kept: Path) -> dict[Path, dict[str, str]]:
 
 def sheets(rows: dict[Path, Row], out: Path) -> Iterator[Path]:
     """Pages of everything suspicious: a peer's picture left, ours right."""
-    shown = [(path, row) for path, row in rows.items() if row["class"] not in (ALIKE, "both refuse")]
+    shown = [(path, row) for path, row in rows.items() if row["class"] not in NOT_SUSPICIOUS]
     shown.sort(key=lambda found: (str(found[1]["class"]), str(found[0])))
     cell, across, down = 150, 6, 9
     for page in range(0, len(shown), across * down):
@@ -157,15 +189,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--most", type=int, default=200, help="Files of each collection.")
+    parser.add_argument("--files", type=int, help="No more than these in all.")
+    parser.add_argument("--again", action="store_true", help="Make again what was suspicious.")
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--declared", action="store_true", help="Upload everything as an image.")
     parser.add_argument("--peers", type=Path, help="Where the peers' pictures are kept; OUT/peers without it.")
     options = parser.parse_args()
     console = Console()
     options.out.mkdir(parents=True, exist_ok=True)
-    paths = files_of(options.folder, options.most, options.seed)
-    (options.out / "ours").mkdir(exist_ok=True)
-    rows = asyncio.run(make_ours(paths, options.out / "ours", is_declared=options.declared))
+    paths = files_of(options.folder, options.most, options.seed)[: options.files]
+    known = known_rows(options.out, is_again=options.again)
+    rows = asyncio.run(make_ours(paths, options.out, known, is_declared=options.declared))
     peers = ask_peers(rows, options.peers or options.out / "peers")
     counts: Counter[str] = Counter()
     codes: Counter[str] = Counter()
@@ -190,7 +224,7 @@ def main() -> None:
     console.print(table)
     console.print("Outcomes:", dict(codes))
     console.print("We refuse, a peer reads:", dict(kinds.most_common()))
-    (options.out / "results.json").write_text(json.dumps({str(path): row for path, row in rows.items()}, indent=1))
+    _save(rows, options.out / "results.json")
     console.print("To be looked at:", *map(str, sheets(rows, options.out)))
 
 

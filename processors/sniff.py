@@ -16,6 +16,7 @@ _IMAGE_HEADS: Final = (
     *(b"8BPS", b"/* XPM */", b"P7\n"),  # Photoshop, X pixmaps, PAM
     *(b"\x76\x2f\x31\x01", b"#?RADIANCE", b"#?RGBE"),  # OpenEXR, Radiance
     b"\xb1\x68\xde\x3a",  # DCX
+    b"SIMPLE  =",  # FITS
 )
 _ICON: Final = re.compile(rb"\0\0[\x01\x02]\0[^\0]\0...[\0\xff]", re.DOTALL)
 """Of Windows, and its cursors: up to 255 in a file."""
@@ -26,6 +27,7 @@ _SHORT_IMAGE_HEADS: Final = (
     re.compile(rb"P[Ff][ \t\r\n]+[0-9#]"),  # PFM
     re.compile(rb"\n[\0\x02-\x05][\0\x01][\x01\x02\x04\x08]"),  # PCX
     re.compile(rb"[\x28\x34\x38\x6c\x7c]\0\0\0.{4}.{4}\x01\0[\x01\x04\x08\x10\x18\x20]\0", re.DOTALL),  # DIB
+    re.compile(rb"BA.{12}BM", re.DOTALL),  # an array of bitmaps
     re.compile(rb"\s{0,16}(/\*[^*]{0,40}\*/\s*)?#define\s+\w{0,40}width\s", re.ASCII),  # X bitmaps
 )
 _TARGA: Final = (
@@ -56,7 +58,6 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"\xff\xd8\xff\xf7": "JPEG-LS",
     b"II\xbc": "JPEG XR",
     b"gimp xcf ": "a GIMP document",
-    b"SIMPLE  =": "FITS",
     b"SDPX": "DPX",
     b"XPDS": "DPX",
     b"\x80\x2a\x5f\xd7": "Cineon",

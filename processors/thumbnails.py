@@ -13,6 +13,7 @@ from processors.readers import DamagedMediaError
 from processors.sniff import HEAD_BYTES, is_heic, sniff_kind, unread_kind
 from processors.source_file import SourceFile
 from processors.still.claims import check_claims
+from processors.still.fits import decode_fits, is_fits
 from processors.still.heic import can_read_heic
 from processors.still.jpeg_xl import decode_jpeg_xl, is_jpeg_xl
 from processors.still.ladder import decode_still
@@ -27,6 +28,9 @@ from schemas.errors import ErrorCode, PermanentError
 
 _NOT_OPENCV: Final = (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"DKIF")
 """ASF and IVF. In damaged ones the older FFmpeg inside OpenCV goes round in circles until its processor time is up, or crashes."""
+_VP8: Final = (b"V_VP8", b"OVP80", b"VP80", b"vp08")
+"""As Matroska, Ogg, AVI and MP4 name it. The same FFmpeg crashes as it seeks in damaged VP8 whose claimed length is absurd."""
+_NAMED_WITHIN: Final = 65536
 VideoWay = Callable[[SourceFile, ThumbnailSpec], DecodedFrame]
 
 
@@ -68,6 +72,8 @@ def _decode(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Dec
     kind = sniff_kind(head)
     if is_raw(file, head):
         return decode_preview(file, spec, video_pyav.take_deep)
+    if is_fits(head):
+        return decode_fits(file, spec)
     if is_jpeg_xl(head):
         return decode_jpeg_xl(file, spec)
     if kind == "image":
@@ -109,8 +115,9 @@ def _take_unknown(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> Decoded
 
 def _decode_video(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> DecodedFrame:
     """By each way in turn; when all fail, the first way's error stands, for it says most."""
+    is_pyav_alone = head.startswith(_NOT_OPENCV) or _is_vp8(file)
     ways: dict[str, tuple[VideoWay, ...]] = {
-        "auto": (video_pyav.decode_video, *(() if head.startswith(_NOT_OPENCV) else (video_opencv.decode_video,))),
+        "auto": (video_pyav.decode_video,) if is_pyav_alone else (video_pyav.decode_video, video_opencv.decode_video),
         "pyav": (video_pyav.decode_video,),
         "opencv": (video_opencv.decode_video,),
     }
@@ -125,6 +132,12 @@ def _decode_video(file: SourceFile, head: bytes, spec: ThumbnailSpec) -> Decoded
             if way is video_pyav.decode_video:
                 _refuse_giants(file, spec)  # before the next way tries to decode one
     raise first_error or AssertionError("there is always a way")
+
+
+def _is_vp8(file: SourceFile) -> bool:
+    file.seek(0)
+    head = file.read(_NAMED_WITHIN)
+    return any(name in head for name in _VP8)
 
 
 def _refuse_giants(file: SourceFile, spec: ThumbnailSpec) -> None:

@@ -32,6 +32,7 @@ class ErrorCode(StrEnum):
     STORAGE_FULL = "storage.full"
     STORAGE_BAD_KEY = "storage.bad_key"
     UPLOAD_UNVERIFIED = "upload.unverified"
+    UPLOAD_CANCELLED = "upload.cancelled"
     DATABASE_UNAVAILABLE = "database.unavailable"
     RESULT_REFUSED = "result.refused"
     INTERNAL_ERROR = "internal.error"
@@ -121,6 +122,8 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.STORAGE_FULL: "Free or add space in the tenant's storage, then replay.",
     ErrorCode.STORAGE_BAD_KEY: "Fix the producer: the key must stay inside the company's storage_path.",
     ErrorCode.UPLOAD_UNVERIFIED: "The storage did not confirm what was written: check it for faults, then replay.",
+    ErrorCode.UPLOAD_CANCELLED: "Nothing, if that was meant: somebody gave it up while it waited for a retry. To have it tried after all,"
+    " run `thumbnails dlq replay --topic parked` with its position.",
     ErrorCode.DATABASE_UNAVAILABLE: "Bring the database back; when it answers, replay.",
     ErrorCode.RESULT_REFUSED: "The database refuses a result of this service: the message says why. Correct the column or the constraint,"
     " then run `thumbnails dlq replay --topic ready`.",

@@ -78,7 +78,9 @@ class MediaKind(StrEnum):
     IMAGE = "image"
 
 
-class _Event(BaseModel):
+class Event(BaseModel):
+    """What all events and their parts have in common."""
+
     model_config = ConfigDict(
         frozen=True,
         strict=True,
@@ -88,7 +90,7 @@ class _Event(BaseModel):
     )
 
 
-class Media(_Event):
+class Media(Event):
     """The uploaded object. `key` is its whole key in the tenant's storage connection, storage_path included."""
 
     kind: MediaKind
@@ -126,7 +128,7 @@ def _digest(text: str, length: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-class MediaUploaded(_Event):
+class MediaUploaded(Event):
     """An upload that wants thumbnails. `frame_time_s` is the uploader's own choice of moment, in seconds."""
 
     event_id: EventId
@@ -143,7 +145,7 @@ class MediaUploaded(_Event):
         return upload_version(self.occurred_at, self.event_id)
 
 
-class RenditionInfo(_Event):
+class RenditionInfo(Event):
     """One stored picture. `width` and `height` in pixels; `sha256` in hex, as the store confirmed it."""
 
     name: str
@@ -156,7 +158,7 @@ class RenditionInfo(_Event):
     sha256: str
 
 
-class StorageInfo(_Event):
+class StorageInfo(Event):
     """Where the renditions are. `fallback` says why they are not in the company's own storage, or is null."""
 
     provider: str
@@ -164,7 +166,7 @@ class StorageInfo(_Event):
     fallback: str | None = None
 
 
-class SourceInfo(_Event):
+class SourceInfo(Event):
     """The decoded source. Sizes are in pixels before rotation; `rotation` is in degrees clockwise."""
 
     width: int
@@ -176,7 +178,7 @@ class SourceInfo(_Event):
     bytes_read: int = 0
 
 
-class FrameInfo(_Event):
+class FrameInfo(Event):
     """Which frame was selected, by which method, and its score (0 to 1; null when there was no choice)."""
 
     time_s: float | None = None
@@ -185,7 +187,7 @@ class FrameInfo(_Event):
     candidates: int = 1
 
 
-class TimingsMs(_Event):
+class TimingsMs(Event):
     """Wall time of each stage in milliseconds."""
 
     read: float
@@ -195,7 +197,7 @@ class TimingsMs(_Event):
     total: float
 
 
-class _Result(_Event):
+class _Result(Event):
     event_id: EventId
     upload_event_id: EventId
     occurred_at: UtcTime
@@ -204,6 +206,7 @@ class _Result(_Event):
     media: Media
 
 
+SettingsFingerprint = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z.-]+$")]
 Version = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9A-Za-z.-]+$")]
 
 
@@ -227,9 +230,14 @@ class ThumbnailReady(_Result):
         description="The name with which the folder of its renditions begins. A thumbnail.failed with the same version"
         " says that they may be deleted.",
     )
+    settings: SettingsFingerprint | None = Field(
+        None,
+        description="A name for the settings that they were made with: renditions, format, quality and the like. Another name:"
+        " other settings. Null in events of 0.1.",
+    )
 
 
-class ErrorInfo(_Event):
+class ErrorInfo(Event):
     """Why an upload has no thumbnail, and what a person should do now."""
 
     code: OpenErrorCode
@@ -239,7 +247,7 @@ class ErrorInfo(_Event):
     next_action: ShortText
 
 
-class DeadLetterInfo(_Event):
+class DeadLetterInfo(Event):
     """Where the original record can be found and replayed from."""
 
     topic: str
@@ -258,7 +266,7 @@ class ThumbnailFailed(_Result):
 
 
 class CleanupReason(StrEnum):
-    """Why objects have no owner; `row_gone`: the company has no such row."""
+    """Why objects have no owner; `row_gone`: the company has no such row, or the media was deleted upstream."""
 
     ROW_GONE = "row_gone"
     STALE = "stale"

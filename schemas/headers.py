@@ -48,6 +48,9 @@ REPLAYED_AT: Final = "replayed-at"
 REPLAYED_FROM: Final = "replayed-from"
 PARKED_AT: Final = "parked-at"
 PARKED_REASON: Final = "parked-reason"
+CANCELLED_AT: Final = "cancelled-at"
+CANCELLED_BY: Final = "cancelled-by"
+CANCELLED_NOTE: Final = "cancelled-note"
 
 WORKING_HEADERS: Final = frozenset(
     {
@@ -55,6 +58,7 @@ WORKING_HEADERS: Final = frozenset(
         *(ORIGINAL_TOPIC, ORIGINAL_PARTITION, ORIGINAL_OFFSET, ORIGINAL_TIMESTAMP, CONSUMER_GROUP),
         *(ERROR_CODE, ERROR_CLASS, ERROR_MESSAGE, ERROR_STAGE, RETRYABLE, ATTEMPTS, NEXT_ACTION, CUT, OTHER_PICTURES),
         *(REPLAY_COUNT, REPLAYED_AT, REPLAYED_FROM, PARKED_AT, PARKED_REASON),
+        *(CANCELLED_AT, CANCELLED_BY, CANCELLED_NOTE),
     }
 )
 """Headers that the roles write while they process a record. They are trusted on internal topics and dropped on all others."""

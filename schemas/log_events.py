@@ -34,12 +34,17 @@ RECORD_OUTCOMES: Final = (
     LogEvent(
         "retry_republished", "info", "A retry is due: it goes back to the worker, or to the next retry topic, `to`."
     ),
+    LogEvent(
+        "retry_cancelled",
+        "info",
+        "A retry is due that somebody cancelled, `by` whom: the worker gives it up, and says so in `thumbnail.failed`.",
+    ),
     LogEvent("objects_cleaned", "info", "Objects that no row refers to were deleted; `deleted` is their number."),
-    LogEvent("tombstone_processed", "info", "A media was deleted upstream; `row_marked` says whether its row existed."),
+    LogEvent("tombstone_processed", "info", "A media was deleted upstream; `row_marked` says whether its row exists."),
     LogEvent(
         "tombstone_dead_lettered",
         "error",
-        "The row of a deleted media could not be marked; waiting retries check the row themselves.",
+        "A deletion could not be carried out, and becomes a dead letter. `error_code` says why; errors.md says what to do.",
     ),
     LogEvent(
         "result_persisted",
@@ -191,6 +196,12 @@ DEPENDENCY_EVENTS: Final = (
     ),
     LogEvent("dependency_recovered", "info", "The dependency answers again."),
     LogEvent("observation_failed", "warning", "What a metric shows cannot be read; its last value stays.", ()),
+    LogEvent(
+        "cancellations_unread",
+        "warning",
+        "The marks of cancelled retries cannot be read: retries go on, and one that was cancelled may be tried again.",
+        (),
+    ),
     LogEvent("observation_works_again", "info", "It can be read again."),
     LogEvent("span_export_failed", "warning", "The collector refuses spans; `lost` counts those lost so far.", ()),
     LogEvent("span_export_recovered", "info", "The collector accepts spans again; `lost` counts those lost meanwhile."),
@@ -201,6 +212,7 @@ DEPENDENCY_EVENTS: Final = (
 WEB_EVENTS: Final = (
     LogEvent("results_unreachable", "info", "The page cannot read results; it shows that and keeps trying."),
     LogEvent("topics_unreachable", "info", "The page cannot read the state of the topics; it keeps trying."),
+    LogEvent("failures_unreachable", "info", "The page cannot read what fails; it keeps trying."),
     LogEvent("dead_letter_replayed", "info", "A visitor pressed the replay button; `outcome` is the result."),
 )
 """Of `thumbnails web`."""

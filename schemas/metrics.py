@@ -184,6 +184,18 @@ class Metrics:
             "Pictures that are not shown because their upload had been given up before they were read.",
             _PERSIST,
         )
+        self.states_total = self._counter(
+            "thumbnail_states_total",
+            "Records written to thumbnail.state, by what they say: ready, failed or deleted. Repeats count.",
+            _PERSIST,
+            "status",
+        )
+        self.state_duration_seconds = self._histogram(
+            "thumbnail_state_duration_seconds",
+            "Time to read the rows of a batch once more and to have their states acknowledged, the wait for other roles included.",
+            _PERSIST,
+            _TASK_SECONDS,
+        )
         self.consumer_lag_records = self._gauge(
             "thumbnail_consumer_lag_records",
             "Records not yet processed in the partitions assigned to this process.",

@@ -19,6 +19,9 @@ def _thumbnail_columns() -> tuple[sa.Column[object], ...]:
         sa.Column("thumbnail_occurred_at", sa.DateTime(timezone=True)),
         sa.Column("thumbnail_updated_at", sa.DateTime(timezone=True)),
         sa.Column("thumbnail_given_up", sa.String(2048)),
+        sa.Column("thumbnail_settings", sa.String(64)),
+        sa.Column("thumbnail_revision", sa.BigInteger),
+        sa.Column("thumbnail_details", sa.JSON),
     )
 
 

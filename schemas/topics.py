@@ -114,6 +114,26 @@ THUMBNAIL_FAILED: Final = Topic(
     "persist, downstream services",
     "Uploads that were given up: why, and what a person should do now.",
 )
+THUMBNAIL_STATE: Final = Topic(
+    "thumbnail.state",
+    MEDIA_UPLOADED.partitions,
+    -1,
+    "ThumbnailState",
+    "persist, republish",
+    "downstream services",
+    "The present state of each media, as its row has it: the last record of a key. A null value says that the media is gone.",
+    cleanup_policy="compact",
+    advised=(("delete.retention.ms", str(7 * DAY_MS)), ("max.compaction.lag.ms", str(7 * DAY_MS))),
+)
+THUMBNAIL_DELETED: Final = Topic(
+    "thumbnail.deleted",
+    3,
+    7 * DAY_MS,
+    "ThumbnailDeleted",
+    "worker",
+    "persist",
+    "Media that were deleted upstream, and whose rows say so. Between our own roles only.",
+)
 THUMBNAIL_CLEANUP: Final = Topic(
     "thumbnail.cleanup",
     3,
@@ -148,20 +168,21 @@ THUMBNAIL_PARKED: Final = Topic(
     1,
     90 * DAY_MS,
     "a dead letter that failed again after every replay, unchanged",
-    "dlq replay",
-    "people",
-    "Dead letters that failed again after every replay: they wait for a person.",
+    "dlq replay, worker",
+    "people, dlq replay",
+    "Dead letters that failed again after every replay, and retries that somebody cancelled.",
     max_message_bytes=CARRIER_BYTES,
 )
 THUMBNAIL_REPLAYS: Final = Topic(
     "thumbnail.dlq.replays",
     1,
     -1,
-    "what became of one dead letter, JSON",
-    "dlq replay, ack, discard, purge",
-    "dlq list, stats, replay; status",
-    "Which dead letters were replayed, so that each is replayed once; which were acknowledged or discarded, by whom and why.",
-    key="position of the dead letter, UTF-8: thumbnail.dlq/0/17",
+    "what became of one dead letter or one waiting retry, JSON",
+    "dlq replay, ack, discard, purge; retries cancel",
+    "dlq list, stats, replay; status; retry",
+    "Which dead letters were replayed, so that each is replayed once; which were acknowledged or discarded, and which retries"
+    " cancelled, by whom and why.",
+    key="position of the record, UTF-8: thumbnail.dlq/0/17",
     cleanup_policy="compact",
 )
 
@@ -171,6 +192,8 @@ ALL_TOPICS: Final = (
     *THUMBNAIL_RETRIES,
     THUMBNAIL_READY,
     THUMBNAIL_FAILED,
+    THUMBNAIL_STATE,
+    THUMBNAIL_DELETED,
     THUMBNAIL_CLEANUP,
     THUMBNAIL_DLQ,
     THUMBNAIL_READY_DLQ,
@@ -217,6 +240,16 @@ class Topics:
     def failed(self) -> str:
         """Return the name of thumbnail.failed."""
         return self.name_of(THUMBNAIL_FAILED)
+
+    @cached_property
+    def state(self) -> str:
+        """Return the name of thumbnail.state."""
+        return self.name_of(THUMBNAIL_STATE)
+
+    @cached_property
+    def deleted(self) -> str:
+        """Return the name of thumbnail.deleted."""
+        return self.name_of(THUMBNAIL_DELETED)
 
     @cached_property
     def cleanup(self) -> str:

@@ -3,6 +3,7 @@
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ from schemas import headers as h
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic
 from service.kafka.clients import consumers_of, make_producer, producer_config
 from service.kafka.topics import delete_records
+from service.prospects import Prospects
 from service.settings import Settings
 from streams.dlq.decide import DeadLetterDecision, Decision, DecisionReport
 from streams.dlq.export import Purgeable, export_dead_letters, fingerprints, purgeable
@@ -117,16 +119,20 @@ class DeadLetterBox:
         tracing: Tracing = NO_TRACING,
         on_batch: Callable[[int], None] = lambda _count: None,
         named: frozenset[str] = frozenset(),
+        prospects: Prospects | None = None,
     ) -> ReplayReport:
         """Replay `dead_letters`, or only say what would be done. Raises ReplayError.
 
-        Discarded ones are left out, but for those whose PARTITION:OFFSET is in `named`.
+        Discarded ones are left out, but for those whose PARTITION:OFFSET is in `named`. With `prospects` the report says
+        which cannot succeed as things are.
         """
         sender, ledger = self._sender(dry_run=dry_run)
         if sender is not None:
             sender = TracedSender(sender, tracing)
         most = self._settings.dead_letters.dlq_max_replays
         rules = ReplayRules(TOPICS[self._source], self._topics, most, named)
+        if prospects is not None:
+            dead_letters, rules = prospects.ahead_of(dead_letters), replace(rules, doom_of=prospects.reason)
         return DeadLetterReplay(rules, ledger, sender, pace, stop=stop, on_batch=on_batch).run(dead_letters)
 
     def decide(

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,15 @@ class StoredObject:
     size_bytes: int
     sha256: str
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object as a listing has it. `modified_at` is the store's own time of the last upload, in UTC."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
 
 
 class SourceReader(AbstractContextManager["SourceReader"]):
@@ -115,11 +125,19 @@ class StorageProvider(ABC):
         """Remove the object. Idempotent: no object under the key is no error."""
 
     @abstractmethod
-    def list_files(self, prefix: str) -> Iterator[str]:
-        """Return the keys under `prefix`, in order. `prefix` is a whole folder: 'acme' lists 'acme/x', never 'acme-2/x'.
+    def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
+        """Return the objects under `prefix` whose keys come after `after`, in the order of their keys' UTF-8 bytes.
 
+        `prefix` is a whole folder: 'acme' lists 'acme/x', never 'acme-2/x'. `after` is any text, and need not be a key.
         Unfinished uploads and objects without an allowed key are not listed. A prefix without objects gives nothing.
+        The listing is read while it is asked for more: its memory does not grow with the number of objects. An object
+        that stays as it is meanwhile is listed once; others may be. A listing that ends is whole: any failure raises,
+        also after the first objects, and the caller may go on with `after` the last one.
         """
+
+    def list_files(self, prefix: str) -> Iterator[str]:
+        """Return the keys under `prefix`, as `list_objects` does."""
+        return (found.key for found in self.list_objects(prefix))
 
     @abstractmethod
     def get_file_url(self, key: str) -> str:

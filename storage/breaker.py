@@ -5,15 +5,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
 from schemas.errors import ErrorCode, ThumbnailError, TransientError
-from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject
 
 _FAILURES: Final = frozenset({ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_RATE_LIMITED})
 """Errors that count against the whole connection; any other error proves that the store answers."""
+
+LISTED_AT_ONCE: Final = 1000
+"""Objects of one call of the store: a page of S3."""
 
 
 class BreakerState(StrEnum):
@@ -201,6 +205,16 @@ class BreakerProvider(StorageProvider):
         with self._breaker.call():
             found = list(self._provider.list_files(prefix))
         return iter(found)
+
+    def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
+        """As in the contract, some at a time: the time that the caller takes between two objects is not the store's."""
+        found = self._provider.list_objects(prefix, after=after)
+        while True:
+            with self._breaker.call():
+                some = list(islice(found, LISTED_AT_ONCE))
+            yield from some
+            if len(some) < LISTED_AT_ONCE:
+                return
 
     def get_file_url(self, key: str) -> str:
         """As in the contract."""

@@ -3,26 +3,34 @@
 import hashlib
 from collections import deque
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Final
 from urllib.parse import quote
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
-from storage.base import SourceReader, StorageProvider, StoredObject, span
+from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject, span
 from storage.host_files import whole_or_absent
 from storage.keys import check_key, is_inside
 
 _CAN_FAIL: Final = frozenset(
-    {"upload_file", "download_file", "open_source", "read_at", "file_exists", "delete_file", "list_files"}
+    {"upload_file", "download_file", "open_source", "read_at", "file_exists", "delete_file"}
+    | {"list_files", "list_objects"}
 )
+
+_NO_TIME: Final = datetime.fromtimestamp(0, tz=UTC)
 
 
 class MemoryStorageProvider(StorageProvider):
-    """An in-memory provider that keeps the whole contract and fails on demand. `objects` maps each key to its content."""
+    """An in-memory provider that keeps the whole contract and fails on demand. `objects` maps each key to its content.
+
+    `modified_at` has the times of those that were uploaded; what a test puts into `objects` itself is of 1970.
+    """
 
     def __init__(self, base_url: str = "memory://objects") -> None:
         self.objects: Final[dict[str, bytes]] = {}
+        self.modified_at: Final[dict[str, datetime]] = {}
         self._lock: Final = Lock()
         self._base_url: Final = base_url.rstrip("/")
         self._failures: Final[dict[str, deque[ThumbnailError | None]]] = {}
@@ -57,6 +65,7 @@ class MemoryStorageProvider(StorageProvider):
         sha256 = hashlib.sha256(content).hexdigest()
         with self._lock:
             self.objects[key] = bytes(content)
+            self.modified_at[key] = datetime.now(UTC)
         return StoredObject(key=key, size_bytes=len(content), sha256=sha256, version=sha256)
 
     def download_file(self, key: str, path: Path) -> None:
@@ -96,13 +105,21 @@ class MemoryStorageProvider(StorageProvider):
         with self._lock:
             self.objects.pop(key, None)
 
+    def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
+        """As in the contract."""
+        check_key(prefix)
+        self.raise_planned("list_objects")
+        with self._lock:
+            found = sorted(
+                (key, len(content), self.modified_at.get(key, _NO_TIME)) for key, content in self.objects.items()
+            )
+        yield from (ListedObject(*one) for one in found if one[0] > after and is_inside(one[0], prefix))
+
     def list_files(self, prefix: str) -> Iterator[str]:
         """As in the contract."""
         check_key(prefix)
         self.raise_planned("list_files")
-        with self._lock:
-            keys = sorted(self.objects)
-        yield from (key for key in keys if is_inside(key, prefix))
+        yield from super().list_files(prefix)
 
     def get_file_url(self, key: str) -> str:
         """As in the contract."""

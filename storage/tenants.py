@@ -11,7 +11,7 @@ from typing import Final, Protocol, Self
 import structlog
 
 from schemas.errors import ErrorCode, PermanentError, TransientError
-from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject
 from storage.connections import FallbackPolicy, ProviderConfigurationError, StorageConnection
 from storage.factory import ProviderSettings, get_provider, provider_label
 from storage.keys import check_key, is_inside
@@ -96,6 +96,10 @@ class TenantStorage:
     def list_files(self, prefix: str) -> Iterator[str]:
         """As StorageProvider's; `prefix` may also be the company's whole part."""
         return self.provider.list_files(prefix if prefix == self.prefix else self._confined(prefix))
+
+    def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
+        """As StorageProvider's."""
+        return self.provider.list_objects(self._confined(prefix), after=after)
 
     def get_file_url(self, key: str) -> str:
         """As StorageProvider's."""

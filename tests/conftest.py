@@ -1,5 +1,6 @@
 """What all tests share: the real services, and what the header says of them."""
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from tests.servers.s3 import choice as s3_service
 from tests.servers.s3.minio import LocalMinio
 from tests.servers.s3.server import NoS3Error, S3Server
 from tests.servers.toxiproxy import NoToxiproxyError, Toxiproxy
-from tests.sharing import Sharing
+from tests.sharing import Sharing, may_have
 
 _TESTS = Path(__file__).parent
 _FOLDERS = ("system", "integration", "deployment", "contracts", "documents", "unit")
@@ -45,9 +46,19 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Load no file in which no test can be of the run's mark: loading all takes longer than the few of `-m alone`."""
+    is_test_file = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    return True if is_test_file and not may_have(config.option.markexpr, collection_path.read_text()) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that no process of xdist is left alone with one."""
-    items.sort(key=lambda item: (_FOLDERS.index(_folder(item)), item.get_closest_marker("slow") is None))
+    """Long tests first, so that no process of xdist is left alone with one; and last where the third process begins."""
+    items.sort(key=lambda item: (_FOLDERS.index(_folder(item)), (_folder(item) == "unit") == _is_slow(item)))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
 
 
 def _folder(item: pytest.Item) -> str:
@@ -67,9 +78,40 @@ def missing(reason: str) -> NoReturn:
 
 
 @pytest.fixture(autouse=True)
-def _no_log_fields_from_other_tests() -> None:
-    """A test that starts a role in this process binds its name to every later log line."""
+def _no_logging_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that starts a role in this process sets up its logs, which no later test may get.
+
+    A logger that was cached then would write to that test's standard error for ever, whatever a later test captures.
+    """
     structlog.contextvars.clear_contextvars()
+    configure = structlog.configure
+    monkeypatch.setattr(
+        structlog, "configure", lambda **given: configure(**given | {"cache_logger_on_first_use": False})
+    )
+    root, levels = logging.getLogger(), {name: logger.level for name, logger in _loggers().items()}
+    level, handlers = root.level, set(root.handlers)
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root.setLevel(level)
+        for handler in [found for found in root.handlers if type(found) is logging.StreamHandler]:
+            if handler not in handlers:
+                root.removeHandler(handler)
+        for name, logger in _loggers().items():
+            logger.setLevel(levels.get(name, logging.NOTSET))
+
+
+def _loggers() -> dict[str, logging.Logger]:
+    """All that have a name and are no placeholder."""
+    found = logging.getLogger().manager.loggerDict
+    return {name: logger for name, logger in found.items() if isinstance(logger, logging.Logger)}
+
+
+@pytest.fixture(autouse=True)
+def _no_priority_over_others() -> Iterator[None]:
+    """A test that left its process with real-time priority would starve every test beside it: see `ordinary_priority`."""
+    yield
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,8 @@
-"""Which tests xdist keeps in one process, those of a file, whose set-ups they share; and which process takes which."""
+"""Which files a run loads; which tests xdist keeps in one process, those of a file, whose set-ups they share; and which
+process takes which.
+"""
 
+import re
 from collections import OrderedDict
 from functools import cache
 from pathlib import Path
@@ -38,3 +41,9 @@ def scope_of(test: str) -> str:
 @cache
 def _has_a_shared_set_up(file: str) -> bool:
     return 'scope="module"' in (_ROOT / file).read_text()
+
+
+def may_have(markers: str, text: str) -> bool:
+    """Return whether a file with this text may have tests for `-m markers`; of "timed and not alone" it names the first."""
+    first = re.fullmatch(r"(alone|slow|timed)( and not \w+)*", markers)
+    return first is None or f"mark.{first[1]}" in text

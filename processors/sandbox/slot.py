@@ -15,7 +15,7 @@ from processors.sandbox.child import SandboxConfig, be_child
 from processors.sandbox.warm_up import fill_holes, warm_up
 from processors.sandbox.wire import BROKEN, CHILD_EXIT, END, HELLO, ORDER, PREPARE, START
 from processors.still.heic import register_heic
-from processors.still.jpeg_xl import load_jpeg_xl
+from processors.still.libjxl import load_libjxl
 
 _MAX_REASON_BYTES: Final = 500
 
@@ -26,7 +26,7 @@ def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s:
     confinement.give_up_privileges()
     if heic:
         register_heic()
-    load_jpeg_xl()
+    load_libjxl()
     control = socket.socket(fileno=control_fd)
     try:
         warm_up()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import BytesInMemory, SourceFile
-from processors.still.floats import codes_of_floats
+from processors.still.floats import USUAL_OF_NUMBERS, codes_of_floats
 from processors.still.jpeg_end import has_end
 from processors.still.webp_scaled import decode_scaled
 
@@ -123,15 +123,14 @@ def plain_mode(image: Image.Image) -> Image.Image:
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits, of floats, or of 32 bits; whole numbers beyond what is usual are scaled by the largest one."""
+    """Grey of 16 bits, of floats, or of 32 bits. Pillow has a PGM's in 32, after it has scaled them to 16."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode == "F":
         return Image.fromarray(codes_of_floats(np.asarray(image)))
-    values = np.asarray(image, np.float32)
-    largest = float(values.max(initial=0.0))
-    top = next((limit for limit in (255.0, 65535.0) if largest <= limit * 1.001), largest)
-    return Image.fromarray(np.rint(np.clip(values * np.float32(255 / top), 0, 255)).astype(np.uint8))
+    if image.format == "PPM":
+        return Image.fromarray((np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8))
+    return Image.fromarray(codes_of_floats(np.asarray(image), USUAL_OF_NUMBERS))
 
 
 def _keyed(image: Image.Image) -> Image.Image:

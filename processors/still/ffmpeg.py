@@ -18,6 +18,7 @@ from processors.still.jpeg_end import is_lossless
 _CODECS: Final[tuple[tuple[bytes, str], ...]] = (
     *((b"8BPS", "psd"), (b"DDS ", "dds"), (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\n", "pcx")),
     *((b"/* XPM */", "xpm"), (b"P7", "pam"), (b"PF", "pfm"), (b"Pf", "pfm")),
+    *((b"\0\0\0\x0cjP  ", "jpeg2000"), (b"\xff\x4f\xff\x51", "jpeg2000")),
     *((b"\x76\x2f\x31\x01", "exr"), (b"#?R", "hdr")),
 )
 """By the first bytes."""

@@ -1,4 +1,6 @@
-"""Pictures of floats, whose range no header says: as colours where they look like some, else stretched as maps and measurements are."""
+"""Pictures of floats and of 32 bits, whose range no header says: as colours where they look like some, else stretched as maps and
+measurements are.
+"""
 
 from typing import Any, Final
 
@@ -7,6 +9,8 @@ from numpy.typing import NDArray
 
 _USUAL: Final = (1.0, 255.0, 65535.0)
 """White, as programs write it."""
+USUAL_OF_NUMBERS: Final = (255.0, 65535.0, 2.0**31 - 1, 2.0**32 - 1)
+"""The same of whole numbers."""
 _DARKEST: Final = 1 / 8
 """Of white, the least that the brightest value must have: a darker picture is none, but numbers of some other kind."""
 _MARKER: Final = 16
@@ -16,19 +20,19 @@ _IGNORED_PERCENT: Final = 0.1
 """At either end of what is stretched: hot pixels."""
 
 
-def codes_of_floats(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return eight bits of floats of any shape: 0 to 1, 0 to 255 and 0 to 65535 as they are, all else from its least to its largest.
+def codes_of_floats(values: NDArray[Any], usual: tuple[float, ...] = _USUAL) -> NDArray[np.uint8]:
+    """Return eight bits of numbers of any shape: 0 to one of the `usual` whites as they are, all else from its least to its largest.
 
     What is missing, no number or infinite is black.
     """
-    low, high, marker = _range(values)
+    low, high, marker = _range(values, usual)
     is_there = np.isfinite(values) & (np.abs(values) < marker)
     with np.errstate(over="ignore", invalid="ignore"):
         codes = (values.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
     return np.where(is_there, np.rint(np.clip(codes, 0, 255)), 0).astype(np.uint8)
 
 
-def _range(values: NDArray[Any]) -> tuple[float, float, float]:
+def _range(values: NDArray[Any], usual: tuple[float, ...]) -> tuple[float, float, float]:
     """Return what becomes black, what becomes white, and the magnitude from which values stand for missing ones."""
     sample = values[:: -(-values.shape[0] // _SAMPLED_SIDE), :: -(-values.shape[1] // _SAMPLED_SIDE)]
     there = sample[np.isfinite(sample)].astype(np.float64)
@@ -39,8 +43,8 @@ def _range(values: NDArray[Any]) -> tuple[float, float, float]:
     if 0 < next_largest * _MARKER < largest:
         marker, there = largest, there[magnitudes < largest]
     least, most = float(there.min(initial=largest)), float(there.max(initial=-largest))
-    white = next((limit for limit in _USUAL if most <= limit * 1.001), most)
-    if least >= 0 and most >= white * _DARKEST and white in _USUAL:
+    white = next((limit for limit in usual if most <= limit * 1.001), most)
+    if least >= 0 and most >= white * _DARKEST and white in usual:
         return 0.0, white, marker
     if there.size:
         least, most = (float(end) for end in np.percentile(there, (_IGNORED_PERCENT, 100 - _IGNORED_PERCENT)))

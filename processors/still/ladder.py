@@ -16,13 +16,14 @@ from PIL import Image
 from processors.limits import LEAST_SHOWN, MIB
 from processors.sniff import HEAD_BYTES, is_cursor
 from processors.source_file import BytesInMemory, SourceFile
-from processors.still.bitmaps import cursor_as_icon, decode_bitfields
+from processors.still.bmp import decode_bmp, is_bmp
 from processors.still.claims import is_large, webp_size
+from processors.still.cursors import cursor_as_icon
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
 from processors.still.jpeg_end import complete, has_end, is_lossless
 from processors.still.large_webp import decode_large_webp
-from processors.still.photoshop import composite_alone
+from processors.still.photoshop import composite_alone, decode_floats
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
 from processors.still.repair_avif import repair_avif
@@ -31,12 +32,14 @@ from processors.still.repair_png import repair_png
 from processors.still.tiff import decode_tiff
 from processors.still.tiff import is_whole as is_whole_tiff
 from processors.still.webp_scaled import decode_begun
+from processors.still.xpm import with_colours
 from processors.types import DecodedFrame, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
 _MAX_BYTES: Final = 64 * MIB
 """Held in memory several times, from the second rung on; photographs are far smaller."""
 _NEXT_RUNG: Final = frozenset({ErrorCode.MEDIA_CORRUPT, ErrorCode.MEDIA_UNSUPPORTED})
+_END_OF_CODESTREAM: Final = b"\xff\xd9"
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 Rung = Callable[[], DecodedFrame | None]
@@ -132,14 +135,22 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     if content.startswith(_TIFF):
         stored = decode_tiff(content, spec.max_pixels)
         return None if stored is None else finish(stored, spec)
-    if content.startswith(b"BM"):
-        found = decode_bitfields(content, spec.max_pixels)
-        return None if found is None else _part(*found, "bmp", spec)
+    if is_bmp(content):
+        bitmap = decode_bmp(content, spec.max_pixels)
+        if bitmap is None or bitmap[1] < LEAST_SHOWN:
+            return None
+        return finish(StoredPicture(bitmap[0], "bmp", WHOLE if bitmap[1] == 1 else DAMAGED), spec)
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         begun = decode_begun(content, spec.max_pixels)
         return None if begun is None else _part(Image.fromarray(begun[0]), begun[1], "webp", spec)
-    decoded = decode_by_ffmpeg(with_plain_header(content), spec.max_pixels)
-    return None if decoded is None else finish(StoredPicture(*decoded), spec)
+    light = decode_floats(content, spec.max_pixels)
+    if light is not None:
+        return finish(StoredPicture(light, "psd"), spec)
+    decoded = decode_by_ffmpeg(with_colours(with_plain_header(content)), spec.max_pixels)
+    if decoded is None:
+        return None
+    is_whole = decoded[1] != "jpeg2000" or content.rstrip(b"\0").endswith(_END_OF_CODESTREAM)
+    return finish(StoredPicture(*decoded, WHOLE if is_whole else DAMAGED), spec)
 
 
 def _part(image: Image.Image, shown: float, codec: str, spec: ThumbnailSpec) -> DecodedFrame | None:

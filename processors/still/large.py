@@ -15,7 +15,9 @@ from processors.source_file import SourceFile
 from processors.still import tiff_tags as tags
 from processors.still.bands import BandPlan, Bands, as_opened, averaged
 from processors.still.claims import check_held, check_unpacked, too_large
+from processors.still.decode import plain_mode
 from processors.still.finish import blank_share, without_rows
+from processors.still.jpeg_2000 import reduce_jpeg_2000
 from processors.still.jpeg_end import has_end, is_one_scan
 from processors.still.png_bands import PngRows
 from processors.still.tiff_bands import TiffParts, overview
@@ -33,6 +35,8 @@ _RAW_BITS: Final = {
 """Of a pixel, by Pillow's names for how it lies in a file."""
 _PIXEL_BYTES: Final = 4
 _COEFFICIENT_BYTES: Final = 2
+_WAVELET_BYTES: Final = 12
+"""Of a JPEG 2000 picture, for each value: numbers of four bytes, twice, and what becomes of them."""
 Size = tuple[int, int]
 
 
@@ -47,6 +51,8 @@ def decode_large(opened: Image.Image, file: SourceFile, target: Size, spec: Thum
         return _png(opened, file, target, spec)
     if opened.format == "TIFF":
         return _tiff(opened, file, target, spec)
+    if opened.format == "JPEG2000":
+        return _jpeg_2000(opened, file, target, spec)
     return _plain_rows(opened, file, target, spec)
 
 
@@ -71,6 +77,19 @@ def _jpeg(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSp
     elif not has_end(file, file.tell()):
         raise DamagedMediaError("The picture is cut off: its end is missing.")
     return scale(opened, target, gap=ROUGH_GAP)
+
+
+def _jpeg_2000(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSpec) -> Image.Image:
+    """By its own smaller resolutions, each half as large as the one before, as far as the file has them."""
+    size = opened.size
+    smaller = reduce_jpeg_2000(opened, file, target)
+    held = _WAVELET_BYTES * len(opened.getbands()) * smaller[0] * smaller[1] + file.size
+    check_held(size, held, spec, "a JPEG 2000 picture with so few smaller resolutions")
+    file.seek(0)
+    file.expect_whole()
+    with reading("picture"):
+        opened.load()
+        return scale(plain_mode(opened), target, gap=ROUGH_GAP)
 
 
 def _png(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSpec) -> Image.Image:

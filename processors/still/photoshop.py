@@ -8,10 +8,18 @@ there are more channels than colours, and takes a kept selection for transparenc
 import struct
 from typing import Final
 
+import numpy as np
+from PIL import Image
+
+from processors.still.ffmpeg import light_to_srgb
+
 _HEADER: Final = struct.Struct(">4sH6xHLLHH")
 _COLOURS: Final = {0: 1, 1: 1, 2: 1, 3: 3, 4: 4, 8: 1, 9: 3}
 """By colour mode: bitmap, grey, indexed, RGB, CMYK, duotone, Lab."""
 _RGB: Final = 3
+_LIGHT: Final = (1, 3)
+"""The modes that there are in 32 bits."""
+_FLOAT_BITS: Final = 32
 _MOST_CHANNELS: Final = 56
 _RAW, _RUN_LENGTHS = 0, 1
 _ORDINARY, _LARGE = 1, 2
@@ -57,6 +65,33 @@ def composite_alone(content: bytes) -> bytes:
         pixels = struct.pack(f">{len(counts)}H", *counts) + data[: sum(counts)]
     head = _HEADER.pack(magic, _ORDINARY, kept, height, width, bits, mode)
     return head + content[_HEADER.size : layers_at] + bytes(4) + struct.pack(">H", compression) + pixels
+
+
+def decode_floats(content: bytes, max_pixels: int) -> Image.Image | None:
+    """Return the composite of a document of 32 bits, whose floats are light, as sRGB; None where the document is another one."""
+    if len(content) < _HEADER.size or not content.startswith(b"8BPS"):
+        return None
+    _, version, channels, height, width, bits, mode = _HEADER.unpack_from(content)
+    colours = _COLOURS.get(mode, 0) if mode in _LIGHT else 0
+    if bits != _FLOAT_BITS or not 0 < colours <= channels or not 0 < width * height <= max_pixels:
+        return None
+    at = _pixels_at(content, version)
+    if int.from_bytes(content[at : at + 2]) != _RAW:
+        return None
+    wanted = 4 * colours * height * width
+    data = content[at + 2 : at + 2 + wanted]
+    if len(data) < wanted:
+        return None
+    planes = np.frombuffer(data, ">f4").reshape(colours, height, width)
+    return Image.fromarray(light_to_srgb(np.moveaxis(np.broadcast_to(planes, (_COLOURS[_RGB], height, width)), 0, 2)))
+
+
+def _pixels_at(content: bytes, version: int) -> int:
+    """Return where the composite begins: behind the colour table, the resources and the layers."""
+    at = _HEADER.size
+    for length_bytes in (4, 4, 8 if version == _LARGE else 4):
+        at += length_bytes + int.from_bytes(content[at : at + length_bytes])
+    return at
 
 
 def _has_transparency(layers: bytes, length_bytes: int) -> bool:

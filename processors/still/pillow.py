@@ -19,6 +19,7 @@ from processors.still.claims import check_size, is_large
 from processors.still.colours import colours_of
 from processors.still.decode import decode_reduced, exif_of, plain_mode
 from processors.still.finish import blank_share, fill_rows, share_of_rows
+from processors.still.jpeg_2000 import reduce_jpeg_2000
 from processors.still.jpeg_end import has_end
 from processors.still.large import decode_large
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
@@ -126,6 +127,8 @@ def _stored(
         # target leaves work for the better filter of the last step.
         with reading("picture"):
             opened.draft("RGB", (target[0] * 5 // 4, target[1] * 5 // 4))
+    elif opened.format == "JPEG2000" and opened.mode in ("RGB", "L", "I;16"):  # not what hides under transparency
+        reduce_jpeg_2000(opened, file, target)
     file.expect_whole()
     is_interlaced = opened.format == "GIF" and any(tile.args[1:2] == (1,) for tile in getattr(opened, "tile", ()))
     shown, frame = show_frame(opened, spec, file)

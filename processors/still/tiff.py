@@ -18,7 +18,7 @@ from processors.still import tiff_tags as tags
 from processors.still.decode import plain_mode
 from processors.still.ffmpeg import decode_by_ffmpeg, light_to_srgb
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, blank_share
-from processors.still.floats import codes_of_floats
+from processors.still.floats import USUAL_OF_NUMBERS, codes_of_floats
 from schemas.errors import PermanentError
 
 _MOST_ATTEMPTS: Final = 256
@@ -123,10 +123,7 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
         return (values >> 8).astype(np.uint8)
     if np.issubdtype(values.dtype, np.floating):
         return codes_of_floats(values)
-    numbers = values.astype(np.float64)
-    largest = float(numbers.max(initial=0.0))
-    top = next((limit for limit in (1.0, 255.0, 65535.0) if largest <= limit * 1.001), largest)
-    return np.rint(np.clip(numbers * 255 / top, 0, 255)).astype(np.uint8)
+    return codes_of_floats(values, USUAL_OF_NUMBERS)
 
 
 def _by_strips(content: bytes, found: tags.Tags) -> Image.Image | None:

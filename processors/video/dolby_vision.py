@@ -4,6 +4,7 @@ They are IPT-PQ-C2 (SMPTE ST 2128; 15 of H.273's matrices): two fixed matrices a
 picture also brings curves that bend its codes a little; these are not followed.
 """
 
+import re
 from typing import Final, cast
 
 import numpy as np
@@ -18,6 +19,14 @@ from processors.source_file import SourceFile
 from processors.video.sample_entry import entry_boxes, is_mp4
 
 _PROFILE: Final = 5
+_HEAD_BYTES: Final = 256 * 1024
+_CONFIGURATION: Final = re.compile(
+    # Matroska's mapping of additions: its type, its content, which begins with version 1.0
+    rb"\x41\xe7\x84dvcC.{0,64}?\x41\xed.\x01\0(.)"
+    # Transport streams' descriptors: registration, Dolby Vision
+    rb"|\x05\x04DOVI.{0,64}?\xb0.\x01\0(.)",
+    re.DOTALL,
+)
 
 _TO_LMS: Final = np.array([[8192, 799, 1681], [8192, -933, 1091], [8192, 267, -5545]], np.float32) / 8192
 _MIDDLE: Final = np.array([0.0, 0.5, 0.5], np.float32)
@@ -37,10 +46,12 @@ _TO_BT709: Final[Matrix] = (to_bt709(BT2020) @ _TO_BT2020 @ _WITHOUT_CROSSTALK).
 
 
 def is_ipt(file: SourceFile, film: int) -> bool:
-    """Return whether an MP4's film with this index is of profile 5, by its configuration (dvcC)."""
+    """Return whether a film is of profile 5, by its configuration: of an MP4 the film with this index, of the others the first one."""
     file.seek(0)
-    if not is_mp4(file.read(8)):
-        return False
+    head = file.read(_HEAD_BYTES)
+    if not is_mp4(head[:8]):
+        said = _CONFIGURATION.search(head)
+        return said is not None and (said[1] or said[2])[0] >> 1 == _PROFILE
     found = next((box for box in entry_boxes(file, film) if box.kind == b"dvcC"), None)
     content = b"" if found is None else found.read(file, 3)
     return len(content) == 3 and content[2] >> 1 == _PROFILE

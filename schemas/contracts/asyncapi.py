@@ -13,7 +13,8 @@ from schemas.topics import ALL_TOPICS, Topic
 ASYNCAPI: Final = "3.0.0"
 BINDING: Final = "0.5.0"
 _ABOUT: Final = (
-    "Thumbnails for every upload: media.uploaded in, thumbnail.ready or thumbnail.failed out. Producers: docs/producers.md;"
+    "Thumbnails for every upload: media.uploaded in, thumbnail.ready or thumbnail.failed out, and on thumbnail.state the"
+    " present state of each media. Producers: docs/producers.md;"
     " consumers: docs/consumers.md. Delivery is at least once; records of one key keep their order within a topic."
     " Topics may have a prefix (KAFKA_TOPIC_PREFIX), consumer groups another name (WORKER_GROUP)."
 )
@@ -105,7 +106,7 @@ def event_headers(contract: EventContract, payload: dict[str, Any]) -> dict[str,
     headers = {name: examples.HEADERS[name] for name in contract.headers["properties"]}
     media = payload["media"]
     subject = f"video:{media['id']}" if media["kind"] == "video" else f"ar_content:{media['ar_content_id']}"
-    moment = payload["produced_at"] if contract.is_ours else payload["occurred_at"]
+    moment = payload.get("produced_at") or payload.get("updated_at") or payload["occurred_at"]
     source = {"ce_source": "/thumbnail-pipeline"} if contract.is_ours else {}
     context = {"ce_id": payload["event_id"], "ce_type": contract.event_type, "ce_time": moment, "ce_subject": subject}
     return headers | context | source

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from schemas import events, topics
+from schemas import events, media_state, topics
 from schemas.contracts import examples
 from schemas.contracts import headers as of
 from schemas.contracts.headers import Header, headers_schema
@@ -34,13 +34,16 @@ _ANY: Final[dict[str, Any]] = {"description": "The original bytes: an event, or 
 _ORIGINAL: Final = examples.MEDIA_UPLOADED[0]
 _MARK: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "What became of one dead letter. A null value takes the mark away.",
+    "description": "What became of one dead letter or one waiting retry. A null value takes the mark away.",
     "properties": {
-        "state": {"type": "string", "enum": ["sending", "replayed", "parked", "acknowledged", "discarded"]},
+        "state": {
+            "type": "string",
+            "enum": ["sending", "replayed", "parked", "acknowledged", "discarded", "cancelled"],
+        },
         "at": {"type": "string", "format": "date-time"},
         "to": {"type": "string", "description": "The topic that it went to; empty where it went nowhere."},
         "letter_timestamp_ms": {"type": "integer"},
-        "by": {"type": "string", "description": "Who acknowledged or discarded it."},
+        "by": {"type": "string", "description": "Who acknowledged, discarded or cancelled it."},
         "note": {"type": "string", "description": "Why."},
         "earlier": {
             "type": "array",
@@ -53,7 +56,15 @@ _MARK: Final[dict[str, Any]] = {
 
 TOMBSTONE: Final = Carrier(
     "MediaDeleted",
-    "A null value: the media of the key was deleted, and its waiting uploads are cancelled.",
+    "No bytes, or JSON's null: the media of the key was deleted. Better is the event MediaDeletion, which has a time and a company.",
+    {"type": "null"},
+    None,
+    (),
+    of.TRACE,
+)
+STATE_TOMBSTONE: Final = Carrier(
+    "StateDeleted",
+    "No bytes: the media is gone, or was deleted upstream. What was announced of it is no longer true.",
     {"type": "null"},
     None,
     (),
@@ -65,7 +76,7 @@ RETRY: Final = Carrier(
     _ANY,
     _ORIGINAL,
     of.ORIGIN + of.ERROR + of.ATTEMPT + of.DUE_AT,
-    of.NOT_BEFORE + of.HOPS + of.REPLAY,
+    of.NOT_BEFORE + of.HOPS + of.REPLAY + of.CANCELLED,
 )
 DUE: Final = Carrier(
     "DueRecord",
@@ -73,7 +84,7 @@ DUE: Final = Carrier(
     _ANY,
     _ORIGINAL,
     of.ORIGIN,
-    of.ERROR + of.ATTEMPT + of.HOPS + of.REPLAY,
+    of.ERROR + of.ATTEMPT + of.HOPS + of.REPLAY + of.CANCELLED,
 )
 DEAD_LETTER: Final = Carrier(
     "DeadLetter",
@@ -85,21 +96,21 @@ DEAD_LETTER: Final = Carrier(
 )
 PARKED: Final = Carrier(
     "ParkedLetter",
-    "A dead letter that failed again after every replay.",
+    "A dead letter that failed again after every replay, or a waiting retry that somebody cancelled.",
     _ANY,
     _ORIGINAL,
     of.ORIGIN + of.ERROR + of.DEAD_LETTER + of.PARKED,
-    of.REPLAY,
+    of.REPLAY + of.CANCELLED,
 )
 MARK: Final = Carrier(
     "ReplayMark",
-    "What became of one dead letter, so that it is replayed once, and who decided so.",
+    "What became of one dead letter or one waiting retry, so that it is replayed once, and who decided so.",
     _MARK,
     examples.REPLAY_MARK,
     (),
     key={"type": "string", "pattern": r"^[^/]+/\d+/\d+$", "examples": ["thumbnail.dlq/0/17"]},
 )
-CARRIERS: Final = (TOMBSTONE, RETRY, DUE, DEAD_LETTER, PARKED, MARK)
+CARRIERS: Final = (TOMBSTONE, STATE_TOMBSTONE, RETRY, DUE, DEAD_LETTER, PARKED, MARK)
 
 Action = Literal["send", "receive"]
 
@@ -116,7 +127,9 @@ class Operation:
     summary: str
 
 
-_UPLOADS: Final = (events.MediaUploaded.__name__, TOMBSTONE.name)
+_UPLOADS: Final = (events.MediaUploaded.__name__, media_state.MediaDeletion.__name__, TOMBSTONE.name)
+_STATE: Final = (media_state.ThumbnailState.__name__, STATE_TOMBSTONE.name)
+_DELETED: Final = (media_state.ThumbnailDeleted.__name__,)
 _READY: Final = (events.ThumbnailReady.__name__,)
 _FAILED: Final = (events.ThumbnailFailed.__name__,)
 _CLEANUP: Final = (events.ThumbnailCleanup.__name__,)
@@ -130,11 +143,20 @@ OPERATIONS: Final = (
     Operation(
         "sendCleanupOfDropped", "worker", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Delete what a drop leaves."
     ),
+    Operation(
+        "sendDeleted",
+        "worker",
+        "send",
+        topics.THUMBNAIL_DELETED,
+        _DELETED,
+        "Say that the row of a deleted media shows nothing.",
+    ),
     Operation("sendReady", "worker", "send", topics.THUMBNAIL_READY, _READY, "Announce stored thumbnails."),
     Operation("sendFailed", "worker", "send", topics.THUMBNAIL_FAILED, _FAILED, "Announce what was given up."),
     Operation(
         "sendDeadLetters", "worker", "send", topics.THUMBNAIL_DLQ, (DEAD_LETTER.name,), "Keep what was given up."
     ),
+    Operation("sendCancelled", "worker", "send", topics.THUMBNAIL_PARKED, (PARKED.name,), "Keep what was cancelled."),
     *(
         Operation(f"sendRetry{tier}", "worker", "send", topic, (RETRY.name,), "Wait for the next attempt.")
         for tier, topic in enumerate(topics.THUMBNAIL_RETRIES, start=1)
@@ -143,9 +165,19 @@ OPERATIONS: Final = (
         Operation(f"receiveRetry{tier}", "retry", "receive", topic, (RETRY.name,), "Wait until each record is due.")
         for tier, topic in enumerate(topics.THUMBNAIL_RETRIES, start=1)
     ),
+    Operation("receiveMarks", "retry", "receive", topics.THUMBNAIL_REPLAYS, (MARK.name,), "See what was cancelled."),
     Operation("sendDue", "retry", "send", topics.THUMBNAIL_DUE, (DUE.name,), "Send back to work what is due."),
     Operation("receiveReady", "persist", "receive", topics.THUMBNAIL_READY, _READY, "Write the URLs to the row."),
     Operation("receiveFailed", "persist", "receive", topics.THUMBNAIL_FAILED, _FAILED, "Write the error to the row."),
+    Operation(
+        "receiveDeleted",
+        "persist",
+        "receive",
+        topics.THUMBNAIL_DELETED,
+        _DELETED,
+        "Delete the state, then the pictures.",
+    ),
+    Operation("sendState", "persist", "send", topics.THUMBNAIL_STATE, _STATE, "Say what the row says now."),
     Operation("sendCleanup", "persist", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Have deleted what no row shows."),
     Operation(
         "sendUnwritable",
@@ -162,7 +194,7 @@ OPERATIONS: Final = (
         "send",
         topics.THUMBNAIL_REPLAYS,
         (MARK.name,),
-        "Remember what was replayed, acknowledged or discarded.",
+        "Remember what was replayed, acknowledged, discarded or cancelled.",
     ),
 )
 """By role: worker, persist and retry are processes, dlq is the command `thumbnails dlq`."""

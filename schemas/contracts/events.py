@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from schemas import events, topics
+from schemas import events, media_state, topics
 from schemas import headers as h
 from schemas.contracts import examples
 from schemas.contracts import headers as of
@@ -18,7 +18,7 @@ class EventContract:
     """One event and major version. `is_ours` says that the pipeline writes it: then other teams read exactly what write_event writes."""
 
     event_type: str
-    model: type[events.MediaUploaded | events.ThumbnailReady | events.ThumbnailFailed | events.ThumbnailCleanup]
+    model: type[events.Event]
     topic: Topic
     is_ours: bool
     summary: str
@@ -62,6 +62,16 @@ EVENTS: Final = (
         examples=examples.MEDIA_UPLOADED,
     ),
     EventContract(
+        media_state.MEDIA_DELETED_TYPE,
+        media_state.MediaDeletion,
+        topics.MEDIA_UPLOADED,
+        is_ours=False,
+        summary="A media was deleted: its thumbnails are to go.",
+        required_headers=(),
+        optional_headers=of.CONTEXT + of.TRACE + of.CORRELATION,
+        examples=examples.MEDIA_DELETED,
+    ),
+    EventContract(
         events.THUMBNAIL_READY_TYPE,
         events.ThumbnailReady,
         topics.THUMBNAIL_READY,
@@ -80,6 +90,26 @@ EVENTS: Final = (
         required_headers=of.CONTEXT + of.LINKS,
         optional_headers=of.TRACE,
         examples=examples.THUMBNAIL_FAILED,
+    ),
+    EventContract(
+        media_state.THUMBNAIL_STATE_TYPE,
+        media_state.ThumbnailState,
+        topics.THUMBNAIL_STATE,
+        is_ours=True,
+        summary="The present state of a media's thumbnails, as its row has it.",
+        required_headers=of.CONTEXT,
+        optional_headers=of.TRACE,
+        examples=examples.THUMBNAIL_STATE,
+    ),
+    EventContract(
+        media_state.THUMBNAIL_DELETED_TYPE,
+        media_state.ThumbnailDeleted,
+        topics.THUMBNAIL_DELETED,
+        is_ours=True,
+        summary="A media was deleted, and its row says so: between our own roles only.",
+        required_headers=of.CONTEXT + of.LINKS,
+        optional_headers=of.TRACE,
+        examples=examples.THUMBNAIL_DELETED,
     ),
     EventContract(
         events.THUMBNAIL_CLEANUP_TYPE,

@@ -75,6 +75,7 @@ THUMBNAIL_READY: Final[tuple[dict[str, Any], ...]] = (
         "attempt": 1,
         "timings_ms": {"read": 7.9, "decode": 27.0, "render": 20.4, "upload": 27.6, "total": 112.1},
         "version": _VERSION,
+        "settings": "1-0d625d0a7c220b7c",
     },
 )
 
@@ -105,6 +106,59 @@ THUMBNAIL_CLEANUP: Final[tuple[dict[str, Any], ...]] = (
         "reason": "given_up",
     },
 )
+
+_DELETED: Final[dict[str, Any]] = {
+    "occurred_at": "2026-11-24T09:00:00Z",
+    "company_id": 1,
+    "media": {"kind": "video", "id": 42, "ar_content_id": 9},
+}
+MEDIA_DELETED: Final[tuple[dict[str, Any], ...]] = ({"event_id": "deletion-of-video-42", **_DELETED},)
+
+THUMBNAIL_DELETED: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "event_id": "3ae5c5d5-4a5f-5b5c-9a26-0c7c9a0a6b0e",
+        **_DELETED,
+        "produced_at": "2026-11-24T09:00:00.125000Z",
+        "media": _DELETED["media"] | {"key": None},
+    },
+)
+
+_SHOWN: Final[dict[str, Any]] = {
+    "thumbnail_url": f"{_URL}/medium.webp",
+    "renditions": THUMBNAIL_READY[0]["renditions"],
+    "placeholder": "ngcCFITWuY7h9mHHW6evgjiUBw==",
+    "shown_upload_event_id": _UPLOAD_ID,
+    "degraded": False,
+    "degraded_reason": None,
+    "storage_fallback": None,
+}
+THUMBNAIL_STATE: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "event_id": "9b0f2a52-52ae-5e0c-8a3a-6f0f4c3d2b1a",
+        "revision": 1,
+        "updated_at": "2026-11-23T19:31:25.402117Z",
+        "company_id": 1,
+        "media": {"kind": "video", "id": 42, "ar_content_id": 9},
+        "status": "ready",
+        "upload_event_id": _UPLOAD_ID,
+        "occurred_at": "2026-11-23T19:31:24.182393Z",
+        **_SHOWN,
+        "error": None,
+    },
+    {
+        "event_id": "5d2a9d0b-8f0d-5e19-b1a5-0f6f1f7c9c11",
+        "revision": 2,
+        "updated_at": "2026-11-24T08:00:01.530211Z",
+        "company_id": 1,
+        "media": {"kind": "video", "id": 42, "ar_content_id": 9},
+        "status": "failed",
+        "upload_event_id": "0c8f6f0e-1d7e-4a8e-9d57-7a1b9a3d5e21",
+        "occurred_at": "2026-11-24T08:00:00Z",
+        **_SHOWN,
+        "error": {name: THUMBNAIL_FAILED[0]["error"][name] for name in ("code", "message", "next_action")},
+    },
+)
+"""A media that is shown, and the same after its next upload has failed: the earlier pictures stay."""
 
 REPLAY_MARK: Final[dict[str, Any]] = {
     "state": "replayed",
@@ -151,5 +205,8 @@ HEADERS: Final[dict[str, str]] = {
     "replayed-from": "thumbnail.dlq/0/17",
     "parked-at": "2026-11-24T08:00:00.000Z",
     "parked-reason": "It failed again after 3 replays (DLQ_MAX_REPLAYS).",
+    "cancelled-at": "2026-11-24T08:05:00.000Z",
+    "cancelled-by": "ana@ops-1",
+    "cancelled-note": "Acme uploads it again",
 }
 """What each header looks like."""

@@ -89,9 +89,14 @@ PARKED: Final = (
     Header(h.PARKED_AT, "When it was parked.", _TIME),
     Header(h.PARKED_REASON, "Why it is not replayed any more."),
 )
+CANCELLED: Final = (
+    Header(h.CANCELLED_AT, "When somebody cancelled its retry.", _TIME),
+    Header(h.CANCELLED_BY, "Who did so."),
+    Header(h.CANCELLED_NOTE, "Why, in that person's words."),
+)
 ALL_HEADERS: Final = (
     *(CONTEXT + LINKS + TRACE + OTHER_PICTURES + ORIGIN + ERROR),
-    *(ATTEMPT + DUE_AT + NOT_BEFORE + HOPS + DEAD_LETTER + CUT + REPLAY + PARKED),
+    *(ATTEMPT + DUE_AT + NOT_BEFORE + HOPS + DEAD_LETTER + CUT + REPLAY + PARKED + CANCELLED),
 )
 
 

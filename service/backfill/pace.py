@@ -17,15 +17,16 @@ POLL_S: Final = 0.5
 
 @dataclass(frozen=True)
 class Pace:
-    """At most `per_s` events a second, and none while `max_waiting` records or more wait for the workers."""
+    """At most `per_s` events a second, `most` at once, and none while `max_waiting` records or more wait for the workers."""
 
     per_s: float
     max_waiting: int
+    most: int = MAX_BATCH
 
     @property
     def batch(self) -> int:
         """Return how many are sent at once: about a second's worth."""
-        return max(1, min(MAX_BATCH, self.max_waiting, math.ceil(self.per_s)))
+        return max(1, min(self.most, self.max_waiting, math.ceil(self.per_s)))
 
 
 class SendGate:

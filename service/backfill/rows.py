@@ -13,7 +13,7 @@ from service.backfill.state import Mode, Reason, RowChoice, Run
 from service.tenants.explained import explained
 from service.tenants.values import company_prefix
 from storage.keys import is_inside, is_key
-from streams.rows.last_write_wins import FAILED, counted_time
+from streams.rows.last_write_wins import FAILED, READY, counted_time
 from streams.rows.queries import TOMBSTONE, aware, table_of
 
 WINDOW: Final = 5_000
@@ -52,12 +52,13 @@ class RowPages:
             end = connection.scalar(sa.select(sa.func.max(window.c.id)))
             if end is None:
                 return Page([], run.after_id, is_last=True)
-            query = _rows(kind).where(column > run.after_id, column <= end, *_wanted(kind, run.choice))
+            query = media_rows(kind).where(column > run.after_id, column <= end, *_wanted(kind, run.choice))
             rows = list(connection.execute(query.order_by(column).limit(limit)))
         return Page(rows, rows[-1].id if len(rows) == limit else end, is_last=False)
 
 
-def _rows(kind: MediaKind) -> sa.Select[Any]:
+def media_rows(kind: MediaKind, *more: str) -> sa.Select[Any]:
+    """Return the query for all that `event_of` needs of the rows of a table, and for the columns `more` of that table."""
     table, is_video = table_of(kind), kind is MediaKind.VIDEO
     columns: tuple[sa.ColumnElement[Any], ...] = (
         table.c.id,
@@ -72,21 +73,30 @@ def _rows(kind: MediaKind) -> sa.Select[Any]:
         companies.c.slug,
         companies.c.storage_path,
         companies.c.is_active,
+        *(table.c[name] for name in more),
     )
     source: Any = videos.outerjoin(ar_contents, videos.c.ar_content_id == ar_contents.c.id) if is_video else table
     return sa.select(*columns).select_from(source.outerjoin(companies, ar_contents.c.company_id == companies.c.id))
 
 
+def has_photograph() -> sa.ColumnElement[bool]:
+    """Return whether an AR content is a media: without a photograph it is the folder of its videos."""
+    texts = sa.func.coalesce(ar_contents.c.image_path, ""), sa.func.coalesce(ar_contents.c.image_url, "")
+    return sa.or_(*(text != "" for text in texts))
+
+
 def _wanted(kind: MediaKind, choice: RowChoice) -> list[sa.ColumnElement[bool]]:
     columns, conditions = table_of(kind).c, list[sa.ColumnElement[bool]]()
-    if kind is MediaKind.IMAGE:  # an AR content without a photograph is the folder of its videos
-        photograph = sa.func.coalesce(columns.image_path, ""), sa.func.coalesce(columns.image_url, "")
-        conditions.append(sa.or_(*(text != "" for text in photograph)))
+    if kind is MediaKind.IMAGE:
+        conditions.append(has_photograph())
     if choice.mode is Mode.FAILED:
         conditions.append(columns.thumbnail_status == FAILED)
     elif choice.mode is Mode.MISSING:
         has_not_failed = sa.func.coalesce(columns.thumbnail_status, "") != FAILED
         conditions += [columns.thumbnail_url.is_(None), has_not_failed]
+    elif choice.mode is Mode.OLDER:
+        is_other = columns.thumbnail_settings.is_distinct_from(choice.settings)
+        conditions += [columns.thumbnail_status == READY, is_other]
     if choice.company_id is not None:
         conditions.append(ar_contents.c.company_id == choice.company_id)
     if choice.since is not None:
@@ -101,12 +111,14 @@ def record_key_of(kind: MediaKind, row: sa.Row[Any]) -> str:
     return f"{'video' if kind is MediaKind.VIDEO else 'ar_content'}:{row.id}"
 
 
-def event_of(kind: MediaKind, row: sa.Row[Any], run_name: str) -> MediaUploaded | Reason:
+def event_of(
+    kind: MediaKind, row: sa.Row[Any], run_name: str, *, not_before: datetime = BEFORE_ALL_UPLOADS
+) -> MediaUploaded | Reason:
     """Return the event that asks for the row's thumbnails, or why there is none.
 
-    Its time is a microsecond after that of the upload whose outcome the row holds: it takes the place of that one, and
-    every later upload takes its place, also one whose event is still on its way. The id is made of the row, the key and
-    the run: the same event, however often it is sent.
+    Its time is a microsecond after that of the upload whose outcome the row holds, but not before `not_before`: it takes
+    the place of that one, and every later upload takes its place, also one whose event is still on its way. The id is made
+    of the row, the key and the run: the same event, however often it is sent.
     """
     if row.thumbnail_event_id == TOMBSTONE:
         return Reason.DELETED
@@ -133,7 +145,7 @@ def event_of(kind: MediaKind, row: sa.Row[Any], run_name: str) -> MediaUploaded 
         if row.thumbnail_event_id == event_id:
             return Reason.DONE_BEFORE
         shown = counted_time(aware(row.thumbnail_occurred_at), aware(row.thumbnail_updated_at))
-        occurred_at = max(shown + timedelta(microseconds=1), BEFORE_ALL_UPLOADS)
+        occurred_at = max(shown + timedelta(microseconds=1), not_before)
         return MediaUploaded(event_id=event_id, occurred_at=occurred_at, company_id=row.company_id, media=media)
     except ValidationError:
         return Reason.NO_EVENT

@@ -1,30 +1,28 @@
 """Which rows a backfill takes, how far it is, and what it left out: the whole of its state, small enough for a file."""
 
-import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.events import MediaKind
+from service.run_file import RunFile
 
 MAX_EXAMPLES: Final = 20
 MISSING_RUN: Final = "missing"
 
 
-class BackfillError(Exception):
-    """A backfill cannot start or go on; the message says why and what to do."""
-
-    exit_code = 2
-
-
 class Mode(StrEnum):
-    """Rows without a thumbnail that no upload has failed for, rows that say failed, or every row with a media."""
+    """Rows without a thumbnail that no upload has failed for, rows that say failed, or every row with a media.
+
+    `OLDER` are rows whose pictures were made with other settings than `RowChoice.settings`, or before rows knew which.
+    """
 
     MISSING = "missing"
     FAILED = "failed"
+    OLDER = "older"
     ALL = "all"
 
 
@@ -38,6 +36,7 @@ class RowChoice(BaseModel):
     kinds: tuple[MediaKind, ...] = (MediaKind.VIDEO, MediaKind.IMAGE)
     since: datetime | None = None
     until: datetime | None = None
+    settings: str | None = None
 
 
 class Reason(StrEnum):
@@ -120,45 +119,6 @@ def run_name(mode: Mode) -> str:
     return MISSING_RUN if mode is Mode.MISSING else f"{mode}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
-class RunFile:
-    """Keeps a run on disk: written whole or not at all, after every batch that the broker has."""
-
-    def __init__(self, path: Path) -> None:
-        self.path: Final = path
-
-    def load(self, topic: str) -> Run:
-        """Return the run that was interrupted, which sent to `topic`. Raises BackfillError and OSError."""
-        try:
-            run = Run.model_validate_json(self.path.read_bytes())
-        except FileNotFoundError:
-            raise BackfillError(
-                f"{self.path} does not exist: no backfill was interrupted here. Leave out --resume, or give its --state."
-            ) from None
-        except ValidationError as exc:
-            raise BackfillError(f"{self.path} is not the state of a backfill: give another --state.") from exc
-        if run.topic != topic:
-            raise BackfillError(
-                f"{self.path} is the state of a backfill to {run.topic}, and not to {topic}: give another --state."
-            )
-        return run
-
-    def require_none(self) -> None:
-        """Return when no run was interrupted here. Raises BackfillError."""
-        if self.path.exists():
-            raise BackfillError(
-                f"{self.path} holds a backfill that was interrupted: go on with --resume, give another --state,"
-                " or delete the file."
-            )
-
-    def save(self, run: Run) -> None:
-        """Replace the file. Raises OSError."""
-        part = self.path.with_name(f"{self.path.name}.part")
-        with part.open("w", encoding="utf-8") as file:
-            file.write(run.model_dump_json(indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
-
-    def remove(self) -> None:
-        """Delete the file: the run is through."""
-        self.path.unlink(missing_ok=True)
+def backfill_file(path: Path) -> RunFile[Run]:
+    """Return the file that holds a backfill while it is under way."""
+    return RunFile(path, Run, "backfill")

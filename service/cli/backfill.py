@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from service.backfill.pace import Pace
-    from service.backfill.state import Run, RunFile
+    from service.backfill.state import Run
     from service.cli.backfill_view import View
+    from service.run_file import RunFile
     from service.settings import Settings
 
 DEFAULT_RATE_PER_S: Final = 100.0
@@ -40,6 +41,7 @@ class _Chosen(NamedTuple):
     """The options that say which rows are wanted."""
 
     failed: bool
+    older: bool
     all: bool
     company: str | None
     kind: Kind | None
@@ -47,11 +49,15 @@ class _Chosen(NamedTuple):
     until: datetime | None
 
 
-_NOTHING_CHOSEN: Final = _Chosen(failed=False, all=False, company=None, kind=None, since=None, until=None)
+_NOTHING_CHOSEN: Final = _Chosen(failed=False, older=False, all=False, company=None, kind=None, since=None, until=None)
 
 
 def backfill(
     failed: Annotated[bool, typer.Option("--failed", help="Rows whose last upload failed.")] = False,
+    older: Annotated[
+        bool,
+        typer.Option("--older-than-settings", help="Rows made with other THUMBNAIL_* settings than those here."),
+    ] = False,
     all_rows: Annotated[bool, typer.Option("--all", help="Every row, also those with thumbnails.")] = False,
     company: Annotated[str | None, typer.Option(metavar="ID|SLUG", help="Rows of this company alone.")] = None,
     kind: Annotated[Kind | None, typer.Option(help="Rows of one table alone.", show_default=False)] = None,
@@ -74,16 +80,16 @@ def backfill(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")] = False,
 ) -> None:
     """Announce rows that have no thumbnail. Example: thumbnails backfill --company acme --dry-run."""
-    chosen = _Chosen(failed, all_rows, company, kind, since, until)
+    chosen = _Chosen(failed, older, all_rows, company, kind, since, until)
     _check(chosen, resume=resume)
     with loading():
         from service.backfill.pace import Pace
-        from service.backfill.state import RunFile
+        from service.backfill.state import backfill_file
         from service.cli.backfill_view import View
         from service.roles import build as bootstrap
         from service.settings import Settings
 
-    settings, pace, file = Settings(), Pace(rate, max_waiting), RunFile(state)
+    settings, pace, file = Settings(), Pace(rate, max_waiting), backfill_file(state)
     with stopping_on_signals() as stop, bootstrap.open_engine(settings) as engine:
         run = file.load(settings.kafka.topics.uploads) if resume else _new_run(settings, engine, chosen)
         view = View(run, as_json=as_json)
@@ -99,25 +105,33 @@ def backfill(
 def _check(chosen: _Chosen, *, resume: bool) -> None:
     if resume and chosen != _NOTHING_CHOSEN:
         fail("--resume goes on with the rows that were chosen then: give no others.", EXIT_USAGE)
-    if chosen.failed and chosen.all:
-        fail("Give --failed or --all: --all includes the rows that failed.", EXIT_USAGE)
-    if (chosen.since or chosen.until) and not (chosen.failed or chosen.all):
-        fail("Rows without thumbnails have no time: --since and --until go with --failed or --all.", EXIT_USAGE)
+    modes = (chosen.failed, chosen.older, chosen.all)
+    if sum(modes) > 1:
+        fail("Give one of --failed, --older-than-settings and --all: --all includes the other two.", EXIT_USAGE)
+    if (chosen.since or chosen.until) and not any(modes):
+        fail(
+            "Rows without thumbnails have no time: --since and --until go with --failed, --older-than-settings or --all.",
+            EXIT_USAGE,
+        )
 
 
 def _new_run(settings: "Settings", engine: "sa.Engine", chosen: _Chosen) -> "Run":
+    from processors.output.fingerprint import settings_fingerprint
     from schemas.events import MediaKind
     from service.backfill.rows import RowPages
     from service.backfill.state import Mode, RowChoice, Run, run_name
+    from service.roles.decoding import build_spec
     from service.tenants.references import company_id_of
 
+    mode = Mode.ALL if chosen.all else Mode.FAILED if chosen.failed else Mode.OLDER if chosen.older else Mode.MISSING
     kinds = {Kind.VIDEO: MediaKind.VIDEO, Kind.AR_CONTENT: MediaKind.IMAGE}
     choice = RowChoice(
-        mode=Mode.ALL if chosen.all else Mode.FAILED if chosen.failed else Mode.MISSING,
+        mode=mode,
         company_id=None if chosen.company is None else company_id_of(engine, chosen.company),
         kinds=tuple(kinds.values()) if chosen.kind is None else (kinds[chosen.kind],),
         since=chosen.since,
         until=chosen.until,
+        settings=settings_fingerprint(build_spec(settings.decode)) if mode is Mode.OLDER else None,
     )
     last_ids = RowPages(engine).last_ids(choice)
     return Run(name=run_name(choice.mode), topic=settings.kafka.topics.uploads, choice=choice, last_ids=last_ids)
@@ -134,7 +148,7 @@ def _count(settings: "Settings", engine: "sa.Engine", view: "View", pace: "Pace"
 
 
 def _send(
-    settings: "Settings", engine: "sa.Engine", view: "View", pace: "Pace", stop: threading.Event, file: "RunFile"
+    settings: "Settings", engine: "sa.Engine", view: "View", pace: "Pace", stop: threading.Event, file: "RunFile[Run]"
 ) -> None:
     from service.backfill.pace import SendGate, records_waiting
     from service.backfill.rows import RowPages

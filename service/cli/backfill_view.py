@@ -116,11 +116,19 @@ class View:
             (company_id, slugs.get(company_id, "?"), _KIND_NAMES[kind], count)
             for (company_id, kind), count in sorted(counts.items())
         ]
+        settings = self.run.choice.settings
         summary = {"events": total, "at_least_s": round(total / pace.per_s, 1), "objects_written": total * renditions}
         if self._as_json:
             for row in rows:
                 _write_json(dict(zip(("company_id", "slug", "kind", "events"), row, strict=True)))
-            _write_json({"state": "dry_run", **summary, "left_out": self._left_out()})
+            _write_json(
+                {
+                    "state": "dry_run",
+                    **summary,
+                    **({} if settings is None else {"settings": settings}),
+                    "left_out": self._left_out(),
+                }
+            )
             return
         if rows:
             sys.stdout.write(aligned(("company", "slug", "kind", "events"), [tuple(map(str, row)) for row in rows]))
@@ -129,6 +137,11 @@ class View:
             f" take longer decide, as --max-waiting {pace.max_waiting} keeps the rest back. Each reads its source, and"
             f" writes {renditions} objects: {summary['objects_written']} in all."
         )
+        if settings is not None:
+            _say(
+                f"These rows were made with other settings than {settings}, which the THUMBNAIL_* and FRAME_* of this command"
+                " mean: the workers must have the same, or the rows are found again."
+            )
         self._show_left_out()
         if not rows:
             self._explain_nothing()

@@ -31,6 +31,7 @@ from service.cli.stop_signals import stopping_on_signals
 from service.dead_letters import DeadLetterBox, DlqSource
 from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, fail
 from service.observability.traces import start_traces
+from service.prospects import Prospects
 from service.settings import Settings
 from streams.dlq.decide import Decision
 from streams.dlq.export import Purgeable
@@ -135,17 +136,35 @@ def replay(
         stopping_on_signals() as stop,
         start_traces(settings.traces, "replay") as tracing,
         DeadLetterBox(settings, topic) as box,
+        _prospects(settings, is_wanted=not yes and topic is not DlqSource.READY) as prospects,
     ):
         extents = chosen.within(box.extents())
         with view.progress("Replaying" if yes else "Planning", _total(extents), shown=not as_json) as advance:
             dead_letters = box.dead_letters(chosen, extents, lambda: advance(1))
             pace, named = ReplayPace(rate, limit), chosen.positions
-            report = box.replay(dead_letters, pace, dry_run=not yes, stop=stop, tracing=tracing, named=named)
+            report = box.replay(
+                dead_letters, pace, dry_run=not yes, stop=stop, tracing=tracing, named=named, prospects=prospects
+            )
+    unasked = None if prospects is None else prospects.problem
     if as_json:
-        view.write_json(reports.report_json(report, dry_run=not yes))
+        view.write_json(reports.report_json(report, dry_run=not yes) | {"database_problem": unasked})
     else:
         reports.show_report(report, topic, dry_run=not yes)
+        if unasked is not None and report.total:
+            view.say(f"The database was not asked which companies and media are gone: {unasked}")
     raise typer.Exit(EXIT_INTERRUPTED if report.is_interrupted else EXIT_FAILED if yes and report.refused else 0)
+
+
+@contextmanager
+def _prospects(settings: Settings, *, is_wanted: bool) -> Iterator[Prospects | None]:
+    if not is_wanted:
+        yield None
+        return
+    found = Prospects(settings)
+    try:
+        yield found
+    finally:
+        found.close()
 
 
 @dlq_app.command()

@@ -41,10 +41,19 @@ def decision_of(
     state: MarkState, positions: list[str] | None, limit: int | None, note: str, by: str | None
 ) -> Decision:
     """Return what the options say: the note and the name as one printable line each."""
+    return Decision(state, name_of(by), note_of(note), positions_of(positions or ()), limit)
+
+
+def note_of(note: str) -> str:
+    """Return the note as one printable line."""
     if len(note) > MAX_NOTE:
         raise typer.BadParameter(f"a note has at most {MAX_NOTE} characters: link to what is longer")
-    name, why = (h.header_text(text).decode().strip() for text in (by or _login(), note))
-    return Decision(state, name[:MAX_NAME] or "unknown", why, positions_of(positions or ()), limit)
+    return h.header_text(note).decode().strip()
+
+
+def name_of(by: str | None) -> str:
+    """Return the name of who decides, as one printable line; the login and the host where none is given."""
+    return h.header_text(by or _login()).decode().strip()[:MAX_NAME] or "unknown"
 
 
 def _login() -> str:

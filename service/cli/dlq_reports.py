@@ -23,6 +23,8 @@ def show_chosen(chosen: Chosen, discard: str | None = None) -> None:
         say(f"{code.code}: {code.count}, {owners(code.companies)}")
         if discard is not None and code.hopeless is not None:
             say(f"  A replay fails again: {code.hopeless} To give them up: `{discard} --code {code.code}`.")
+        for reason, count in code.doomed.items():
+            say(f"  {count} cannot succeed now, such as {code.doomed_examples[reason]}: {reason}")
         for sample in code.samples:
             say(f"  {sample.position}  {sample.media or '-'} of company {sample.company_id or '-'}: {sample.message}")
 
@@ -37,6 +39,10 @@ def chosen_json(chosen: Chosen) -> list[dict[str, Any]]:
                 {"company_id": one["company_id"], "count": one["waiting"]} for one in owners_json(code.companies)
             ],
             "fails_again": code.hopeless,
+            "cannot_succeed": [
+                {"reason": reason, "count": count, "example": code.doomed_examples[reason]}
+                for reason, count in code.doomed.items()
+            ],
             "samples": [
                 {"position": one.position, "company_id": one.company_id, "media": one.media, "message": one.message}
                 for one in code.samples

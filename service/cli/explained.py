@@ -37,12 +37,13 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from schemas.database import DatabaseUrlError
     from schemas.errors import ThumbnailError
     from schemas.migrations import MigrationError
-    from service.backfill.state import BackfillError
     from service.kafka.connection import KafkaUnreachableError
     from service.kafka.security import KafkaFilesError
     from service.observability.traces import TracesError
     from service.publish.files import UnreadableFileError
     from service.publish.uploads import PublishError
+    from service.reconcile.state import ReconcileError
+    from service.run_file import RunFileError
     from service.tenants.values import RowError
     from storage.credentials import CredentialsKeyError
     from streams.dlq.export import ExportFileError
@@ -51,7 +52,8 @@ def expected_errors() -> tuple[type[Exception], ...]:
 
     of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
     of_the_database = DatabaseUrlError, MigrationError, RowError
-    others = BackfillError, ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, UnreadableFileError
+    runs = RunFileError, ReconcileError
+    others = *runs, ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, UnreadableFileError
     return *others, *of_kafka, *of_the_database
 
 

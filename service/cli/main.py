@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from service.cli.backfill import backfill
-from service.cli.commands import CONTRACT, DLQ, RUN, SET_UP, START, WATCH, Commands
+from service.cli.commands import CONTRACT, DLQ, LOADED_LATE, RETRIES, RUN, SET_UP, START, WATCH, Commands, late_app
 from service.cli.company import company_app
 from service.cli.credentials import credentials_app
 from service.cli.demo import demo, sample
@@ -21,6 +21,8 @@ from service.cli.follow import follow
 from service.cli.loading import loading
 from service.cli.make.command import make
 from service.cli.publish import publish
+from service.cli.reconcile import reconcile
+from service.cli.republish import republish
 from service.cli.schemas import schemas_app
 from service.cli.serve_local import serve_local
 from service.cli.standard_streams import end_without_a_reader, flush_streams, prepare_streams
@@ -47,6 +49,7 @@ app = typer.Typer(
 )
 db_app = typer.Typer(no_args_is_help=True, help="Prepare the database.")
 dlq_line = typer.Typer(help="Look at records that were given up, and replay them: see docs/dead-letters.md.")
+retries_line = typer.Typer(help="Look at records that wait for another attempt, and cancel them.")
 app.callback()(version)
 app.add_typer(topics_app, name="topics", rich_help_panel=SET_UP)
 app.add_typer(db_app, name="db", rich_help_panel=SET_UP)
@@ -55,11 +58,14 @@ app.add_typer(storage_app, name="storage", rich_help_panel=SET_UP)
 app.add_typer(credentials_app, name="credentials", rich_help_panel=SET_UP)
 app.add_typer(schemas_app, name="schemas", rich_help_panel=CONTRACT)
 app.add_typer(dlq_line, name=DLQ, rich_help_panel=WATCH)
+app.add_typer(retries_line, name=RETRIES, rich_help_panel=WATCH)
 app.command(rich_help_panel=START)(demo)
 app.command(rich_help_panel=START)(make)
 app.command(hidden=True)(sample)
 app.command(rich_help_panel=WATCH)(publish)
 app.command(rich_help_panel=WATCH)(backfill)
+app.command(rich_help_panel=WATCH)(reconcile)
+app.command(rich_help_panel=WATCH)(republish)
 app.command(rich_help_panel=WATCH)(follow)
 app.command(rich_help_panel=WATCH)(status)
 app.command(rich_help_panel=WATCH)(health)
@@ -115,11 +121,10 @@ def _warn_of_misspellings(command: Sequence[str]) -> None:
 
 @cache
 def all_commands() -> typer.Typer:
-    """Return the command line with `dlq`, for which Kafka's and the storages' libraries are loaded."""
-    from service.cli.dlq import dlq_app
-
-    app.registered_groups = [found for found in app.registered_groups if found.name != DLQ]
-    app.add_typer(dlq_app, name=DLQ, rich_help_panel=WATCH)
+    """Return the command line with the groups that are loaded late, and Kafka's and the storages' libraries with them."""
+    app.registered_groups = [found for found in app.registered_groups if found.name not in LOADED_LATE]
+    for name in LOADED_LATE:
+        app.add_typer(late_app(name), name=name, rich_help_panel=WATCH)
     return app
 
 

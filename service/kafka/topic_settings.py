@@ -16,7 +16,7 @@ ADMIN_TIMEOUT_S: Final = 15.0
 
 _REFUSALS: Final = frozenset({KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_REQUEST})
 """Kafka 3.5 and older do not know `message.timestamp.after.max.ms`; managed clusters keep some settings to themselves."""
-_AT_MOST: Final = frozenset({"segment.ms", "message.timestamp.after.max.ms"})
+_AT_MOST: Final = frozenset({"segment.ms", "message.timestamp.after.max.ms", "max.compaction.lag.ms"})
 """Settings of which less is as good; of the other numbers more is."""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from schemas.topics import SAFE_REPLICAS
+from schemas.topics import MEDIA_UPLOADED, SAFE_REPLICAS, THUMBNAIL_STATE
 from service.kafka.topic_settings import Difference
 from service.kafka.topics import TopicState
 
@@ -11,6 +11,8 @@ UPDATE: Final = "thumbnails topics create --update"
 _CONSEQUENCES: Final = {
     "segment.ms": "so that records can be kept for so many milliseconds longer than their retention.ms says",
     "min.insync.replicas": "so that an acknowledged event may be on one broker alone, and be lost with its disk",
+    "delete.retention.ms": "so that a reader that is away for longer does not learn which media were deleted meanwhile",
+    "max.compaction.lag.ms": "so that an old value, that of a deleted media too, can stay for longer",
     "message.timestamp.after.max.ms": "so that a record whose timestamp is far ahead is taken, and kept for as long as it is ahead",
 }
 
@@ -33,6 +35,13 @@ def warnings_about(states: Iterable[TopicState]) -> tuple[str, ...]:
         sentences.append(
             f"The number of replicas is {counts} instead of {SAFE_REPLICAS} on {_names(few, there)}, so that an acknowledged event"
             " can be lost with the disk of one broker. Production wants three brokers: docs/upgrades.md says how topics get more."
+        )
+    counts_of = {state.topic: state.partitions for state in there}
+    uploads, states_ = counts_of.get(MEDIA_UPLOADED), counts_of.get(THUMBNAIL_STATE)
+    if None not in (uploads, states_) and uploads != states_:
+        sentences.append(
+            f"{THUMBNAIL_STATE.name} has {states_} partitions and {MEDIA_UPLOADED.name} {uploads}: a media's upload and its state"
+            " have different partition numbers, which consumers that join the two do not expect: docs/upgrades.md."
         )
     return tuple(sentences)
 

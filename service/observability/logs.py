@@ -71,6 +71,11 @@ def configure_logs(log_format: Literal["auto", "json", "console"], level: str, *
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
+def log_to_standard_error() -> None:
+    """Keep standard output of a command for what programs read."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
 def hide_queries(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     """Return a processor that cuts the queries of URLs out of texts that others wrote: signatures stand there."""
     for name in ("event", "exception", "reason", "problem"):

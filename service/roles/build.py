@@ -19,6 +19,7 @@ from streams.failures.retry_limits import parse_limits
 from streams.kafka.ports import KafkaClients
 from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole
+from streams.retry.cancellations import Cancellations
 from streams.retry.role import RetryOptions, RetryRole
 from streams.tracing import NO_TRACING, Tracing
 
@@ -71,12 +72,14 @@ def build_persist(
 def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRACING) -> RetryRole:
     """Return the retry role."""
     chosen = settings.retry
+    make_consumer = consumers_of(settings.kafka, f"{retry_group(settings)}-marks")
     budgets_s = [limit.budget_s for limit in parse_limits(chosen.retry_limits).values() if limit.budget_s is not None]
     options = RetryOptions(
         topics=settings.kafka.topics,
         delays_s=chosen.retry_delays_s,
         jitter=chosen.retry_jitter,
         budget_s=max([chosen.retry_budget_s, *budgets_s]),
+        cancellations=Cancellations(make_consumer, settings.kafka.topics),
     )
     consumer = make_waiting_consumer(settings.kafka, retry_group(settings))
     clients = KafkaClients(consumer, make_producer(settings.kafka))

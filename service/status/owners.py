@@ -7,12 +7,8 @@ from typing import Any, Final
 
 from schemas import headers as h
 from service.status.role_endpoints import RoleState
-from streams.dlq.read import ErrorGroup
-from streams.failures.guard import SUGGEST_A_BROKEN_DEPLOY
 
 MOST_NAMED: Final = 5
-MANY: Final = 20
-"""As for the alert ThumbnailDeadLettersGrowing."""
 
 
 @dataclass
@@ -81,14 +77,6 @@ def owners(companies: Mapping[int | None, int]) -> str:
     most = Counter(companies).most_common(MOST_NAMED)
     named = ", ".join(f"{'unknown' if company is None else company} ({count})" for company, count in most)
     return f"of {len(companies)} companies: {named}{', …' if len(companies) > MOST_NAMED else ''}"
-
-
-def suspicion(group: ErrorGroup) -> str:
-    """Return a sentence with a space after it where files are not to blame; else nothing."""
-    is_broad = len(group.companies) > 1 and group.waiting >= MANY
-    if not is_broad or group.code not in SUGGEST_A_BROKEN_DEPLOY:
-        return ""
-    return "So many of several companies at once suggest a bad deploy or setting: roll it back, then replay them. "
 
 
 def owners_json(companies: Mapping[int | None, int]) -> list[dict[str, int | None]]:

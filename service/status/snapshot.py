@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
 from schemas import headers as h
 from schemas.topics import THUMBNAIL_RETRIES
+from service.status.failures import FailureGroup, about_dead_letters, about_storms, failure_groups, waiting_json
 from service.status.fallbacks import Fallback, sentences
-from service.status.owners import about_limited, limited_companies, owners, owners_json, paused_connections, suspicion
+from service.status.owners import about_limited, limited_companies, owners_json, paused_connections
 from service.status.recent_results import Recent
 from service.status.role_endpoints import RoleState
+from service.status.suspects import newest_starts
 from service.status.topic_states import TopicBacklogs
 from streams.dlq.read import ErrorGroup
+from streams.dlq.retries import WaitingRetry, by_code_and_company
 
 _REMOVED: Final = "see docs/runbooks.md."
 SHAPE: Final = 1
@@ -31,6 +35,16 @@ class Snapshot:
     recent: Recent | None = None
     dead_letters: Mapping[str, Sequence[ErrorGroup]] | None = None
     fallbacks: Sequence[Fallback] = ()
+    waiting: Sequence[WaitingRetry] | None = None
+    """What waits in the retry topics."""
+
+    @cached_property
+    def failures(self) -> list[FailureGroup]:
+        """Return what fails, by error code."""
+        healthy = (
+            {result.company_id for result in self.recent.results if result.error_code is None} if self.recent else ()
+        )
+        return failure_groups(self.dead_letters or {}, self.waiting or (), newest_starts(self.roles), healthy)
 
     def retries(self) -> list[dict[str, Any]]:
         """Return by tier how many wait, and when the first of them is due."""
@@ -73,6 +87,8 @@ class Snapshot:
             "fallbacks": None if recent is None else [one.to_json() for one in self.fallbacks],
             "topics": None if self.topics is None else [self._topic(state) for state in self.topics.states],
             "retries": None if self.topics is None else self.retries(),
+            "waiting_retries": None if self.waiting is None else waiting_json(by_code_and_company(self.waiting)),
+            "failures": None if self.dead_letters is None else [group.to_json() for group in self.failures],
             "dead_letters": None
             if self.dead_letters is None
             else [_dead_letters(topic, group) for topic, groups in self.dead_letters.items() for group in groups],
@@ -127,13 +143,8 @@ def attention(found: Snapshot, max_lag_s: float) -> list[str]:
     problems += _about_storages(found)
     problems += about_limited(limited_companies(found.roles))
     problems += sentences(found.fallbacks)
-    for topic, groups in (found.dead_letters or {}).items():
-        problems += [
-            f"Dead letters wait in {topic}: {group.waiting} with {_clean(group.code)}, {owners(group.companies)}."
-            f" {suspicion(group)}{group.next_action}"
-            for group in groups
-            if group.waiting
-        ]
+    problems += about_storms(found.failures)
+    problems += about_dead_letters(found.failures)
     return problems
 
 
@@ -209,6 +220,7 @@ def _dead_letters(topic: str, group: ErrorGroup) -> dict[str, Any]:
         "first": h.format_time(group.first_at),
         "last": h.format_time(group.last_at),
         "example": group.example,
+        "example_message": _clean(group.example_message),
         "next_action": group.next_action,
     }
 

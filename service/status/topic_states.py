@@ -10,6 +10,7 @@ from schemas.topics import (
     ALL_TOPICS,
     MEDIA_UPLOADED,
     THUMBNAIL_CLEANUP,
+    THUMBNAIL_DELETED,
     THUMBNAIL_DUE,
     THUMBNAIL_FAILED,
     THUMBNAIL_READY,
@@ -27,7 +28,7 @@ from streams.kafka.records import InboundRecord
 
 GROUP_SUFFIXES: Final[Mapping[str, tuple[Topic, ...]]] = {
     "": (MEDIA_UPLOADED, THUMBNAIL_DUE, THUMBNAIL_CLEANUP),
-    "-persist": (THUMBNAIL_READY, THUMBNAIL_FAILED),
+    "-persist": (THUMBNAIL_READY, THUMBNAIL_FAILED, THUMBNAIL_DELETED),
     "-retry": THUMBNAIL_RETRIES,
 }
 """What each role's consumer group reads; a group is called WORKER_GROUP and this suffix."""
@@ -108,6 +109,11 @@ def _read(
     )
     heads = {where: lag.head for found in lags.values() for where, lag in found.items() if lag.head is not None}
     return TopicBacklogs(states, heads)
+
+
+def retry_group(settings: Settings) -> str:
+    """Return the consumer group of the retry role."""
+    return f"{settings.worker.worker_group}-retry"
 
 
 def _groups(settings: Settings) -> dict[str, tuple[Topic, ...]]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas import headers as h
+from service.status.owners import owners
 from service.status.snapshot import Snapshot
 
 MAX_ROWS: Final = 8
@@ -34,13 +35,16 @@ def plain(found: Snapshot, max_lag_s: float) -> str:
 def render(found: Snapshot, max_lag_s: float) -> RenderableType:
     """Return the whole view."""
     data = found.to_json(max_lag_s)
-    parts: list[RenderableType] = [_headline(data), *(_bullet(line) for line in data["attention"]), _work(data), Text()]
+    parts: list[RenderableType] = [_headline(data), *(_bullet(line) for line in data["attention"]), _work(data)]
+    if data["failures"]:
+        parts += [Text(), *_failures(data, found.at)]
+    if data["fallbacks"]:
+        parts += [Text(), _fallbacks(data)]
+    parts.append(Text())
     if data["topics"] is not None:
         parts += [_topics(data), Text(), _retries(data, found.at), Text()]
     if data["tenants"] is not None:
         parts += [_shares(data), Text()]
-    if data["dead_letters"]:
-        parts += [_dead_letters(data), Text()]
     return Group(*parts, _roles(data))
 
 
@@ -85,14 +89,35 @@ def _topics(data: dict[str, Any]) -> Table:
     return table
 
 
-def _retries(data: dict[str, Any], at: datetime) -> Table:
-    table = _table("retry tier", "waiting", "next due", right=(1, 2))
+def _retries(data: dict[str, Any], at: datetime) -> RenderableType:
+    tiers = _table("retry tier", "waiting", "next due", right=(1, 2))
     for row in data["retries"]:
-        due = h.parse_time(row["next_due_at"])
-        left_s = (due - at).total_seconds() if due else None
-        when = "-" if left_s is None else f"in {left_s:.0f} s" if left_s >= 0 else f"{-left_s:.0f} s ago"
-        _row(table, row["tier"], row["waiting"], when)
-    return table
+        _row(tiers, row["tier"], row["waiting"], _when(row["next_due_at"], at))
+    waiting = data["waiting_retries"]
+    if not waiting:
+        return tiers
+    reasons = _table("waits after", "company", "records", "next", "such as", right=(1, 2, 3))
+    for row in waiting[:MAX_ROWS]:
+        company = "-" if row["company_id"] is None else row["company_id"]
+        example = row["example"]["media"] or row["example"]["position"]
+        _row(reasons, row["code"], company, row["count"] - row["cancelled"], _when(row["next_due_at"], at), example)
+    if len(waiting) > MAX_ROWS:
+        _row(reasons, f"+{len(waiting) - MAX_ROWS} more", "", "", "", "")
+    both = Table.grid()
+    both.add_row(tiers)
+    both.add_row(Text())
+    both.add_row(reasons)
+    return both
+
+
+def _when(due_at: str | None, at: datetime) -> str:
+    due = h.parse_time(due_at)
+    if due is None:
+        return "-"
+    left_s = (due - at).total_seconds()
+    if left_s >= 0:
+        return f"in {left_s:.0f} s" if left_s < 120 else f"in {left_s / 60:.0f} min"
+    return f"{-left_s:.0f} s ago"
 
 
 def _shares(data: dict[str, Any]) -> Table:
@@ -109,10 +134,35 @@ def _shares(data: dict[str, Any]) -> Table:
     return both
 
 
-def _dead_letters(data: dict[str, Any]) -> Table:
-    table = _table("dead letters", "waiting", "of", "what to do now", right=(1, 2))
-    for row in data["dead_letters"][:MAX_ROWS]:
-        _row(table, row["code"], row["waiting"], row["count"], row["next_action"])
+def _failures(data: dict[str, Any], at: datetime) -> list[RenderableType]:
+    """Return one row a code with the command for all of them, which wraps nowhere: it is copied from here."""
+    table = _table("failing", "dead", "retrying", "next", "whose", right=(1, 2, 3))
+    for row in data["failures"][:MAX_ROWS]:
+        _row(
+            table,
+            row["code"],
+            row["waiting"] or "-",
+            row["retrying"] or "-",
+            _when(row["next_due_at"], at),
+            owners({company["company_id"]: company["count"] for company in row["companies"]}),
+        )
+    if len(data["failures"]) > MAX_ROWS:
+        _row(table, f"+{len(data['failures']) - MAX_ROWS} more", "", "", "", "")
+    commands = _table("for all of them", "")
+    for row in data["failures"][:MAX_ROWS]:
+        _row(commands, row["code"], row["command"])
+    return [table, Text(), commands]
+
+
+def _fallbacks(data: dict[str, Any]) -> Table:
+    table = _table("stored locally", "storage", "ready", "why", right=(2,))
+    for row in data["fallbacks"][:MAX_ROWS]:
+        number = row["connection_id"]
+        storage = "?" if number is None else f"{number} ({row['provider']})"
+        why = f"{row['reason']}: {row['problem']}" if row["problem"] else row["reason"]
+        _row(table, f"company {row['company_id']}", storage, row["ready"], why)
+    if len(data["fallbacks"]) > MAX_ROWS:
+        _row(table, f"+{len(data['fallbacks']) - MAX_ROWS} more", "", "", "")
     return table
 
 

@@ -15,9 +15,11 @@ from service.bounded_http import bounded
 from service.kafka.clients import consumers_of
 from service.observability.logs import configure_logs
 from service.settings import Settings
+from service.status.reader import FailureReader
 from service.status.topic_states import read_topics
 from service.web.access import Access, access_problem
 from service.web.app import WebParts, build_app
+from service.web.failures import FailurePoller
 from service.web.feed import MAX_VISITORS, Feed
 from service.web.replay import TileReplay
 from service.web.results import ResultReader
@@ -149,9 +151,16 @@ def _lifespan(settings: Settings, parts: WebParts) -> Lifespan[Starlette]:
             lambda: wall.feed.visitor_count > 0,
             lambda topics: _hand_over(loop, wall.set_topics, topics),
         )
+        failures = FailurePoller(
+            lambda: FailureReader(settings),
+            lambda: wall.feed.visitor_count > 0,
+            lambda found: _hand_over(loop, wall.set_failures, found),
+        )
         reader.start()
         poller.start()
+        failures.start()
         yield
+        failures.stop()
         poller.stop()
         await asyncio.to_thread(reader.stop)
 

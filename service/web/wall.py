@@ -42,6 +42,7 @@ class Wall:
         self._link: Link = Link(LinkState.CONNECTING)
         self._link_since = datetime.now(UTC)
         self._topics: dict[str, Any] | None = None
+        self._failures: dict[str, Any] | None = None
         self._unreadable = 0
 
     def tile(self, key: str) -> Tile | None:
@@ -79,6 +80,11 @@ class Wall:
         self._topics = topics
         self.feed.publish("topics", topics)
 
+    def set_failures(self, failures: dict[str, Any]) -> None:
+        """Set what fails and what waits for a retry, as JSON: see service.web.failures."""
+        self._failures = failures
+        self.feed.publish("failures", failures)
+
     def snapshot(self) -> dict[str, Any]:
         """Return all of it, for a new visitor."""
         return {
@@ -86,6 +92,7 @@ class Wall:
             "tiles": [tile.data for tile in sorted(self._tiles.values(), key=_age)],
             "link": self._link_data(),
             "topics": self._topics,
+            "failures": self._failures,
             "unreadable": self._unreadable,
         }
 

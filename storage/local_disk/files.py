@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import heapq
 import os
 import stat
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ _NOT_PLAIN: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, e
 """Links, files among folders, folders among files; the last two are what sockets and dead devices answer."""
 NO_NAMELESS: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """How kernels and file systems without nameless files answer."""
+NAMES_AT_ONCE: Final = 100_000
+"""Names of one folder that a listing holds: about 10 MB."""
 
 
 @contextmanager
@@ -145,17 +148,42 @@ def version(info: os.stat_result) -> str:
     return f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
 
 
-def walk(folder: int, path: str) -> Iterator[str]:
-    """Return the paths of all objects below an open folder; links are not followed."""
-    with os.scandir(folder) as found:
-        entries = list(found)  # closed before going deeper: one descriptor a level, not two
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            with suppress(FileNotFoundError, NotADirectoryError):  # gone, or swapped for something else, since then
-                below = os.open(entry.name, FOLDER_FLAGS, dir_fd=folder)
-                try:
-                    yield from walk(below, f"{path}{entry.name}/")
-                finally:
-                    os.close(below)
-        elif entry.is_file(follow_symlinks=False) and not is_partial(entry.name):
-            yield f"{path}{entry.name}"
+def walk(folder: int, path: str, after: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Return the paths of all objects below an open folder, in order, that come after `after`; links are not followed."""
+    for name in _names_in_order(folder, path, after):
+        if name.endswith("/"):
+            try:
+                below = os.open(name[:-1], FOLDER_FLAGS, dir_fd=folder)
+            except (FileNotFoundError, NotADirectoryError):  # gone, or swapped for something else, since then
+                continue
+            try:
+                yield from walk(below, f"{path}{name}", after)
+            finally:
+                os.close(below)
+        elif not is_partial(name):
+            with suppress(FileNotFoundError):
+                info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if stat.S_ISREG(info.st_mode):
+                    yield f"{path}{name}", info
+
+
+def _names_in_order(folder: int, path: str, after: str) -> Iterator[str]:
+    """Return the names in an open folder, those of folders with a slash, which then sort as what is in them does.
+
+    A folder of any size takes the memory of NAMES_AT_ONCE names: it is read again for each so many.
+    """
+    last = ""
+    while True:
+        with os.scandir(folder) as found:  # closed before going deeper: one descriptor a level, not two
+            entries = (f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in found)
+            wanted = (name for name in entries if name > last and _is_after(f"{path}{name}", after))
+            names = heapq.nsmallest(NAMES_AT_ONCE, wanted)
+        yield from names
+        if len(names) < NAMES_AT_ONCE:
+            return
+        last = names[-1]
+
+
+def _is_after(path: str, after: str) -> bool:
+    """Return whether a file, or something in a folder, may come after `after`."""
+    return path > after or (path.endswith("/") and after.startswith(path))

@@ -5,12 +5,13 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, TransientError
-from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject
 from storage.host_files import failure
 from storage.keys import check_key, is_key, is_partial, join_key, partial_name
 from storage.local_disk.files import (
@@ -103,7 +104,7 @@ class LocalStorageProvider(StorageProvider):
                 return
             parts.pop()
 
-    def list_files(self, prefix: str) -> Iterator[str]:
+    def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
         """Walk the folder without following links; hidden partial files are not objects.
 
         Others may put files here whose names are no keys: nobody could open them, so they are left out.
@@ -111,10 +112,11 @@ class LocalStorageProvider(StorageProvider):
         check_key(prefix)
         try:
             with self._translated(prefix), self._folder(prefix.split("/")) as folder:
-                keys = sorted(filter(is_key, walk(folder, f"{prefix}/")))
+                for key, info in walk(folder, f"{prefix}/", after):
+                    if is_key(key):
+                        yield ListedObject(key, info.st_size, datetime.fromtimestamp(info.st_mtime, tz=UTC))
         except ObjectNotFoundError:
             return
-        yield from keys
 
     def get_file_url(self, key: str) -> str:
         """Return the base URL, then the key with everything quoted that a URL reserves."""

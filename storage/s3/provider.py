@@ -4,13 +4,14 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
-from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject
 from storage.connections import HttpLimits
 from storage.credentials import parse_credentials
 from storage.keys import check_key, is_key, join_key
@@ -107,19 +108,22 @@ class MinioStorageProvider(StorageProvider):
         with suppress(ObjectNotFoundError), translated(key):
             self._client.delete_object(Bucket=self._bucket, Key=object_key)
 
-    def list_files(self, prefix: str) -> Iterator[str]:
+    def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
         """Page by page, while it is asked for more."""
         folder = f"{self._object_key(prefix)}/"
         base = f"{self._base_path}/" if self._base_path else ""
+        start: dict[str, Any] = {"StartAfter": f"{base}{after}"} if after else {}
         with translated(prefix):
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder):
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=folder, **start):
                 if "Name" not in page:
                     # An answer that was cut off in its head has no body, which botocore takes for an empty listing.
                     raise unavailable("The S3 storage's answer is no listing.")
                 for found in page.get("Contents", ()):
                     key = found["Key"].removeprefix(base)
                     if is_key(key):
-                        yield key
+                        # Without its time an object counts as new, so that nobody takes it for forgotten.
+                        yield ListedObject(key, found["Size"], found.get("LastModified") or datetime.now(UTC))
 
     def get_file_url(self, key: str) -> str:
         """Below `public_base_url`, else the object's own address, which is readable where the bucket's policy says so."""

@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -11,17 +12,20 @@ import requests
 from yadisk import exceptions as yandex
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, TransientError
-from storage.base import SourceReader, StorageProvider, StoredObject
+from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject
 from storage.credentials import parse_credentials
 from storage.keys import check_key, is_key, join_key
 from storage.outbound import guarded_session
 from storage.provider_settings import ProviderSettings
 from storage.yandex.client import WAITING, GuardedYandexSession, make_client
 from storage.yandex.credentials import YandexDiskCredentials
-from storage.yandex.errors import translated
+from storage.yandex.errors import translated, unavailable
 from storage.yandex.reader import FileMeta, YandexReader
 from storage.yandex.settings import YandexDiskOptions, YandexDiskSettings
 from storage.yandex.uploads import YandexUploads, remember
+
+_Entry = tuple[str, tuple[int, datetime] | None]
+"""The key of a file with its size and time, or of a folder, with a slash."""
 
 
 class YandexDiskProvider(StorageProvider):
@@ -93,26 +97,36 @@ class YandexDiskProvider(StorageProvider):
             if self._client.get_type(path) == "file":
                 self._client.remove(path, permanently=True, **WAITING)
 
-    def list_files(self, prefix: str) -> Iterator[str]:
-        """Folder by folder, while it is asked for more."""
+    def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
+        """Folder by folder, while it is asked for more: the entries of the open folders are in memory.
+
+        Yandex Disk sorts names its own way, so each folder is read whole, and sorted here.
+        """
         base = f"{self._path(prefix)}/"
-        waiting = [f"{check_key(prefix)}/"]
-        cut = len(base) - len(waiting[0])
+        waiting: list[_Entry] = [(f"{check_key(prefix)}/", None)]
+        cut = len(base) - len(waiting[0][0])
         with self._translated(prefix):
             while waiting:
-                name = waiting.pop()
-                if name.endswith("/"):
-                    waiting += sorted(self._names_in(f"{base[:cut]}{name}".rstrip("/"), name), reverse=True)
+                name, found = waiting.pop()
+                if found is None:
+                    below = self._entries_in(f"{base[:cut]}{name}".rstrip("/"), name)
+                    waiting += sorted((entry for entry in below if _is_after(entry[0], after)), reverse=True)
                 elif is_key(name):
-                    yield name
+                    yield ListedObject(name, *found)
 
-    def _names_in(self, path: str, prefix: str) -> list[str]:
-        """Keys of files, and of folders with a slash at their end, which then sort as what is in them does."""
+    def _entries_in(self, path: str, prefix: str) -> "Iterator[_Entry]":
+        """Files with what is known of them, and folders with a slash at their end, which then sort as what is in them does."""
         try:
-            found = list(self._client.listdir(path, fields=["name", "type"]))
+            for item in self._client.listdir(path, fields=["name", "type", "size", "modified"]):
+                name = f"{prefix}{item.name}"
+                if item.type == "dir":
+                    yield f"{name}/", None
+                elif item.size is not None and item.modified is not None:
+                    yield name, (item.size, item.modified)
+                else:
+                    raise unavailable("Yandex Disk's listing does not say how large and how old its files are.")
         except (yandex.PathNotFoundError, yandex.WrongResourceTypeError):
-            return []
-        return [f"{prefix}{item.name}{'/' if item.type == 'dir' else ''}" for item in found]
+            return
 
     def get_file_url(self, key: str) -> str:
         """Below `public_base_url`; without one the file is published, and has its public page's URL for good.
@@ -141,6 +155,11 @@ class YandexDiskProvider(StorageProvider):
 
     def _translated(self, key: str) -> AbstractContextManager[None]:
         return translated(key, lambda: self._transport.retry_after_s)
+
+
+def _is_after(name: str, after: str) -> bool:
+    """Return whether a file, or something in a folder, may come after `after`."""
+    return name > after or (name.endswith("/") and after.startswith(name))
 
 
 def build(credentials: Mapping[str, Any], base_path: str, settings: ProviderSettings) -> StorageProvider:

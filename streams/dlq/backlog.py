@@ -1,10 +1,11 @@
 """How many dead letters wait for somebody, and since when, without reading them all."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from streams.dlq.ledger import Ledger
+from streams.failures.marks import read_mark, read_place, waits
 from streams.kafka.ports import MakeConsumer, TopicPartition
 from streams.kafka.reader import Extent
 from streams.kafka.topic_reader import TopicReader
@@ -41,10 +42,11 @@ class DlqBacklog:
 
     def poll(self) -> Backlog:
         """Return what waits now. Raises TopicReadError."""
-        self._read_ledger()
+        held = {reader.topic: reader.extents() for reader in self._dead_letters}
+        self._read_ledger(held)
         count, oldest = 0, []
         for reader in self._dead_letters:
-            for number, extent in reader.extents().items():
+            for number, extent in held[reader.topic].items():
                 done = self._done[reader.topic].setdefault(number, set())
                 done -= {offset for offset in done if offset < extent.low}
                 count += max(0, extent.count - sum(offset < extent.high for offset in done))
@@ -52,15 +54,20 @@ class DlqBacklog:
                 oldest += [] if found is None else [found]
         return Backlog(count if oldest else 0, min(oldest, default=None))
 
-    def _read_ledger(self) -> None:
+    def _read_ledger(self, held: Mapping[str, Mapping[int, Extent]]) -> None:
+        """Take the new marks, without those of dead letters that are gone: marks outlive them."""
         extents = self._ledger.extents()
         new = {
             number: Extent(self._ledger_ends.get(number, extent.low), extent.high) for number, extent in extents.items()
         }
-        ledger = Ledger.read(self._ledger.read(new))
-        for topic, by_partition in self._done.items():
-            for number, offset in ledger.settled(topic):
-                by_partition.setdefault(number, set()).add(offset)
+        for record in self._ledger.read(new):
+            place = read_place(record.key)
+            extent = None if place is None else held.get(place[0], {}).get(place[1])
+            if place is None or extent is None or place[2] < extent.low:
+                continue
+            done, mark = self._done[place[0]].setdefault(place[1], set()), read_mark(record.value)
+            if mark is not None and not waits(mark[1].state):
+                done.add(place[2])
         self._ledger_ends = {number: extent.high for number, extent in extents.items()}
 
     def _head(self, reader: TopicReader, number: int, extent: Extent, done: set[int]) -> datetime | None:

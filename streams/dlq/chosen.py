@@ -30,6 +30,10 @@ class ChosenCode:
     count: int = 0
     companies: Counter[int | None] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
+    doomed: Counter[str] = field(default_factory=Counter)
+    """Why some of them cannot succeed as things are, as sentences."""
+    doomed_examples: dict[str, str] = field(default_factory=dict)
+    """A position for each reason."""
 
     @property
     def hopeless(self) -> str | None:
@@ -46,11 +50,14 @@ class Chosen:
 
     by_code: dict[str, ChosenCode] = field(default_factory=dict)
 
-    def add(self, dead_letter: DeadLetter) -> None:
-        """Count one."""
+    def add(self, dead_letter: DeadLetter, doom: str | None = None) -> None:
+        """Count one; `doom` says why it cannot succeed."""
         found = self.by_code.setdefault(dead_letter.code, ChosenCode(dead_letter.code))
         found.count += 1
         found.companies[dead_letter.company_id] += 1
+        if doom is not None:
+            found.doomed[doom] += 1
+            found.doomed_examples.setdefault(doom, dead_letter.position)
         if len(found.samples) < MAX_SAMPLES:
             message = dead_letter.header(h.ERROR_MESSAGE) or ""
             found.samples.append(Sample(dead_letter.position, dead_letter.company_id, dead_letter.media, message))
@@ -63,3 +70,8 @@ class Chosen:
     def count(self) -> int:
         """Return how many dead letters were chosen."""
         return sum(one.count for one in self.by_code.values())
+
+    @property
+    def doomed(self) -> int:
+        """Return how many of them cannot succeed as things are."""
+        return sum(one.doomed.total() for one in self.by_code.values())

@@ -8,67 +8,14 @@ name to go on. A mark costs about 150 bytes; `dlq purge` removes the marks of th
 A mark is the audit record, too: what a person decided has a name, a time and a note, and the next mark of the same dead letter keeps it.
 """
 
-import json
-import sys
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import StrEnum
-from typing import Any, Final
+from dataclasses import dataclass, field
 
-from schemas import headers as h
-from streams.kafka.records import InboundRecord, OutboundRecord
-
-MAX_EARLIER: Final = 10
-"""Decisions of people that a mark keeps of those before it."""
-
-
-class MarkState(StrEnum):
-    """What became of a dead letter. `SENDING` is only written where the broker has no transactions: perhaps it was sent.
-
-    A person has seen what is acknowledged, and may still replay it. What is discarded is given up: only who names it replays it.
-    Version 0.1 does not know these two, and takes such a dead letter for one that waits.
-    """
-
-    SENDING = "sending"
-    REPLAYED = "replayed"
-    PARKED = "parked"
-    ACKNOWLEDGED = "acknowledged"
-    DISCARDED = "discarded"
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What became of one dead letter, when, and to which topic it went; "" where it went nowhere.
-
-    `by` and `note` say who decided so, and why; both are "" for a replay. `earlier` are the decisions before, the oldest first.
-    """
-
-    state: MarkState
-    at: datetime
-    to: str
-    by: str = ""
-    note: str = ""
-    earlier: tuple["Mark", ...] = ()
-
-    def decisions(self) -> tuple["Mark", ...]:
-        """Return what people decided up to this mark, for the mark that takes its place: at most MAX_EARLIER, the newest last."""
-        own = (replace(self, earlier=()),) if self.by else ()
-        return (*self.earlier, *own)[-MAX_EARLIER:]
-
-
-def ledger_key(record: InboundRecord) -> str:
-    """Return TOPIC/PARTITION/OFFSET of a dead letter: the key of its mark."""
-    return f"{record.topic}/{record.partition}/{record.offset}"
-
-
-def mark_record(topic: str, dead_letter: InboundRecord, mark: Mark) -> OutboundRecord:
-    """Return the record that keeps `mark` in the ledger's `topic`."""
-    value = _facts(mark) | {"letter_timestamp_ms": dead_letter.timestamp_ms}
-    if mark.earlier:
-        value["earlier"] = [_facts(one) for one in mark.earlier]
-    return OutboundRecord(topic, ledger_key(dead_letter).encode(), json.dumps(value).encode(), ())
+from streams.failures.marks import Mark as Mark  # whoever reads the ledger takes these from here
+from streams.failures.marks import MarkState as MarkState
+from streams.failures.marks import born_mark, ledger_key, read_mark, waits
+from streams.failures.marks import mark_record as mark_record
+from streams.kafka.records import InboundRecord
 
 
 @dataclass
@@ -87,7 +34,7 @@ class Ledger:
         ledger = cls()
         for record in records:
             place = (record.key or b"").decode("utf-8", "replace")
-            mark = _read_mark(record.value)
+            mark = read_mark(record.value)
             if mark is None:
                 ledger._marks.pop(place, None)
             else:
@@ -95,9 +42,9 @@ class Ledger:
         return ledger
 
     def of(self, dead_letter: InboundRecord) -> Mark | None:
-        """Return the dead letter's mark, if it has one."""
+        """Return the dead letter's mark, if it has one; that of a cancelled retry is in its headers until there is another."""
         timestamp_ms, mark = self._marks.get(ledger_key(dead_letter), (None, None))
-        return mark if timestamp_ms == dead_letter.timestamp_ms else None
+        return mark if timestamp_ms == dead_letter.timestamp_ms else born_mark(dead_letter)
 
     def is_done(self, dead_letter: InboundRecord) -> bool:
         """Return whether the dead letter was surely replayed or parked."""
@@ -107,7 +54,7 @@ class Ledger:
     def needs_attention(self, dead_letter: InboundRecord) -> bool:
         """Return whether the dead letter waits for somebody: neither surely sent, nor acknowledged, nor discarded."""
         mark = self.of(dead_letter)
-        return mark is None or mark.state is MarkState.SENDING
+        return waits(None if mark is None else mark.state)
 
     def places(self, topic: str) -> list[tuple[int, int, str]]:
         """Partition, offset and name of every marked place of a dead letter topic."""
@@ -118,45 +65,3 @@ class Ledger:
             if marked_topic == topic and partition.isdigit() and offset.isdigit():
                 found.append((int(partition), int(offset), name))
         return found
-
-    def settled(self, topic: str) -> list[tuple[int, int]]:
-        """Partition and offset of every place of a dead letter topic whose dead letter waits for nobody any more."""
-        return [
-            (partition, offset)
-            for partition, offset, name in self.places(topic)
-            if self._marks[name][1].state is not MarkState.SENDING
-        ]
-
-
-def _facts(mark: Mark) -> dict[str, Any]:
-    facts = {"state": mark.state, "at": h.format_time(mark.at), "to": mark.to}
-    return facts | ({"by": mark.by, "note": mark.note} if mark.by else {})
-
-
-def _read_mark(value: bytes | None) -> tuple[int, Mark] | None:
-    try:
-        data = json.loads(value or b"null")
-        mark = _read_facts(data)
-        if mark is None:
-            return None
-        return int(data["letter_timestamp_ms"]), replace(mark, earlier=_read_earlier(data.get("earlier")))
-    except (AttributeError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return None
-
-
-def _read_earlier(found: object) -> tuple[Mark, ...]:
-    """Return the decisions that can be read: an odd one must not hide that its dead letter was replayed."""
-    marks = []
-    for one in found if isinstance(found, list) else ():
-        with suppress(AttributeError, ValueError, TypeError, KeyError, OverflowError):
-            marks.append(_read_facts(one))
-    return tuple(mark for mark in marks if mark is not None)
-
-
-def _read_facts(data: dict[str, Any]) -> Mark | None:
-    at = h.parse_time(data["at"])
-    if at is None:
-        return None
-    # A discard of 100,000 dead letters has one name and one note, which are kept once.
-    to, by, note = (sys.intern(str(text)) for text in (data["to"], data.get("by", ""), data.get("note", "")))
-    return Mark(MarkState(data["state"]), at, to, by, note)

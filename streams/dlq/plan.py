@@ -1,5 +1,6 @@
 """What a replay does with one dead letter: pure, so that every rule can be tested without a broker."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,6 +11,7 @@ from schemas.headers import Headers
 from schemas.topics import (
     MEDIA_UPLOADED,
     THUMBNAIL_CLEANUP,
+    THUMBNAIL_DELETED,
     THUMBNAIL_DLQ,
     THUMBNAIL_DUE,
     THUMBNAIL_FAILED,
@@ -19,8 +21,8 @@ from schemas.topics import (
     Topic,
     Topics,
 )
-from streams.dlq.ledger import Mark
 from streams.dlq.read import DeadLetter
+from streams.failures.marks import Mark
 from streams.kafka.records import OutboundRecord
 
 _OF_THE_WORKER: Final = {
@@ -29,7 +31,7 @@ _OF_THE_WORKER: Final = {
     THUMBNAIL_DUE: THUMBNAIL_DUE,
     THUMBNAIL_CLEANUP: THUMBNAIL_CLEANUP,
 }
-_OF_PERSIST: Final = {THUMBNAIL_READY: THUMBNAIL_READY, THUMBNAIL_FAILED: THUMBNAIL_FAILED}
+_OF_PERSIST: Final = {topic: topic for topic in (THUMBNAIL_READY, THUMBNAIL_FAILED, THUMBNAIL_DELETED)}
 ALLOWED: Final[dict[Topic, dict[Topic, Topic]]] = {
     THUMBNAIL_DLQ: _OF_THE_WORKER,
     THUMBNAIL_READY_DLQ: _OF_PERSIST,
@@ -52,6 +54,9 @@ _DROPPED: Final = (
     h.NEXT_ACTION,
     h.PARKED_AT,
     h.PARKED_REASON,
+    h.CANCELLED_AT,
+    h.CANCELLED_BY,
+    h.CANCELLED_NOTE,
 )
 """Headers about the failure. A replay removes them: attempts start again, and another failure writes its own. Origin and trace stay."""
 
@@ -100,6 +105,8 @@ class ReplayRules:
     topics: Topics
     max_replays: int
     named: frozenset[str] = frozenset()
+    doom_of: Callable[[DeadLetter], str | None] = lambda _dead_letter: None
+    """Why a dead letter cannot succeed as things are: said of it, and no reason to leave it out."""
 
     def plan(self, dead_letter: DeadLetter, now: datetime) -> Send | Refusal:
         """Return what becomes of `dead_letter`. Key and value stay byte for byte, as do headers of others."""

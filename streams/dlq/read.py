@@ -1,16 +1,19 @@
 """Reads dead letters leniently, chooses among them, and groups them by error code, also those that no schema reads."""
 
 import json
+import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from schemas import headers as h
 from schemas.cloudevents import MAX_EVENT_BYTES
 from schemas.errors import NEXT_ACTIONS, ErrorCode
-from streams.dlq.ledger import Ledger, MarkState
+from streams.dlq.ledger import Ledger
+from streams.failures.marks import Mark, MarkState, born_mark, waits
 from streams.kafka.reader import Extent
 from streams.kafka.records import InboundRecord
 
@@ -86,7 +89,7 @@ class DeadLetterFilter:
     def matches(self, dead_letter: DeadLetter) -> bool:
         """Return whether the filter matches this dead letter."""
         return (
-            (not self.codes or any(_is_code(dead_letter.code, code) for code in self.codes))
+            (not self.codes or any(is_code(dead_letter.code, code) for code in self.codes))
             and (not self.stages or dead_letter.stage in self.stages)
             and (not self.companies or dead_letter.company_id in self.companies)
             and (not self.media or dead_letter.media in self.media)
@@ -113,15 +116,50 @@ class DeadLetterFilter:
         return found
 
 
-def _is_code(code: str, wanted: str) -> bool:
+def is_code(code: str, wanted: str) -> bool:
+    """Return whether `code` is the wanted one, or begins as one that ends in * does."""
     return code.startswith(wanted[:-1]) if wanted.endswith("*") else code == wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is kept of one dead letter: times in Unix seconds and milliseconds.
+
+    `state` is that of its mark, None without any; `born` is the state that holds until it has a mark: see born_mark.
+    """
+
+    timestamp_ms: int
+    failed_s: float
+    code: str
+    company_id: int | None
+    media: str | None
+    message: str
+    state: MarkState | None = None
+    born: MarkState | None = None
+
+
+def known(dead_letter: DeadLetter, mark: Mark | None) -> Known:
+    """Return what is kept of a dead letter, which has this mark. Texts that repeat are kept once."""
+    born = born_mark(dead_letter.record)
+    message = (dead_letter.header(h.ERROR_MESSAGE) or "")[:MAX_TEXT]
+    return Known(
+        timestamp_ms=dead_letter.record.timestamp_ms,
+        failed_s=dead_letter.failed_at.timestamp(),
+        code=sys.intern(dead_letter.code),
+        company_id=dead_letter.company_id,
+        media=dead_letter.media,
+        message=sys.intern(message),
+        state=None if mark is None else mark.state,
+        born=None if born is None else born.state,
+    )
 
 
 @dataclass
 class ErrorGroup:
     """All dead letters with one code; `waiting` of them were neither replayed, parked, acknowledged nor discarded.
 
-    `example` is the newest's place. `companies` counts those that wait, by whose they are; None where no company can be read.
+    `example` is the place of the newest that waits, or else of the newest. `companies` counts those that wait, by whose they are;
+    None where no company can be read. `failed_s` are the times of all, in Unix seconds and in no order.
     """
 
     code: str
@@ -134,6 +172,10 @@ class ErrorGroup:
     companies: Counter[int | None] = field(default_factory=Counter)
     acknowledged: int = 0
     discarded: int = 0
+    example_company_id: int | None = None
+    example_media: str | None = None
+    failed_s: "array[float]" = field(default_factory=lambda: array("d"), repr=False)
+    _example_rank: tuple[bool, float] = field(default=(False, 0.0), repr=False, compare=False)
 
     @property
     def next_action(self) -> str:
@@ -143,27 +185,40 @@ class ErrorGroup:
         except ValueError:
             return f"No such error is known here: look at it with `thumbnails dlq show {self.example}`."
 
+    def add(self, position: str, one: Known) -> None:
+        """Count the dead letter at PARTITION:OFFSET."""
+        is_waiting = waits(one.state)
+        self.count += 1
+        self.waiting += is_waiting
+        self.acknowledged += one.state is MarkState.ACKNOWLEDGED
+        self.discarded += one.state is MarkState.DISCARDED
+        self.failed_s.append(one.failed_s)
+        if is_waiting:
+            self.companies[one.company_id] += 1
+        rank = (is_waiting, one.failed_s)
+        if not self.example or rank >= self._example_rank:
+            self._example_rank, self.example, self.example_message = rank, position, one.message
+            self.example_company_id, self.example_media = one.company_id, one.media
+
+
+def grouped(found: Iterable[tuple[str, Known]]) -> list[ErrorGroup]:
+    """Return the groups of dead letters by code, the largest first; each comes with its PARTITION:OFFSET."""
+    groups: dict[str, ErrorGroup] = {}
+    for position, one in found:
+        group = groups.get(one.code)
+        if group is None:
+            at = datetime.fromtimestamp(one.failed_s, UTC)
+            group = groups[one.code] = ErrorGroup(one.code, at, at, "", "")
+        group.add(position, one)
+    for group in groups.values():
+        group.first_at = datetime.fromtimestamp(min(group.failed_s), UTC)
+        group.last_at = datetime.fromtimestamp(max(group.failed_s), UTC)
+    return sorted(groups.values(), key=lambda group: (-group.count, group.code))
+
 
 def group_by_code(dead_letters: Iterable[DeadLetter], ledger: Ledger) -> list[ErrorGroup]:
     """Return the groups, largest first; `ledger` says what became of each dead letter."""
-    groups: dict[str, ErrorGroup] = {}
-    for dead_letter in dead_letters:
-        at = dead_letter.failed_at
-        group = groups.get(dead_letter.code)
-        if group is None:
-            group = groups[dead_letter.code] = ErrorGroup(dead_letter.code, at, at, "", "")
-        if at >= group.last_at:
-            group.last_at, group.example = at, dead_letter.position
-            group.example_message = dead_letter.header(h.ERROR_MESSAGE) or ""
-        group.first_at = min(group.first_at, at)
-        group.count += 1
-        mark = ledger.of(dead_letter.record)
-        group.acknowledged += mark is not None and mark.state is MarkState.ACKNOWLEDGED
-        group.discarded += mark is not None and mark.state is MarkState.DISCARDED
-        if ledger.needs_attention(dead_letter.record):
-            group.waiting += 1
-            group.companies[dead_letter.company_id] += 1
-    return sorted(groups.values(), key=lambda group: (-group.count, group.code))
+    return grouped((one.position, known(one, ledger.of(one.record))) for one in dead_letters)
 
 
 def _data(value: bytes | None) -> dict[str, Any]:

@@ -126,7 +126,7 @@ class DeadLetterReplay:
             return None
         if mark is not None and mark.state is MarkState.SENDING:
             report.maybe_twice.append(dead_letter.position)
-        report.chosen.add(dead_letter)
+        report.chosen.add(dead_letter, self._rules.doom_of(dead_letter))
         return record, plan if mark is None else replace(plan, decisions=mark.decisions())
 
     def _send(self, batch: list[Step]) -> None:

@@ -79,11 +79,8 @@ class RetryPolicy:
             return GiveUp(f"it was sent to the retry topics {attempts.hops} times")
         limit = (DEFAULT_LIMITS if self.limits is None else self.limits).get(error.code, RetryLimit())
         counted = failed_attempts - 1 if error.code in OUTAGES else failed_attempts
-        is_in_row = attempts.last_code in (
-            None,
-            error.code,
-            ErrorCode.TENANT_LIMITED,
-        )  # a wait for its turn hides no failure
+        # A wait for its turn hides no failure.
+        is_in_row = attempts.last_code in (None, error.code, ErrorCode.TENANT_LIMITED)
         of_its_code = counted if is_in_row else min(counted, 1)
         allowed = len(self.delays_s) if limit.retries is None else limit.retries
         if of_its_code > allowed or counted > max(len(self.delays_s), allowed):

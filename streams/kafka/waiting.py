@@ -34,7 +34,7 @@ class ClusterWait:
     """Sends and commits again what the cluster does not take, until it does. `problem` says why, while it does not.
 
     A repeated send can write a record twice: its readers have to bear that anyway, for a role can die before it commits.
-    Both methods raise KafkaException when it does not pass by itself, or when the role is to stop.
+    Every method raises KafkaException when it does not pass by itself, or when the role is to stop.
     """
 
     def __init__(self, clients: KafkaClients, is_stopping: Callable[[], bool]) -> None:
@@ -45,13 +45,18 @@ class ClusterWait:
     def send(self, records: list[OutboundRecord], tracing: Tracing) -> None:
         """Return when all in-sync replicas have every record."""
         if records:
-            self._until_taken(records[0].topic, lambda: send_and_wait(self._clients.producer, records, tracing))
+            self.until_taken(records[0].topic, lambda: send_and_wait(self._clients.producer, records, tracing))
 
     def commit(self, offsets: dict[TopicPartition, int]) -> bool:
         """Commit, and return whether the group took it."""
-        return self._until_taken(OFFSETS, lambda: commit_offsets(self._clients.consumer, offsets))
+        return self.until_taken(OFFSETS, lambda: commit_offsets(self._clients.consumer, offsets))
 
-    def _until_taken(self, what: str, action: Callable[[], T]) -> T:
+    def send_once(self, records: list[OutboundRecord], tracing: Tracing) -> None:
+        """Return when all in-sync replicas have every record; raise NotAcknowledgedError at once when they do not take it."""
+        send_and_wait(self._clients.producer, records, tracing)
+
+    def until_taken(self, what: str, action: Callable[[], T]) -> T:
+        """Repeat `action`, which sends to `what`, until the cluster takes it; return its result."""
         while True:
             try:
                 result = action()

@@ -2,17 +2,15 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 import structlog
 
-from schemas.cloudevents import read_event
 from schemas.errors import PermanentError, Stage
-from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
 from schemas.metrics import Metrics
 from schemas.topics import UNPREFIXED, Topics
 from streams.failures.dead_letter import Failure, make_dead_letter
@@ -27,13 +25,14 @@ from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, To
 from streams.kafka.positions import Positions
 from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
 from streams.kafka.waiting import ClusterWait
-from streams.persist.batch import BatchWriter, DatabaseDownError, Item, Written
-from streams.persist.counts import Received, Refused, ResultCounts, end_spans
+from streams.persist.batch import BatchWriter, DatabaseDownError, Written
+from streams.persist.counts import ResultCounts, end_spans
 from streams.persist.limits import PersistGuard, PersistLimits
 from streams.persist.paced_collector import PacedCollector
-from streams.rows.upsert import Result
+from streams.persist.reading import Batch, BatchReader, Deletion
+from streams.persist.states import StateSender
 from streams.rows.versions import version_of
-from streams.thumbnails.cleanup_requests import cleanup_request, needs_cleanup
+from streams.thumbnails.cleanup_requests import cleanup_request, deletion_cleanup, needs_cleanup
 from streams.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
@@ -43,6 +42,7 @@ BATCH: Final = 1000
 wait for nothing, and many share the cost of a commit."""
 POLL_S: Final = 0.2
 BACKOFFS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,31 +54,20 @@ class PersistOptions:
     limits: PersistLimits = field(default_factory=PersistLimits)
 
 
-@dataclass
-class _Batch:
-    """Records with the results that they hold, and those that hold none, with the reason."""
-
-    records: list[InboundRecord]
-    items: list[Item]
-    refused: list[Refused]
-    received: list[Received]
-    """The records of `items`, each with the span of the work on it."""
-    writing: Future[Written] = field(default_factory=Future)
-    """Its rows under way, once it is begun."""
-    begun: float = 0.0
-
-
 class PersistRole:
-    """Consumes thumbnail.ready and thumbnail.failed.
+    """Consumes thumbnail.ready, thumbnail.failed and thumbnail.deleted.
 
     Side effects of a batch, in this order:
     1. One transaction writes all rows. Dying after it repeats the batch: the rows say «repeated», nothing changes.
-    2. Dead letters and cleanup requests are sent, and acknowledged by all replicas. Dying after it sends them twice:
-       a cleanup does not touch what a row shows. A repeated result asks for a cleanup too, because the process may have
-       died between 1 and 2 the time before.
-    3. Offsets are committed. Dying before it repeats the batch.
+    2. The states of the batch's media are read from their rows and sent to thumbnail.state. Dying after it sends the same
+       bytes once more, or newer ones. A repeated result sends its state too, because the process may have died between
+       1 and 2 the time before.
+    3. Dead letters and cleanup requests are sent, and acknowledged by all replicas. Dying after it sends them twice:
+       a cleanup does not touch what a row shows. A repeated result asks for a cleanup too. It comes after 2, so that
+       a reader of the states has the new URLs before the old ones go.
+    4. Offsets are committed. Dying before it repeats the batch.
 
-    While one batch is in 1, the next is read; and while a batch is in 2 and 3, the next is in 1. Batches are begun and
+    While one batch is in 1, the next is read; and while a batch is in 2 to 4, the next is in 1. Batches are begun and
     committed in the order in which they were read, so that an offset is committed only when all before it are done.
     """
 
@@ -98,12 +87,14 @@ class PersistRole:
         self._engine: Final = engine
         self._guard: Final = PersistGuard(options.limits, clients.monotonic)
         self._writer: Final = BatchWriter(engine, now)
+        self._states: Final = StateSender(engine, options.topics.state, metrics)
         self._thread: Final = ThreadPoolExecutor(1, thread_name_prefix="rows")
-        self._pending: _Batch | None = None
+        self._pending: Batch | None = None
         self._metrics: Final = metrics
         self._counts: Final = ResultCounts(metrics, now)
         self._tracing: Final = tracing
         self._now: Final = now
+        self._read_batch: Final = BatchReader(options.topics, tracing).read
         self._stopping = False
         self.cluster: Final = ClusterWait(clients, lambda: self._stopping)
         self.last_progress_at = time.monotonic()
@@ -119,8 +110,8 @@ class PersistRole:
 
     def run(self) -> None:
         """Work until stop(). Raises KafkaException when records cannot be consumed, sent or committed, and PersistStoppedError."""
-        topics = [self._topics.ready, self._topics.failed]
-        self._consumer.subscribe(topics, on_assign=self.positions.starter(), on_revoke=self._on_revoke)
+        names = [self._topics.ready, self._topics.failed, self._topics.deleted]
+        self._consumer.subscribe(names, on_assign=self.positions.starter(), on_revoke=self._on_revoke)
         try:
             with PacedCollector() as collector:
                 while not self._stopping:
@@ -139,11 +130,11 @@ class PersistRole:
         if records:
             records += read_records(self._consumer, BATCH - 1, 0.0, after=records)
         self.positions.read_all(records)
-        following = self._read(records) if records else None
+        following = self._read_batch(records) if records else None
         self.owned = assigned_to(self._consumer)
         self._finish(following)
 
-    def _finish(self, following: _Batch | None) -> None:
+    def _finish(self, following: Batch | None) -> None:
         """Wait for the pending batch's rows, begin `following`, and do what is left of the pending one."""
         batch = self._pending
         written = None if batch is None else self._wait_for_rows(batch)
@@ -154,16 +145,39 @@ class PersistRole:
             following.writing = self._thread.submit(self._writer.write, following.items)
         # Nobody commits `following` before the earlier batch is settled: close() calls _on_revoke when settling fails.
         self._pending = None
-        if batch is not None and written is not None:
+        if batch is not None and written is not None and self._announce(batch, written):
             self._settle(batch, written)
         self._pending = following
 
-    def _wait_for_rows(self, batch: _Batch) -> Written | None:
+    def _wait_for_rows(self, batch: Batch) -> Written | None:
         """Return the rows' outcomes, waiting for the database as long as it takes; None when stop() came first."""
+
+        def begin_again() -> None:
+            batch.writing = self._thread.submit(self._writer.write, batch.items)
+
+        return self._until_database_works(batch, lambda: batch.writing.result(), begin_again)
+
+    def _announce(self, batch: Batch, written: Written) -> bool:
+        """Send the states of the batch's media, waiting for the database as long as it takes; False when stop() came first."""
+        return self._until_database_works(batch, lambda: self._send_states(batch, written), lambda: None) is not None
+
+    def _send_states(self, batch: Batch, written: Written) -> int:
+        media = batch.media_to_announce(written)
+
+        def send(records: list[OutboundRecord]) -> None:
+            self.cluster.send_once(records, self._tracing)
+
+        # Not under the lock: while the cluster takes nothing, other roles are to have their turns at it.
+        return self.cluster.until_taken(self._topics.state, lambda: self._states.send(media, send))
+
+    def _until_database_works(
+        self, batch: Batch, action: Callable[[], T], before_again: Callable[[], None]
+    ) -> T | None:
+        """Return what `action` returns, waiting for the database; None when stop() came first."""
         tries = 0
         while True:
             try:
-                written = batch.writing.result()
+                result = action()
             except DatabaseDownError as exc:
                 if self._stopping:
                     return None
@@ -174,14 +188,14 @@ class PersistRole:
                 log.warning("database_down", reason=str(exc), retry_in_s=pause_s, waiting_results=len(batch.items))
                 poll_quietly(self._consumer, pause_s, self._monotonic)
                 self.last_progress_at = time.monotonic()  # waiting is progress: a restart would not help
-                batch.writing = self._thread.submit(self._writer.write, batch.items)
+                before_again()
                 continue
             if tries:
                 self.database_problem = None
                 self._guard.recovered()
                 log.info("database_recovered", tries=tries)
                 self._consumer.resume(self._consumer.assignment())
-            return written
+            return result
 
     def _on_revoke(self, _consumer: KafkaConsumer, _partitions: list[PartitionOffset]) -> None:
         """Commit what is written before others take the partitions; called while records are read.
@@ -194,17 +208,19 @@ class PersistRole:
             return
         try:
             written = batch.writing.result()
+            self._send_states(batch, written)
         except DatabaseDownError:
             return
         self._pending = None
         self._settle(batch, written)
 
-    def _settle(self, batch: _Batch, written: Written) -> None:
+    def _settle(self, batch: Batch, written: Written) -> None:
         self._guard.check_refusals(written)
         refused = batch.refused + [(item.record, error) for item, error in written.rejected]
         dead_letters = [self._dead_letter(record, error) for record, error in refused]
+        cleanups = [*self._cleanups(written), *self._cleanups_of_deletions(batch.deletions)]
         try:
-            self.cluster.send([*dead_letters, *self._cleanups(written)], self._tracing)
+            self.cluster.send([*dead_letters, *cleanups], self._tracing)
         except NotAcknowledgedError:
             self._metrics.dead_letter_write_failures_total.inc(len(dead_letters))
             raise
@@ -226,22 +242,11 @@ class PersistRole:
             for (*_, outcome), item in wanted.items()
         ]
 
-    def _read(self, records: list[InboundRecord]) -> _Batch:
-        """Return the results in `records`, and the records that hold none."""
-        batch = _Batch(records, [], [], [])
-        for record, span in map(self._tracing.receive, records):
-            try:
-                batch.items.append(Item(record, self._result(record)))
-                batch.received.append((record, span))
-            except PermanentError as error:
-                batch.refused.append((record, error))
-                span.end(error.code)
-        return batch
-
-    def _result(self, record: InboundRecord) -> Result:
-        if record.topic == self._topics.ready:
-            return read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, record.value, record.headers)
-        return read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, record.value, record.headers)
+    def _cleanups_of_deletions(self, deletions: list[Deletion]) -> list[OutboundRecord]:
+        """Return a request for each media whose company is known: without it, nobody knows in which storage its pictures are."""
+        wanted = {one.event.event_id: one for one in deletions if one.event.company_id is not None}
+        now = self._now()
+        return [deletion_cleanup(self._topics.cleanup, one.event, one.record.headers, now) for one in wanted.values()]
 
     def _dead_letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
         now = self._now()

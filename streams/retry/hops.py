@@ -6,6 +6,7 @@ from typing import Final
 
 from schemas import headers as h
 from schemas.topics import Topics
+from streams.failures.marks import Mark
 from streams.failures.policy import tier_for
 from streams.failures.retry_limits import most_hops
 from streams.kafka.records import InboundRecord, OutboundRecord, bounded_by
@@ -64,6 +65,12 @@ class HopRules:
         hops = h.get_count(record.headers, h.RETRY_HOPS) + 1
         headers = h.with_headers(record.headers, {h.RETRY_HOPS: hops, h.RETRY_DUE_AT: h.format_time(due)})
         return Hop(OutboundRecord(self.topics.retries[tier - 1], record.key, record.value, headers), None)
+
+    def cancelled(self, record: InboundRecord, mark: Mark) -> Hop:
+        """Return what follows for a record that somebody cancelled: the worker ends it, and says who decided so."""
+        facts = {h.CANCELLED_AT: h.format_time(mark.at), h.CANCELLED_BY: mark.by, h.CANCELLED_NOTE: mark.note}
+        headers = h.with_headers(h.without_headers(record.headers, (h.RETRY_DUE_AT, h.RETRY_NOT_BEFORE)), facts)
+        return Hop(OutboundRecord(self.topics.due, record.key, record.value, headers), None)
 
     def _not_before(self, record: InboundRecord, now: datetime) -> datetime | None:
         """Return until when it must wait on: within its time budget and the count of hops, or it would wait for ever.

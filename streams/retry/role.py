@@ -13,6 +13,7 @@ from schemas import headers as h
 from schemas.metrics import Metrics
 from schemas.topics import RETRY_DELAYS_S, UNPREFIXED, Topics
 from streams.event_metrics import RecentIds, TaskType, exemplar_of
+from streams.failures.marks import Mark
 from streams.kafka.client import (
     assigned_to,
     next_offsets,
@@ -25,6 +26,7 @@ from streams.kafka.ports import KafkaClients, KafkaConsumer, PartitionOffset, To
 from streams.kafka.positions import Positions
 from streams.kafka.records import InboundRecord, place_of
 from streams.kafka.waiting import ClusterWait
+from streams.retry.cancellations import Cancellations
 from streams.retry.hops import HopRules
 from streams.tracing import NO_TRACING, Tracing
 
@@ -45,6 +47,8 @@ class RetryOptions:
     delays_s: tuple[float, ...] = RETRY_DELAYS_S
     jitter: float = 0.1
     budget_s: float = 86_400.0
+    cancellations: Cancellations | None = None
+    """What people have cancelled; None where nobody can."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class RetryRole:
     Side effects, in this order:
     1. The record is produced to thumbnail.due and acknowledged by all replicas. Dying here sends it twice: the worker's
        results are the same both times. What must wait for longer than a tier does is produced to a retry topic again.
+       What somebody cancelled goes to the worker, too, which gives it up.
     2. Its offset is committed. Dying before the first leaves the record where it is.
     """
 
@@ -84,6 +89,7 @@ class RetryRole:
     ) -> None:
         self._topics: Final = list(options.topics.retries)
         self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topics)
+        self._cancellations: Final = options.cancellations
         self._consumer: Final = clients.consumer
         self._monotonic: Final = clients.monotonic
         self._metrics: Final = metrics
@@ -128,6 +134,8 @@ class RetryRole:
                 self.last_progress_at = time.monotonic()
         finally:
             self._consumer.close()
+            if self._cancellations is not None:
+                self._cancellations.close()
 
     def _read(self) -> None:
         """Hold what is there, or comes before the next record is due: a batch that is waited for would be late.
@@ -178,21 +186,34 @@ class RetryRole:
         started, now, now_s = time.perf_counter(), self._now(), self._monotonic()
         received = [self._tracing.receive(waiting.record) for waiting in due]
         moments = [waiting.moment(now, now_s) for waiting in due]
-        hops = [self._rules.next_hop(record, at) for (record, _), at in zip(received, moments, strict=True)]
+        cancelled = self._find_cancelled(due)
+        hops = [
+            self._rules.next_hop(record, at) if mark is None else self._rules.cancelled(record, mark)
+            for (record, _), at, mark in zip(received, moments, cancelled, strict=True)
+        ]
         self.cluster.send([hop.record for hop in hops], self._tracing)
         records = [waiting.record for waiting in due]
         if self.cluster.commit(next_offsets(records)):
             self._count(records)
         self._metrics.task_execution_duration_seconds.labels("retry").observe(time.perf_counter() - started)
         self._metrics.last_progress_timestamp_seconds.set_to_current_time()
-        for (record, span), hop, waiting in zip(received, hops, due, strict=True):
+        for (record, span), hop, waiting, mark in zip(received, hops, due, cancelled, strict=True):
             span.set_attributes({"thumbnail.retry.waited_s": round((now - record.timestamp).total_seconds(), 3)})
             span.end()
             number = h.get_header(record.headers, h.RETRY_ATTEMPT)
             if hop.late_s is not None:
                 late_s = min(hop.late_s, now_s - waiting.due_s)  # not by the hour that the system's clock was set on
                 self._metrics.retry_lateness_seconds.observe(late_s, exemplar_of(h.trace_id(record.headers)))
+            if mark is not None:
+                log.info("retry_cancelled", retry=number, by=mark.by, note=mark.note, **record.log_fields)
+                continue
             log.info("retry_republished", retry=number, to=hop.record.topic, **record.log_fields)
+
+    def _find_cancelled(self, due: list[_Waiting]) -> list[Mark | None]:
+        if self._cancellations is None:
+            return [None] * len(due)
+        self._cancellations.look()
+        return [self._cancellations.of(waiting.record) for waiting in due]
 
     def _count(self, committed: list[InboundRecord]) -> None:
         """Count each record once: what could not be committed is handed on, and counted, by its next owner."""

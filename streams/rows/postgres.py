@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from schemas.events import MediaKind
 from streams.rows.last_write_wins import RowState, rank_of
 from streams.rows.queries import state_of, table_of
-from streams.rows.values import RowChange, error_text, renditions_json, status_of
+from streams.rows.values import RowChange, details_of, error_text, renditions_json, status_of
 from streams.rows.versions import given_up_text
 
 # The rows are locked in the order of their ids, and read in the newest version that others have committed, until the
@@ -33,7 +33,8 @@ _CHANGE: Final = """
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(%(changes)s AS json)) AS given (
         id integer, given_up text, has_result boolean, occurred_at timestamptz, event_id text, status text,
-        error text, has_pictures boolean, url text, renditions text, placeholder text)
+        error text, has_pictures boolean, url text, renditions text, placeholder text, settings text,
+        details text)
 )
 UPDATE {table} AS shown SET
     thumbnail_given_up = given.given_up,
@@ -43,9 +44,13 @@ UPDATE {table} AS shown SET
     thumbnail_occurred_at = CASE WHEN has_result THEN given.occurred_at ELSE thumbnail_occurred_at END,
     thumbnail_updated_at =
         CASE WHEN has_result THEN greatest(%(now)s, given.occurred_at) ELSE thumbnail_updated_at END,
+    thumbnail_revision =
+        CASE WHEN has_result THEN coalesce(thumbnail_revision, 0) + 1 ELSE thumbnail_revision END,
     thumbnail_url = CASE WHEN has_pictures THEN given.url ELSE thumbnail_url END,
     thumbnails = CASE WHEN has_pictures THEN CAST(given.renditions AS json) ELSE thumbnails END,
-    thumbnail_placeholder = CASE WHEN has_pictures THEN given.placeholder ELSE thumbnail_placeholder END
+    thumbnail_placeholder = CASE WHEN has_pictures THEN given.placeholder ELSE thumbnail_placeholder END,
+    thumbnail_settings = CASE WHEN has_pictures THEN given.settings ELSE thumbnail_settings END,
+    thumbnail_details = CASE WHEN has_pictures THEN CAST(given.details AS json) ELSE thumbnail_details END
 FROM given WHERE shown.id = given.id
 """
 
@@ -82,6 +87,8 @@ def _given(row_id: int, change: RowChange) -> dict[str, Any]:
             "url": ready.thumbnail_url,
             "renditions": renditions_json(ready),
             "placeholder": ready.placeholder,
+            "settings": ready.settings,
+            "details": json.dumps(details_of(ready)),
         }
     return values
 

@@ -41,8 +41,23 @@ class NewestUpload:
     given_up: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class DeletedRow:
+    """The row of a media that was deleted upstream. `company_id` is None for a video without its AR content."""
+
+    company_id: int | None
+    ar_content_id: int
+
+
 TOMBSTONE: Final = "tombstone"
 """In place of an upload's id, in a row whose media was deleted upstream."""
+
+
+_SHOWN: Final = ("url", "placeholder", "status", "error")
+_SHOWS_NOTHING: Final[dict[str, Any]] = {
+    **{f"thumbnail_{name}": sa.null() for name in _SHOWN},
+    **{name: sa.null() for name in ("thumbnails", "thumbnail_details")},
+}
 
 
 class RowStates:
@@ -73,20 +88,34 @@ class RowStates:
         given_up = given_up_versions(row.thumbnail_given_up)
         return NewestUpload(_moment_of(row), row.thumbnail_event_id or "", row.thumbnail_status == READY, given_up)
 
-    def mark_deleted(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
-        """Let the row stand as if an upload of the time `at` had come, unless it knows a newer one; whether it is there."""
+    def mark_deleted(
+        self, kind: MediaKind, row_id: int, at: datetime, company_id: int | None = None
+    ) -> DeletedRow | None:
+        """Let the row show nothing, as if an upload without pictures had come at `at`, unless it knows a newer one.
+
+        Return whose it is; None when it is gone. A row of another company than `company_id` stays as it is.
+        """
         table = table_of(kind)
         # NO KEY: the platform may go on adding videos to a locked AR content.
-        lock = sa.select(*state_columns(table)).where(table.c.id == row_id).with_for_update(key_share=True)
+        is_video = kind is MediaKind.VIDEO
+        owner = videos.c.ar_content_id if is_video else table.c.id
+        of_video = sa.select(ar_contents.c.company_id).where(ar_contents.c.id == owner).scalar_subquery()
+        of_row = of_video if is_video else table.c.company_id
+        columns = *state_columns(table), owner.label("ar_content_id"), of_row.label("company_id")
+        lock = sa.select(*columns).where(table.c.id == row_id).with_for_update(key_share=True, of=table)
         try:
             with write_transaction(self._engine) as connection:
                 row = connection.execute(lock).one_or_none()
-                if row is not None and _moment_of(row) < at:
+                if row is None:
+                    return None
+                is_anothers = company_id is not None and row.company_id not in (None, company_id)
+                if not is_anothers and (_moment_of(row) < at or _is_upload_of(row, at)):
                     written_at = max(aware(row.thumbnail_updated_at) or at, at)  # see counted_time
-                    change = {"thumbnail_occurred_at": at, "thumbnail_updated_at": written_at}
+                    change: dict[str, Any] = {"thumbnail_occurred_at": at, "thumbnail_updated_at": written_at}
+                    change |= {"thumbnail_event_id": TOMBSTONE, "thumbnail_revision": next_revision(table)}
                     update = sa.update(table).where(table.c.id == row_id)
-                    connection.execute(update.values(change | {"thumbnail_event_id": TOMBSTONE}))
-                return row is not None
+                    connection.execute(update.values(change | _SHOWS_NOTHING))
+                return DeletedRow(row.company_id, row.ar_content_id)
         except SQLAlchemyError as exc:
             raise _unavailable(exc) from exc
 
@@ -98,6 +127,11 @@ class RowStates:
             raise _unavailable(exc) from exc
 
 
+def _is_upload_of(row: sa.Row[Any], at: datetime) -> bool:
+    """Return whether the row's upload has the time `at`: many clocks count seconds, and what is deleted was there before."""
+    return row.thumbnail_event_id != TOMBSTONE and _moment_of(row) == at
+
+
 def _unavailable(exc: SQLAlchemyError) -> TransientError:
     return TransientError(ErrorCode.DATABASE_UNAVAILABLE, f"The media's row could not be read: {type(exc).__name__}.")
 
@@ -105,6 +139,11 @@ def _unavailable(exc: SQLAlchemyError) -> TransientError:
 def aware(moment: datetime | None) -> datetime | None:
     """`moment` with its time zone: SQLite keeps none, and what we write is UTC."""
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def next_revision(table: sa.Table) -> sa.ColumnElement[int]:
+    """Return thumbnail_revision after a change of the row; rows of 0.1 have none."""
+    return sa.func.coalesce(table.c.thumbnail_revision, 0) + 1
 
 
 def state_columns(table: sa.Table) -> tuple[sa.Column[Any], ...]:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from schemas.events import MediaKind
 from schemas.tables import ar_contents, videos
 from streams.rows.last_write_wins import Result, RowState, rank_of
-from streams.rows.queries import state_columns, state_of, table_of
-from streams.rows.values import RowChange, error_text, status_of
+from streams.rows.queries import next_revision, state_columns, state_of, table_of
+from streams.rows.values import RowChange, details_of, error_text, status_of
 from streams.rows.versions import given_up_text
 
 
@@ -30,6 +30,8 @@ def write_changes(connection: sa.Connection, kind: MediaKind, changes: Mapping[i
     # Rows that get pictures have more columns than those that only failed, and these than those that failed again.
     for shape in {frozenset(row) for row in values}:
         columns: dict[str, Any] = {name: sa.bindparam(name) for name in shape if name != "row_id"}
+        if "thumbnail_status" in shape:
+            columns["thumbnail_revision"] = next_revision(table)
         update = sa.update(table).where(table.c.id == sa.bindparam("row_id")).values(columns)
         connection.execute(update, [row for row in values if row.keys() == shape])
 
@@ -43,6 +45,8 @@ def _values(row_id: int, change: RowChange, now: datetime) -> dict[str, Any]:
             "thumbnail_url": change.ready.thumbnail_url,
             "thumbnails": [rendition.model_dump(mode="json") for rendition in change.ready.renditions],
             "thumbnail_placeholder": change.ready.placeholder,
+            "thumbnail_settings": change.ready.settings,
+            "thumbnail_details": details_of(change.ready),
         }
     return values
 

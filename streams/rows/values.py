@@ -40,6 +40,15 @@ def error_text(result: Result) -> str | None:
     return f"{result.error.code}: {result.error.message}" if isinstance(result, ThumbnailFailed) else None
 
 
+def details_of(result: ThumbnailReady) -> dict[str, str | None]:
+    """thumbnail_details: what thumbnail.state says of the pictures, and no other column has."""
+    return {
+        "upload_event_id": result.upload_event_id,
+        "degraded_reason": result.degraded_reason or ("" if result.degraded else None),
+        "storage_fallback": result.storage.fallback,
+    }
+
+
 def renditions_json(result: ThumbnailReady) -> str:
     """thumbnails, as JSON text: several times as fast as by way of dictionaries."""
     return _RENDITIONS.dump_json(result.renditions).decode()

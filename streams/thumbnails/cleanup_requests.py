@@ -8,11 +8,14 @@ from schemas.errors import ErrorCode
 from schemas.events import (
     THUMBNAIL_CLEANUP_TYPE,
     CleanupReason,
+    Media,
     ThumbnailCleanup,
     ThumbnailFailed,
     derived_event_id,
+    upload_version,
 )
 from schemas.headers import Headers
+from schemas.media_state import ThumbnailDeleted
 from streams.kafka.records import OutboundRecord
 from streams.rows.last_write_wins import Result, RowOutcome
 from streams.rows.versions import version_of
@@ -66,14 +69,41 @@ def cleanup_request(
         version=version,
         reason=_reason(result, outcome),
     )
+    return _request_record(topic, request, result_headers)
+
+
+def deletion_cleanup(topic: str, deleted: ThumbnailDeleted, record_headers: Headers, now: datetime) -> OutboundRecord:
+    """Return the record for `topic` that asks to delete all pictures of the media from before its deletion."""
+    media, company_id = deleted.media, deleted.company_id
+    assert company_id is not None  # noqa: S101 - the caller leaves the others out
+    named = Media(
+        kind=media.kind,
+        id=media.id,
+        ar_content_id=media.ar_content_id,
+        key=media.key or media.record_key,  # no cleanup reads the source; the schema wants a key
+    )
+    request = ThumbnailCleanup(
+        event_id=derived_event_id(deleted.event_id, company_id, named, "cleanup:deleted"),
+        upload_event_id=deleted.event_id,
+        occurred_at=deleted.occurred_at,
+        produced_at=now,
+        company_id=company_id,
+        media=named,
+        version=upload_version(deleted.occurred_at, deleted.event_id),
+        reason=CleanupReason.ROW_GONE,
+    )
+    return _request_record(topic, request, record_headers)
+
+
+def _request_record(topic: str, request: ThumbnailCleanup, cause: Headers) -> OutboundRecord:
     context = context_headers(
         event_type=THUMBNAIL_CLEANUP_TYPE,
         event_id=request.event_id,
         occurred_at=request.produced_at,
-        subject=result.media.record_key,
+        subject=request.media.record_key,
     )
-    headers = context + tuple((name, value) for name, value in result_headers if name in _PASSED_ON)
-    return OutboundRecord(topic, result.media.record_key.encode(), write_event(request), headers)
+    headers = context + tuple((name, value) for name, value in cause if name in _PASSED_ON)
+    return OutboundRecord(topic, request.media.record_key.encode(), write_event(request), headers)
 
 
 def _reason(result: Result, outcome: RowOutcome) -> CleanupReason:

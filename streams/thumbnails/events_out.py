@@ -58,8 +58,8 @@ class Announcements:
         facts = {h.OTHER_PICTURES: "true"} if is_beside_others else {}
         return replace(record, headers=h.with_headers(record.headers, facts))
 
-    def failed(self, failure: Failure) -> OutboundRecord:
-        """Announce that the upload was given up, and is a dead letter."""
+    def failed(self, failure: Failure, dead_letter_topic: str) -> OutboundRecord:
+        """Announce that the upload was given up, and is a dead letter in that topic."""
         event = ThumbnailFailed(
             event_id=result_event_id(self.upload, "failed", self.version),
             upload_event_id=self.upload.event_id,
@@ -76,7 +76,7 @@ class Announcements:
             ),
             attempts=failure.attempts,
             first_failed_at=failure.first_failed_at,
-            dead_letter=DeadLetterInfo(topic=self.topics.dlq),
+            dead_letter=DeadLetterInfo(topic=dead_letter_topic),
             version=self.version,
         )
         return self._record(self.topics.failed, THUMBNAIL_FAILED_TYPE, event)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Final, Protocol
 
+from processors.output.fingerprint import settings_fingerprint
 from processors.output.renditions import main_index
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, ObjectNotFoundError, Stage, ThumbnailError, TransientError
@@ -73,6 +74,7 @@ class ThumbnailService:
         self._store: Final = store
         self._maker: Final = maker
         self._spec: Final = spec
+        self._fingerprint: Final = settings_fingerprint(spec)
         self._metrics: Final = calls.metrics
         self._now: Final = now
 
@@ -182,4 +184,5 @@ class ThumbnailService:
             attempt=attempt,
             timings_ms=timings,
             version=stored.version,
+            settings=self._fingerprint,
         )

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
 from schemas import headers as h
-from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
+from schemas.errors import ErrorCode, ThumbnailError, TransientError
 from schemas.events import MediaUploaded
 from schemas.topics import UNPREFIXED, Topics
 from storage.breaker import ConnectionPausedError
@@ -67,7 +67,7 @@ class Work:
             took_s=time.perf_counter() - self.started_s,
             kind=self.upload.media.kind if is_attempt and self.upload is not None else None,
             ready_after_s=self.ready_after_s,
-            error=None if ending is Ending.TOMBSTONE_GIVEN_UP else code,
+            error=code,
             waits_for=provider_label(waits_for.provider) if isinstance(waits_for, ConnectionPausedError) else None,
             was_tried=not isinstance(waits_for, ConnectionPausedError | CompanyLimitedError),
             stale=self.stale,
@@ -162,27 +162,36 @@ class Failures:
     def _give_up(self, work: Work, failure: Failure, reason: str) -> Outcome:
         """Return the outcome, the dead letter first: dying after it repeats both records, dying before it repeats the attempt."""
         error, delivery, upload = failure.error, work.delivery, work.upload
-        if work.task is None and not isinstance(error, PermanentError):
-            # No dead letter: at worst the waiting retries of the deleted media find its row gone, or work.
-            details: dict[str, object] = {"why": reason, "error": error.message}
-            return work.finish(Ending.TOMBSTONE_GIVEN_UP, details=details, error=error)
+        if error.code is ErrorCode.UPLOAD_CANCELLED:
+            return self._park(work, failure, reason)
         if not delivery.is_replay and error.code is not ErrorCode.TENANT_LIMITED:
             # A replayed record failed before: that somebody replayed too much says nothing about a deploy.
             self._guard.check(delivery.partition_name, error.code, work.company_id, delivery.producer)
         if work.company_id is not None and upload is not None:
             self.limiter.given_up(work.company_id, error.code)
-        records = [make_dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)]
-        if upload is not None:
-            records.append(self._rules.announcements(work, upload).failed(failure))
+        dead_letter = make_dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)
+        return self._end(work, failure, dead_letter, reason)
+
+    def _park(self, work: Work, failure: Failure, reason: str) -> Outcome:
+        """Return the outcome of what somebody cancelled. It is nobody's failure, and its dead letter needs no attention."""
+        dead_letter = make_dead_letter(self._rules.topics.parked, work.delivery, failure, self._rules.group)
+        parked = {h.PARKED_AT: h.format_time(failure.failed_at), h.PARKED_REASON: failure.error.message}
+        headers = h.with_headers(dead_letter.headers, parked)
+        return self._end(work, failure, replace(dead_letter, headers=headers), reason)
+
+    def _end(self, work: Work, failure: Failure, dead_letter: OutboundRecord, reason: str) -> Outcome:
+        records = [dead_letter]
+        if work.upload is not None:
+            records.append(self._rules.announcements(work, work.upload).failed(failure, dead_letter.topic))
         details = {"why": reason} | _details(work, failure)
-        return work.finish(Ending.GIVEN_UP, *records, details=details, error=error)
+        ending = Ending.TOMBSTONE_GIVEN_UP if work.task is None else Ending.GIVEN_UP
+        return work.finish(ending, *records, details=details, error=failure.error)
 
 
 def internal_error(exc: Exception) -> ThumbnailError:
     """Return the error that stands for one that no adapter translated; its text, which may hold anything, stays in the log."""
-    error = TransientError(
-        ErrorCode.INTERNAL_ERROR, f"An unexpected {type(exc).__name__} occurred; the log has the trace."
-    )
+    message = f"An unexpected {type(exc).__name__} occurred; the log has the trace."
+    error = TransientError(ErrorCode.INTERNAL_ERROR, message)
     error.__cause__ = exc
     return error
 

@@ -9,13 +9,14 @@ from schemas.errors import ErrorCode, PermanentError, Stage, ThumbnailError
 from schemas.events import MEDIA_UPLOADED_TYPE, CleanupReason, MediaUploaded, ThumbnailReady, is_live
 from streams.event_metrics import TaskType
 from streams.failures.guard import DeadLetterFloodError
-from streams.kafka.records import InboundRecord, read_delivery, unread_delivery
+from streams.failures.marks import born_mark
+from streams.kafka.records import Delivery, InboundRecord, read_delivery, unread_delivery
 from streams.thumbnails.service import Progress, ThumbnailService
 from streams.thumbnails.staleness import Stale, UploadOrder
 from streams.worker.clock_skew import latest_moment
 from streams.worker.failure import Failures, Rules, Work, internal_error
 from streams.worker.outcome import Ending, Outcome
-from streams.worker.removals import Removals
+from streams.worker.removals import Removals, is_deletion
 
 log = structlog.get_logger(__name__)
 
@@ -50,29 +51,29 @@ class EventHandler:
             raise
         except Exception as exc:
             log.exception("event_internal_error")
-            bare = Work(unread_delivery(record), self._task_of(record.topic, record.value))
+            bare = Work(unread_delivery(record), self._task_of(record.topic, record))
             return self._failures.fail(bare, PermanentError(ErrorCode.INTERNAL_ERROR, internal_error(exc).message))
 
     def _begin(self, record: InboundRecord) -> Work:
         delivery = read_delivery(record, self._rules.topics)
-        task = self._task_of(delivery.origin_topic, record.value)
+        task = self._task_of(delivery.origin_topic, record)
         return Work(delivery, task, Progress(Stage.CLEANUP if task is TaskType.CLEANUP else Stage.EVENT))
 
-    def _task_of(self, origin_topic: str, value: bytes | None) -> TaskType | None:
-        """Return what a record asks for, by the topic that it was first read from; None for a tombstone.
+    def _task_of(self, origin_topic: str, record: InboundRecord) -> TaskType | None:
+        """Return what a record asks for, by the topic that it was first read from; None for a deletion.
 
-        Not by its event type: whoever may write uploads must not be able to delete.
+        Not by the type of a cleanup: whoever may write uploads must not be able to delete what a row shows.
         """
         if origin_topic == self._rules.topics.cleanup:
             return TaskType.CLEANUP
-        return None if value is None and origin_topic == self._rules.topics.uploads else TaskType.GENERATE
+        return None if origin_topic == self._rules.topics.uploads and is_deletion(record) else TaskType.GENERATE
 
     async def _attempt(self, work: Work) -> Outcome:
         try:
             if work.task is TaskType.CLEANUP:
                 return await self._removals.clean(work)
             if work.task is None:
-                return await self._removals.apply_tombstone(work)
+                return await self._removals.apply_deletion(work)
             return await self._handle_upload(work)
         except DeadLetterFloodError:
             raise
@@ -95,6 +96,7 @@ class EventHandler:
             work.given_up, stale = place.given_up, place.stale
             if stale is not None:
                 return self._drop(work, said, stale)
+            _refuse_cancelled(delivery)
             ready = await self._thumbnails.create(
                 said,
                 work.progress,
@@ -102,6 +104,9 @@ class EventHandler:
                 is_final=lambda error: self._failures.is_final(delivery, error),
                 version=self._rules.announcements(work, said).version,
             )
+            # Once more: "delete" is often pressed right after an upload, and nobody is to get a URL that is dead soon.
+            if await self._order.was_deleted(said):
+                return self._drop(work, said, Stale.DELETED)
         return self._announce(work, said, ready)
 
     def _drop(self, work: Work, upload: MediaUploaded, stale: Stale) -> Outcome:
@@ -133,3 +138,14 @@ class EventHandler:
             ready, is_beside_others=work.progress.is_beside_others
         )
         return work.finish(Ending.READY, announced, details=details)
+
+
+def _refuse_cancelled(delivery: Delivery) -> None:
+    """Raise PermanentError where somebody cancelled the upload while it waited for a retry."""
+    mark = born_mark(delivery.record)
+    if mark is not None:
+        after = f" after {delivery.last_code}" if delivery.last_code else ""
+        why = f": {mark.note}" if mark.note else "."
+        raise PermanentError(
+            ErrorCode.UPLOAD_CANCELLED, f"Cancelled by {mark.by} while it waited for a retry{after}{why}"
+        )

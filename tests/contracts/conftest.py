@@ -72,13 +72,13 @@ def minio_with_base_path(s3_server: S3Server, s3_bucket: str) -> StorageProvider
     return a_minio(s3_server, s3_bucket, "b/c")
 
 
-def a_minio(server: S3Server, bucket: str, base_path: str) -> StorageProvider:
+def a_minio(server: S3Server, bucket: str, base_path: str, *, public_base_url: str | None = URL) -> StorageProvider:
     credentials = {
         "endpoint": server.endpoint_url,
         "bucket": bucket,
         "access_key": server.access_key,
         "secret_key": server.secret_key,
-        "public_base_url": URL,
+        "public_base_url": public_base_url,
     }
     return MinioStorageProvider(parse_credentials(MinioCredentials, credentials), base_path=base_path, policy=LOOPBACK)
 

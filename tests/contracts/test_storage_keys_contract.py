@@ -1,6 +1,7 @@
 """What every provider makes of keys: which are refused, what absence is, how folders and listings work."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,31 @@ def test_a_listing_has_whole_folders_in_order(provider: StorageProvider) -> None
         put(provider, key)
     assert list(provider.list_files("acme")) == ["acme/a-1", "acme/a/1", "acme/a/2", "acme/b"]
     assert list(provider.list_files("acme/a")) == ["acme/a/1", "acme/a/2"]
+
+
+def test_a_listing_says_how_large_and_how_old_each_object_is(provider: StorageProvider) -> None:
+    before = datetime.now(UTC)
+    put(provider, "acme/a", b"four")
+    put(provider, "acme/folder/b", b"")
+    (first, second) = provider.list_objects("acme")
+    assert [(first.key, first.size_bytes), (second.key, second.size_bytes)] == [("acme/a", 4), ("acme/folder/b", 0)]
+    for found in (first, second):
+        assert abs(found.modified_at - before) < timedelta(seconds=30)
+
+
+LISTED = ("a+b", "a-1", "a/1", "a/10", "a/2/x", "a/2/y", "a.b/c", "a0", "b", "caf\u00e9", "\uffee", "\U0001f600")
+
+
+AFTER = ("", "a", "acme/", "acme/a/1", "acme/a/15", "acme/a/2", "acme/a/2/x", "acme/b", "acme/z", "b")
+
+
+def test_a_listing_goes_on_after_any_text_in_the_order_of_bytes(provider: StorageProvider) -> None:
+    keys = sorted((f"acme/{name}" for name in LISTED), key=str.encode)
+    for key in (*reversed(keys), "acme-2/x"):
+        put(provider, key)
+    for after in AFTER:
+        found = [found.key for found in provider.list_objects("acme", after=after)]
+        assert found == [key for key in keys if key > after], after
 
 
 @pytest.mark.parametrize("prefix", [*ABSENT[:2], "acme/a", "acm"])

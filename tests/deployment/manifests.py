@@ -40,8 +40,9 @@ def named(found: list[Manifest], kind: str, name: str) -> Manifest:
 
 
 def pod_of(workload: Manifest) -> Manifest:
-    """The pod's spec of a Deployment or a Job."""
-    pod: Manifest = workload["spec"]["template"]["spec"]
+    """The pod's spec of a Deployment, a Job or a CronJob."""
+    spec = workload["spec"].get("jobTemplate", workload)["spec"]
+    pod: Manifest = spec["template"]["spec"]
     return pod
 
 

@@ -70,7 +70,7 @@ CONTAINER_RULES: Final[dict[str, Rule]] = {
 
 def broken_rules(found: list[Manifest]) -> Iterator[tuple[str, str]]:
     """(workload's name, rule) for each rule that a pod or a container of it breaks."""
-    for workload in of_kind(found, "Deployment", "Job", "StatefulSet", "DaemonSet"):
+    for workload in of_kind(found, "Deployment", "Job", "CronJob", "StatefulSet", "DaemonSet"):
         pod, name = pod_of(workload), workload["metadata"]["name"]
         yield from ((name, rule) for rule, holds in POD_RULES.items() if not holds(pod))
         for container in [*pod["containers"], *pod.get("initContainers", [])]:

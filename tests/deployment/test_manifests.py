@@ -4,8 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
 
 from schemas.topics import ALL_TOPICS
+from service.cli.main import app
 from service.settings import Settings
 from tests.conftest import missing
 from tests.deployment.manifests import (
@@ -156,7 +159,7 @@ def test_every_variable_is_a_setting_of_ours() -> None:
     (settings,) = [item["data"].keys() for item in of_kind(found, "ConfigMap")]
     set_in_pods = {
         variable["name"]
-        for workload in of_kind(found, "Deployment", "Job")
+        for workload in of_kind(found, "Deployment", "Job", "CronJob")
         for variable in pod_of(workload)["containers"][0].get("env", [])
     }
     assert (settings | set_in_pods) - known == set()
@@ -169,15 +172,37 @@ def _secrets_of(workload: Manifest) -> set[str]:
 
 def test_each_workload_gets_the_secrets_that_it_needs_and_no_other() -> None:
     found = manifests(EXAMPLE)
-    assert {w["metadata"]["name"]: _secrets_of(w) for w in of_kind(found, "Deployment", "Job")} == {
+    assert {w["metadata"]["name"]: _secrets_of(w) for w in of_kind(found, "Deployment", "Job", "CronJob")} == {
         "thumbnails-worker": {"thumbnails-kafka", "thumbnails-database", "thumbnails-storage"},
         "thumbnails-persist": {"thumbnails-kafka", "thumbnails-database"},
         "thumbnails-retry": {"thumbnails-kafka"},
         "thumbnails-topics": {"thumbnails-kafka"},
         "thumbnails-schema": {"thumbnails-database"},
         "thumbnails-web": {"thumbnails-kafka", "thumbnails-web"},
+        "thumbnails-reconcile": {"thumbnails-kafka", "thumbnails-database", "thumbnails-storage"},
     }
     assert of_kind(found, "Secret") == []
+
+
+def _options_of(command: CommandInfo) -> list[Any]:
+    return list(get_command_from_info(command, pretty_exceptions_short=True, rich_markup_mode=None).params)
+
+
+def test_the_nightly_comparison_has_local_storage_and_a_command_that_there_is() -> None:
+    job = named(manifests(EXAMPLE), "CronJob", "thumbnails-reconcile")
+    pod = pod_of(job)
+    (container,) = pod["containers"]
+    worker = pod_of(named(manifests("base"), "Deployment", "thumbnails-worker"))
+    assert {volume["name"]: volume for volume in worker["volumes"]}["storage"] in pod["volumes"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {one["name"]: one["value"] for one in container["env"]} == {"LOCAL_STORAGE_ROOT": mounts["storage"]}
+    name, *options = container["args"]
+    (command,) = [found for found in app.registered_commands if found.callback and found.callback.__name__ == name]
+    known = {option.name: option.opts for option in _options_of(command)}
+    given = [option for option in options if option.startswith("--")]
+    assert set(given) <= {opt for opts in known.values() for opt in opts}
+    assert options[options.index("--state") + 1].startswith(f"{mounts['state']}/")
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
 
 
 def test_scaling_is_by_topics_that_are_to_be_dealt_with_now_and_never_beyond_their_partitions() -> None:

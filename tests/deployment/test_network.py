@@ -18,6 +18,7 @@ OUT = {
     "retry": {DNS, KAFKA},
     "topics": {DNS, KAFKA},
     "schema": {DNS, DATABASE},
+    "reconcile": {DNS, KAFKA, DATABASE, STORAGE},
 }
 
 

@@ -19,6 +19,7 @@ VERSIONS: Final = ("1.32", "1.37")
 """The oldest that we say we work with, and the newest that there is."""
 KINDS: Final = {
     "ConfigMap": "io.k8s.api.core.v1.ConfigMap",
+    "CronJob": "io.k8s.api.batch.v1.CronJob",
     "Deployment": "io.k8s.api.apps.v1.Deployment",
     "Job": "io.k8s.api.batch.v1.Job",
     "Namespace": "io.k8s.api.core.v1.Namespace",

@@ -3,6 +3,7 @@
 All show the demo's scene, so that a judge of its corners knows them.
 """
 
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -104,6 +105,109 @@ def masked_bmp(bits: int, masks: tuple[int, int, int, int]) -> bytes:
         "<4L", *masks
     )
     return b"BM" + struct.pack("<LLL", 14 + len(info) + len(data), 0, 14 + len(info)) + info + data
+
+
+def bitmap(
+    data: bytes, bits: int, compression: int = 0, *, palette: bytes = b"", colours: int = 0, info_bytes: int = 40
+) -> bytes:
+    """A BMP of these bytes, from the lowest row up. `colours` is what its header says, `info_bytes` how much of it there is."""
+    info = struct.pack("<LllHHLLllLL", info_bytes, WIDTH, HEIGHT, 1, bits, compression, len(data), 0, 0, colours, 0)
+    info = info.ljust(info_bytes, b"\0")[:info_bytes]
+    pixels_at = 14 + len(info) + len(palette)
+    return b"BM" + struct.pack("<LLL", pixels_at + len(data), 0, pixels_at) + info + palette + data
+
+
+def run_lengths(rows: Pixels, bits: int) -> bytes:
+    """Rows as BMP's run lengths have them: 200 pixels as they are, the others as runs of one, and a jump over the last one and back."""
+    out = b""
+    for row in rows[::-1]:
+        for start in range(0, len(row), 200):
+            part = row[start : start + 200]
+            if len(part) == 200:
+                body = part.tobytes() if bits != 4 else (part[::2] << 4 | part[1::2]).astype(np.uint8).tobytes()
+                out += bytes([0, len(part)]) + body + bytes(len(body) % 2)
+            else:
+                out += b"".join(b"\1" + (bytes([pixel << 4]) if bits == 4 else pixel.tobytes()) for pixel in part)
+        out += b"\0\0"
+    return out + b"\0\1"
+
+
+def indexed(count: int = 16) -> tuple[Pixels, bytes]:
+    """The scene in a few colours: its numbers, and their colours as a BMP has them."""
+    picture = photograph().quantize(count)
+    colours = np.asarray(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)[:count]
+    return np.asarray(picture), np.column_stack([colours[:, ::-1], np.zeros((len(colours), 1), np.uint8)]).tobytes()
+
+
+def indexed_bmp(bits: int, **options: Any) -> bytes:
+    """The scene in sixteen colours, or 256, without run lengths."""
+    numbers, palette = indexed(1 << bits)
+    data = numbers[::-1] if bits == 8 else numbers[::-1, ::2] << 4 | numbers[::-1, 1::2]
+    return bitmap(data.astype(np.uint8).tobytes(), bits, palette=palette, **options)
+
+
+def bmp_of_runs(bits: int) -> bytes:
+    """The scene as run lengths: of colours, or of numbers of sixteen colours."""
+    if bits == 24:
+        return bitmap(run_lengths(pixels()[..., ::-1], 24), 24, 4, info_bytes=64)
+    numbers, palette = indexed()
+    return bitmap(run_lengths(numbers, bits), bits, {8: 1, 4: 2}[bits], palette=palette, colours=16)
+
+
+def array_of_bitmaps() -> bytes:
+    """OS/2's: a bitmap behind a header of 14 bytes, with places that count from the beginning of the file."""
+    inner = bytearray(saved(photograph(), "BMP"))
+    inner[10:14] = struct.pack("<L", 14 + int.from_bytes(inner[10:14], "little"))
+    return b"BA" + struct.pack("<LLHH", 14 + len(inner), 0, 0, 0) + bytes(inner)
+
+
+def fax_bitmap(*, low_bit_first: bool) -> tuple[bytes, Image.Image]:
+    """OS/2's bitmap of fax rows, and what it shows: the scene in black and white."""
+    picture = photograph().convert("1")
+    with Image.open(io.BytesIO(saved(picture, "TIFF", compression="group3"))) as opened:
+        tags = opened.tag_v2  # type: ignore[attr-defined]
+        (start, *others), (length, *_) = tags[273], tags[279]
+        assert not others
+        data = saved(picture, "TIFF", compression="group3")[start : start + length]
+    if low_bit_first:
+        data = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
+    black_is = int(tags[262] == 0)
+    palette = bytes(4) + b"\xff\xff\xff\0" if black_is == 0 else b"\xff\xff\xff\0" + bytes(4)
+    content = bytearray(bitmap(data, 1, 3, palette=palette, colours=2, info_bytes=64))
+    content[22:26] = struct.pack("<l", -HEIGHT)
+    return bytes(content), picture
+
+
+def photoshop_of_floats() -> bytes:
+    """32 bits a channel, which are light."""
+    data = light().astype(">f4").transpose(2, 0, 1).tobytes()
+    return b"8BPS" + struct.pack(">H6xHLLHH", 1, 3, HEIGHT, WIDTH, 32, 3) + bytes(12) + b"\0\0" + data
+
+
+def fits(values: Pixels, *cards: str, extension: bool = False) -> bytes:
+    """FITS: planes x height x width, or height x width, the first row the lowest; as the file's second part with `extension`."""
+    stored = (values[..., ::-1, :] if values.ndim > 1 else values).astype(values.dtype.newbyteorder(">"))
+    bits = 8 * values.dtype.itemsize * (-1 if values.dtype.kind == "f" else 1)
+    sides = [f"NAXIS{number + 1}  = {side:>20}" for number, side in enumerate(values.shape[::-1])]
+    first = "XTENSION= 'IMAGE   '" if extension else "SIMPLE  =                    T"
+    header = [first, f"BITPIX  = {bits:>20} / bits", f"NAXIS   = {values.ndim:>20}", *sides, *cards, "END"]
+    before = b""
+    if extension:
+        empty = [
+            "SIMPLE  =                    T",
+            "BITPIX  =                    8",
+            "NAXIS   =                    0",
+            "END",
+        ]
+        before = "".join(card.ljust(80) for card in empty).ljust(2880).encode()
+    text = "".join(card.ljust(80) for card in header)
+    data = stored.tobytes()
+    return before + text.ljust(-(-len(text) // 2880) * 2880).encode() + data + bytes(-len(data) % 2880)
+
+
+def jpeg_2000_without_its_header() -> bytes:
+    """Its header box has another name; the codestream says the same. Pillow refuses it."""
+    return saved(photograph(), "JPEG2000").replace(b"jp2h", b"jp2i")
 
 
 def psd(*, bits: int = 8, layers: int = 0, fourth: bool = False, is_lab: bool = False) -> bytes:
@@ -251,6 +355,13 @@ RARE: Final[dict[str, Callable[[], bytes]]] = {
     "bmp 4-4-4": lambda: masked_bmp(16, (0xF00, 0xF0, 0xF, 0)),
     "bmp 8-8-8 elsewhere": lambda: masked_bmp(32, (0xFF000000, 0xFF0000, 0xFF00, 0)),
     "bmp 10-10-10": lambda: masked_bmp(32, (0x3FF00000, 0xFFC00, 0x3FF, 0)),
+    "bmp of runs of 24 bits": lambda: bmp_of_runs(24),
+    "bmp with a header of 16 bytes": lambda: indexed_bmp(8, info_bytes=16),
+    "bmp that claims too many colours": lambda: indexed_bmp(8, colours=512),
+    "array of bitmaps": array_of_bitmaps,
+    "fits in three planes": lambda: fits(pixels().transpose(2, 0, 1)),
+    "jpeg 2000 without its header": jpeg_2000_without_its_header,
+    "photoshop of floats": photoshop_of_floats,
     "photoshop": psd,
     "photoshop of 16 bits": lambda: psd(bits=16),
     "large photoshop": psb,

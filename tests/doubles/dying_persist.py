@@ -3,6 +3,7 @@
 Run: python -m tests.doubles.dying_persist STEP RECORDS SERVERS PREFIX URL. It takes so many records as one batch first.
 """
 
+import itertools
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ _CALLS: dict[str, tuple[ModuleType, str]] = {
     "before the transaction": (batch_writer, "write_transaction"),
     "in the transaction": (batch_writer, "apply_results"),
     "after the transaction": (waiting, "send_and_wait"),
+    "after the states": (waiting, "send_and_wait"),
     "after the sends": (waiting, "commit_offsets"),
 }
 """The call that follows on the step, or for «in the transaction» is the step's last."""
@@ -46,9 +48,23 @@ def dying_after(real: Callable[..., Any]) -> Callable[..., Any]:
     return deadly
 
 
+def deadly_the_second_time(real: Callable[..., Any]) -> Callable[..., Any]:
+    calls = itertools.count(1)
+
+    def deadly(*arguments: Any, **named: Any) -> None:
+        if next(calls) == 2:
+            die()
+        real(*arguments, **named)
+
+    return deadly
+
+
 def arm(step: str) -> None:
     """Let the first time that the role comes to `step` be its last moment."""
     module, name = _CALLS[step]
+    if step == "after the states":
+        setattr(module, name, deadly_the_second_time(getattr(module, name)))
+        return
     setattr(module, name, dying_after(getattr(module, name)) if step == "in the transaction" else die)
 
 

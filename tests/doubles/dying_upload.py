@@ -1,5 +1,10 @@
-"""Uploads one object, and dies of SIGKILL at a chosen system call: python -m tests.doubles.dying_upload ROOT FILES STEP WHEN."""
+"""Uploads objects, and dies of SIGKILL at chosen system calls: python -m tests.doubles.dying_upload.
 
+Each line of standard input, a list of ROOT, FILES, STEP and WHEN in JSON, is one upload by a process of its own; how that
+ended is a line of standard output.
+"""
+
+import json
 import os
 import signal
 import sys
@@ -37,12 +42,25 @@ def arm(step: str, when: str) -> None:
     setattr(os, name, deadly)
 
 
-def main(root: str, files: str, step: str, when: str) -> None:
+def upload(root: str, files: str, step: str, when: str) -> None:
     if files == "named":
         os.open = open_without_nameless_files(os.open)
     arm(step, when)
     LocalStorageProvider(Path(root), "http://x").upload_file(KEY, NEW, content_type="image/webp")
 
 
+def main() -> None:
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                upload(*json.loads(line))
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(pid, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,11 +1,13 @@
 """The persist and retry loops on the in-memory Kafka, in one thread, by a clock that no test waits for."""
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import sqlalchemy as sa
 from confluent_kafka import KafkaError
@@ -14,6 +16,7 @@ from schemas import headers as h
 from schemas.cloudevents import context_headers, write_event
 from schemas.database import create_engine_for, write_transaction
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailReady
+from schemas.media_state import THUMBNAIL_DELETED_TYPE, ThumbnailDeleted
 from schemas.metrics import Metrics
 from schemas.tables import videos
 from schemas.topics import THUMBNAIL_DUE, THUMBNAIL_RETRIES
@@ -185,8 +188,8 @@ class PersistLoop(Loop):
     group = "persist"
 
     def __init__(self, url: str) -> None:
-        topics = {"thumbnail.ready": 2, "thumbnail.failed": 1, "thumbnail.ready.dlq": 1, "thumbnail.cleanup": 1}
-        super().__init__(topics)
+        names = "failed", "deleted", "state", "ready.dlq", "cleanup"
+        super().__init__({"thumbnail.ready": 2} | {f"thumbnail.{name}": 1 for name in names})
         self.rows = Rows(url, self.broker.journal)
         self.limits = PersistLimits()
 
@@ -212,6 +215,18 @@ class PersistLoop(Loop):
             headers = context_headers(event_type=event_type, event_id=result.event_id, occurred_at=NOW, subject="x")
             place = ("thumbnail.ready", partition) if is_ready else ("thumbnail.failed", 0)
             self.broker.put(place, write_event(result), key=result.media.record_key.encode(), headers=[*headers])
+
+    def put_deletion(self, deleted: ThumbnailDeleted) -> None:
+        headers = context_headers(
+            event_type=THUMBNAIL_DELETED_TYPE, event_id=deleted.event_id, occurred_at=NOW, subject="x"
+        )
+        key = deleted.media.record_key.encode()
+        self.broker.put(("thumbnail.deleted", 0), write_event(deleted), key=key, headers=[*headers])
+
+    def states(self) -> dict[str, dict[str, Any] | None]:
+        """The last state of each media: what a reader of the compacted topic ends with."""
+        records = self.broker.records("thumbnail.state")
+        return {(one.key or b"").decode(): json.loads(one.value) if one.value else None for one in records}
 
     def dead_letters(self) -> list[bytes | None]:
         """The keys of what was refused."""

@@ -1,5 +1,6 @@
 """Hand-made stand-ins for the unit tests of the flow: one tenant in memory, and a maker that needs no decoder."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -81,10 +82,13 @@ class FakeMaker:
     picture: str = "picture"
     degraded_reason: DegradedReason | None = None
     seen: list[tuple[Kind | None, float | None]] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
+    """Called while it works."""
 
     async def create_thumbnails(self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None) -> ThumbnailSet:
         self.seen.append((kind, spec.frame_time_s))
         head = source.read_at(0, 8)
+        self.meanwhile()
         if self.error is not None:
             raise self.error
         return ThumbnailSet(

@@ -1,10 +1,7 @@
 """`thumbnails backfill` on a real broker and PostgreSQL: killed and resumed, each row once, and live uploads win."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +24,7 @@ from service.settings import KafkaSettings
 from streams.rows.upsert import apply_results
 from tests.doubles.results import a_database, a_media, ready
 from tests.integration.test_roles_on_kafka import Reader, wait_until
+from tests.system.stack import Command
 
 ROWS = 300
 PHOTOGRAPHS = range(1, 101)
@@ -43,27 +41,19 @@ class Installation:
     reader: Reader
     state: Path
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        environment = os.environ | {
+    def start(self, *arguments: str) -> Command:
+        environment = {
             "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": self.settings.kafka_topic_prefix,
             "WORKER_GROUP": f"{self.settings.kafka_topic_prefix}thumbnails",
             "DATABASE_URL": self.url,
         }
-        command = [sys.executable, "-m", "service", "backfill", "--state", str(self.state), "--json", *arguments]
-        return subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-        )
+        return Command(environment, "backfill", "--state", str(self.state), "--json", *arguments)
 
     def run(self, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
-        process = self.start(*arguments)
-        try:
-            said, problem = process.communicate(timeout=60)
-        finally:
-            process.kill()
-            process.communicate()
-        assert "Traceback" not in problem
-        return process.returncode, [json.loads(line) for line in said.splitlines()]
+        done = self.start(*arguments).wait(60)
+        assert "Traceback" not in done.stderr
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
     def uploads(self) -> list[MediaUploaded]:
         """All that is in media.uploaded, in its order within each media."""
@@ -131,10 +121,9 @@ def test_killed_in_the_middle_and_resumed_each_row_is_announced_once_and_live_up
     first = installation.start(*pace)
     try:
         wait_until(lambda: len(installation.uploads()) >= 100)
-        os.kill(first.pid, signal.SIGKILL)
     finally:
-        first.kill()
-        first.communicate(timeout=30)
+        first.send_signal(signal.SIGKILL)
+        assert first.wait(30).returncode == -signal.SIGKILL
     sent = len(installation.uploads()) - len(LIVE)
     assert 0 < sent < ROWS
 
@@ -175,14 +164,12 @@ def test_ctrl_c_pauses_it_and_what_waits_for_the_workers_is_bounded(installation
     process = installation.start("--max-waiting", "25", "--kind", "video")
     try:
         wait_until(lambda: len(installation.uploads()) >= 25)
-        os.kill(process.pid, signal.SIGINT)
-        said, problem = process.communicate(timeout=30)
     finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 130
-    assert "go on with `thumbnails backfill --resume" in problem
-    last = json.loads(said.splitlines()[-1])
+        process.send_signal(signal.SIGINT)
+        done = process.wait(30)
+    assert done.returncode == 130
+    assert "go on with `thumbnails backfill --resume" in done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
     assert (last["state"], last["sent"]) == ("paused", 22), "three live uploads wait, too"
     assert len(installation.uploads()) == 25
 

@@ -46,6 +46,8 @@ CLEANUPS = {
 }
 REPEATED = {(f"video:{FRESH}", "upload-1"), (f"video:{TWICE}", "upload-1")}
 """What a successor asks for besides, after rows were committed: the worker finds these shown or gone."""
+STATES = {(f"video:{media}", upload) for media, (_, upload) in ROWS.items()} | {(f"video:{GONE}", None)}
+AFTER_STATES = ("after the states", "after the sends")
 DEAD_LETTERS = {f"video:{FOREIGN}", "video:poison"}
 
 
@@ -150,6 +152,7 @@ def test_a_kill_in_any_state_leaves_no_row_cleanup_letter_or_offset_behind(insta
         assert one.rows() == (ROWS if committed else {}), one.step
         assert one.count("thumbnail.cleanup") == (len(CLEANUPS) if sent else 0), one.step
         assert one.count("thumbnail.ready.dlq") == (len(DEAD_LETTERS) if sent else 0), one.step
+        assert one.count("thumbnail.state") == (len(STATES) if one.step in AFTER_STATES else 0), one.step
         assert one.uncommitted() == len(RESULTS) + 1, one.step
 
     for one in installations:
@@ -160,6 +163,13 @@ def test_a_kill_in_any_state_leaves_no_row_cleanup_letter_or_offset_behind(insta
         assert asked >= CLEANUPS, one.step
         assert asked - CLEANUPS <= (REPEATED if one.step.startswith("after") else set()), one.step
         assert {(record.key or b"").decode() for record in one.read("thumbnail.ready.dlq")} == DEAD_LETTERS, one.step
+        states = one.read("thumbnail.state")
+        assert {_state(record) for record in states} == STATES, f"{one.step}: the same states, however often"
+        assert len({record.value for record in states}) == len(STATES), f"{one.step}: and the same bytes"
+
+
+def _state(record: InboundRecord) -> tuple[str, str | None]:
+    return (record.key or b"").decode(), json.loads(record.value)["upload_event_id"] if record.value else None
 
 
 def _cleanup(record: InboundRecord) -> tuple[str, str]:

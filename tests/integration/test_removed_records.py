@@ -16,7 +16,7 @@ from service.settings import KafkaSettings
 from streams.kafka.lag import GroupLag
 from streams.kafka.positions import Positions
 from tests.doubles.results import a_database
-from tests.integration.test_retry_role import a_role, due_in, group_of, put, settings_for, tier
+from tests.integration.test_retry_role import LATER_S, Clock, a_role, due_in, group_of, put, settings_for, tier
 from tests.integration.test_roles_on_kafka import a_persist_role, running, wait_until
 from tests.integration.test_worker_group import a_worker, until
 
@@ -119,15 +119,17 @@ def test_after_a_long_stop_the_persist_role_says_what_was_removed(settings: Kafk
 
 def test_a_retry_role_whose_waiting_partition_is_overtaken_by_retention_says_so(settings: KafkaSettings) -> None:
     """Its first record holds the partition; those behind it are removed before it reads them."""
-    role = a_role(settings)
+    clock = Clock()
+    role = a_role(settings, clock=clock)
     observer = Observer(settings, group_of(settings), role.positions)
     commit(settings, group_of(settings), "thumbnail.retry.1", 0)
-    put(settings, *[(1, 0, b"%d" % n, due_in(10 if n == 0 else -60)) for n in range(500)])
+    put(settings, *[(1, 0, b"%d" % n, due_in(LATER_S if n == 0 else -60)) for n in range(500)])
     due = f"{settings.kafka_topic_prefix}thumbnail.due"
     with running(role):
         wait_until(lambda: (tier(settings, 1), 0) in role.positions._next)
         assert observer.look(role.owned) == []
         remove(settings, "thumbnail.retry.1", 480)
+        clock.ahead_s = LATER_S
         wait_until(lambda: committed(settings, group_of(settings), "thumbnail.retry.1") == 500)
         (found,) = observer.look(role.owned)
         assert (found[0], found[2], found[3]) == ("records_removed_unread", 480, 480 - found[1])

@@ -11,12 +11,14 @@ from schemas.database import write_transaction
 from schemas.events import MediaKind, upload_version
 from schemas.tables import ar_contents, videos
 from streams.rows.last_write_wins import RowOutcome
-from streams.rows.queries import NewestUpload, RowStates
+from streams.rows.queries import DeletedRow, NewestUpload, RowStates
 from streams.rows.upsert import Result, apply_results
 from streams.rows.versions import MOST_GIVEN_UP
 from streams.thumbnails.cleanup_requests import needs_cleanup
 from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_database, a_media, failed, moment, ready, version
+
+OF_COMPANY_1 = DeletedRow(company_id=1, ar_content_id=42)
 
 
 @pytest.fixture(params=["sqlite_url", "postgres_url"])
@@ -48,6 +50,17 @@ def test_a_first_result_fills_every_column(engine: sa.Engine) -> None:
         "upload-0",
         NOW.replace(tzinfo=None),
     )
+
+
+def test_a_row_says_with_which_settings_the_pictures_that_it_shows_were_made(engine: sa.Engine) -> None:
+    apply(engine, ready(1, settings="1-aaaa"))
+    assert row_of(engine)["thumbnail_settings"] == "1-aaaa"
+    apply(engine, failed(2))  # the row goes on showing the same pictures
+    assert row_of(engine)["thumbnail_settings"] == "1-aaaa"
+    apply(engine, ready(3, settings="1-bbbb"), failed(4))
+    assert row_of(engine)["thumbnail_settings"] == "1-bbbb"
+    apply(engine, ready(5))  # of a worker of 0.1
+    assert row_of(engine)["thumbnail_settings"] is None
 
 
 def test_an_image_goes_to_its_ar_content(engine: sa.Engine) -> None:
@@ -229,15 +242,31 @@ def test_the_newest_upload_is_the_last_one_with_an_outcome(engine: sa.Engine) ->
 def test_a_tombstone_makes_older_results_stale_and_newer_ones_are_applied(engine: sa.Engine) -> None:
     rows = RowStates(engine)
     apply(engine, ready(1))
-    shown = row_of(engine)["thumbnail_url"]
-    assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(5)) is True
-    assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(3)) is True  # an older one, redelivered late
-    assert rows.newest(a_media()) == NewestUpload(moment(5), "tombstone", is_ready=True)
-    assert row_of(engine)["thumbnail_url"] == shown
+    assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(5)) == OF_COMPANY_1
+    assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(3)) == OF_COMPANY_1  # an older one, redelivered late
+    assert rows.newest(a_media()) == NewestUpload(moment(5), "tombstone", is_ready=False)
+    row = row_of(engine)
+    assert [row[f"thumbnail_{name}"] for name in ("url", "status", "error", "placeholder")] == [None] * 4
+    assert row["thumbnails"] is None
     assert apply(engine, ready(4), ready(6)) == [RowOutcome.STALE, RowOutcome.REPLACED]
-    assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(5)) is True
+    assert rows.mark_deleted(MediaKind.VIDEO, 42, moment(5)) == OF_COMPANY_1
     assert rows.newest(a_media()) == NewestUpload(moment(6), "upload-6", is_ready=True)
-    assert rows.mark_deleted(MediaKind.VIDEO, 999, moment(5)) is False
+    assert rows.mark_deleted(MediaKind.VIDEO, 999, moment(5)) is None
+
+
+@pytest.mark.parametrize("kind", list(MediaKind))
+def test_a_deletion_by_another_company_leaves_the_row_as_it_is(engine: sa.Engine, kind: MediaKind) -> None:
+    apply(engine, ready(1, a_media(42, kind)))
+    assert RowStates(engine).mark_deleted(kind, 42, moment(5), company_id=2) == OF_COMPANY_1
+    assert RowStates(engine).newest(a_media(42, kind)) == NewestUpload(moment(1), "upload-1", is_ready=True)
+    assert RowStates(engine).mark_deleted(kind, 42, moment(5), company_id=1) == OF_COMPANY_1
+    assert RowStates(engine).newest(a_media(42, kind)) == NewestUpload(moment(5), "tombstone", is_ready=False)
+
+
+def test_what_is_deleted_in_the_second_of_its_upload_was_there_before(engine: sa.Engine) -> None:
+    apply(engine, ready(1))
+    RowStates(engine).mark_deleted(MediaKind.VIDEO, 42, moment(1))
+    assert row_of(engine)["thumbnail_event_id"] == "tombstone"
 
 
 FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
@@ -273,7 +302,7 @@ def test_a_tombstone_of_0_1_from_the_future_gives_way_too(engine: sa.Engine) -> 
         values = {"thumbnail_occurred_at": FUTURE, "thumbnail_event_id": "tombstone"}
         connection.execute(sa.update(videos).values(values))
     assert apply(engine, ready(1)) == [RowOutcome.REPLACED]
-    assert RowStates(engine).mark_deleted(MediaKind.VIDEO, 42, moment(2)) is True
+    assert RowStates(engine).mark_deleted(MediaKind.VIDEO, 42, moment(2)) == OF_COMPANY_1
     assert apply(engine, ready(1), ready(2, occurred_at=moment(1)), ready(3)) == [
         RowOutcome.STALE,
         RowOutcome.STALE,
@@ -283,7 +312,7 @@ def test_a_tombstone_of_0_1_from_the_future_gives_way_too(engine: sa.Engine) -> 
 
 def test_a_tombstone_counts_though_the_row_is_from_the_future(engine: sa.Engine) -> None:
     write_as_0_1(engine, "ready")
-    assert RowStates(engine).mark_deleted(MediaKind.VIDEO, 42, moment(5)) is True
+    assert RowStates(engine).mark_deleted(MediaKind.VIDEO, 42, moment(5)) == OF_COMPANY_1
     assert apply(engine, ready(4), ready(6)) == [RowOutcome.STALE, RowOutcome.REPLACED]
 
 

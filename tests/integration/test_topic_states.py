@@ -98,6 +98,7 @@ def test_topics_that_do_not_exist_have_no_partitions(kafka: str, monkeypatch: py
     assert {(state.partitions, state.records, state.groups) for state in states} == {(0, 0, ())}
 
 
+@pytest.mark.timed
 def test_many_topics_are_asked_in_little_time(settings: Settings) -> None:
     produce(settings, "media.uploaded", *range(200))
     read_topics(settings)

@@ -15,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import sqlalchemy as sa
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from PIL import Image
 
 
@@ -238,22 +238,21 @@ class Platform:
         return keys | {f"(fallback) {path.name}" for path in outside}
 
     def read_topic(self, topic: str) -> list[Any]:
-        """Every record of a topic, read to its end."""
+        """Every record of a topic, read to its end; without joining a group, which would take most of the time."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap_servers,
                 "group.id": f"oracle-{uuid.uuid4()}",
-                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
                 "enable.partition.eof": True,
             }
         )
-        consumer.subscribe([f"{self.topic_prefix}{topic}"])
-        partitions = len(
-            consumer.list_topics(f"{self.topic_prefix}{topic}").topics[f"{self.topic_prefix}{topic}"].partitions
-        )
+        name = f"{self.topic_prefix}{topic}"
+        partitions = consumer.list_topics(name).topics[name].partitions
+        consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in partitions])
         records: list[Any] = []
         ended: set[int | None] = set()
-        while len(ended) < partitions:
+        while len(ended) < len(partitions):
             message = consumer.poll(10)
             if message is None:
                 raise AssertionError(f"{topic} does not come to its end")

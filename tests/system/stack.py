@@ -2,21 +2,22 @@
 
 import os
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
 from service.cli.main import app
+from tests.system.fork_server import start_service
 from tests.system.platform import Platform
-from tests.system.supervisor import Supervisor, role_command
+from tests.system.supervisor import Supervisor
 
 
 class Broker(Protocol):
@@ -46,9 +47,13 @@ class Stack:
     environment: dict[str, str]
 
     def wait_for(self, what: Callable[[], object], timeout_s: float = 60.0, *, restart: bool = False) -> object:
-        """Poll `what` until it is true; the roles must stay alive, unless a supervisor is to restart them."""
+        """Poll `what` until it is true; the roles must stay alive, unless a supervisor is to restart them.
+
+        No more than half of the time is spent looking: what reads a topic or compares pictures takes it from the roles.
+        """
         deadline = time.monotonic() + timeout_s
         while True:
+            began = time.monotonic()
             found = what()
             if found:
                 return found
@@ -58,7 +63,7 @@ class Stack:
                 for role in self.supervisor.roles:
                     assert role.process.poll() is None, f"{role.name} ended:\n{role.log.read_text()[-2000:]}"
             assert time.monotonic() < deadline, "it did not happen in time"
-            time.sleep(0.2)
+            time.sleep(max(0.2, time.monotonic() - began))
 
     def wait_until_joined(self) -> None:
         """The group has as many members as there are workers, and every one has its share."""
@@ -77,9 +82,37 @@ class Stack:
         self.supervisor.wait_until_ready()
 
 
+class Command:
+    """A command in a process of its own."""
+
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        self._arguments = arguments
+        self._said = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has ended
+        self._process = start_service(arguments, os.environ | environment, *self._said)
+
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, timeout_s: float | None = None) -> subprocess.CompletedProcess[str]:
+        """Return what it said, when it has ended. Raises subprocess.TimeoutExpired, and ends it, after `timeout_s`."""
+        try:
+            code = self._process.wait(timeout_s)
+            out, error = (_all_of(file) for file in self._said)
+            return subprocess.CompletedProcess(self._arguments, code, out, error)
+        finally:
+            self._process.kill()
+            for file in self._said:
+                file.close()
+
+
+def _all_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
+
+
 def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "service", *arguments]
-    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+    """Run a command in a process of its own, and wait for its end."""
+    return Command(environment, *arguments).wait()
 
 
 def run_cli_here(environment: dict[str, str], *arguments: str) -> None:
@@ -108,16 +141,22 @@ def settings_for(kafka: str, database_url: str, prefix: str, folder: Path) -> di
 @contextmanager
 def a_stack(kafka: str, database_url: str, prefix: str, folder: Path, **changes: str) -> Iterator[Stack]:
     """Everything up and ready; afterwards all roles ended with exit code 0."""
-    with a_stack_run_by(role_command, kafka, database_url, prefix, folder, **changes) as stack:
+    with a_stack_run_by(None, kafka, database_url, prefix, folder, **changes) as stack:
         yield stack
 
 
 @contextmanager
 def a_stack_run_by(
-    command: Callable[[str], list[str]], kafka: str, database_url: str, prefix: str, folder: Path, **changes: str
+    command: Callable[[str], list[str]] | None,
+    kafka: str,
+    database_url: str,
+    prefix: str,
+    folder: Path,
+    **changes: str,
 ) -> Iterator[Stack]:
-    """As `a_stack`; `command` is what runs a role."""
-    environment = settings_for(kafka, database_url, prefix, folder) | changes
+    """As `a_stack`; `command` is what runs a role, other than the fork server."""
+    one_slot = {"DECODE_SLOTS": "1"}  # each takes a second of processor time to start
+    environment = settings_for(kafka, database_url, prefix, folder) | one_slot | changes
     run_cli_here(environment, "topics", "create")
     run_cli_here(environment, "db", "upgrade")
     platform = Platform(database_url, folder / "storage", kafka, prefix)

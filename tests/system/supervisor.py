@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.system.fork_server import Process, start_service
+
 STOP_TIMEOUT_S = 60.0
 
 
@@ -22,10 +24,10 @@ class Role:
     """One role's process, whichever incarnation it is in."""
 
     name: str
-    command: list[str]
+    command: list[str] | None
     environment: dict[str, str]
     log: Path
-    process: subprocess.Popen[bytes]
+    process: Process
     starts: int = 1
     exit_codes: list[int] = field(default_factory=list)
     log_from: int = 0
@@ -38,10 +40,10 @@ class Role:
 
 
 class Supervisor:
-    """Starts roles, restarts those that ended, and stops them all."""
+    """Starts roles, restarts those that ended, and stops them all. Without a `command` the fork server starts them."""
 
     def __init__(
-        self, folder: Path, environment: Mapping[str, str], command: Callable[[str], list[str]] = role_command
+        self, folder: Path, environment: Mapping[str, str], command: Callable[[str], list[str]] | None = role_command
     ) -> None:
         self.folder = folder
         self._command = command
@@ -53,8 +55,8 @@ class Supervisor:
         for number in range(len(self.of(name)), len(self.of(name)) + count):
             environment = {**os.environ, **self._environment, **extra}
             log = self.folder / f"{name}-{number}.log"
-            command = self._command(name)
-            self.roles.append(Role(name, command, environment, log, _spawn(command, environment, log)))
+            command = self._command(name) if self._command else None
+            self.roles.append(Role(name, command, environment, log, _spawn(name, command, environment, log)))
 
     def restart_ended(self) -> None:
         """What a supervisor does all the time."""
@@ -63,7 +65,7 @@ class Supervisor:
             if code is not None:
                 role.exit_codes.append(code)
                 role.log_from = role.log.stat().st_size
-                role.process = _spawn(role.command, role.environment, role.log)
+                role.process = _spawn(role.name, role.command, role.environment, role.log)
                 role.starts += 1
 
     def of(self, name: str) -> list[Role]:
@@ -94,8 +96,10 @@ class Supervisor:
         return {name: 0 if code == -signal.SIGTERM and name in starting else code for name, code in codes.items()}
 
 
-def _spawn(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+def _spawn(name: str, command: list[str] | None, environment: dict[str, str], log: Path) -> Process:
     with log.open("ab") as out:
+        if command is None:
+            return start_service([name], environment, out, out)
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
 

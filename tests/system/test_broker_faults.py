@@ -22,8 +22,6 @@ from tests.system.stack import Stack, a_stack, run_cli, settings_for
 from tests.system.supervisor import Role, children_of
 from tests.system.test_stops import with_uploads_that_hang
 
-pytestmark = pytest.mark.timed
-
 BACK_WITHIN_S = 30.0
 OUTAGE_S = 9.0
 """Longer than the session of 6 s, and than what is left of a heartbeat of 2 s."""
@@ -46,6 +44,7 @@ def ended_with_code_1(role: Role) -> bool:
     return role.process.poll() == 1
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 @pytest.mark.parametrize("outage", ["hangs", "is killed"])
 def test_workers_resume_soon_after_a_broker_that(
@@ -76,6 +75,7 @@ def test_workers_resume_soon_after_a_broker_that(
     assert {code for codes in exits for code in codes} <= {1}
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 def test_every_role_ends_in_time_though_its_broker_hangs(
     own_kafka: ApacheKafka, postgres_url: str, tmp_path: Path
@@ -124,6 +124,7 @@ def test_an_outcome_that_its_topic_does_not_take_ends_the_worker_and_is_repeated
         stack.wait_for(lambda: not stack.platform.problems(), restart=True)
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 def test_outcomes_that_are_not_acknowledged_are_told_and_wait(
     own_kafka: ApacheKafka, postgres_url: str, tmp_path: Path
@@ -179,6 +180,7 @@ def test_a_topic_with_too_few_partitions_is_told_before_the_work_begins(
     assert "media.uploaded: it has 2 partitions instead of 6" in refused.stderr
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 def test_an_upload_in_a_new_partition_is_worked_on_within_a_minute(
     kafka: str, postgres_url: str, topic_prefix: str, tmp_path: Path

@@ -22,6 +22,8 @@ from tests.system.snippets import run_shell, snippets_of
 from tests.system.stack import Stack, a_stack
 
 PRODUCERS, CONSUMERS = "docs/producers.md", "docs/consumers.md"
+LONG_AGO = datetime(2026, 11, 1, tzinfo=UTC)
+"""Before the deletion of the page's example."""
 HOLIDAY, PHOTO = "acme/uploads/holiday.mp4", "acme/uploads/photo.jpg"
 
 
@@ -51,7 +53,7 @@ def example(stack: Stack, page: str, language: str, text: str) -> str:
     assert "localhost:9092" in found
     found = found.replace("localhost:9092", stack.platform.bootstrap_servers)
     return re.sub(
-        r"\b(media\.uploaded|thumbnail\.(ready|failed))\b(?!\.v1)", rf"{stack.platform.topic_prefix}\1", found
+        r"\b(media\.uploaded|thumbnail\.(ready|failed|state))\b(?!\.v1)", rf"{stack.platform.topic_prefix}\1", found
     )
 
 
@@ -66,7 +68,7 @@ def row_is_ready(stack: Stack, key: str, upload: str) -> bool:
 
 def test_every_example_of_both_pages_is_run_by_a_test() -> None:
     counts = {page: (len(snippets_of(page, "python")), len(snippets_of(page, "sh"))) for page in (PRODUCERS, CONSUMERS)}
-    assert counts == {PRODUCERS: (1, 2), CONSUMERS: (1, 1)}
+    assert counts == {PRODUCERS: (1, 3), CONSUMERS: (2, 1)}
 
 
 def test_an_upload_announced_as_the_page_says_becomes_thumbnails(stack: Stack, tmp_path: Path) -> None:
@@ -133,6 +135,38 @@ def test_the_consumer_of_the_page_keeps_the_newest_state_of_each_media(stack: St
         gallery.send_signal(signal.SIGINT)
         code = gallery.wait(30)
     assert code == 0, log.read_text()
+
+
+def test_a_deletion_by_kcat_as_the_page_says_takes_the_pictures_and_the_consumer_of_the_page_learns_of_it(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """The consumer reads thumbnail.state alone."""
+    upload = producer_of(stack).send(
+        {"kind": "video", "id": 15, "ar_content_id": 15, "key": HOLIDAY}, occurred_at=LONG_AGO
+    )
+    stack.wait_for(lambda: row_is_ready(stack, "video:15", upload))
+    script = example(stack, CONSUMERS, "python", "INSERT OR REPLACE")
+    gallery = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
+    try:
+
+        def shown() -> dict[str, str]:
+            assert gallery.poll() is None
+            with closing(sqlite3.connect(tmp_path / "gallery.db", timeout=10)) as database:
+                exists = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'pictures'").fetchone()
+                return dict(database.execute("SELECT media, url FROM pictures") if exists else [])
+
+        stack.wait_for(lambda: "video:15" in shown())
+        assert shown()["video:15"].endswith("medium.webp")
+        done = run_shell(example(stack, PRODUCERS, "sh", "media.deleted"), tmp_path)
+        assert done.returncode == 0, done.stderr
+        stack.wait_for(lambda: "video:15" not in shown())
+        row = stack.platform.row("video:15")
+        assert row is not None
+        assert (row["thumbnail_url"], row["thumbnail_status"]) == (None, None)
+        stack.wait_for(lambda: not [key for key in stack.platform.objects() if "/thumbnails/video/15/" in key])
+    finally:
+        gallery.send_signal(signal.SIGINT)
+        gallery.wait(30)
 
 
 def test_kcat_shows_results_as_the_page_says(stack: Stack, tmp_path: Path) -> None:

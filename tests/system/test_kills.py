@@ -48,7 +48,7 @@ def test_no_upload_is_lost_when_processes_are_killed(
     platform = Platform(postgres_url, storage_root, kafka, topic_prefix)
     platform.set_up()
     uploads = _make_uploads(platform)
-    supervisor = Supervisor(tmp_path, environment)
+    supervisor = Supervisor(tmp_path, environment, None)
     supervisor.start("worker", 2)
     supervisor.start("persist")
     supervisor.start("retry")

@@ -117,7 +117,7 @@ def test_without_a_terminal_plain_lines_are_printed_once(stack: Stack) -> None:
     done = run_cli(stack.environment, "status", "--metrics", endpoints(stack))
     assert (done.returncode, done.stderr) == (1, "")
     assert "\x1b" not in done.stdout
-    for words in ("3 ready, 1 failed", "media.uploaded", "what to do now", "local_disk", "in 5", "persist  ready"):
+    for words in ("3 ready, 1 failed", "media.uploaded", "for all of them", "local_disk", " min", "persist  ready"):
         assert words in done.stdout
 
 

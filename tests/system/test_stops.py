@@ -45,7 +45,8 @@ def announcements(platform: Platform) -> collections.Counter[str]:
 def test_a_rolling_restart_under_load_loses_nothing_and_does_nothing_twice(
     kafka: str, postgres_url: str, topic_prefix: str, tmp_path: Path
 ) -> None:
-    with a_stack(kafka, postgres_url, topic_prefix, tmp_path, KAFKA_SESSION_TIMEOUT_S="30") as stack:
+    changes = {"KAFKA_SESSION_TIMEOUT_S": "30", "DECODE_SLOTS": "2"}
+    with a_stack(kafka, postgres_url, topic_prefix, tmp_path, **changes) as stack:
         platform = stack.platform
         platform.add_rows(range(1, UPLOADS + 1))
         uploads = [platform.upload(number, "image") for number in range(1, UPLOADS + 1)]

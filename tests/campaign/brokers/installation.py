@@ -161,7 +161,7 @@ def an_installation(folder: Path, database_url: str, **changes: str) -> Iterator
         platform = Platform(database_url, folder / "storage", cluster.bootstrap_servers)
         stack.callback(platform.close)
         platform.set_up()
-        supervisor = Supervisor(folder, environment)
+        supervisor = Supervisor(folder, environment, None)
         stack.callback(supervisor.stop)
         ports = {}
         for name, count in ROLES.items():

@@ -83,9 +83,8 @@ CONTENT_PLANTS: Final = {
         (
             Edit(
                 "streams/worker/failure.py",
-                "        records = [make_dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)]\n",
-                "        records = [make_dead_letter(self._rules.topics.dlq, delivery, failure, self._rules.group)]\n"
-                "        records = records if upload is not None else []\n",
+                "        records = [dead_letter]\n",
+                "        records = [dead_letter] if work.upload is not None else []\n",
             ),
         ),
         frozenset({"lost"}),
@@ -127,9 +126,9 @@ CONTENT_PLANTS: Final = {
         "a tombstone cancels nothing",
         (
             Edit(
-                "streams/thumbnails/staleness.py",
-                "        found = media_of_key(key)\n        if found is None:\n            return False\n",
-                "        found = media_of_key(key)\n        if found is not None:\n            return True\n",
+                "streams/worker/removals.py",
+                "        if media is None:\n",
+                "        if media is not None:\n",
             ),
         ),
         frozenset({"tombstone"}),

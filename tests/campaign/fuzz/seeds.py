@@ -9,7 +9,7 @@ from typing import Final
 from PIL import Image
 
 from processors.still.heic import is_heic_installed
-from processors.still.jpeg_xl import is_jpeg_xl_installed
+from processors.still.libjxl import is_libjxl_installed
 from tests.doubles import corpus_damaged as damaged
 from tests.doubles.clips import clip
 from tests.doubles.corpus_kinds import OPAQUE, WITH_ALPHA, photograph, saved
@@ -62,7 +62,7 @@ def sound_files() -> dict[str, bytes]:
     }
     if is_heic_installed():
         named["heic"] = partial(_as_heif, stills[4])
-    if is_jpeg_xl_installed():
+    if is_libjxl_installed():
         named |= {f"jpeg xl {kind}": partial(_as_jpeg_xl, kind) for kind in _JPEG_XL_KINDS}
     return pictures | moving | videos | {name: content() for name, content in named.items()}
 

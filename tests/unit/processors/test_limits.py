@@ -57,15 +57,13 @@ def test_an_animation_of_a_hundred_thousand_frames_shows_its_first_one(name: str
 
 @pytest.mark.parametrize("name", ANIMATIONS)
 def test_an_operator_may_refuse_it(name: str) -> None:
-    started = time.perf_counter()
-    assert code_of(ANIMATIONS[name](100_000), max_frames=10_000) is ErrorCode.MEDIA_TOO_MANY_FRAMES
-    assert time.perf_counter() - started < 1
+    assert refused_fast(ANIMATIONS[name](100_000), max_frames=10_000) is ErrorCode.MEDIA_TOO_MANY_FRAMES
 
 
-def refused_fast(content: bytes) -> ErrorCode:
-    started = time.perf_counter()
-    code = code_of(content)
-    assert time.perf_counter() - started < 1
+def refused_fast(content: bytes, **spec: Any) -> ErrorCode:
+    before = time.process_time()
+    code: ErrorCode = code_of(content, **spec)
+    assert time.process_time() - before < 1
     return code
 
 
@@ -77,15 +75,13 @@ def test_giants_are_refused_in_the_cage_as_well() -> None:
             assert await caged_code(slots, content) is ErrorCode.MEDIA_TOO_MANY_PIXELS
         assert await caged_code(slots, gif_of(100_000), max_frames=10_000) is ErrorCode.MEDIA_TOO_MANY_FRAMES
 
-    with_slots(body)
+    with_slots(body, cpu_s=1)  # whatever computed for longer would be a timeout
 
 
 async def caged_code(slots: DecodeSlots, content: bytes, **spec: Any) -> ErrorCode:
-    started = time.perf_counter()
     try:
         await slots.create_thumbnails(BytesSource(content), ThumbnailSpec(**spec), kind=None)
     except ThumbnailError as error:
-        assert time.perf_counter() - started < 1.5
         return error.code
     raise AssertionError("it should have been refused")
 

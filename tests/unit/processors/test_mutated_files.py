@@ -4,10 +4,15 @@ MUTATIONS=5000 tries more than the suite does; MUTATIONS_SEED tries others. `mak
 """
 
 import asyncio
+import io
 import os
+import struct
 import time
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
 from processors.sandbox.pool import DecodeSlots
@@ -15,15 +20,39 @@ from schemas.errors import ErrorCode
 from tests.campaign.fuzz.__main__ import hunt
 from tests.campaign.fuzz.ledger import Ledger
 from tests.campaign.fuzz.seeds import sound_files
-from tests.doubles.corpus_rare import pfm
+from tests.doubles.corpus_rare import bitmap, pfm
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.sandbox.test_pool import code_of, with_slots
 
 MUTATIONS = int(os.environ.get("MUTATIONS", "600"))
 SEED = int(os.environ.get("MUTATIONS_SEED", "20"))
 LONG_S = 3600.0
+DURATION = b"\x44\x89\x88"
+"""Of a Matroska file: what stands before its eight bytes."""
 IVF = b"DKIF\0\0\x20\0VP80\xa0\0\x80\0\x19\0\0\0\1\0\0\0"
-FOUND = {"floats as a film of VP8, on which the FFmpeg inside OpenCV crashed": lambda: IVF + pfm()[len(IVF) :]}
+
+
+def film_of_floats() -> bytes:
+    """Matroska that calls them VP8, and claims to last for 30 years."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="matroska") as container:
+        stream = container.add_stream("libvpx", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 128, "yuv420p"
+        for number in range(3):
+            packet = av.Packet(pfm()[44:])
+            packet.stream, packet.pts, packet.dts, packet.is_keyframe = stream, number, number, True
+            packet.time_base = Fraction(1, 25)
+            container.mux(packet)
+    content = out.getvalue()
+    at = content.find(DURATION) + len(DURATION)
+    return content[:at] + struct.pack(">d", 1e12) + content[at + 8 :]
+
+
+FOUND: dict[str, Callable[[], bytes]] = {
+    "floats as a film of VP8, on which the FFmpeg inside OpenCV crashed": lambda: IVF + pfm()[len(IVF) :],
+    "the same in Matroska": film_of_floats,
+    "a bitmap that ends within a run of colours": lambda: bitmap(b"\3\x10\x20", 24, 4, info_bytes=64),
+}
 """Files of `make fuzz` that once ended as they must not."""
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from processors.sniff import HEAD_BYTES, is_targa, sniff_kind
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSet, ThumbnailSpec
 from tests.doubles.clips import clip
@@ -23,7 +24,10 @@ def make(content: bytes, **spec: float) -> ThumbnailSet:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_shape_shows_its_scene(name: str) -> None:
-    made = make(SHAPES[name]())
+    content = SHAPES[name]()
+    assert not is_targa(content[:HEAD_BYTES])
+    assert sniff_kind(content[:HEAD_BYTES]) != "image" or "picture" in name or "image" in name
+    made = make(content)
     assert_upright(made)
     assert made.frame.method == METHODS.get(name, "pyav-smart")
     assert made.degraded == ("cover" in name)

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
-from storage.breaker import BreakerPolicy, BreakerProvider, BreakerState, CircuitBreaker, ConnectionPausedError
+from storage.breaker import (
+    LISTED_AT_ONCE,
+    BreakerPolicy,
+    BreakerProvider,
+    BreakerState,
+    CircuitBreaker,
+    ConnectionPausedError,
+)
 from storage.memory import MemoryStorageProvider
 from tests.contracts.objects import put
 
@@ -227,6 +234,7 @@ def test_every_method_of_a_provider_is_behind_it(
         lambda: provider.file_exists("acme/a"),
         lambda: provider.delete_file("acme/a"),
         lambda: list(provider.list_files("acme")),
+        lambda: list(provider.list_objects("acme")),
         lambda: provider.get_file_url("acme/a"),
         lambda: source.read_at(0, 1),
         provider.check,
@@ -247,6 +255,21 @@ def test_a_caller_that_takes_its_time_over_a_listing_is_no_failure_of_the_store(
     assert provider.file_exists("acme/a")
     assert [list(found) for found in listings] == [["acme/a"]] * 3
     assert state_of(breaker) is BreakerState.CLOSED
+
+
+def test_a_long_listing_goes_on_while_its_caller_takes_its_time(
+    behind: tuple[BreakerProvider, MemoryStorageProvider], breaker: CircuitBreaker, clock: Clock
+) -> None:
+    provider, memory = behind
+    keys = [f"acme/{number:04}" for number in range(2 * LISTED_AT_ONCE + 1)]
+    memory.objects.update(dict.fromkeys(keys, b"x"))
+    found = []
+    for one in provider.list_objects("acme"):
+        clock.now_s += 1
+        found.append(one.key)
+    assert found == keys
+    assert state_of(breaker) is BreakerState.CLOSED
+    assert [one.key for one in provider.list_objects("acme", after=keys[-2])] == keys[-1:]
 
 
 def test_a_store_that_fails_is_not_asked_while_it_rests(

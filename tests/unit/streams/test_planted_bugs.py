@@ -61,7 +61,7 @@ PERSIST_BUGS: dict[str, tuple[Edit, Callable[[PersistLoop], None]]] = {
             "        try:\n            self.cluster.send(",
             "        self.cluster.commit(next_offsets(batch.records))\n        try:\n            self.cluster.send(",
         ),
-        persist.test_rows_are_written_then_dead_letters_and_cleanups_sent_then_offsets_committed,
+        persist.test_rows_are_written_then_states_dead_letters_and_cleanups_sent_then_offsets_committed,
     ),
     "persist commits the next batch when a dead letter could not be sent": (
         Edit(

@@ -116,17 +116,19 @@ class State:
         return {record.header("error-code") for record in self.dead_letters.get(event_id, [])}
 
     def is_cancelled(self, upload: Published) -> bool:
-        """Whether a tombstone says that its media was deleted after it; what is shown already stays shown."""
+        """Whether a tombstone says that its media was deleted after it."""
         times = self.tombstones.get(upload.planned.record_key, [])
         return any(time >= upload.happened_at - timedelta(milliseconds=1) for time in times)
 
     def may_be_dropped(self, upload: Published) -> bool:
-        """Whether nothing had to be announced: it waited, and meanwhile a newer one overtook it or its media is gone."""
+        """Whether nothing had to be announced: its media was deleted, or it waited, and a newer one overtook it."""
         planned = upload.planned
-        return planned.event_id in self.waited and (
-            planned.case is Case.DELETED
-            or self.is_cancelled(upload)
-            or any(other.rank > upload.rank for other in self.by_key[planned.record_key])
+        return self.is_cancelled(upload) or (
+            planned.event_id in self.waited
+            and (
+                planned.case is Case.DELETED
+                or any(other.rank > upload.rank for other in self.by_key[planned.record_key])
+            )
         )
 
     def announcement(self, record_key: str, row: dict[str, Any]) -> tuple[Published, dict[str, Any]] | None:

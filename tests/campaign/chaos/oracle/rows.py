@@ -43,10 +43,7 @@ def _row(record_key: str, uploads: list[Published], state: State) -> Iterator[Fi
             yield Finding("wrong row", f"{record_key} has pictures, and no status")
         return
     if may_be_cancelled and _is_marked(record_key, row, state):
-        if state.announcement(record_key, row) is None and any(row[name] is not None for name in _PICTURES):
-            yield Finding(
-                "wrong row", f"{record_key} was deleted upstream, and shows what no thumbnail.ready announces"
-            )
+        yield Finding("wrong row", f"{record_key} was deleted upstream, and still says {row['thumbnail_status']}")
         return
     shown = next((upload for upload in uploads if upload.planned.event_id == row["thumbnail_event_id"]), None)
     if shown is None or (shown is not newest and not may_be_cancelled):
@@ -67,7 +64,7 @@ def _tombstone(record_key: str, row: dict[str, Any], state: State) -> Iterator[F
 
 
 def _is_marked(record_key: str, row: dict[str, Any], state: State) -> bool:
-    """Whether a tombstone came after all that the row shows, which stays as it is."""
+    """Whether a tombstone came after all that the row knows: then it shows nothing."""
     return any(abs(row["thumbnail_occurred_at"] - time) < PRECISION for time in state.tombstones[record_key])
 
 
@@ -109,6 +106,8 @@ def _pictures(record_key: str, row: dict[str, Any], shown: Published, state: Sta
         yield Finding("wrong row", f"{record_key} shows {event['version']}, which it says was given up")
     if row["thumbnail_placeholder"] != event["placeholder"]:
         yield Finding("wrong row", f"{record_key} has another placeholder than its thumbnail.ready")
+    if row["thumbnail_settings"] != event["settings"]:
+        yield Finding("wrong row", f"{record_key} names other settings than its thumbnail.ready")
     far = placeholder_distance(row["thumbnail_placeholder"], upload.planned.colours)
     if far > AVERAGE_TOLERANCE:
         yield Finding("wrong picture", f"the placeholder of {record_key} is {far:.0f} off the colour of its source")

@@ -193,6 +193,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "the pictures of an older one": (_older_pictures_shown, "wrong row"),
     "a row without result": (row_with(GOOD, thumbnail_status=None), "lost"),
     "a row of nothing": (row_with(GOOD, thumbnail_url="http://elsewhere"), "wrong row"),
+    "a row with other settings": (row_with(GOOD, thumbnail_settings="1-b"), "wrong row"),
     "a row with pictures that were given up": (row_with(GOOD, thumbnail_given_up="x v"), "wrong row"),
     "a row with an error": (row_with(GOOD, thumbnail_error="media.corrupt: no"), "wrong row"),
     "a failed row with another error": (row_with(BROKEN, thumbnail_error="internal.error: no"), "wrong row"),

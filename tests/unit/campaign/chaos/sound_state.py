@@ -106,6 +106,7 @@ def a_ready(upload: Published) -> dict[str, Any]:
         attempt=1,
         timings_ms=dict.fromkeys(("read", "decode", "render", "upload", "total"), 1.0),
         version="v",
+        settings="1-a",
     )
 
 
@@ -161,13 +162,14 @@ def a_row(upload: Published) -> dict[str, Any]:
         "thumbnail_url": event["thumbnail_url"],
         "thumbnails": event["renditions"],
         "thumbnail_placeholder": event["placeholder"],
+        "thumbnail_settings": event["settings"],
         "thumbnail_occurred_at": upload.happened_at,
         "thumbnail_updated_at": MADE,
     }
 
 
 def a_failed_row(upload: Published) -> dict[str, Any]:
-    pictures = dict.fromkeys(("thumbnail_url", "thumbnails", "thumbnail_placeholder"))
+    pictures = dict.fromkeys(("thumbnail_url", "thumbnails", "thumbnail_placeholder", "thumbnail_settings"))
     error = f"{upload.planned.error_code}: damaged"
     return a_row(upload) | pictures | {"thumbnail_status": "failed", "thumbnail_error": error}
 

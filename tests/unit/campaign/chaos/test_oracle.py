@@ -114,13 +114,16 @@ def test_a_tombstone_that_its_row_does_not_know_of_is_found() -> None:
         assert found(judge(UPLOADS, state)) == expected
 
 
-def test_a_tombstone_may_mark_a_row_whose_pictures_stay() -> None:
+def test_a_row_that_a_tombstone_has_marked_shows_nothing() -> None:
     state, at = a_sound_state(), BEGAN + timedelta(seconds=10)
     state.records["media.uploaded"].append(
         Record("media.uploaded", 1, 99, sound.ms(at), GOOD.planned.record_key.encode(), None)
     )
-    row_with(GOOD, thumbnail_occurred_at=at, thumbnail_event_id="tombstone")(state)
-    assert judge(UPLOADS, state).findings == []
+    nothing = dict.fromkeys(f"thumbnail_{name}" for name in ("url", "status", "error", "placeholder"))
+    row_with(GOOD, thumbnail_occurred_at=at, thumbnail_event_id="tombstone", thumbnails=None, **nothing)(state)
+    assert found(judge(UPLOADS, state)) == {"orphan"}  # its pictures are still there
+    row_with(GOOD, thumbnail_status="ready")(state)
+    assert "wrong row" in found(judge(UPLOADS, state))
     row_with(GOOD, thumbnail_url="http://elsewhere")(state)
     assert "wrong row" in found(judge(UPLOADS, state))
 

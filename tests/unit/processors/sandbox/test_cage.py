@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -110,11 +111,20 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def in_the_cage() -> Iterator[Callable[[bytes], ThumbnailSet]]:
+    """Makes thumbnails in one slot for all formats: each job is a process of its own, in its own cage."""
+    with asyncio.Runner() as runner:
+        slots = DecodeSlots(1)
+        runner.run(slots.start())
+        yield lambda content: runner.run(make(slots, BytesSource(content)))
+        runner.run(slots.stop())
+
+
 @pytest.mark.parametrize("name", PICTURES)
-def test_every_picture_format_is_decoded_in_the_cage(name: str) -> None:
+def test_every_picture_format_is_decoded_in_the_cage(name: str, in_the_cage: Callable[[bytes], ThumbnailSet]) -> None:
     picture_format, options = PICTURES[name]
-    content = encoded(Image.fromarray(FRAMES[4]), picture_format, **options)
-    found = with_slots(lambda slots: make(slots, BytesSource(content)))
+    found = in_the_cage(encoded(Image.fromarray(FRAMES[4]), picture_format, **options))
     assert found.source.kind == "image"
     assert (found.source.width, found.source.height) == (160, 128)
     assert_upright(found)
@@ -139,10 +149,9 @@ VIDEOS = {
 
 
 @pytest.mark.parametrize("name", VIDEOS)
-def test_every_codec_is_decoded_in_the_cage(name: str) -> None:
+def test_every_codec_is_decoded_in_the_cage(name: str, in_the_cage: Callable[[bytes], ThumbnailSet]) -> None:
     codec, container, pixels = VIDEOS[name]
-    content = clip(FRAMES, codec, container, pixels)
-    found = with_slots(lambda slots: make(slots, BytesSource(content)))
+    found = in_the_cage(clip(FRAMES, codec, container, pixels))
     assert found.source.kind == "video"
     assert (found.source.width, found.source.height) == (160, 128)
     assert found.frame.method.startswith("pyav"), "no step of the ladder is lost"

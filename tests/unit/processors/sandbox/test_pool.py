@@ -98,6 +98,7 @@ def test_a_decoder_that_dies_is_a_code_and_the_slot_goes_on(number: signal.Signa
     with_slots(body)
 
 
+@pytest.mark.timed
 def test_a_decoder_that_hangs_is_killed_at_the_deadline() -> None:
     async def body(slots: DecodeSlots) -> None:
         started = time.monotonic()
@@ -310,6 +311,7 @@ def test_a_waiting_child_that_is_killed_costs_no_job() -> None:
     assert causes == ["died"]
 
 
+@pytest.mark.timed
 def test_a_decoder_that_does_not_leave_after_its_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     lingering = (
         "import os, time; from processors.sandbox import child; leave = os._exit;"

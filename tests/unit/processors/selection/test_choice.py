@@ -1,6 +1,7 @@
 """Which moment is shown: black, white, slates, fades and blur lose to an ordinary scene, wherever it is."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ Pixels = NDArray[np.uint8]
 WIDTH, HEIGHT = 320, 180
 
 
+@cache
 def busy(red: int) -> Pixels:
     """An ordinary scene to all appearances: shapes of many sizes and lumas, in focus. Its middle has this red."""
     rng = np.random.default_rng(7)

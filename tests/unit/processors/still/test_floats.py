@@ -36,6 +36,27 @@ def test_grey_of_any_range_is_shown_from_black_to_white(least: float, most: floa
     assert np.abs(pixels - CODES[..., None]).max() <= 3
 
 
+@pytest.mark.parametrize("depth", [np.int32, np.uint32])
+@pytest.mark.parametrize("most", [20, 255, 3000, 65535, 300_000, 2**31 - 1])
+def test_grey_of_32_bits_is_shown_from_black_to_white(most: int, depth: Any) -> None:
+    """As ImageJ shows it; libvips cuts such numbers off at 255."""
+    pixels = shown(np.rint(RAMP * most).astype(depth))
+    assert np.abs(pixels - CODES[..., None]).max() <= (7 if most == 20 else 3), "twenty steps are coarse"
+
+
+@pytest.mark.parametrize(("white", "dark"), [(255, 60), (65535, 20000)])
+def test_a_dark_picture_of_32_bits_stays_dark(white: int, dark: int) -> None:
+    pixels = shown(np.rint(RAMP * dark).astype(np.int32))
+    assert np.abs(pixels - (CODES * dark / white)[..., None]).max() <= 3
+
+
+def test_a_dark_pgm_of_16_bits_stays_dark() -> None:
+    """Its header says what white is; Pillow has it in 32 bits."""
+    values = np.rint(RAMP * 3000).astype(">u2")
+    content = b"P5\n160 120\n65535\n" + values.tobytes()
+    assert np.abs(pixels_of(make(content).renditions[2]).astype(int) - (CODES * 3000 / 65535)[..., None]).max() <= 3
+
+
 @pytest.mark.parametrize(("white", "dark"), [(1, 0.3), (255, 60), (65535, 20000)])
 def test_a_dark_picture_stays_dark(white: float, dark: float) -> None:
     pixels = shown((RAMP * dark).astype(np.float32))

@@ -14,14 +14,15 @@ from PIL import Image
 
 from processors.colour.linear_light import DISPLAY_P3, SRGB_LIGHT, into_gamut, to_bt709, to_codes
 from processors.sandbox.pool import DecodeSlots
-from processors.still import jpeg_xl
+from processors.still import libjxl
 from processors.types import ThumbnailSet
 from schemas.errors import ErrorCode, ThumbnailError
 from service.demo.media import scene
+from tests.doubles.profiles import ink_profile
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
-from tests.unit.processors.still.test_pictures import UNTURN, code_of, make
+from tests.unit.processors.still.test_pictures import UNTURN, code_of, encoded, make
 
 SCENE = scene(320, 240, 0.3)
 GREY = np.asarray(Image.fromarray(SCENE).convert("L"))
@@ -58,33 +59,52 @@ def _as_jpeg() -> bytes:
     return out.getvalue()
 
 
-def encoded_with(pixels: NDArray[Any], orientation: int = 1, primaries: int = 1, curve: int = 13) -> bytes:
-    """Without loss, by libjxl's encoder itself: imagecodecs writes no turns and no gamuts. Source: jxl/encode.h."""
+def encoded_with(
+    pixels: NDArray[Any], orientation: int = 1, primaries: int = 1, curve: int = 13, ink_profile: bytes = b""
+) -> bytes:
+    """Without loss, by libjxl's encoder itself: imagecodecs writes no turns, no gamuts and no inks. Source: jxl/encode.h.
+
+    With a profile of inks the four channels of `pixels` are inks, of which 0 is the most.
+    """
     library = ctypes.CDLL(_jpegxl.__file__)
     library.JxlEncoderCreate.restype = library.JxlEncoderFrameSettingsCreate.restype = ctypes.c_void_p
     encoder = ctypes.c_void_p(library.JxlEncoderCreate(None))
-    info = jpeg_xl._BasicInfo()
+    info = libjxl.BasicInfo()
     library.JxlEncoderInitBasicInfo(ctypes.byref(info))
     info.height, info.width = pixels.shape[:2]
     info.bits = pixels.dtype.itemsize * 8
     info.uses_original_profile, info.orientation = 1, orientation
-    colours = jpeg_xl._ColourEncoding(white_point=1, primaries=primaries, curve=curve, intent=1)
+    info.extra_channels = 1 if ink_profile else 0
+    colours = libjxl.ColourEncoding(white_point=1, primaries=primaries, curve=curve, intent=1)
     settings = ctypes.c_void_p(library.JxlEncoderFrameSettingsCreate(encoder, None))
     info.exponent_bits = 8 if pixels.dtype == np.float32 else 0
-    form = jpeg_xl._PixelFormat(3, _DATA_TYPES[pixels.dtype.name], 0, 0)
+    form, one = (libjxl.PixelFormat(channels, _DATA_TYPES[pixels.dtype.name], 0, 0) for channels in (3, 1))
+    extra = libjxl.ExtraChannelInfo(libjxl.BLACK, bits=info.bits)
     out = ctypes.create_string_buffer(1 << 20)
     place, left = ctypes.c_void_p(ctypes.addressof(out)), ctypes.c_size_t(len(out))
-    content = np.ascontiguousarray(pixels)
-    statuses = (
-        library.JxlEncoderSetBasicInfo(encoder, ctypes.byref(info)),
-        library.JxlEncoderSetColorEncoding(encoder, ctypes.byref(colours)),
+    content, black = np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., -1])
+
+    def numbers(array: NDArray[Any]) -> tuple[ctypes.c_void_p, ctypes.c_size_t]:
+        return ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
+
+    statuses = [library.JxlEncoderSetBasicInfo(encoder, ctypes.byref(info))]
+    if ink_profile:
+        statuses += [
+            library.JxlEncoderSetExtraChannelInfo(encoder, ctypes.c_size_t(0), ctypes.byref(extra)),
+            library.JxlEncoderSetICCProfile(encoder, ink_profile, ctypes.c_size_t(len(ink_profile))),
+        ]
+    else:
+        statuses.append(library.JxlEncoderSetColorEncoding(encoder, ctypes.byref(colours)))
+    statuses += [
         library.JxlEncoderSetFrameLossless(settings, 1),
-        library.JxlEncoderAddImageFrame(
-            settings, ctypes.byref(form), ctypes.c_void_p(content.ctypes.data), ctypes.c_size_t(content.nbytes)
-        ),
-        library.JxlEncoderCloseInput(encoder) and 0,
-        library.JxlEncoderProcessOutput(encoder, ctypes.byref(place), ctypes.byref(left)),
-    )
+        library.JxlEncoderAddImageFrame(settings, ctypes.byref(form), *numbers(content)),
+    ]
+    if ink_profile:
+        statuses.append(
+            library.JxlEncoderSetExtraChannelBuffer(settings, ctypes.byref(one), *numbers(black), ctypes.c_uint32(0))
+        )
+    library.JxlEncoderCloseInput(encoder)
+    statuses.append(library.JxlEncoderProcessOutput(encoder, ctypes.byref(place), ctypes.byref(left)))
     library.JxlEncoderDestroy(encoder)
     assert not any(statuses), statuses
     return out.raw[: len(out) - left.value]
@@ -139,6 +159,17 @@ def test_a_picture_in_pq_has_its_reference_white_and_not_a_grey() -> None:
     assert shown(make(encoded_with(stored, primaries=9, curve=16)))[120, 160].min() >= 250
 
 
+def test_inks_are_shown_by_their_profile_with_black_among_them() -> None:
+    """As the same inks are in a TIFF, where 0 is none."""
+    inks = np.zeros((240, 320, 4), np.uint8)
+    inks[:, :80, 0], inks[:, 80:160, 1], inks[:, 160:240, 3] = 255, 255, 255
+    made = make(encoded_with(255 - inks, ink_profile=ink_profile()))
+    same = make(encoded(Image.fromarray(inks, "CMYK"), "TIFF", icc_profile=ink_profile()))
+    assert np.abs(shown(made) - shown(same)).mean() < 1
+    assert shown(made)[120, 200].max() < 60, "black ink alone"
+    assert shown(made)[120, 280].min() > 240, "no ink"
+
+
 @pytest.mark.parametrize("kind", ["alpha", "lossy alpha"])
 def test_what_is_transparent_stays_so(kind: str) -> None:
     pixels = shown(make(jxl(kind)), "RGBA")
@@ -191,11 +222,11 @@ def test_a_giant_is_refused_by_its_header() -> None:
 
 
 def test_without_the_extra_it_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    jpeg_xl.load_jpeg_xl.cache_clear()
-    monkeypatch.setattr(jpeg_xl, "find_spec", lambda _: None)
+    libjxl.load_libjxl.cache_clear()
+    monkeypatch.setattr(libjxl, "find_spec", lambda _: None)
     try:
         with pytest.raises(ThumbnailError, match=r"JPEG XL.*pip install 'thumbnail-pipeline\[jxl\]'") as caught:
             make(jxl())
     finally:
-        jpeg_xl.load_jpeg_xl.cache_clear()
+        libjxl.load_libjxl.cache_clear()
     assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED

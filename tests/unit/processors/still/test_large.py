@@ -115,6 +115,9 @@ OPAQUE: Final[dict[str, Callable[[], bytes]]] = {
     "targa": lambda: encoded(picture(), "TGA"),
     "webp": lambda: encoded(picture(), "WEBP", quality=92, method=0),
     "lossless webp": lambda: encoded(picture(), "WEBP", lossless=True, quality=0, method=0),
+    "jpeg 2000": lambda: encoded(picture(), "JPEG2000"),
+    "jpeg 2000 with two smaller resolutions": lambda: encoded(picture(), "JPEG2000", num_resolutions=3),
+    "lossy jpeg 2000 in tiles": lambda: encoded(picture(), "JPEG2000", irreversible=True, tile_size=(256, 256)),
     "tiff": lambda: encoded(picture(), "TIFF"),
     "tiff in one strip": lambda: encoded(picture(), "TIFF", strip_size=1 << 30),
     "tiff, lzw": lambda: encoded(picture(), "TIFF", compression="tiff_lzw"),
@@ -129,6 +132,8 @@ GREY: Final[dict[str, Callable[[], bytes]]] = {
     "png": lambda: encoded(grey(), compress_level=1),
     "png of 16 bits": lambda: encoded(deep(), compress_level=1),
     "pgm": lambda: encoded(grey(), "PPM"),
+    "jpeg 2000": lambda: encoded(grey(), "JPEG2000"),
+    "jpeg 2000 of 16 bits": lambda: encoded(deep(), "JPEG2000"),
     "tiff of 16 bits": lambda: encoded(deep(), "TIFF", compression="tiff_lzw"),
     "tiff of one bit": lambda: encoded(grey().convert("1"), "TIFF", compression="group4", strip_size=4096),
     "png of one bit": lambda: encoded(grey().convert("1")),
@@ -190,6 +195,15 @@ def test_its_transparency_is_kept_and_what_it_hides_does_not_show(name: str) -> 
     assert too_green.mean() < 12, "no green runs out of the holes"
 
 
+def test_an_ordinary_jpeg_2000_is_decoded_at_a_smaller_resolution_and_looks_like_itself() -> None:
+    """That it is can be told by the values between the pixels of one column: a wavelet's average is not a mean of four."""
+    content = encoded(picture(), "JPEG2000")
+    made = taken_from(content, max_pixels=100_000_000)
+    assert np.abs(shown(made) - expected(picture())).mean() < 2.5
+    assert (shown(made) == shown(taken_from(content))).all()
+    assert (shown(made) != shown(taken_from(encoded(picture()), max_pixels=100_000_000))).any()
+
+
 @pytest.mark.parametrize("number", EXIF_TURNS)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_it_comes_out_upright(kind: str, number: int) -> None:
@@ -247,6 +261,10 @@ def test_a_cut_one_shows_the_rows_that_are_there() -> None:
 
 REFUSED: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
     "an interlaced PNG": (lambda: bytes(interlaced()), "an interlaced PNG"),
+    "a JPEG 2000 without smaller resolutions": (
+        lambda: encoded(picture(), "JPEG2000", num_resolutions=1),
+        "a JPEG 2000 picture with so few smaller resolutions",
+    ),
     "a packed Targa": (lambda: encoded(picture(), "TGA", compression="tga_rle"), "a TGA picture"),
     "a GIF": (lambda: encoded(palette(), "GIF"), "a GIF picture"),
     "an AVIF": (lambda: encoded(picture().resize((1250, 850)), "AVIF", speed=10), "at most 1000000"),

@@ -164,7 +164,7 @@ def test_only_a_part_of_a_big_video_is_read(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     blocks = rng.integers(0, 200, (60, 18, 32, 3), dtype=np.uint8).repeat(40, axis=1).repeat(40, axis=2)
     noise = rng.integers(0, 56, blocks.shape, dtype=np.uint8)
-    content = write_video(tmp_path / "a.mp4", list(blocks + noise), crf="10", g="10").read_bytes()
+    content = write_video(tmp_path / "a.mp4", list(blocks + noise), preset="ultrafast", crf="10", g="10").read_bytes()
     source = BytesSource(content)
     result = create_thumbnails(source, ThumbnailSpec())
     assert source.size > 10_000_000

@@ -6,6 +6,7 @@ from typing import Any
 
 import av
 import numpy as np
+import pytest
 
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSet, ThumbnailSpec
@@ -68,6 +69,63 @@ def test_its_colours_are_those_that_were_coded() -> None:
 
 def test_it_is_called_degraded_for_its_curves_are_not_followed() -> None:
     assert make(profile_5(light_of(bands()))).degraded_reason is DegradedReason.COLOURS
+
+
+def remuxed(content: bytes, form: str) -> bytes:
+    """The same packets in another container, whose writer says of Dolby Vision what the MP4 said, where it knows how."""
+    out = io.BytesIO()
+    source: Any
+    target: Any
+    with (
+        av.open(io.BytesIO(content)) as source,
+        av.open(out, "w", format=form, options={"strict": "unofficial"}) as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return out.getvalue()
+
+
+def with_descriptors(content: bytes, profile: int) -> bytes:
+    """A transport stream in whose map the film has the two descriptors of ETSI's and Dolby's papers."""
+    said = b"\x05\x04DOVI" + b"\xb0\x05\x01\0" + bytes([profile << 1, 0x35, 0])
+    packets = [bytearray(content[at : at + 188]) for at in range(0, len(content), 188)]
+    for packet in packets:
+        if packet[4:6] != b"\0\x02":  # the map's section begins here
+            continue
+        length = int.from_bytes(packet[6:8]) & 0xFFF
+        section = packet[5 : 8 + length - 4]
+        film = 12 + (int.from_bytes(section[10:12]) & 0xFFF)
+        info = int.from_bytes(section[film + 3 : film + 5]) & 0xFFF
+        section[film + 3 : film + 5] = (0xF000 | info + len(said)).to_bytes(2)
+        section[film + 5 : film + 5] = said
+        section[1:3] = (0xB000 | length + len(said)).to_bytes(2)
+        whole = section + mpeg_checksum(section).to_bytes(4)
+        packet[5:188] = whole.ljust(183, b"\xff")
+    return b"".join(packets)
+
+
+def mpeg_checksum(content: bytes | bytearray) -> int:
+    value = 0xFFFFFFFF
+    for byte in content:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value & 0x80000000 else 0)) & 0xFFFFFFFF
+    return value
+
+
+@pytest.mark.parametrize("form", ["matroska", "mpegts"])
+def test_in_other_containers_its_colours_are_the_same(form: str) -> None:
+    def put(profile: int) -> bytes:
+        content = remuxed(profile_5(light_of(bands()), profile), form)
+        return with_descriptors(content, profile) if form == "mpegts" else content
+
+    made = make(put(5))
+    assert_bands(pixels_of(made.renditions[2]), tolerance=8)
+    assert made.degraded_reason is DegradedReason.COLOURS
+    assert not make(put(8)).degraded
 
 
 def test_other_profiles_are_left_alone() -> None:

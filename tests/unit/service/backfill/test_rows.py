@@ -112,6 +112,27 @@ def test_a_company_a_kind_and_a_time_narrow_it(library: sa.Engine, choice: dict[
     assert events_of(library, a_run(library, Mode.ALL, **choice)).keys() == expected
 
 
+NEW, OLD = "1-0000000000000001", "1-0000000000000002"
+
+
+def test_rows_made_with_other_settings_are_found_and_those_of_before_rows_knew_theirs(library: sa.Engine) -> None:
+    set_row(library, videos, 1, **(READY | {"thumbnail_settings": NEW}))
+    set_row(library, videos, 5, **(READY | {"thumbnail_settings": OLD}))
+    set_row(library, videos, 10, **(FAILED | {"thumbnail_settings": OLD}))  # a matter for --failed
+    run = a_run(library, Mode.OLDER, settings=NEW)
+    assert events_of(library, run).keys() == {"video:2", "video:5", "ar_content:12"}
+    assert Run.model_validate_json(run.model_dump_json()).choice.settings == NEW, "a run that goes on wants the same"
+
+
+def test_what_was_made_again_with_the_new_settings_is_not_found_again(library: sa.Engine) -> None:
+    found = events_of(library, a_run(library, Mode.OLDER, settings=NEW))
+    event = found["video:2"]
+    made = ready(0, event.media, settings=NEW, occurred_at=event.occurred_at, upload_event_id=event.event_id)
+    with write_transaction(library) as connection:
+        apply_results(connection, [made], now=NOW)
+    assert events_of(library, a_run(library, Mode.OLDER, settings=NEW)).keys() == found.keys() - {"video:2"}
+
+
 def test_what_is_left_out_is_counted_and_named(library: sa.Engine) -> None:
     deactivate(library, 2)
     run = a_run(library)

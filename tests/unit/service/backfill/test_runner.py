@@ -13,8 +13,9 @@ from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
 from service.backfill.pace import Pace, SendGate, records_waiting
 from service.backfill.rows import RowPages
 from service.backfill.runner import Backfill
-from service.backfill.state import BackfillError, Mode, Reason, Run, RunFile
+from service.backfill.state import Mode, Reason, Run, backfill_file
 from service.publish.uploads import PublishError, publish_uploads
+from service.run_file import RunFileError
 from streams.kafka.lag import GroupLag
 from tests.doubles.memory_kafka.producer import MemoryProducer
 from tests.doubles.memory_topics import Kafka
@@ -47,7 +48,7 @@ class Installation:
     def __init__(self, library: sa.Engine, folder: Path) -> None:
         self.kafka = Kafka()
         self.producer = MemoryProducer(self.kafka.broker)
-        self.file = RunFile(folder / "state.json")
+        self.file = backfill_file(folder / "state.json")
         self.stop = threading.Event()
         self._library = library
 
@@ -222,7 +223,7 @@ def test_a_broker_that_refuses_stops_it_and_nothing_is_passed_over(
 
 
 def test_what_was_left_out_is_remembered_over_an_interruption(library: sa.Engine, tmp_path: Path) -> None:
-    file, run = RunFile(tmp_path / "state.json"), a_run(library, Mode.ALL)
+    file, run = backfill_file(tmp_path / "state.json"), a_run(library, Mode.ALL)
     run.leave_out(Reason.NO_KEY, "video:7")
     file.save(run)
     assert file.load("t") == run
@@ -232,17 +233,17 @@ def test_what_was_left_out_is_remembered_over_an_interruption(library: sa.Engine
 
 
 def test_a_state_that_cannot_be_gone_on_with_is_said(library: sa.Engine, tmp_path: Path) -> None:
-    file = RunFile(tmp_path / "state.json")
-    with pytest.raises(BackfillError, match="no backfill was interrupted here"):
+    file = backfill_file(tmp_path / "state.json")
+    with pytest.raises(RunFileError, match="no backfill was interrupted here"):
         file.load("t")
     file.require_none()
     file.path.write_text("{}")
-    with pytest.raises(BackfillError, match="is not the state of a backfill"):
+    with pytest.raises(RunFileError, match="is not the state of a backfill"):
         file.load("t")
-    with pytest.raises(BackfillError, match="go on with --resume"):
+    with pytest.raises(RunFileError, match="go on with --resume"):
         file.require_none()
     file.save(a_run(library))
-    with pytest.raises(BackfillError, match="to t, and not to other"):
+    with pytest.raises(RunFileError, match="to t, and not to other"):
         file.load("other")
 
 

@@ -7,19 +7,22 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from processors.output.fingerprint import settings_fingerprint
+from processors.types import ThumbnailSpec
 from service.cli.main import app
 from service.exits import EXIT_USAGE
 from tests.unit.service.backfill.platform_rows import PHOTO, READY, VIDEO, a_library
 
 
-def backfill(*arguments: str, url: str = "sqlite://") -> Result:
-    return CliRunner().invoke(app, ["backfill", *arguments], env={"DATABASE_URL": url})
+def backfill(*arguments: str, url: str = "sqlite://", **settings: str) -> Result:
+    return CliRunner().invoke(app, ["backfill", *arguments], env={"DATABASE_URL": url} | settings)
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--failed", "--all"), "Give --failed or --all"),
+        (("--failed", "--all"), "Give one of --failed, --older-than-settings and --all"),
+        (("--older-than-settings", "--failed"), "Give one of --failed, --older-than-settings and --all"),
         (("--since", "24h"), "Rows without thumbnails have no time"),
         (("--until", "1h"), "Rows without thumbnails have no time"),
         (("--resume", "--all"), "give no others"),
@@ -68,3 +71,20 @@ def test_a_dry_run_counts_by_company_and_kind_and_names_what_is_left_out(sqlite_
         ["2", "globex", "video", "1"],
     ]
     assert plain.exit_code == 0
+
+
+def test_after_a_change_of_the_settings_a_dry_run_finds_the_rows_made_before(sqlite_url: str) -> None:
+    now = settings_fingerprint(ThumbnailSpec(quality=70))
+    rows: dict[int, dict[str, Any]] = {
+        1: VIDEO | READY,
+        2: VIDEO | READY | {"thumbnail_settings": now},
+        3: VIDEO | READY | {"thumbnail_settings": settings_fingerprint(ThumbnailSpec())},
+        4: VIDEO,
+    }
+    a_library(sqlite_url, rows).dispose()
+    done = backfill("--older-than-settings", "--dry-run", "--json", url=sqlite_url, THUMBNAIL_QUALITY="70")
+    counted, summary = map(json.loads, done.stdout.splitlines())
+    assert (counted["kind"], counted["events"]) == ("video", 2)
+    assert (summary["events"], summary["settings"]) == (2, now)
+    plain = backfill("--older-than-settings", "--dry-run", url=sqlite_url, THUMBNAIL_QUALITY="70")
+    assert f"other settings than {now}" in plain.stderr

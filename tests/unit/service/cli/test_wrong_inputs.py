@@ -138,7 +138,7 @@ CASES: dict[str, Case] = {
     "an address on no host": Case(("serve-local", "--host", "h.invalid", "--port", "0"), "h.invalid"),
     "a wrong key": Case(("credentials", "encrypt"), "STORAGE_CREDENTIALS_KEY", 1, {"STORAGE_CREDENTIALS_KEY": "short"}),
     # The rest
-    "an unknown command": Case(("publsh",), "No such command 'publsh'. Did you mean 'publish'?", 2),
+    "an unknown command": Case(("publsh",), "No such command 'publsh'. Did you mean 'publish', 'republish'?", 2),
     "an unknown command of a group": Case(("topics", "lst"), "list", 2),
     "an unknown command of dlq": Case(("dlq", "shw"), "show", 2),
     "an unknown option": Case(("check", "--tenant"), "--tenants", 2),

@@ -1,5 +1,7 @@
 """What could be safer about the topics is one sentence for each setting, with the command that changes it."""
 
+from dataclasses import replace
+
 import pytest
 
 from schemas.cloudevents import MAX_EVENT_BYTES
@@ -41,6 +43,14 @@ def test_too_few_replicas_are_a_warning_of_their_own() -> None:
 def test_a_topic_that_is_missing_is_no_warning_but_a_problem() -> None:
     gone = [TopicState(topic.name, topic, 0, ("it does not exist",)) for topic in ALL_TOPICS]
     assert warnings_about(gone) == ()
+
+
+def test_a_state_topic_with_another_number_of_partitions_than_the_uploads_is_a_warning() -> None:
+    """Whoever adds partitions to one of them only: all other topics may differ."""
+    found = states(3)
+    (warning,) = warnings_about([replace(one, partitions=12) if one.topic is MEDIA_UPLOADED else one for one in found])
+    assert warning.startswith("thumbnail.state has 6 partitions and media.uploaded 12")
+    assert warnings_about([replace(one, partitions=12) for one in found]) == ()
 
 
 def test_two_of_two_replicas_are_not_asked_for_lest_one_broker_stop_everything() -> None:

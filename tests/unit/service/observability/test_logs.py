@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import structlog
 from structlog.contextvars import bound_contextvars
+from structlog.testing import capture_logs
 
 from schemas.log_events import GROUPS, LOG_EVENTS
 from service.observability.log_limits import RepeatLimit
@@ -162,3 +163,21 @@ def test_the_console_shows_no_local_variables() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert "ZeroDivisionError" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+OF_TWO_TESTS = structlog.get_logger("x")
+
+
+def test_a_role_that_a_test_starts_in_its_own_process_writes_to_its_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("json", "INFO", role="x")
+    OF_TWO_TESTS.info("role_starting")
+    assert "role_starting" in capsys.readouterr().err
+
+
+def test_what_the_same_logger_writes_is_captured_by_a_later_test() -> None:
+    configure_logs("json", "INFO", role="y")
+    with capture_logs() as written:
+        OF_TWO_TESTS.info("role_starting")
+    assert [line["event"] for line in written] == ["role_starting"]

@@ -96,6 +96,7 @@ def test_the_environments_sampler_decides(collector: Collector, monkeypatch: pyt
     assert not is_sampled(record.headers), "the next hop knows it"
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("kind", ["hangs", "fails", "is not there"])
 def test_a_collector_in_trouble_holds_nobody_up_and_costs_a_few_lines(
     collector: Collector, monkeypatch: pytest.MonkeyPatch, kind: str

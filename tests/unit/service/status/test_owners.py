@@ -87,26 +87,6 @@ def test_whose_letters_are_is_said_in_words(companies: dict[int | None, int], wo
     assert sum(row["waiting"] or 0 for row in owners_json(companies)) == sum(companies.values())
 
 
-@pytest.mark.parametrize(
-    ("code", "companies", "is_suspected"),
-    [
-        ("media.crashed_decoder", {1: 10, 2: 10}, True),
-        ("media.crashed_decoder", {1: 9, 2: 10}, False),
-        ("media.crashed_decoder", {1: 40}, False),
-        ("media.corrupt", {1: 20, 2: 20}, False),
-        ("nobody.knows", {1: 20, 2: 20}, False),
-    ],
-)
-def test_many_letters_of_several_companies_are_more_likely_a_bad_deploy(
-    code: str, companies: dict[int | None, int], is_suspected: bool
-) -> None:
-    count = sum(companies.values())
-    (sentence,) = said(
-        dead_letters={"thumbnail.dlq": [ErrorGroup(code, NOW, NOW, "0:1", "", count, count, Counter(companies))]}
-    )
-    assert ("suggest a bad deploy" in sentence) is is_suspected
-
-
 def test_a_role_that_does_not_answer_is_told_with_where_to_look() -> None:
     assert said(RoleState("http://w/metrics", "it does not answer: Connection refused")) == [
         "The role at http://w/metrics: it does not answer: Connection refused. If it runs no more, its last log line says why."

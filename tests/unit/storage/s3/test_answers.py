@@ -260,4 +260,6 @@ def test_a_listing_takes_what_is_a_key_and_leaves_the_rest() -> None:
     entries = "".join(f"<Contents><Key>{name}</Key><Size>1</Size></Contents>" for name in names)
     body = f"<?xml version='1.0'?><ListBucketResult><Name>bucket</Name>{entries}<IsTruncated>false</IsTruncated></ListBucketResult>"
     with scripted(Reply(200, body.encode(), {"Content-Type": "application/xml"})) as (provider, _):
-        assert list(provider.list_files("acme")) == ["acme/b", "acme/\u00e9"]
+        listed = list(provider.list_objects("acme"))
+        assert [found.key for found in listed] == ["acme/b", "acme/\u00e9"]
+        assert all(datetime.now(UTC) - found.modified_at < timedelta(minutes=5) for found in listed), "no time: new"

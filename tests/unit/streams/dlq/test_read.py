@@ -84,12 +84,12 @@ def test_a_filter_holds_for_what_fulfils_all_of_it(wanted: DeadLetterFilter, fou
     assert {dead_letter.record.offset for dead_letter in dead_letters if wanted.matches(dead_letter)} == found
 
 
-def test_groups_tell_count_first_last_the_newest_example_and_what_to_do() -> None:
+def test_groups_tell_count_first_last_the_newest_example_that_waits_and_what_to_do() -> None:
     dead_letters = [a_dead_letter(offset, age_s=age_s) for offset, age_s in ((1, 50), (2, 10), (3, 90))]
     other = a_dead_letter(4, code="nobody.knows")
     first, second = group_by_code([*dead_letters, other], ledger_of((dead_letters[1], MarkState.REPLAYED)))
 
-    assert (first.code, first.count, first.waiting, first.example) == ("storage.denied", 3, 2, "0:2")
+    assert (first.code, first.count, first.waiting, first.example) == ("storage.denied", 3, 2, "0:1")
     assert (first.first_at, first.last_at) == (NOW - timedelta(seconds=90), NOW - timedelta(seconds=10))
     assert "Renew" in first.next_action
     assert "dlq show 0:4" in second.next_action

@@ -9,11 +9,12 @@ import pytest
 
 from schemas import headers as h
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic, Topics
-from streams.dlq.ledger import MAX_EARLIER, Ledger, Mark, MarkState
+from streams.dlq.ledger import Ledger, Mark, MarkState
 from streams.dlq.plan import Refusal, ReplayRules, Send
 from streams.dlq.read import DeadLetter, read_dead_letter
 from streams.dlq.replay import DeadLetterReplay, ReplayPace, ReplayReport
 from streams.dlq.sender import ReplayError, Step
+from streams.failures.marks import MAX_EARLIER
 from streams.kafka.records import InboundRecord
 from tests.doubles.letters import TRACE, KeptMarks, a_dead_letter, dead_letter_record, ledger_of, marked
 from tests.doubles.pipeline import NOW

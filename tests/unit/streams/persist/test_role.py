@@ -40,14 +40,19 @@ def counted(loop: PersistLoop, status: str = "success") -> float:
     return float(loop.metrics.task_execution_total.labels("persist", status)._value.get())
 
 
-def test_rows_are_written_then_dead_letters_and_cleanups_sent_then_offsets_committed(loop: PersistLoop) -> None:
+def test_rows_are_written_then_states_dead_letters_and_cleanups_sent_then_offsets_committed(loop: PersistLoop) -> None:
     loop.put(*good(40), poison(41), failed(1, a_media(42)))
     loop.run(5)
     assert loop.rows.statuses() == {40: "ready", 42: "failed"}
-    rows = loop.broker.journal.count("rows")
-    sent, committed = loop.broker.journal[rows:-2], sorted(loop.broker.journal[-2:])
-    assert loop.broker.journal[:rows] == ["rows"] * rows
-    assert sent == ["sent thumbnail.ready.dlq", "sent thumbnail.cleanup"]
+    states = loop.broker.journal.index("sent thumbnail.state")
+    sent, committed = loop.broker.journal[states:-2], sorted(loop.broker.journal[-2:])
+    assert loop.broker.journal[:states] == ["rows"] * states
+    lock_given_back = "rows"
+    assert sent == ["sent thumbnail.state"] * 2 + [
+        lock_given_back,
+        "sent thumbnail.ready.dlq",
+        "sent thumbnail.cleanup",
+    ]
     assert committed == [f"committed {FAILED}[0]@1", f"committed {READY}[0]@2"]
     assert (counted(loop), counted(loop, "failed")) == (2, 1)
 

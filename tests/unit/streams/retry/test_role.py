@@ -1,15 +1,21 @@
 """The retry loop on the in-memory Kafka: never early, never lost, whatever happens between two of its side effects."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from schemas import headers as h
+from schemas.topics import UNPREFIXED
+from streams.failures.marks import Mark, MarkState, mark_record
 from streams.kafka.ports import TopicPartition
+from streams.retry.cancellations import Cancellations
 from streams.retry.role import BATCH, RetryOptions
+from tests.doubles.memory_kafka.consumer import MemoryConsumer
 from tests.doubles.memory_loops import DUE, TIERS, Guest, RetryLoop, lost_membership
 
 TIER: TopicPartition = (TIERS[0], 0)
@@ -340,3 +346,89 @@ def test_a_longer_wait_than_a_tiers_circles_no_longer_when_the_clock_jumps(
     assert jump > timedelta(0) or loop.seconds()[b"long"] >= 1000
     assert len(loop.handed_on) == 1
     assert sum(len(loop.values(tier)) for tier in TIERS) <= 7
+
+
+class Cancelling:
+    """The ledger beside the retry topics, and a role that follows it."""
+
+    def __init__(self, loop: RetryLoop) -> None:
+        self.loop = loop
+        loop.broker.create_topic(UNPREFIXED.replays)
+        self.made: list[MemoryConsumer] = []
+        loop.options = RetryOptions(cancellations=Cancellations(self.make_consumer, UNPREFIXED))
+
+    def make_consumer(self, config: Mapping[str, Any]) -> MemoryConsumer:
+        self.made.append(MemoryConsumer(self.loop.broker, "marks", config))
+        return self.made[-1]
+
+    def mark(self, offset: int, state: MarkState = MarkState.CANCELLED, *, topic: str = TIERS[0]) -> None:
+        (record,) = [one for one in self.loop.broker.records(TIERS[0]) if (one.partition, one.offset) == (0, offset)]
+        # By the real clock, by which old marks are forgotten.
+        written = mark_record(
+            "x", replace(record, topic=topic), Mark(state, datetime.now(UTC), "", "ana", "comes again")
+        )
+        self.loop.broker.put((UNPREFIXED.replays, 0), written.value, key=written.key)
+
+
+def test_a_record_that_somebody_cancelled_goes_to_the_worker_as_such_when_it_is_due(loop: RetryLoop) -> None:
+    cancelling = Cancelling(loop)
+    loop.put(b"a", due_in_s=60)
+    loop.put(b"b", due_in_s=60)
+    loop.clock.after(30, lambda: cancelling.mark(0))
+    loop.run(100)
+    assert loop.seconds() == {b"a": 60.0, b"b": 60.0}
+    first, second = loop.handed_on
+    assert [h.get_header(first.headers, name) for name in (h.CANCELLED_BY, h.CANCELLED_NOTE)] == ["ana", "comes again"]
+    assert h.parse_time(h.get_header(first.headers, h.CANCELLED_AT)) is not None
+    assert (first.key, h.get_header(first.headers, h.RETRY_DUE_AT)) == (b"video:1", None)
+    assert h.get_header(second.headers, h.CANCELLED_AT) is None
+    assert loop.committed(*TIER) == 2
+
+
+def test_a_cancelled_record_that_must_not_come_before_a_later_time_does_not_wait_for_it(loop: RetryLoop) -> None:
+    cancelling, now = Cancelling(loop), loop.clock.now()
+    facts = {
+        h.RETRY_DUE_AT: h.format_time(now + timedelta(seconds=60)),
+        h.RETRY_NOT_BEFORE: h.format_time(now + timedelta(seconds=900)),
+        h.FIRST_FAILED_AT: h.format_time(now),
+    }
+    loop.broker.put(TIER, b"a", headers=[(name, h.header_text(text)) for name, text in facts.items()])
+    cancelling.mark(0)
+    loop.run(100)
+    assert loop.seconds() == {b"a": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("state", "topic"),
+    [(MarkState.REPLAYED, TIERS[0]), (MarkState.CANCELLED, "thumbnail.dlq"), (MarkState.CANCELLED, TIERS[1])],
+)
+def test_other_marks_cancel_nothing(loop: RetryLoop, state: MarkState, topic: str) -> None:
+    cancelling = Cancelling(loop)
+    loop.put(b"a", due_in_s=60)
+    cancelling.mark(0, state, topic=topic)
+    loop.run(100)
+    assert [h.get_header(record.headers, h.CANCELLED_AT) for record in loop.handed_on] == [None]
+
+
+def test_a_mark_of_another_record_at_the_same_place_cancels_nothing(loop: RetryLoop) -> None:
+    cancelling = Cancelling(loop)
+    loop.put(b"a", due_in_s=60)
+    cancelling.mark(0)
+    loop.broker._logs.pop(TIER)
+    loop.broker.create_topic(TIERS[0], 1)
+    loop.clock.wait(1)
+    loop.put(b"b", due_in_s=60)
+    loop.run(100)
+    assert [(one.value, h.get_header(one.headers, h.CANCELLED_AT)) for one in loop.handed_on] == [(b"b", None)]
+
+
+def test_retries_go_on_while_the_marks_cannot_be_read(loop: RetryLoop) -> None:
+    cancelling = Cancelling(loop)
+    loop.put(b"a", due_in_s=10)
+    loop.put(b"b", due_in_s=70)
+    cancelling.mark(0)
+    cancelling.mark(1)
+    cancelling.made[0].fail("consume", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    loop.run(100)
+    found = [(one.value, h.get_header(one.headers, h.CANCELLED_BY)) for one in loop.handed_on]
+    assert found == [(b"a", None), (b"b", "ana")]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -24,14 +25,19 @@ from schemas.events import (
     ThumbnailReady,
     upload_version,
 )
-from schemas.topics import CARRIER_BYTES, Topics
+from schemas.media_state import THUMBNAIL_DELETED_TYPE, ThumbnailDeleted
+from schemas.topics import CARRIER_BYTES, THUMBNAIL_PARKED, Topics
 from storage.tenants import TenantStorage
+from streams.dlq.ledger import Ledger
+from streams.dlq.plan import ReplayRules, Send
+from streams.dlq.read import read_dead_letter
 from streams.failures.company_limiter import CompanyLimit, CompanyLimiter
 from streams.failures.guard import DeadLetterFloodError, DeadLetterGuard, DeadLetterLimit
+from streams.failures.marks import MarkState
 from streams.failures.policy import RetryPolicy
 from streams.failures.size import fits
 from streams.kafka.records import InboundRecord
-from streams.rows.queries import NewestUpload, RowStates, ShownRow
+from streams.rows.queries import TOMBSTONE, DeletedRow, NewestUpload, RowStates, ShownRow
 from streams.thumbnails.cleanup import CleanupService
 from streams.thumbnails.staleness import UploadOrder
 from streams.worker.failure import Failures, Rules
@@ -62,11 +68,15 @@ class Rows:
             raise TransientError(ErrorCode.DATABASE_UNAVAILABLE, "x")
         return self.newest_upload
 
-    def mark_deleted(self, kind: MediaKind, row_id: int, at: datetime) -> bool:
+    def mark_deleted(
+        self, kind: MediaKind, row_id: int, at: datetime, company_id: int | None = None
+    ) -> DeletedRow | None:
         if self.is_down:
             raise TransientError(ErrorCode.DATABASE_UNAVAILABLE, "x")
+        if self.row is not None and company_id not in (None, self.row.company_id):
+            return DeletedRow(self.row.company_id, row_id)
         self.deleted.append((kind, row_id, at))
-        return True
+        return None if self.row is None else DeletedRow(self.row.company_id, row_id)
 
 
 NO_LIMITER = CompanyLimiter(CompanyLimit(0, 0.5, 300, 100))
@@ -254,7 +264,9 @@ def test_a_tombstone_that_is_too_large_for_the_retry_topics_is_given_up() -> Non
     rows = Rows(None)
     rows.is_down = True
     outcome = handle(a_flow(), a_tombstone(headers=LARGE_HEADER), rows=rows)
-    assert (outcome.status, outcome.records) == ("failed", ())
+    (dead_letter,) = outcome.records
+    assert (outcome.status, dead_letter.topic) == ("failed", "p.thumbnail.dlq")
+    assert fits(dead_letter)
 
 
 def test_an_announcement_passes_on_no_trace_that_is_too_long() -> None:
@@ -273,8 +285,103 @@ def a_tombstone(
 def test_a_tombstone_cancels_what_is_older_than_it_and_is_no_dead_letter() -> None:
     rows = Rows(None)
     outcome = handle(a_flow(), a_tombstone(), rows=rows)
-    assert (outcome.status, outcome.records) == ("success", ())
+    assert (outcome.status, [record.topic for record in outcome.records]) == ("success", ["p.thumbnail.deleted"])
     assert rows.deleted == [(MediaKind.VIDEO, 42, NOW)]
+
+
+def deleted_of(outcome: Outcome) -> ThumbnailDeleted:
+    (record,) = outcome.records
+    assert record.topic == "p.thumbnail.deleted"
+    assert record.key == b"video:42"
+    return read_event(ThumbnailDeleted, THUMBNAIL_DELETED_TYPE, record.value, record.headers)
+
+
+@pytest.mark.parametrize(("row", "company_id"), [(ShownRow(frozenset(), 7), 7), (None, None)])
+@pytest.mark.parametrize("value", [None, b"null", b" null\n"])
+def test_a_tombstone_is_announced_with_the_company_of_its_row(
+    row: ShownRow | None, company_id: int | None, value: bytes | None
+) -> None:
+    """Also one that is written as JSON; the same one is announced with the same id, however often it comes."""
+    record = replace(a_tombstone(), value=value)
+    first, again = (deleted_of(handle(a_flow(), record, rows=Rows(row))) for _ in range(2))
+    assert first == again
+    assert (first.company_id, first.media.kind, first.media.id) == (company_id, MediaKind.VIDEO, 42)
+    assert first.occurred_at == NOW
+
+
+DELETION: dict[str, object] = {
+    "event_id": "deletion-1",
+    "occurred_at": (NOW - timedelta(hours=1)).isoformat(),
+    "company_id": 1,
+    "media": {"kind": "video", "id": 42, "ar_content_id": 9},
+}
+CE_DELETED = (h.CE_TYPE, b"vertexar.media.deleted.v1")
+
+
+def a_deletion(
+    changes: dict[str, object] | None = None, *, structured: bool = False, key: bytes = b"video:42"
+) -> InboundRecord:
+    event: dict[str, object] = DELETION | (changes or {})
+    headers: h.Headers = (CE_DELETED,)
+    if structured:
+        event = {"specversion": "1.0", "id": "deletion-1", "type": "vertexar.media.deleted.v1", "data": event}
+        headers = ((h.CONTENT_TYPE, b"application/cloudevents+json"),)
+    return replace(a_tombstone(key), value=json.dumps(event).encode(), headers=headers)
+
+
+@pytest.mark.parametrize("structured", [False, True])
+@pytest.mark.parametrize("row", [ShownRow(frozenset(), 1), None])
+def test_a_deletion_counts_by_its_own_time_and_knows_its_company_without_a_row(
+    row: ShownRow | None, *, structured: bool
+) -> None:
+    rows = Rows(row)
+    deleted = deleted_of(handle(a_flow(), a_deletion(structured=structured, key=b"anything"), rows=rows))
+    assert rows.deleted == [(MediaKind.VIDEO, 42, NOW - timedelta(hours=1))]
+    assert (deleted.company_id, deleted.occurred_at) == (1, NOW - timedelta(hours=1))
+
+
+def test_a_deletion_of_another_companys_media_is_a_dead_letter_and_deletes_nothing() -> None:
+    rows = Rows(ShownRow(frozenset(), 2))
+    outcome = handle(a_flow(), a_deletion(), rows=rows)
+    assert outcome.error_code == "tenant.not_owner"
+    assert [record.topic for record in outcome.records] == ["p.thumbnail.dlq"]
+    assert rows.deleted == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"occurred_at": (NOW + timedelta(minutes=50)).isoformat()}, "event.in_future"),
+        ({"company_id": None}, "event.malformed"),
+        ({"media": {"kind": "video", "id": 42}}, "event.malformed"),
+    ],
+)
+def test_a_deletion_that_cannot_be_right_is_a_dead_letter(changes: dict[str, object], code: str) -> None:
+    rows = Rows(None)
+    outcome = handle(a_flow(), a_deletion(changes), rows=rows)
+    assert (outcome.error_code, rows.deleted) == (code, [])
+
+
+def test_an_upload_from_before_the_deletion_of_its_media_is_dropped_at_its_first_attempt() -> None:
+    flow, rows = a_flow(), Rows(None)
+    rows.newest_upload = NewestUpload(NOW + timedelta(seconds=1), TOMBSTONE)
+    outcome = handle(flow, a_record(), rows=rows)
+    assert [record.topic for record in outcome.records] == ["p.thumbnail.cleanup"]
+    assert flow.maker.seen == []
+    rows.newest_upload = NewestUpload(NOW - timedelta(seconds=1), TOMBSTONE)
+    assert [record.topic for record in handle(flow, a_record(), rows=rows).records] == ["p.thumbnail.ready"]
+
+
+def test_an_upload_whose_media_is_deleted_while_it_is_worked_on_is_never_announced() -> None:
+    flow, rows = a_flow(), Rows(None)
+
+    def delete() -> None:
+        rows.newest_upload = NewestUpload(NOW + timedelta(seconds=1), TOMBSTONE)
+
+    flow.maker.meanwhile = delete
+    outcome = handle(flow, a_record(), rows=rows)
+    assert [record.topic for record in outcome.records] == ["p.thumbnail.cleanup"]
+    assert outcome.details["why"] == "deleted"
 
 
 def test_a_tombstone_waits_for_the_database_and_keeps_its_own_time() -> None:
@@ -285,17 +392,18 @@ def test_a_tombstone_waits_for_the_database_and_keeps_its_own_time() -> None:
 
     rows.is_down = False
     later = InboundRecord("p.thumbnail.due", 0, 9, 0, waiting.key, waiting.value, waiting.headers)
-    assert handle(a_flow(), later, rows=rows).records == ()
+    assert deleted_of(handle(a_flow(), later, rows=rows)).occurred_at == NOW
     assert rows.deleted == [(MediaKind.VIDEO, 42, NOW)]
 
 
-def test_a_tombstone_that_the_database_never_took_is_given_up_without_a_dead_letter() -> None:
+def test_a_tombstone_that_the_database_never_took_is_a_dead_letter() -> None:
     rows = Rows(None)
     rows.is_down = True
     old = h.format_time(NOW - timedelta(days=2)).encode()
     headers = ((h.RETRY_ATTEMPT, b"0"), (h.FIRST_FAILED_AT, old), (h.ORIGINAL_TOPIC, b"p.media.uploaded"))
     outcome = handle(a_flow(), a_tombstone(headers=headers, topic="p.thumbnail.due"), rows=rows)
-    assert (outcome.status, outcome.records) == ("failed", ())
+    (dead_letter,) = outcome.records
+    assert (outcome.status, dead_letter.topic, dead_letter.value) == ("failed", "p.thumbnail.dlq", None)
 
 
 @pytest.mark.parametrize(
@@ -701,3 +809,59 @@ def test_what_waited_for_its_turn_until_the_time_budget_ended_is_a_dead_letter_a
     assert (dead_letter.topic, dead_letter.value) == ("p.thumbnail.dlq", value)
     assert h.get_header(dead_letter.headers, h.ERROR_CODE) == "tenant.limited"
     assert announced.topic == "p.thumbnail.failed"
+
+
+CANCELLED = (
+    (h.RETRY_ATTEMPT, b"2"),
+    (h.ERROR_CODE, b"source.missing"),
+    (h.ORIGINAL_TOPIC, b"p.media.uploaded"),
+    (h.CANCELLED_AT, b"2026-11-23T11:59:00.000Z"),
+    (h.CANCELLED_BY, b"ana@ops-1"),
+    (h.CANCELLED_NOTE, b"Acme uploads it again"),
+)
+
+
+def test_an_upload_that_somebody_cancelled_fails_with_who_and_why_and_needs_no_attention() -> None:
+    flow = a_flow()
+    outcome = handle(flow, a_retry(CANCELLED))
+    parked, failed = outcome.records
+    assert flow.maker.seen == [], "it was tried again"
+    assert (parked.topic, parked.key, parked.value) == ("p.thumbnail.dlq.parked", b"video:42", write_event(an_upload()))
+    said = "Cancelled by ana@ops-1 while it waited for a retry after source.missing: Acme uploads it again"
+    assert h.get_header(parked.headers, h.ERROR_CODE) == "upload.cancelled"
+    assert h.get_header(parked.headers, h.ERROR_MESSAGE) == h.get_header(parked.headers, h.PARKED_REASON) == said
+    event = read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, failed.value, failed.headers)
+    assert (event.error.code, event.error.message, event.error.retryable) == ("upload.cancelled", said, False)
+    assert event.dead_letter.topic == "p.thumbnail.dlq.parked"
+
+    dead_letter = InboundRecord("p.thumbnail.dlq.parked", 0, 5, 1, parked.key, parked.value, parked.headers)
+    mark = Ledger().of(dead_letter)
+    assert mark is not None
+    assert (mark.state, mark.by, mark.note) == (MarkState.DISCARDED, "ana@ops-1", "Acme uploads it again")
+    assert not Ledger().needs_attention(dead_letter)
+
+
+def test_the_replay_of_a_cancelled_upload_is_tried() -> None:
+    flow = a_flow()
+    parked, _ = handle(flow, a_retry(CANCELLED)).records
+    dead_letter = InboundRecord("p.thumbnail.dlq.parked", 0, 5, 1, parked.key, parked.value, parked.headers)
+    plan = ReplayRules(THUMBNAIL_PARKED, Topics("p."), max_replays=3).plan(read_dead_letter(dead_letter), NOW)
+    assert isinstance(plan, Send)
+    outcome = handle(flow, a_retry(plan.record.headers))
+    assert outcome.records[0].topic == "p.thumbnail.ready"
+
+
+def test_no_producer_can_cancel_an_upload_by_its_headers() -> None:
+    assert handle(a_flow(), a_record(headers=CANCELLED)).records[0].topic == "p.thumbnail.ready"
+
+
+def test_cancelled_uploads_count_as_nobodys_failures() -> None:
+    limit = DeadLetterLimit(0.5, 1, 60, 1)
+    for _ in range(5):
+        assert handle(a_flow(), a_retry(CANCELLED), limit=limit).records[0].topic == "p.thumbnail.dlq.parked"
+
+
+def test_a_cancelled_upload_is_given_up_while_the_database_is_down_too() -> None:
+    rows = Rows(None)
+    rows.is_down = True
+    assert handle(a_flow(), a_retry(CANCELLED), rows=rows).records[0].topic == "p.thumbnail.dlq.parked"

@@ -1,0 +1,39 @@
+"""JPEG 2000 at a part of its size: the file holds smaller resolutions, each half as large as the one before."""
+
+import math
+from typing import Final
+
+from PIL import Image
+
+from processors.source_file import SourceFile
+
+_HEAD_BYTES: Final = 65536
+_CODESTREAM, _CODING_STYLE = b"\xff\x4f\xff\x51", b"\xff\x52\0"
+_LEVELS_AT, _MOST_LEVELS = 9, 32
+"""Behind the marker: its length, its style, an order, the number of layers, a flag; then the levels."""
+_SPARE: Final = 5 / 4
+"""More than the target, for the better filter of the last step."""
+
+
+def reduce_jpeg_2000(opened: Image.Image, file: SourceFile, target: tuple[int, int]) -> tuple[int, int]:
+    """Have a picture that Pillow has opened, and not loaded, decoded at a smaller resolution that is at least 5/4 of `target`.
+
+    Returns its size then. `file` is left where it was.
+    """
+    factor = min(opened.width / target[0], opened.height / target[1]) / _SPARE
+    halvings = min(_halvings_of(file), int(math.log2(factor)) if factor >= 1 else 0)
+    if halvings:
+        opened.reduce = halvings  # type: ignore[method-assign, assignment]
+    return -(-opened.width >> halvings), -(-opened.height >> halvings)
+
+
+def _halvings_of(file: SourceFile) -> int:
+    """Return how many smaller resolutions there are, by the marker COD; 0 where it is not found."""
+    position = file.tell()
+    file.seek(0)
+    head = file.read(_HEAD_BYTES)
+    file.seek(position)
+    at = head.find(_CODING_STYLE, max(0, head.find(_CODESTREAM)))
+    if not 0 < at < len(head) - _LEVELS_AT or head[at + _LEVELS_AT] > _MOST_LEVELS:
+        return 0
+    return head[at + _LEVELS_AT]

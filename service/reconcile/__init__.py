@@ -1,0 +1,1 @@
+"""Compares what rows show with what the storages hold, and repairs what differs by the pipeline's ordinary ways."""

@@ -1,0 +1,1 @@
+"""Writes thumbnail.state again from the database."""
