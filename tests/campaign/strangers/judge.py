@@ -45,6 +45,11 @@ _OF_AN_ODD_TIME: Final = frozenset({"event.in_future"})
 """An upload may not lie far ahead of its own record's time."""
 
 
+def is_null(stranger: Stranger) -> bool:
+    """Return whether an upload's value is JSON's null, which deletes as no value does."""
+    return stranger.topic == "media.uploaded" and (stranger.value or b"").strip() == b"null"
+
+
 @dataclass
 class Verdict:
     """What was found. `ends` counts how the records of each kind ended."""
@@ -146,7 +151,8 @@ def _judge_ends(flood: Flood, ends: dict[int, list[str]], verdict: Verdict) -> N
             found = [*found, "refused by client or broker"]
         counts = verdict.ends.setdefault(stranger.kind, Counter())
         counts.update(found)
-        foreseen = EXPECTED[stranger.kind] | (_OF_AN_ODD_TIME if stranger.timestamp_ms else frozenset())
+        kind = Kind.TOMBSTONE if is_null(stranger) else stranger.kind
+        foreseen = EXPECTED[kind] | (_OF_AN_ODD_TIME if stranger.timestamp_ms else frozenset())
         is_foreseen = len(found) == 1 and (found[0] in foreseen or stranger.number in flood.refused)
         if not is_foreseen:
             unaccounted.append((stranger, found))
