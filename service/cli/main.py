@@ -59,17 +59,20 @@ def main() -> None:
 
 def _warn_of_misspellings(command: Sequence[str]) -> None:
     """Say at the end, where it is seen, which names of settings are wrong: only of commands that have read settings."""
-    if "service.settings" not in sys.modules or command in (["worker"], ["persist"], ["retry"]):  # roles log it
+    if not {"service.settings", "service.setting_names"} & sys.modules.keys() or command in (
+        ["worker"],
+        ["persist"],
+        ["retry"],
+    ):  # roles log it
         return
-    from service.settings.spelling import known_names, misspelled, names_in_env_file
+    from service.setting_names import NAMES, misspelled, names_in_env_file
 
-    known = known_names()
-    for found in misspelled(os.environ, known):
+    for found in misspelled(os.environ, NAMES):
         sys.stderr.write(f"Warning: {found}\n")
     if command == ["check"]:
         with suppress(OSError):  # most folders have none
             lines = Path(".env").read_text(encoding="utf-8", errors="replace").splitlines()
-            for found in misspelled(names_in_env_file(lines), known):
+            for found in misspelled(names_in_env_file(lines), NAMES):
                 sys.stderr.write(f"Warning: .env: {found}\n")
 
 

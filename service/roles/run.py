@@ -37,8 +37,8 @@ from service.roles.health.probes import (
 )
 from service.roles.health.role import RoleHealth
 from service.roles.http import HttpServer
+from service.setting_names import NAMES, misspelled
 from service.settings import Settings
-from service.settings.spelling import known_names, misspelled
 from streams.kafka.client import explain_fault
 from streams.kafka.waiting import ClusterWait
 from streams.persist.limits import PersistStoppedError
@@ -107,7 +107,7 @@ def begin(settings: Settings, role: Role) -> Metrics:
     configure_logs(settings.log.log_format, settings.log.log_level, role=role)
     name_process(role)
     log.info("role_starting", pid=os.getpid(), settings=settings.redacted())
-    for found in misspelled(os.environ, known_names()):
+    for found in misspelled(os.environ, NAMES):
         log.warning("setting_unknown", name=found.name, meant=found.meant)
     return Metrics(role=role)
 

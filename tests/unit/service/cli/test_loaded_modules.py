@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer import Context
 from typer.main import get_group
 
 from service.cli import commands
 from service.cli.main import all_commands, app
+from service.setting_names import DECODE_NAMES
 
 ROOT = Path(__file__).parents[4]
 KAFKA = frozenset({"confluent_kafka"})
@@ -75,8 +77,6 @@ with contextlib.redirect_stdout(io.StringIO()) as said:
         assert end.code == 0
 assert "Usage" in said.getvalue()
 """
-TYPERS = frozenset({"typer", "rich", "shellingham"})
-"""What the help texts themselves are printed with."""
 READ_KAFKA = ("dlq", "retries")
 """Groups whose options are made from what their topics hold."""
 
@@ -123,3 +123,18 @@ def test_the_newcomers_commands_come_first() -> None:
     shown = [name for name in group.list_commands(Context(group)) if not group.commands[name].hidden]
     assert shown[:3] == ["demo", "make", "check"]
     assert "sample" not in shown
+
+
+def test_make_loads_no_decoder_no_settings_and_no_printer_into_its_own_process(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "red.png")
+    arguments = ["make", str(tmp_path / "red.png"), "--out", str(tmp_path / "out"), "--json"]
+    program = f"import os, sys\nsys.argv = ['thumbnails', *{arguments}]\nfrom service.cli.main import main\n"
+    not_set = f"for name in {sorted(DECODE_NAMES)}:\n    os.environ.pop(name, None)\n"
+    run = "sys.stdout = sys.stderr\ntry:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0\nsys.stdout = sys.__stdout__"
+    loaded = loaded_by(f"{program}{not_set}{run}")
+    assert "asyncio" in loaded
+    assert (
+        loaded & (FAUST | STORAGES | DECODERS | KAFKA | DATABASE | SETTINGS | WEB | {"rich", "prometheus_client"})
+        == set()
+    )
+    assert min(path.name for path in (tmp_path / "out").iterdir()) == "red-large.webp"
