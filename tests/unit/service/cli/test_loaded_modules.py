@@ -77,17 +77,13 @@ with contextlib.redirect_stdout(io.StringIO()) as said:
         assert end.code == 0
 assert "Usage" in said.getvalue()
 """
-READ_KAFKA = ("dlq", "retries")
-"""Groups whose options are made from what their topics hold."""
 
 
 @pytest.mark.parametrize("line", commands.LINES, ids=lambda line: str(line.name))
 def test_the_help_of_a_command_loads_nothing_that_only_its_work_needs(line: commands.Line) -> None:
     loaded = loaded_by(HELP_ASKED.format(arguments=[line.name]))
-    budget = STORAGES | DECODERS | WEB | FAUST | {"alembic", "psycopg"}
-    if line.name not in READ_KAFKA:
-        budget |= KAFKA | DATABASE | SETTINGS | {"asyncio", "urllib3", "prometheus_client", "structlog"}
-    assert loaded & budget == set()
+    others = {"asyncio", "urllib3", "prometheus_client", "structlog"}
+    assert loaded & (STORAGES | DECODERS | WEB | FAUST | KAFKA | DATABASE | SETTINGS | others) == set()
 
 
 def test_no_command_is_loaded_for_the_list_of_all() -> None:
