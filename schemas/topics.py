@@ -109,10 +109,10 @@ THUMBNAIL_FAILED: Final = Topic(
     "thumbnail.failed",
     3,
     7 * DAY_MS,
-    "ThumbnailFailed",
+    "ThumbnailFailed, or MediaRejected",
     "worker",
-    "persist, downstream services",
-    "Uploads that were given up: why, and what a person should do now.",
+    "persist, downstream services, producers",
+    "Uploads that were given up: why, and what a person should do now. Records that could not be taken: all that is wrong with them.",
 )
 THUMBNAIL_STATE: Final = Topic(
     "thumbnail.state",

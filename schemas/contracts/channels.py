@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from schemas import events, media_state, topics
+from schemas import events, media_state, rejected, topics
 from schemas.contracts import examples
 from schemas.contracts import headers as of
 from schemas.contracts.headers import Header, headers_schema
@@ -131,7 +131,7 @@ _UPLOADS: Final = (events.MediaUploaded.__name__, media_state.MediaDeletion.__na
 _STATE: Final = (media_state.ThumbnailState.__name__, STATE_TOMBSTONE.name)
 _DELETED: Final = (media_state.ThumbnailDeleted.__name__,)
 _READY: Final = (events.ThumbnailReady.__name__,)
-_FAILED: Final = (events.ThumbnailFailed.__name__,)
+_FAILED: Final = (events.ThumbnailFailed.__name__, rejected.MediaRejected.__name__)
 _CLEANUP: Final = (events.ThumbnailCleanup.__name__,)
 
 OPERATIONS: Final = (
@@ -152,7 +152,9 @@ OPERATIONS: Final = (
         "Say that the row of a deleted media shows nothing.",
     ),
     Operation("sendReady", "worker", "send", topics.THUMBNAIL_READY, _READY, "Announce stored thumbnails."),
-    Operation("sendFailed", "worker", "send", topics.THUMBNAIL_FAILED, _FAILED, "Announce what was given up."),
+    Operation(
+        "sendFailed", "worker", "send", topics.THUMBNAIL_FAILED, _FAILED, "Announce what was given up or rejected."
+    ),
     Operation(
         "sendDeadLetters", "worker", "send", topics.THUMBNAIL_DLQ, (DEAD_LETTER.name,), "Keep what was given up."
     ),

@@ -27,6 +27,7 @@ from streams.thumbnails.staleness import Stale
 from streams.tracing import Fact
 from streams.worker.clock_skew import DEFAULT_SKEW, ClockSkew
 from streams.worker.outcome import STATUS, Ending, Outcome, Trail
+from streams.worker.rejections import rejection
 
 log = structlog.get_logger(__name__)
 
@@ -183,6 +184,9 @@ class Failures:
         records = [dead_letter]
         if work.upload is not None:
             records.append(self._rules.announcements(work, work.upload).failed(failure, dead_letter.topic))
+        elif work.delivery.origin_topic == self._rules.topics.uploads:
+            rules = self._rules
+            records.append(rejection(rules.topics, work.delivery, failure, dead_letter.topic, rules.now()))
         details = {"why": reason} | _details(work, failure)
         ending = Ending.TOMBSTONE_GIVEN_UP if work.task is None else Ending.GIVEN_UP
         return work.finish(ending, *records, details=details, error=failure.error)

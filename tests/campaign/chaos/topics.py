@@ -19,6 +19,8 @@ TOPICS: Final = (
     "thumbnail.retry.3",
     "thumbnail.ready",
     "thumbnail.failed",
+    "thumbnail.state",
+    "thumbnail.deleted",
     "thumbnail.cleanup",
     "thumbnail.dlq",
     "thumbnail.ready.dlq",
@@ -26,7 +28,7 @@ TOPICS: Final = (
 )
 GROUPS: Final = {
     "thumbnails": ("media.uploaded", "thumbnail.due", "thumbnail.cleanup"),
-    "thumbnails-persist": ("thumbnail.ready", "thumbnail.failed"),
+    "thumbnails-persist": ("thumbnail.ready", "thumbnail.failed", "thumbnail.deleted"),
     "thumbnails-retry": ("thumbnail.retry.1", "thumbnail.retry.2", "thumbnail.retry.3"),
 }
 _READ_TIMEOUT_S: Final = 60.0

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.campaign.chaos.evidence import Evidence
-from tests.campaign.chaos.oracle.facts import Published
+from tests.campaign.chaos.oracle.facts import REJECTED, Published
 from tests.campaign.chaos.topics import Record
 from tests.unit.campaign.chaos import sound_state as sound
 from tests.unit.campaign.chaos.sound_state import BEGAN, BROKEN, GOOD, NEW, OF_HOOLI, OLD
@@ -158,6 +158,22 @@ def _early(state: Evidence) -> None:
     state.records["thumbnail.due"][0] = replace(record, timestamp_ms=sound.ms(sound.DUE) - 1)
 
 
+def _no_answer(state: Evidence) -> None:
+    state.records[FAILED] = [record for record in state.records[FAILED] if record.header("ce_type") != REJECTED]
+
+
+def _an_answer_with(**fields: Any) -> Damage:
+    def damage(state: Evidence) -> None:
+        answer = state.records[FAILED][-1]
+        state.records[FAILED][-1] = replace(answer, value=json.dumps(answer.event | fields).encode())
+
+    return damage
+
+
+def _an_answer_with_another_key(state: Evidence) -> None:
+    state.records[FAILED][-1] = replace(state.records[FAILED][-1], key=None)
+
+
 def _never_handed_on(state: Evidence) -> None:
     state.records["thumbnail.due"] = state.records["thumbnail.due"][1:]
 
@@ -188,6 +204,17 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "no dead letter of a poison record": (records_with(DEAD, headers=()), "lost"),
     "another code": (_given_up_with_another_code, "wrong outcome"),
     "no failed event": (without(FAILED, BROKEN), "wrong outcome"),
+    "no answer to a poison record": (_no_answer, "wrong outcome"),
+    "an answer without faults": (_an_answer_with(faults=[]), "wrong event"),
+    "an answer with another code": (
+        _an_answer_with(error=sound.a_failed(BROKEN, "media.corrupt")["error"]),
+        "wrong outcome",
+    ),
+    "an answer to nothing": (
+        _an_answer_with(record={"topic": "media.uploaded", "partition": 1, "offset": 99}),
+        "wrong event",
+    ),
+    "an answer with another key": (_an_answer_with_another_key, "wrong event"),
     "a good one given up": (_good_given_up, "wrong outcome"),
     "an older one shown": (_older_shown, "stale row"),
     "the pictures of an older one": (_older_pictures_shown, "wrong row"),

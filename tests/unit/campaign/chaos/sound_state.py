@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tests.campaign.chaos.evidence import Evidence, StoredFile
-from tests.campaign.chaos.oracle.facts import BASE_PATHS, CAMPAIGN_ID, Published
+from tests.campaign.chaos.oracle.facts import BASE_PATHS, CAMPAIGN_ID, REJECTED, Published
 from tests.campaign.chaos.pictures import PHOTO_SIZE, Measured
 from tests.campaign.chaos.poison import ODD_HEADERS, POISONS
 from tests.campaign.chaos.topics import Record
@@ -116,6 +116,30 @@ def a_failed(upload: Published, code: str) -> dict[str, Any]:
     return a_result(upload, "failed", error=error, attempts=1, **facts)
 
 
+def a_rejection(upload: Published, offset: int) -> dict[str, Any]:
+    return {
+        "event_id": f"rejected-{upload.planned.event_id}",
+        "produced_at": MADE.isoformat(),
+        "upload_event_id": None,
+        "company_id": None,
+        "media": dict.fromkeys(("kind", "id", "ar_content_id", "key")),
+        "error": a_failed(upload, upload.planned.error_code or "")["error"],
+        "faults": [{"field": None, "value": None, "message": "It is not JSON."}],
+        "record": {"topic": "media.uploaded", "partition": 1, "offset": offset},
+        "attempts": 1,
+        "first_failed_at": MADE.isoformat(),
+        "dead_letter": {"topic": "thumbnail.dlq"},
+    }
+
+
+def rejected(upload: Published, offset: int, at: int) -> Record:
+    """The answer to the record of media.uploaded at `offset`."""
+    key, event = upload.planned.record_key.encode(), a_rejection(upload, offset)
+    return Record(
+        "thumbnail.failed", 0, at, ms(MADE), key, json.dumps(event).encode(), (("ce_type", REJECTED.encode()),)
+    )
+
+
 def announced(topic: str, upload: Published, event: dict[str, Any], offset: int = 0) -> Record:
     """A record of ready, failed or cleanup."""
     headers = {"ce_id": event["event_id"], "ce_type": f"vertexar.{topic}.v1", "ce_subject": upload.planned.record_key}
@@ -198,7 +222,8 @@ def a_sound_state() -> Evidence:
             "media.uploaded": list(uploaded.values()),
             "thumbnail.ready": [announced("thumbnail.ready", u, a_ready(u), n) for n, u in enumerate(ready)],
             "thumbnail.failed": [
-                announced("thumbnail.failed", u, a_failed(u, code), n) for n, (u, code) in enumerate(given_up)
+                *(announced("thumbnail.failed", u, a_failed(u, code), n) for n, (u, code) in enumerate(given_up)),
+                rejected(POISON, UPLOADS.index(POISON), len(given_up)),
             ],
             "thumbnail.dlq": [
                 hop("thumbnail.dlq", uploaded[u.planned.event_id], MADE, n, error_code=code)

@@ -242,9 +242,10 @@ def test_the_last_retry_that_fails_is_given_up_without_the_retrys_own_headers() 
 def test_what_is_no_event_is_a_dead_letter_with_its_bytes(value: bytes, code: str) -> None:
     outcome = handle(a_flow(), a_record(value))
 
-    (dead_letter,) = outcome.records
+    dead_letter, rejected = outcome.records
     assert dead_letter.value == value
     assert h.get_header(dead_letter.headers, "error-code") == code
+    assert (rejected.topic, rejected.key) == ("p.thumbnail.failed", b"video:42")
 
 
 LARGE_HEADER = (("theirs", b"x" * (CARRIER_BYTES - 1000)),)
@@ -264,7 +265,7 @@ def test_a_tombstone_that_is_too_large_for_the_retry_topics_is_given_up() -> Non
     rows = Rows(None)
     rows.is_down = True
     outcome = handle(a_flow(), a_tombstone(headers=LARGE_HEADER), rows=rows)
-    (dead_letter,) = outcome.records
+    dead_letter, _ = outcome.records
     assert (outcome.status, dead_letter.topic) == ("failed", "p.thumbnail.dlq")
     assert fits(dead_letter)
 
@@ -344,7 +345,7 @@ def test_a_deletion_of_another_companys_media_is_a_dead_letter_and_deletes_nothi
     rows = Rows(ShownRow(frozenset(), 2))
     outcome = handle(a_flow(), a_deletion(), rows=rows)
     assert outcome.error_code == "tenant.not_owner"
-    assert [record.topic for record in outcome.records] == ["p.thumbnail.dlq"]
+    assert [record.topic for record in outcome.records] == ["p.thumbnail.dlq", "p.thumbnail.failed"]
     assert rows.deleted == []
 
 
@@ -402,8 +403,9 @@ def test_a_tombstone_that_the_database_never_took_is_a_dead_letter() -> None:
     old = h.format_time(NOW - timedelta(days=2)).encode()
     headers = ((h.RETRY_ATTEMPT, b"0"), (h.FIRST_FAILED_AT, old), (h.ORIGINAL_TOPIC, b"p.media.uploaded"))
     outcome = handle(a_flow(), a_tombstone(headers=headers, topic="p.thumbnail.due"), rows=rows)
-    (dead_letter,) = outcome.records
+    dead_letter, rejected = outcome.records
     assert (outcome.status, dead_letter.topic, dead_letter.value) == ("failed", "p.thumbnail.dlq", None)
+    assert (rejected.topic, rejected.key) == ("p.thumbnail.failed", b"video:42")
 
 
 @pytest.mark.parametrize(
