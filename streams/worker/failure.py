@@ -72,6 +72,7 @@ class Work:
             waits_for=provider_label(waits_for.provider) if isinstance(waits_for, ConnectionPausedError) else None,
             was_tried=not isinstance(waits_for, ConnectionPausedError | CompanyLimitedError),
             stale=self.stale,
+            has_other_key=self._has_other_key,
             trace_id=self.delivery.trace_id,
         )
         stages = tuple(self.progress.stages) if code is None else self.progress.failed(code)
@@ -80,6 +81,13 @@ class Work:
             facts |= {"thumbnail.company_id": self.upload.company_id, "thumbnail.kind": self.upload.media.kind.value}
         trail = Trail(stages, facts) if is_attempt else Trail()
         return Outcome(ending, status, records, details, sample, code, trail)
+
+    @property
+    def _has_other_key(self) -> bool:
+        """Return whether the producer gave an upload a key that is not its media's; asked at its first attempt."""
+        if self.upload is None or self.delivery.is_again:
+            return False
+        return self.delivery.record.key != self.upload.media.record_key.encode()
 
     @property
     def _event(self) -> Hashable:

@@ -127,6 +127,21 @@ def test_a_good_upload_is_announced_under_its_key() -> None:
     assert h.get_header(record.headers, "ce_id") == ready.event_id
 
 
+def mismatches(flow: Flow) -> float | None:
+    return flow.metrics.registry.get_sample_value("thumbnail_key_mismatches_total")
+
+
+@pytest.mark.parametrize("key", [None, b"", b"acme-42", b'"video:42"', b"ar_content:42"])
+def test_an_upload_whose_key_is_not_its_medias_is_made_and_counted(key: bytes | None) -> None:
+    flow = a_flow()
+    outcome = handle(flow, replace(a_record(), key=key))
+    assert [(record.topic, record.key) for record in outcome.records] == [("p.thumbnail.ready", b"video:42")]
+    assert mismatches(flow) == 1
+    handle(flow, a_record())
+    handle(flow, replace(a_retry(((h.RETRY_ATTEMPT, b"1"),)), key=key))
+    assert mismatches(flow) == 1
+
+
 def test_a_degraded_thumbnail_is_announced_with_its_reason() -> None:
     flow = a_flow()
     flow.maker.degraded_reason = DegradedReason.DAMAGED
