@@ -115,13 +115,6 @@ def _no_priority_over_others() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_priority_over_others() -> Iterator[None]:
-    """A test that left its process with real-time priority would starve every test beside it: see `ordinary_priority`."""
-    yield
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
-
-
-@pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own environment must not decide what a test sees."""
     for name in ("DATABASE_URL", "LOCAL_STORAGE_ROOT", "LOCAL_STORAGE_URL", "KAFKA_TOPIC_PREFIX", "WORKER_GROUP"):

@@ -1,5 +1,6 @@
 """Processes and folders that do not outlive their owner, for local servers of the demo and of the tests."""
 
+import atexit
 import ctypes
 import os
 import pwd
@@ -108,12 +109,23 @@ def _any_port() -> int:
 
 
 def owned_folder(prefix: str) -> Path:
-    """Make a temporary folder that names its owner; remove the folders of owners that were killed."""
+    """Make a temporary folder that names its owner; remove the folders of owners that were killed.
+
+    At the latest it goes when the process ends: a Ctrl-C may come when it is there and its user has not heard of it yet.
+    """
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         owner = folder.name.removeprefix(prefix).partition("-")[0]
         if owner.isdigit() and not is_running(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
+    folder = Path(tempfile.gettempdir()) / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+    atexit.register(_remove, folder, os.getpid())
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # and no fork of it
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_running(pid: int) -> bool:

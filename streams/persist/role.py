@@ -165,7 +165,7 @@ class PersistRole:
         media = batch.media_to_announce(written)
 
         def send(records: list[OutboundRecord]) -> None:
-            self.cluster.send_once(records, self._tracing)
+            self.cluster.send_once(records, NO_TRACING)  # a state is the row's, whichever of several events changed it
 
         # Not under the lock: while the cluster takes nothing, other roles are to have their turns at it.
         return self.cluster.until_taken(self._topics.state, lambda: self._states.send(media, send))

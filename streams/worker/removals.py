@@ -56,10 +56,10 @@ class Removals:
         delivery = work.delivery
         if not is_tombstone(delivery.record.value):
             return await self._apply_event(work)
+        at = self._tombstone_time(work)
         media = media_of_key(delivery.record.key)
         if media is None:
             return work.finish(Ending.TOMBSTONE_SEEN, details={"row_marked": False})
-        at = self._tombstone_time(work)
         row = await self._order.apply_deletion(media, at)
         key = (delivery.record.key or b"").decode()
         kind, row_id = media

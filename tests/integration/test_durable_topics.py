@@ -133,7 +133,7 @@ def test_topics_of_an_earlier_release_pass_the_check_which_says_what_to_set(
     done = run_check(servers, topic_prefix, tmp_path)
     assert done.exit_code == 0, done.output
     for setting, actual, wanted in (("segment.ms", 7 * DAY_MS, DAY_MS), ("min.insync.replicas", 1, 2)):
-        sentence = f"{setting} is {actual} instead of {wanted} on all 12 topics"
+        sentence = f"{setting} is {actual} instead of {wanted} on all {len(ALL_TOPICS)} topics"
         (line,) = [line for line in done.output.splitlines() if sentence in line]
         assert "`thumbnails topics create --update` sets it" in line
 
@@ -185,7 +185,7 @@ def test_one_broker_is_enough_for_the_check_which_says_what_can_be_lost(
     done = run_check(kafka, topic_prefix, tmp_path)
     assert done.exit_code == 0, done.output
     (warning,) = [line for line in done.output.splitlines() if "Warning:" in line]
-    assert "The number of replicas is 1 instead of 3 on all 12 topics" in warning
+    assert f"The number of replicas is 1 instead of 3 on all {len(ALL_TOPICS)} topics" in warning
     as_json = run_check(kafka, topic_prefix, tmp_path, "--json")
     assert as_json.exit_code == 0
     assert set(json.loads(as_json.stdout).values()) == {None}
@@ -197,7 +197,7 @@ def test_the_list_of_topics_says_it_too_and_is_no_failure(kafka: str, topic_pref
     environment = {"KAFKA_BOOTSTRAP_SERVERS": kafka, "KAFKA_TOPIC_PREFIX": topic_prefix}
     done = CliRunner().invoke(app, ["topics", "list"], env=environment)
     assert done.exit_code == 0, done.output
-    assert f"Warning: segment.ms is {7 * DAY_MS} instead of {DAY_MS} on all 12 topics" in done.output
+    assert f"Warning: segment.ms is {7 * DAY_MS} instead of {DAY_MS} on all {len(ALL_TOPICS)} topics" in done.output
 
 
 def test_who_may_not_ask_for_a_broker_s_settings_makes_topics_all_the_same(

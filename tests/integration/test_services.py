@@ -108,6 +108,16 @@ def test_a_process_dies_with_its_killed_owner_and_its_folder_goes_at_the_next_st
     assert not Path(folder).exists()
 
 
+def test_a_folder_goes_with_a_process_that_is_interrupted_before_it_knows_of_the_folder() -> None:
+    """As when Ctrl-C comes in the moment in which the folder is made."""
+    program = "from service.demo.processes import owned_folder; print(owned_folder('thumbnails-test-')); raise KeyboardInterrupt"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, text=True, check=False)
+    folder = Path(done.stdout.strip())
+    assert folder.name.startswith("thumbnails-test-"), done.stderr
+    assert not folder.exists()
+
+
 def _state(pid: int) -> str:
     """The process's state in /proc; Z is a zombie that nobody has waited for."""
     try:

@@ -79,7 +79,7 @@ def test_a_static_persist_role_that_restarts_moves_nothing_and_one_that_is_repla
     other, first = (a_static_persist_role(settings, engine, name) for name in ("b", "a"))
     with running(other):
         with running(first):
-            wait_until(lambda: {len(first.owned), len(other.owned)} == {4, 5})
+            wait_until(lambda: {len(first.owned), len(other.owned)} == {5, 7})
             had, others = first.owned, other.owned
         replaced = a_static_persist_role(settings, engine, "a")
         raised: list[BaseException] = []

@@ -45,6 +45,22 @@ _OF_AN_ODD_TIME: Final = frozenset({"event.in_future"})
 """An upload may not lie far ahead of its own record's time."""
 
 
+def is_deletion(stranger: Stranger) -> bool:
+    """Return whether a record says that a media was deleted: no value, or JSON's null."""
+    is_null = stranger.value is None or stranger.value.strip() == b"null"
+    return is_null and stranger.topic == "media.uploaded"
+
+
+def is_of(stranger: Stranger, keys: set[bytes | None]) -> bool:
+    """Return whether a record's event is about a media with one of the keys."""
+    try:
+        media = json.loads(stranger.value or b"")["media"]
+        name = "video" if media["kind"] == "video" else "ar_content"
+        return f"{name}:{media['id']}".encode() in keys
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
 @dataclass
 class Verdict:
     """What was found. `ends` counts how the records of each kind ended."""
@@ -139,6 +155,7 @@ def _log_lines(stack: Stack, verdict: Verdict) -> list[tuple[Place, str]]:
 
 
 def _judge_ends(flood: Flood, ends: dict[int, list[str]], verdict: Verdict) -> None:
+    deleted = {stranger.key for stranger in flood.strangers if is_deletion(stranger)}
     unaccounted: list[tuple[Stranger, list[str]]] = []
     for stranger in flood.strangers:
         found = ends.get(stranger.number, [])
@@ -146,7 +163,11 @@ def _judge_ends(flood: Flood, ends: dict[int, list[str]], verdict: Verdict) -> N
             found = [*found, "refused by client or broker"]
         counts = verdict.ends.setdefault(stranger.kind, Counter())
         counts.update(found)
-        foreseen = EXPECTED[stranger.kind] | (_OF_AN_ODD_TIME if stranger.timestamp_ms else frozenset())
+        foreseen = EXPECTED[Kind.TOMBSTONE if is_deletion(stranger) else stranger.kind]
+        if stranger.timestamp_ms:
+            foreseen |= _OF_AN_ODD_TIME
+        if is_of(stranger, deleted):
+            foreseen |= {DROPPED}
         is_foreseen = len(found) == 1 and (found[0] in foreseen or stranger.number in flood.refused)
         if not is_foreseen:
             unaccounted.append((stranger, found))

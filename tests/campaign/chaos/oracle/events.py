@@ -28,6 +28,7 @@ _RENDITIONS: Final = {"small", "medium", "large"}
 def check_events(state: State) -> Iterator[Finding]:
     """Each record of ready, failed and cleanup, repeated ones too."""
     yield from _rejections(state)
+    deletions = {str(record.event.get("event_id")) for record in state.records("thumbnail.deleted")}
     for topic in TOPICS:
         contract = Draft202012Validator(json.loads((_SCHEMAS / f"{topic}.v1.schema.json").read_text()))
         owners: dict[str, str] = {}
@@ -37,7 +38,13 @@ def check_events(state: State) -> Iterator[Finding]:
             place = f"{topic} {record.partition}/{record.offset}"
             upload = state.by_id.get(str(record.event.get("upload_event_id")))
             problems = [error.message for error in contract.iter_errors(record.event)]
-            if upload is None:
+            if (
+                upload is None
+                and topic == "thumbnail.cleanup"
+                and str(record.event.get("upload_event_id")) in deletions
+            ):
+                problems += _of_a_deletion(record)
+            elif upload is None:
                 problems.append("it is of no upload that was published")
             else:
                 problems += _common(record, upload, state)
@@ -67,6 +74,12 @@ def _rejections(state: State) -> Iterator[Finding]:
             if problems:
                 place = f"thumbnail.failed {record.partition}/{record.offset}"
                 yield Finding("wrong event", f"{place}: {'; '.join(problems)}"[:500])
+
+
+def _of_a_deletion(record: Record) -> Iterator[str]:
+    """What a cleanup after a deletion must say; which deletions there were is the tombstones' judge's to know."""
+    if record.event["reason"] != "row_gone":
+        yield f"its reason is {record.event['reason']} instead of row_gone"
 
 
 def _common(record: Record, upload: Published, state: State) -> Iterator[str]:
