@@ -174,6 +174,29 @@ def _an_answer_with_another_key(state: Evidence) -> None:
     state.records[FAILED][-1] = replace(state.records[FAILED][-1], key=None)
 
 
+STATE = "thumbnail.state"
+
+
+def _one_more_state(key: str, said: dict[str, Any] | None) -> Damage:
+    def damage(state: Evidence) -> None:
+        state.records[STATE].append(sound.state_record(key, 99, said))
+
+    return damage
+
+
+def _state_with(**fields: Any) -> Damage:
+    """The last one of a media that is shown."""
+    return _one_more_state(GOOD.planned.record_key, sound.a_state(sound.a_row(GOOD), **fields))
+
+
+def _an_older_state_last(state: Evidence) -> None:
+    state.records[STATE].append(replace(state.records[STATE][0], offset=99))
+
+
+def _no_state(state: Evidence) -> None:
+    state.records[STATE] = [one for one in state.records[STATE] if one.key_text != BROKEN.planned.record_key]
+
+
 def _never_handed_on(state: Evidence) -> None:
     state.records["thumbnail.due"] = state.records["thumbnail.due"][1:]
 
@@ -228,6 +251,18 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a row with another time": (row_with(GOOD, thumbnail_occurred_at=BEGAN - timedelta(days=1)), "wrong row"),
     "a row changed before its result": (row_with(GOOD, thumbnail_updated_at=BEGAN - timedelta(days=1)), "wrong row"),
     "a row changed tomorrow": (row_with(GOOD, thumbnail_updated_at=BEGAN + timedelta(days=1)), "wrong row"),
+    "no state": (_no_state, "no state"),
+    "an older state last": (_an_older_state_last, "wrong state"),
+    "a state with another URL": (_state_with(thumbnail_url="http://elsewhere"), "wrong state"),
+    "a state without renditions": (_state_with(renditions=[]), "wrong state"),
+    "a state with another time": (_state_with(occurred_at=sound.READ.isoformat()), "wrong state"),
+    "a state with an error": (_state_with(error={"code": "a.b", "message": "c", "next_action": None}), "wrong state"),
+    "a state that its contract does not know": (_state_with(revision="3"), "wrong state"),
+    "null for a media that is shown": (_one_more_state(GOOD.planned.record_key, None), "wrong state"),
+    "a state of a media that is gone": (
+        _one_more_state(sound.GONE.planned.record_key, sound.a_state(sound.a_row(sound.GONE))),
+        "wrong state",
+    ),
     "a row that nobody uploaded to": (_a_row_that_nobody_uploaded_to, "wrong row"),
     "an object gone": (_object_gone, "missing object"),
     "an object elsewhere": (_object_elsewhere, "orphan"),
