@@ -232,6 +232,11 @@ class Metrics:
         self.retries_waiting = self._gauge(
             "thumbnail_retries_waiting", "Retries waiting in the partitions assigned to this process.", _RETRY, "tier"
         )
+        self.cleanups_waiting = self._gauge(
+            "thumbnail_cleanups_waiting",
+            "Cleanups of replaced and deleted thumbnails that wait for REPLACED_KEEP_S in the partitions assigned to this process.",
+            _RETRY,
+        )
         self.next_retry_due_timestamp_seconds = self._gauge(
             "thumbnail_next_retry_due_timestamp_seconds",
             "Unix time when the next retry of a tier is due; absent when none waits.",

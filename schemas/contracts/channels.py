@@ -110,7 +110,15 @@ MARK: Final = Carrier(
     (),
     key={"type": "string", "pattern": r"^[^/]+/\d+/\d+$", "examples": ["thumbnail.dlq/0/17"]},
 )
-CARRIERS: Final = (TOMBSTONE, STATE_TOMBSTONE, RETRY, DUE, DEAD_LETTER, PARKED, MARK)
+WAITING_CLEANUP: Final = Carrier(
+    "WaitingCleanup",
+    "A cleanup that is not due yet: a ThumbnailCleanup, and when it is due.",
+    {"$ref": "#/components/schemas/ThumbnailCleanup"},
+    examples.THUMBNAIL_CLEANUP[0],
+    of.CONTEXT + of.DUE_AT,
+    of.LINKS + of.TRACE,
+)
+CARRIERS: Final = (TOMBSTONE, STATE_TOMBSTONE, RETRY, DUE, DEAD_LETTER, PARKED, MARK, WAITING_CLEANUP)
 
 Action = Literal["send", "receive"]
 
@@ -144,6 +152,14 @@ OPERATIONS: Final = (
         "sendCleanupOfDropped", "worker", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Delete what a drop leaves."
     ),
     Operation(
+        "sendWaitingCleanupOfDropped",
+        "worker",
+        "send",
+        topics.THUMBNAIL_CLEANUP_WAITING,
+        (WAITING_CLEANUP.name,),
+        "Delete what a drop leaves, after a while.",
+    ),
+    Operation(
         "sendDeleted",
         "worker",
         "send",
@@ -167,6 +183,17 @@ OPERATIONS: Final = (
         Operation(f"receiveRetry{tier}", "retry", "receive", topic, (RETRY.name,), "Wait until each record is due.")
         for tier, topic in enumerate(topics.THUMBNAIL_RETRIES, start=1)
     ),
+    Operation(
+        "receiveWaitingCleanup",
+        "retry",
+        "receive",
+        topics.THUMBNAIL_CLEANUP_WAITING,
+        (WAITING_CLEANUP.name,),
+        "Wait until each cleanup is due.",
+    ),
+    Operation(
+        "sendDueCleanup", "retry", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Send on each cleanup that is due."
+    ),
     Operation("receiveMarks", "retry", "receive", topics.THUMBNAIL_REPLAYS, (MARK.name,), "See what was cancelled."),
     Operation("sendDue", "retry", "send", topics.THUMBNAIL_DUE, (DUE.name,), "Send back to work what is due."),
     Operation("receiveReady", "persist", "receive", topics.THUMBNAIL_READY, _READY, "Write the URLs to the row."),
@@ -181,6 +208,14 @@ OPERATIONS: Final = (
     ),
     Operation("sendState", "persist", "send", topics.THUMBNAIL_STATE, _STATE, "Say what the row says now."),
     Operation("sendCleanup", "persist", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Have deleted what no row shows."),
+    Operation(
+        "sendWaitingCleanup",
+        "persist",
+        "send",
+        topics.THUMBNAIL_CLEANUP_WAITING,
+        (WAITING_CLEANUP.name,),
+        "Have deleted, after a while, what no row shows.",
+    ),
     Operation(
         "sendUnwritable",
         "persist",

@@ -22,6 +22,7 @@ from streams.failures.policy import Attempts, GiveUp, RetryAt, RetryPolicy
 from streams.failures.size import fits
 from streams.kafka.records import Delivery, OutboundRecord, place_of
 from streams.thumbnails.events_out import Announcements
+from streams.thumbnails.grace import NO_GRACE, Grace
 from streams.thumbnails.service import Progress
 from streams.thumbnails.staleness import Stale
 from streams.tracing import Fact
@@ -100,12 +101,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Rules:
-    """The same for every record: the names of topics and group, how far clocks may differ, and the present time."""
+    """The same for every record: names of topics and group, how far clocks may differ, the time, how long cleanups wait."""
 
     group: str
     topics: Topics = UNPREFIXED
     skew: ClockSkew = DEFAULT_SKEW
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    grace: Grace = NO_GRACE
 
     def announcements(self, work: Work, upload: MediaUploaded) -> Announcements:
         """Return the maker of the records that announce what became of `upload`."""

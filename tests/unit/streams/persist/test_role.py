@@ -14,7 +14,9 @@ from schemas.errors import ErrorCode
 from schemas.events import THUMBNAIL_CLEANUP_TYPE, ThumbnailCleanup, ThumbnailReady, upload_version
 from schemas.rejected import MEDIA_REJECTED_TYPE
 from streams.persist.role import BATCH
+from streams.thumbnails.grace import Grace
 from tests.doubles.memory_loops import POISON, Guest, PersistLoop, lost_membership
+from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_media, failed, ready
 
 READY = "thumbnail.ready"
@@ -438,3 +440,18 @@ def test_a_rejection_is_passed_over_and_what_stands_beside_it_is_written(loop: P
     assert loop.rows.statuses() == {42: "failed"}
     assert loop.dead_letters() == []
     assert loop.committed(FAILED) == 3
+
+
+def test_a_cleanup_waits_in_its_topic_for_the_grace_time(loop: PersistLoop) -> None:
+    loop.grace = Grace(3600)
+    loop.put(ready(1, a_media(40)), ready(2, a_media(40)))
+    loop.run(5)
+    assert loop.cleanups() == 0
+    (waiting,) = loop.broker.records("thumbnail.cleanup.waiting")
+    due_at = h.parse_time(h.get_header(waiting.headers, h.RETRY_DUE_AT))
+    assert due_at is not None
+    assert 3600 <= (due_at - NOW).total_seconds() <= 3605
+    request = read_event(ThumbnailCleanup, THUMBNAIL_CLEANUP_TYPE, waiting.value, waiting.headers)
+    assert request.reason == "superseded"
+    journal = loop.broker.journal
+    assert journal.index("sent thumbnail.state") < journal.index("sent thumbnail.cleanup.waiting")
