@@ -33,7 +33,7 @@ def test_every_shape_that_is_refused_is_on_thumbnail_failed_with_all_its_faults(
     with a_stack(kafka, postgres_url, topic_prefix, tmp_path, RETRY_DELAYS_S="0.5,1,1.5") as stack:
         platform = stack.platform
         platform.add_rows(ROWS)
-        platform.store("acme/uploads/broken.mp4", b"no video at all")
+        platform.store("acme/uploads/broken.mp4", b"\0\0\0\x18ftypisom" + bytes(300))
         producer = Producer({"bootstrap.servers": kafka})
         keys = {}
         for number, shape in enumerate(SHAPES, start=1):
