@@ -33,6 +33,7 @@ from streams.persist.reading import Batch, BatchReader, Deletion
 from streams.persist.states import StateSender
 from streams.rows.versions import version_of
 from streams.thumbnails.cleanup_requests import cleanup_request, deletion_cleanup, needs_cleanup
+from streams.thumbnails.grace import NO_GRACE, Grace
 from streams.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
@@ -47,11 +48,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PersistOptions:
-    """The group's name for dead letters, the topics' names, and when the role ends."""
+    """The group's name for dead letters, the topics' names, when the role ends, and how long cleanups wait."""
 
     group: str
     topics: Topics = UNPREFIXED
     limits: PersistLimits = field(default_factory=PersistLimits)
+    grace: Grace = NO_GRACE
 
 
 class PersistRole:
@@ -64,7 +66,7 @@ class PersistRole:
        1 and 2 the time before.
     3. Dead letters and cleanup requests are sent, and acknowledged by all replicas. Dying after it sends them twice:
        a cleanup does not touch what a row shows. A repeated result asks for a cleanup too. It comes after 2, so that
-       a reader of the states has the new URLs before the old ones go.
+       a reader of the states has the new URLs before the old ones go; and it waits for REPLACED_KEEP_S.
     4. Offsets are committed. Dying before it repeats the batch.
 
     While one batch is in 1, the next is read; and while a batch is in 2 to 4, the next is in 1. Batches are begun and
@@ -81,7 +83,7 @@ class PersistRole:
         tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._topics, self._group = options.topics, options.group
+        self._topics, self._group, self._grace = options.topics, options.group, options.grace
         self._consumer: Final = clients.consumer
         self._monotonic: Final = clients.monotonic
         self._engine: Final = engine
@@ -218,7 +220,8 @@ class PersistRole:
         self._guard.check_refusals(written)
         refused = batch.refused + [(item.record, error) for item, error in written.rejected]
         dead_letters = [self._dead_letter(record, error) for record, error in refused]
-        cleanups = [*self._cleanups(written), *self._cleanups_of_deletions(batch.deletions)]
+        requests, now = [*self._cleanups(written), *self._cleanups_of_deletions(batch.deletions)], self._now()
+        cleanups = [self._grace.waiting(request, self._topics, now) for request in requests]
         try:
             self.cluster.send([*dead_letters, *cleanups], self._tracing)
         except NotAcknowledgedError:
