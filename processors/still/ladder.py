@@ -23,6 +23,7 @@ from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
 from processors.still.jpeg_end import complete, has_end, is_lossless
 from processors.still.large_webp import decode_large_webp
+from processors.still.openexr.decode import decode_openexr
 from processors.still.photoshop import composite_alone, decode_floats
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
@@ -148,7 +149,8 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
         return finish(StoredPicture(light, "psd"), spec)
     decoded = decode_by_ffmpeg(with_colours(with_plain_header(content)), spec.max_pixels)
     if decoded is None:
-        return None
+        openexr = decode_openexr(content, spec)
+        return None if openexr is None else finish(openexr, spec)
     is_whole = decoded[1] != "jpeg2000" or content.rstrip(b"\0").endswith(_END_OF_CODESTREAM)
     return finish(StoredPicture(*decoded, WHOLE if is_whole else DAMAGED), spec)
 
