@@ -267,7 +267,6 @@ REFUSED: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
     ),
     "a packed Targa": (lambda: encoded(picture(), "TGA", compression="tga_rle"), "a TGA picture"),
     "a GIF": (lambda: encoded(palette(), "GIF"), "a GIF picture"),
-    "an AVIF": (lambda: encoded(picture().resize((1250, 850)), "AVIF", speed=10), "at most 1000000"),
 }
 
 
