@@ -31,9 +31,12 @@ _BRIGHTEST: Final = 65504.0
 _WITH_ALPHA: Final = 4
 
 
-def decode_by_ffmpeg(content: bytes, max_pixels: int) -> tuple[Image.Image, str] | None:
-    """Return the picture in mode RGB or RGBA, floats as sRGB of eight bits, and its codec; None where FFmpeg has none, or a damaged one."""
-    name = next((name for head, name in _CODECS if content.startswith(head)), None)
+def decode_by_ffmpeg(content: bytes, max_pixels: int, codec: str | None = None) -> tuple[Image.Image, str] | None:
+    """Return the picture in mode RGB or RGBA, floats as sRGB of eight bits, and its codec; None where FFmpeg has none, or a damaged one.
+
+    `codec` is FFmpeg's name of it, where the first bytes do not tell.
+    """
+    name = codec or next((name for head, name in _CODECS if content.startswith(head)), None)
     if name is None and is_targa(content[:HEAD_BYTES]):
         name = "targa"
     if name is None and is_lossless(content):

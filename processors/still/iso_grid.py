@@ -15,8 +15,12 @@ from PIL import Image
 
 from processors.orientation import Turn
 from processors.readers import DamagedMediaError, reading
+from processors.source_file import BytesInMemory, SourceFile
 from processors.still.bands import Bands
+from processors.still.claims import check_held, check_pixels
+from processors.still.finish import StoredPicture, finish
 from processors.still.iso_items import IsoItems, Item
+from processors.types import DecodedFrame, ThumbnailSpec
 
 _CODECS: Final = {b"av01": ("libdav1d", b"av1C"), b"hvc1": ("hevc", b"hvcC")}
 """By the type of an item: FFmpeg's decoder, and the property that it begins with."""
@@ -24,6 +28,8 @@ _MOST_TILES: Final = 65535
 _ALIGNMENT: Final = 64
 """Pixels by which a codec may round a frame up."""
 _FRAME_COPIES: Final = 2
+_WHOLE_BYTES: Final = 5
+"""Of a pixel, with its transparency and its place in it."""
 _FULL_RANGE, _LIMITED_RANGE = 2, 1
 _BT601: Final = 5
 _MATRICES: Final = frozenset({1, 4, 5, 6, 7, 9})
@@ -65,6 +71,11 @@ class IsoPicture:
         if len(numbers) != self.rows * self.columns or len(numbers) > _MOST_TILES:
             raise DamagedMediaError("The picture's beginning is damaged: tiles are missing.")
         self._tiles = [self._items.by_number.get(number, Item()) for number in numbers]
+
+    @property
+    def is_avif(self) -> bool:
+        """Return whether its tiles are AV1's."""
+        return self._setup == b"av1C"
 
     @property
     def is_one_frame(self) -> bool:
@@ -114,6 +125,13 @@ class IsoPicture:
                 return
             yield band
 
+    def whole(self) -> Image.Image:
+        """Return all of it, at its own size. Raises DamagedMediaError."""
+        canvas = Image.new("RGB", self.size)
+        for row, band in enumerate(self.bands()):
+            canvas.paste(band, (0, row * self.tile[1]))
+        return canvas
+
     def _frames(self, tiles: list[Item]) -> Iterator[VideoFrame]:
         """Yield one frame of each tile, in their order, as large as the tiles claim to be."""
         context, setup = None, b""
@@ -150,6 +168,31 @@ class IsoPicture:
             frame.colorspace = int.from_bytes(colours[8:10])
         if int(frame.colorspace) not in _MATRICES and not frame.format.is_rgb:
             frame.colorspace = _BT601
+
+
+def decode_by_items(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
+    """Return an AVIF that libavif takes for none: one that uses a tile twice, in two of its pictures. None where it is no AVIF of tiles.
+
+    Raises PermanentError media.corrupt or media.too_many_pixels.
+    """
+    try:
+        items = IsoItems(SourceFile(BytesInMemory(content)))
+        shown = items.by_number.get(items.primary, Item())
+        picture, alpha = IsoPicture(items, shown), items.alpha()
+        mask = None if alpha is None else IsoPicture(items, alpha)
+        turn = picture.turn
+    except NotImplementedError:
+        return None
+    if shown.kind != b"grid" or not picture.is_avif or (mask is not None and mask.size != picture.size):
+        return None
+    check_pixels(*picture.size, spec)
+    check_held(
+        picture.size, _WHOLE_BYTES * picture.size[0] * picture.size[1] + picture.frame_bytes, spec, "an AVIF of tiles"
+    )
+    image = picture.whole()
+    if mask is not None:
+        image.putalpha(mask.whole().convert("L"))
+    return finish(StoredPicture(image, "avif", turn=turn), spec)
 
 
 def _picture_format(frame: VideoFrame) -> str:

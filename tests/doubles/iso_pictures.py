@@ -32,18 +32,21 @@ def tiled(
     tile: tuple[int, int],
     size: tuple[int, int],
     properties: Sequence[tuple[bytes, bytes]] = (),
-    claimed: tuple[int, int] | None = None,
+    shared: bool = False,
 ) -> bytes:
     """A file whose picture of `size` is a grid of tiles, row after row. Tiles that are one and the same object lie there once.
 
-    `properties` are the picture's own, beside its size; `claimed` is the size that its list of properties says.
+    `properties` are the picture's own, beside its size. `shared`: such tiles are one item, too, which libavif does not take.
     """
     kind, setup, brand = _KINDS[picture_format]
+    items = list({id(one): one for one in tiles}.values()) if shared else list(tiles)
+    numbers = {id(one): number for number, one in enumerate(items, 2)}
+    named = [numbers[id(one)] for one in tiles] if shared else list(range(2, len(tiles) + 2))
     grid = struct.pack(">BBBBHH", 0, 0, len(tiles) // columns - 1, columns - 1, *size)
-    kinds = [(1, b"grid"), *((number, kind) for number in range(2, len(tiles) + 2))]
+    kinds = [(1, b"grid"), *((number, kind) for number in range(2, len(items) + 2))]
     entries = b"".join(_box(b"infe", struct.pack(">IHH", 2 << 24, number, 0) + name + b"\0") for number, name in kinds)
     both = [
-        (b"ispe", bytes(4) + struct.pack(">II", *(claimed or size))),
+        (b"ispe", bytes(4) + struct.pack(">II", *size)),
         (b"ispe", bytes(4) + struct.pack(">II", *tile)),
         (setup, tiles[0][1]),
         (b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, 0x80)),
@@ -52,7 +55,7 @@ def tiled(
     own = [1, 4, *(number | 0x80 for number in range(5, 5 + len(properties)))]
     of_tiles = b"".join(struct.pack(">HB", number, 3) + bytes([2, 0x83, 4]) for number, _ in kinds[1:])
     associations = struct.pack(">IIHB", 0, len(kinds), 1, len(own)) + bytes(own) + of_tiles
-    references = struct.pack(">HH", 1, len(tiles)) + b"".join(struct.pack(">H", number) for number, _ in kinds[1:])
+    references = struct.pack(">HH", 1, len(tiles)) + struct.pack(f">{len(named)}H", *named)
     lists = b"".join(
         (
             _box(b"hdlr", struct.pack(">II4s12xx", 0, 0, b"pict")),
@@ -66,7 +69,7 @@ def tiled(
     data_at = len(begin) + 8 + 4 + len(lists) + 8 + 8 + 14 * len(kinds) + 8
     places, data = [(data_at, len(grid))], grid
     known: dict[int, tuple[int, int]] = {}
-    for one in tiles:
+    for one in items:
         if id(one) not in known:
             known[id(one)] = (data_at + len(data), len(one[0]))
             data += one[0]

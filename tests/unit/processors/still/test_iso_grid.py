@@ -122,6 +122,20 @@ def test_its_transparency_is_kept() -> None:
     assert np.abs(found[..., 3] - expected(see_through().getchannel("A"))).mean() < 2
 
 
+def test_an_avif_that_uses_a_tile_twice_is_shown_as_browsers_show_it() -> None:
+    """libavif refuses it; libheif and Chromium do not."""
+    red, blue = (coded(Image.new("RGB", (80, 80), name), "AVIF", speed=10) for name in ("red", "blue"))
+    content = tiled([red, blue, blue, red], "AVIF", columns=2, tile=(80, 80), size=(150, 130), shared=True)
+    with pytest.raises((OSError, ValueError, RuntimeError)):
+        as_a_whole(content)
+    made = make(content)
+    assert (made.source.width, made.source.height, made.degraded) == (150, 130, False)
+    pixels = pixels_of(made.renditions[2])
+    for x, y, colour in ((0.2, 0.2, "red"), (0.8, 0.2, "blue"), (0.2, 0.8, "blue"), (0.8, 0.8, "red")):
+        wanted = {"red": (254, 0, 0), "blue": (0, 0, 254)}[colour]
+        assert colour_at(pixels, x, y) == pytest.approx(wanted, abs=8)
+
+
 def test_one_with_a_crop_or_of_large_tiles_is_refused_as_before() -> None:
     frame = coded(picture(), "AVIF", **FAST["AVIF"])
     two = tiled([frame, frame], "AVIF", columns=2, tile=picture().size, size=(2 * WIDTH, HEIGHT))
