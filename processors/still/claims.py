@@ -12,7 +12,7 @@ from processors.limits import HELD_BYTES, MAX_GIF_WALK_BYTES, MIB, TIMES_IN_PART
 from processors.readers import DamagedMediaError
 from processors.sniff import is_heic
 from processors.source_file import SourceFile
-from processors.still.iso_items import IsoItems, Item
+from processors.still.iso_items import IsoItem, IsoItems
 from processors.types import ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
@@ -47,9 +47,9 @@ def _check_items(head: bytes, file: SourceFile, spec: ThumbnailSpec) -> None:
         return
     try:
         items = IsoItems(file)
-        shown = items.by_number.get(items.primary, Item())
+        shown = items.by_number.get(items.primary, IsoItem())
     except DamagedMediaError:
-        shown = Item()
+        shown = IsoItem()
     is_decoded_in_parts = b"clap" not in shown.properties and (
         is_heic(head) or (max(shown.size) <= _LONGEST_AVIF and shown.size[0] * shown.size[1] <= _LARGEST_AVIF)
     )

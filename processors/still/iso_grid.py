@@ -19,7 +19,7 @@ from processors.source_file import BytesInMemory, SourceFile
 from processors.still.bands import Bands
 from processors.still.claims import check_held, check_pixels
 from processors.still.finish import StoredPicture, finish
-from processors.still.iso_items import IsoItems, Item
+from processors.still.iso_items import IsoItem, IsoItems
 from processors.types import DecodedFrame, ThumbnailSpec
 
 _CODECS: Final = {b"av01": ("libdav1d", b"av1C"), b"hvc1": ("hevc", b"hvcC")}
@@ -41,7 +41,7 @@ _TURNS: Final = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3:
 class IsoPicture:
     """A picture of the file, whose tiles are of one size. `columns` and `rows` are 1 where it is one frame."""
 
-    def __init__(self, items: IsoItems, item: Item) -> None:
+    def __init__(self, items: IsoItems, item: IsoItem) -> None:
         """Read what its tiles are. Raises DamagedMediaError; NotImplementedError for what is not decoded here."""
         self._items: Final = items
         self._item: Final = item
@@ -70,7 +70,7 @@ class IsoPicture:
         numbers = self._item.tiles
         if len(numbers) != self.rows * self.columns or len(numbers) > _MOST_TILES:
             raise DamagedMediaError("The picture's beginning is damaged: tiles are missing.")
-        self._tiles = [self._items.by_number.get(number, Item()) for number in numbers]
+        self._tiles = [self._items.by_number.get(number, IsoItem()) for number in numbers]
 
     @property
     def is_avif(self) -> bool:
@@ -132,7 +132,7 @@ class IsoPicture:
             canvas.paste(band, (0, row * self.tile[1]))
         return canvas
 
-    def _frames(self, tiles: list[Item]) -> Iterator[VideoFrame]:
+    def _frames(self, tiles: list[IsoItem]) -> Iterator[VideoFrame]:
         """Yield one frame of each tile, in their order, as large as the tiles claim to be."""
         context, setup = None, b""
         for tile in tiles:
@@ -177,7 +177,7 @@ def decode_by_items(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     """
     try:
         items = IsoItems(SourceFile(BytesInMemory(content)))
-        shown = items.by_number.get(items.primary, Item())
+        shown = items.by_number.get(items.primary, IsoItem())
         picture, alpha = IsoPicture(items, shown), items.alpha()
         mask = None if alpha is None else IsoPicture(items, alpha)
         turn = picture.turn

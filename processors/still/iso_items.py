@@ -21,7 +21,7 @@ _DAMAGED: Final = "The picture's beginning is damaged: its list of items is."
 
 
 @dataclass
-class Item:
+class IsoItem:
     """One item: its type, its properties by their types, the items that it is made of, and the places of its bytes in the file."""
 
     kind: bytes = b""
@@ -57,7 +57,7 @@ class IsoItems:
                 found[box.kind] = box.read(file, _MOST_BYTES)
                 if box.kind == b"idat":
                     self._idat_at = box.start
-        self.by_number: Final[dict[int, Item]] = {}
+        self.by_number: Final[dict[int, IsoItem]] = {}
         primary = _Numbers(found.get(b"pitm", b""))
         self.primary: Final = primary.next(4 if primary.version else 2)
         self._read_kinds(_Numbers(found.get(b"iinf", b"")))
@@ -66,7 +66,7 @@ class IsoItems:
         if b"iref" in found:
             self._read_references(_Numbers(found[b"iref"]))
 
-    def content(self, item: Item) -> bytes:
+    def content(self, item: IsoItem) -> bytes:
         """Return the item's bytes. Raises DamagedMediaError where they are not in the file."""
         parts = []
         for start, length in item.extents:
@@ -82,13 +82,13 @@ class IsoItems:
             entry = _Numbers(numbers.take(numbers.next(4) - 8 + 4)[4:])
             number = entry.next(4 if entry.version > 2 else 2)
             entry.next(2)
-            self.by_number[number] = Item(entry.take(4))
+            self.by_number[number] = IsoItem(entry.take(4))
 
     def _read_places(self, numbers: "_Numbers") -> None:
         sizes, more = numbers.next(1), numbers.next(1)
         version = numbers.version
         for _ in range(min(_MOST_ITEMS, numbers.next(2 if version < 2 else 4))):
-            item = self.by_number.get(numbers.next(2 if version < 2 else 4), Item())
+            item = self.by_number.get(numbers.next(2 if version < 2 else 4), IsoItem())
             item.is_in_idat = version > 0 and numbers.next(2) & 15 == 1
             numbers.next(2)
             base = numbers.next(more >> 4)
@@ -100,7 +100,7 @@ class IsoItems:
     def _read_properties(self, numbers: "_Numbers", properties: list[tuple[bytes, bytes]]) -> None:
         is_wide = numbers.flags & 1
         for _ in range(min(_MOST_ITEMS, numbers.next(4))):
-            item = self.by_number.get(numbers.next(2 if numbers.version < 1 else 4), Item())
+            item = self.by_number.get(numbers.next(2 if numbers.version < 1 else 4), IsoItem())
             for _ in range(numbers.next(1)):
                 at = numbers.next(2) & 0x7FFF if is_wide else numbers.next(1) & 0x7F
                 if 0 < at <= len(properties):
@@ -114,26 +114,26 @@ class IsoItems:
         width = 4 if numbers.version else 2
         while numbers.left >= 8:
             numbers.next(4)
-            kind, origin = numbers.take(4), self.by_number.get(numbers.next(width), Item())
+            kind, origin = numbers.take(4), self.by_number.get(numbers.next(width), IsoItem())
             pointed = tuple(numbers.next(width) for _ in range(numbers.next(2)))
             if kind == b"dimg":
                 origin.tiles = pointed
             elif kind == b"auxl":
                 origin.auxiliary_of = pointed
 
-    def alpha(self) -> Item | None:
+    def alpha(self) -> IsoItem | None:
         """Return the item that holds the primary picture's transparency."""
         return next(
             (item for item in self._auxiliary() if b":alpha" in item.properties[b"auxC"] or _is_hevc_alpha(item)), None
         )
 
-    def _auxiliary(self) -> Iterator[Item]:
+    def _auxiliary(self) -> Iterator[IsoItem]:
         for item in self.by_number.values():
             if self.primary in item.auxiliary_of and b"auxC" in item.properties:
                 yield item
 
 
-def _is_hevc_alpha(item: Item) -> bool:
+def _is_hevc_alpha(item: IsoItem) -> bool:
     return item.properties[b"auxC"][4:].startswith(b"urn:mpeg:hevc:2015:auxid:1\0")
 
 

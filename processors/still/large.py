@@ -18,10 +18,11 @@ from processors.still.claims import check_held, check_unpacked, too_large
 from processors.still.decode import plain_mode
 from processors.still.finish import blank_share, without_rows
 from processors.still.iso_grid import IsoPicture
-from processors.still.iso_items import IsoItems, Item
+from processors.still.iso_items import IsoItem, IsoItems
 from processors.still.jpeg_2000 import reduce_jpeg_2000
 from processors.still.jpeg_end import has_end, is_one_scan
 from processors.still.png_bands import PngRows
+from processors.still.png_passes import BLOCK_BYTES, PngPasses
 from processors.still.tiff_bands import TiffParts, overview
 from processors.types import ThumbnailSpec
 
@@ -98,10 +99,12 @@ def _jpeg_2000(opened: Image.Image, file: SourceFile, target: Size, spec: Thumbn
 
 def _png(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSpec) -> Image.Image:
     rows = PngRows(file)
-    if rows.is_interlaced:
-        raise too_large(opened.size, spec, "an interlaced PNG")
     check_unpacked(opened.size, rows.unpacked_bytes, spec, "a PNG")
     plan = BandPlan(opened.size, spec.max_pixels, target, rows.row_bytes)
+    if rows.is_interlaced:
+        blocks_bytes = BLOCK_BYTES * plan.smaller[0] * plan.smaller[1]
+        check_held(opened.size, plan.held_bytes + blocks_bytes, spec, "an interlaced PNG")
+        return scale(PngPasses(rows, opened, plan).averaged(), target, plan.box, ROUGH_GAP)
     check_held(opened.size, plan.held_bytes, spec, "a PNG")
     return _from_bands(rows.bands(opened, plan), plan, target)
 
@@ -128,7 +131,7 @@ def _iso(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSpe
     file.expect_whole()
     try:
         items = IsoItems(file)
-        picture = IsoPicture(items, items.by_number.get(items.primary, Item()))
+        picture = IsoPicture(items, items.by_number.get(items.primary, IsoItem()))
         turn = picture.turn if opened.format == "HEIF" else None
         alpha = items.alpha()
         mask = None if alpha is None else IsoPicture(items, alpha)

@@ -84,7 +84,7 @@ UNREAD: Final[dict[str, tuple[bytes, str]]] = {
     "jng": (b"\x8bJNG\r\n\x1a\n\0\0\0\x10JHDR", "a JNG picture"),
     "quickdraw": (
         bytes(522) + b"\0\x11\x02\xff\x0c\0" + bytes(24) + b"\0\xff",
-        "a QuickDraw picture (PICT) of a rare kind",
+        "a QuickDraw picture",
     ),
     "old quickdraw": (bytes(518) + b"\0\x30\0\x40\x11\x01\xff", "a QuickDraw picture"),
     "jpeg of 12 bits": (b"\xff\xd8\xff\xc1\0\x0b\x0c\0\x10\0\x10\1\1\x11\0\xff\xd9", "a JPEG of 12 bits"),
