@@ -36,6 +36,8 @@ _RAW_BITS: Final = {
     **dict.fromkeys(("RGBA", "BGRA", "RGBX", "BGRX", "CMYK"), 32),
 }
 """Of a pixel, by Pillow's names for how it lies in a file."""
+_TIMES_LONGER: Final = 1.5
+"""That the rows of an interlaced PNG take."""
 _PIXEL_BYTES: Final = 4
 _COEFFICIENT_BYTES: Final = 2
 _WAVELET_BYTES: Final = 12
@@ -99,6 +101,9 @@ def _jpeg_2000(opened: Image.Image, file: SourceFile, target: Size, spec: Thumbn
 
 def _png(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSpec) -> Image.Image:
     rows = PngRows(file)
+    if rows.is_interlaced:
+        longer = round(_TIMES_LONGER * rows.unpacked_bytes)
+        check_unpacked(opened.size, longer, spec, "an interlaced PNG, whose rows take half as long again,")
     check_unpacked(opened.size, rows.unpacked_bytes, spec, "a PNG")
     plan = BandPlan(opened.size, spec.max_pixels, target, rows.row_bytes)
     if rows.is_interlaced:
