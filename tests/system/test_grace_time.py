@@ -60,7 +60,7 @@ def test_replaced_and_deleted_pictures_stay_readable_for_a_while_and_then_go(
         event = {"event_id": str(uuid.uuid4()), "occurred_at": datetime.now(UTC).isoformat(), "company_id": 1}
         value = json.dumps(event | {"media": {"kind": "video", "id": 1, "ar_content_id": 1}})
         producer = Producer({"bootstrap.servers": kafka})
-        headers = {"ce_type": "vertexar.media.deleted.v1"}
+        headers: dict[str, str | bytes | None] = {"ce_type": "vertexar.media.deleted.v1"}
         producer.produce(f"{topic_prefix}media.uploaded", key="video:1", value=value, headers=headers)
         assert producer.flush(30) == 0
         stack.wait_for(lambda: (stack.platform.row("video:1") or {})["thumbnail_url"] is None)
