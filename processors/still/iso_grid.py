@@ -17,7 +17,7 @@ from processors.orientation import Turn
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still.bands import Bands
-from processors.still.claims import check_held, check_pixels
+from processors.still.claims import check_held, is_large
 from processors.still.finish import StoredPicture, finish
 from processors.still.iso_items import IsoItem, IsoItems
 from processors.types import DecodedFrame, ThumbnailSpec
@@ -171,9 +171,10 @@ class IsoPicture:
 
 
 def decode_by_items(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
-    """Return an AVIF that libavif takes for none: one that uses a tile twice, in two of its pictures. None where it is no AVIF of tiles.
+    """Return an AVIF that libavif takes for none: one that uses a tile twice, in two of its pictures.
 
-    Raises PermanentError media.corrupt or media.too_many_pixels.
+    None where it is no AVIF of tiles, or one of more pixels than are held at a time. Raises PermanentError media.corrupt or
+    media.too_many_pixels.
     """
     try:
         items = IsoItems(SourceFile(BytesInMemory(content)))
@@ -185,7 +186,8 @@ def decode_by_items(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
         return None
     if shown.kind != b"grid" or not picture.is_avif or (mask is not None and mask.size != picture.size):
         return None
-    check_pixels(*picture.size, spec)
+    if is_large(picture.size, spec):
+        return None
     check_held(
         picture.size, _WHOLE_BYTES * picture.size[0] * picture.size[1] + picture.frame_bytes, spec, "an AVIF of tiles"
     )

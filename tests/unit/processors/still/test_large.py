@@ -162,7 +162,6 @@ GREY: Final[dict[str, Callable[[], bytes]]] = {
 }
 WITH_ALPHA: Final[dict[str, Callable[[], bytes]]] = {
     "png": lambda: encoded(see_through(), compress_level=1),
-    "interlaced png": lambda: interlaced(see_through()),
     "tiff": lambda: encoded(see_through(), "TIFF", compression="tiff_lzw"),
     "lossless webp": lambda: encoded(see_through(), "WEBP", lossless=True, quality=0, method=0, exact=True),
 }
