@@ -1,6 +1,5 @@
 """A decode slot: a warm process that never sees media itself, and forks one limited child for each job, ahead of it."""
 
-import gc
 import os
 import select
 import signal
@@ -13,7 +12,7 @@ from typing import Final
 
 from processors.sandbox import confinement, escape_probe
 from processors.sandbox.child import SandboxConfig, be_child
-from processors.sandbox.warm_up import fill_holes, load_decoders, use_decoders
+from processors.sandbox.warm_up import fill_holes, warm_up
 from processors.sandbox.wire import BROKEN, CHILD_EXIT, END, HELLO, ORDER, PREPARE, START
 from processors.still.heic import register_heic
 from processors.still.libjxl import load_libjxl
@@ -21,7 +20,7 @@ from processors.still.libjxl import load_libjxl
 _MAX_REASON_BYTES: Final = 500
 
 
-def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s: int, heic: int, is_warm: int) -> int:
+def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s: int, heic: int) -> int:
     """Serve jobs until the worker closes the control socket."""
     confinement.die_with_parent(parent_pid)
     confinement.give_up_privileges()
@@ -30,17 +29,12 @@ def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s:
     load_libjxl()
     control = socket.socket(fileno=control_fd)
     try:
-        load_decoders()
-        if is_warm:
-            use_decoders()
+        warm_up()
     except Exception as exc:  # noqa: BLE001 - whatever it is, the worker must be able to say why it does not start
         control.send(BROKEN + f"{type(exc).__name__}: {exc}".encode("ascii", "replace")[:_MAX_REASON_BYTES])
         return 1
-    gc.freeze()  # what is loaded stays, and a collection would copy its pages into each child
-    gc.enable()
     landlock, sandbox_gaps, can_lock_jobs = _prove_cage(allow_threads=bool(heic)) if is_caged else (0, [], False)
-    if is_warm:
-        fill_holes()
+    fill_holes()
     control.send(HELLO + "\n".join([str(landlock), *sandbox_gaps]).encode())
     config = SandboxConfig(memory_mb=memory_mb, cpu_s=cpu_s, is_caged=can_lock_jobs, allow_threads=bool(heic))
     _Children(control, config).serve()
@@ -154,4 +148,4 @@ class _Children:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        sys.exit(main(*map(int, sys.argv[1:8])))
+        sys.exit(main(*map(int, sys.argv[1:7])))

@@ -7,7 +7,6 @@ from pydantic_settings import BaseSettings
 from service.settings.decode import DecodeSettings
 from service.settings.kafka import KafkaSettings
 from service.settings.roles import (
-    CleanupSettings,
     DeadLetterSettings,
     HttpSettings,
     LogSettings,
@@ -20,7 +19,6 @@ from service.settings.roles import (
 from service.settings.storage import ConnectionSettings, DatabaseSettings, StorageSettings, redact_url
 
 __all__ = [
-    "CleanupSettings",
     "ConnectionSettings",
     "DatabaseSettings",
     "DeadLetterSettings",
@@ -49,7 +47,6 @@ class Settings:
         self.retry = RetrySettings()
         self.dead_letters = DeadLetterSettings()
         self.persist = PersistSettings()
-        self.cleanup = CleanupSettings()
         self.storage = StorageSettings()
         self.connections = ConnectionSettings()
         self.database = DatabaseSettings()
@@ -67,7 +64,6 @@ class Settings:
             self.retry,
             self.dead_letters,
             self.persist,
-            self.cleanup,
             self.storage,
             self.connections,
             self.database,
@@ -87,7 +83,6 @@ class Settings:
             RetrySettings,
             DeadLetterSettings,
             PersistSettings,
-            CleanupSettings,
             StorageSettings,
             ConnectionSettings,
             DatabaseSettings,

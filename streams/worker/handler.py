@@ -117,8 +117,7 @@ class EventHandler:
         reason = CleanupReason.ROW_GONE if stale is Stale.ROW_GONE else CleanupReason.STALE
         announced = self._rules.announcements(work, upload)
         is_unknown = work.delivery.last_code == ErrorCode.TENANT_UNKNOWN
-        rules = self._rules
-        cleanups = () if is_unknown else (rules.grace.waiting(announced.cleanup(reason), rules.topics, rules.now()),)
+        cleanups = () if is_unknown else (announced.cleanup(reason),)
         work.stale = stale
         details = {"why": stale, "company_id": upload.company_id, "media": upload.media.record_key}
         return work.finish(Ending.DROPPED, *cleanups, details=details)

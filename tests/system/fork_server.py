@@ -31,7 +31,7 @@ _MODULES: Final = (
     "service.kafka.codecs",
     "service.roles.run",
     "service.roles.worker",
-    "service.setting_names",
+    "service.settings.spelling",
     "service.tenants.checks",
     "schemas.migrations",
 )
