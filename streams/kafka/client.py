@@ -25,6 +25,8 @@ _PASSING: Final = frozenset(
         KafkaError._AUTHENTICATION,  # noqa: SLF001 - it let this role in before: a token may have ended too soon
         KafkaError._PARTITION_EOF,  # noqa: SLF001
         KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
     }
 )
 _LOST_MEMBERSHIP: Final = frozenset(

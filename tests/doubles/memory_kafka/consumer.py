@@ -205,6 +205,7 @@ class MemoryConsumer(ScriptedClient):
 
     def offsets_for_times(self, partitions: list[Partition], timeout: float = -1) -> list[Partition]:  # noqa: ARG002
         self._check_open()
+        self._raise_fault("offsets_for_times")
         return [Partition(one.topic, one.partition, self._offset_at(one)) for one in partitions]
 
     def _offset_at(self, asked: Partition) -> int:

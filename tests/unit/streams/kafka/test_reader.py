@@ -102,12 +102,22 @@ def test_a_topic_that_does_not_exist_is_one_sentence(kafka: Kafka) -> None:
         reader.extents()
 
 
-def test_a_broker_that_comes_back_soon_ends_no_reading(kafka: Kafka) -> None:
+@pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError.UNKNOWN_LEADER_EPOCH])
+def test_a_broker_that_comes_back_soon_ends_no_reading(kafka: Kafka, code: int) -> None:
     kafka.put(0, b"a")
     with TopicReader(kafka.make_consumer, "t") as reader:
         extents = reader.extents()
-        kafka.made[-1].fail("consume", KafkaError(KafkaError._TRANSPORT))
+        kafka.made[-1].fail("consume", KafkaError(code))
         assert [record.value for record in reader.read(extents)] == [b"a"]
+
+
+@pytest.mark.parametrize("code", [KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_LEADER_EPOCH])
+def test_a_leader_that_is_just_elected_is_asked_again(kafka: Kafka, code: int) -> None:
+    kafka.put(0, b"a")
+    with TopicReader(kafka.make_consumer, "t") as reader:
+        reader.extents()
+        kafka.made[-1].fail("offsets_for_times", KafkaError(code))
+        assert reader.extents()[0].count == 1
 
 
 def test_an_error_that_does_not_pass_ends_the_reading(kafka: Kafka) -> None:
