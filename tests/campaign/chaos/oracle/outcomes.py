@@ -8,6 +8,8 @@ from tests.campaign.chaos.uploads import Case
 
 LATE_SOURCE_S: Final = 10.0
 """A source that came later than this may have been missed by all retries: they come 2, 4 and 8 s after each other."""
+_OF_A_LATE_SOURCE: Final = frozenset({"source.missing", "storage.unavailable"})
+"""The storage may be away at the last of the attempts that a late source has used up."""
 FEW_TOMBSTONES: Final = 4
 """A tombstone may be read after the retry of its upload, on a slow machine often. So of fewer than these, none need count."""
 
@@ -30,7 +32,7 @@ def _outcome(upload: Published, state: State) -> Iterator[Finding]:
         yield from _repaired(upload, state)
     elif planned.error_code is None:
         codes = state.codes(event_id)
-        if codes == {"source.missing"} and max(upload.source_late_s, default=0.0) > LATE_SOURCE_S:
+        if codes and codes <= _OF_A_LATE_SOURCE and max(upload.source_late_s, default=0.0) > LATE_SOURCE_S:
             return
         if codes or event_id in state.failed:
             yield Finding("wrong outcome", f"{name} was given up: {sorted(codes)}")

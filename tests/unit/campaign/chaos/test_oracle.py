@@ -148,3 +148,11 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert percentile([float(n) for n in range(1, 101)], 0.99) == 99.0
     assert percentile([1.0, 5.0], 1.0) == 5.0
+
+
+@pytest.mark.parametrize(("late_s", "finds"), [(12.0, False), (8.0, True)])
+def test_an_upload_may_be_given_up_in_an_outage_only_when_its_source_came_late(late_s: float, finds: bool) -> None:
+    state = a_sound_state()
+    DAMAGES["a good one given up"][0](state)
+    late = [replace(upload, source_late_s=[late_s]) if upload is UPLOADS[0] else upload for upload in UPLOADS]
+    assert ("wrong outcome" in found(judge(late, state))) is finds
