@@ -38,7 +38,7 @@ demo: install ## Watch files travel through the whole pipeline: make demo FILES=
 	$(BIN)/thumbnails demo $(FILES)
 
 test: install ## Run all tests: make test T=tests/unit
-	$(BIN)/python -m tests.second_try $(ALONE) $(T) || $(NONE_IS_WELL)
+	$(BIN)/python -m $(ALONE) $(T) || $(NONE_IS_WELL)
 	$(BIN)/python -m tests.second_try $(TIMED) $(T) || $(NONE_IS_WELL)
 	$(BIN)/python -m tests.second_try $(OTHERS) $(T)
 

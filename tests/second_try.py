@@ -1,8 +1,8 @@
-"""Runs pytest; what failed beside other tests is run once more, alone, and told at the end: `python -m tests.second_try pytest ...`.
+"""Runs pytest; what failed beside other tests is run once more, alone, and named after it: `python -m tests.second_try pytest ...`.
 
 A test on real brokers, databases and browsers may fail because three of its kind had the machine at the same time. Apache
-Kafka's own build does the same (`maxTestRetries`), with the same two rules: a test that fails alone is a failure, and a run
-in which many fail gets no second try. Both tries are printed whole.
+Kafka's own build tries failed tests again, too (`maxTestRetries`, `maxTestRetryFailures`). A test that fails alone is a
+failure, and a run in which many fail gets no second try. Both tries are printed whole. What runs alone anyway gets none.
 """
 
 import json

@@ -26,8 +26,8 @@ class TokenRefusedError(ConnectionError):
 class JudgedLogin(conn.OAuthAuthenticator):  # type: ignore[misc]
     """A login that reads the broker's answer to the token.
 
-    A broker that refuses a token says why, in a letter that aiokafka does not read (RFC 7628, 3.2.2): it took the
-    connection for a good one, and the error of the first request on it, `IllegalSaslStateError`, ended the worker.
+    A broker that refuses a token says why in an answer that aiokafka does not read (RFC 7628, 3.2.2): aiokafka takes the
+    login for a good one, and the error of the first request after it, `IllegalSaslStateError`, ends the worker.
     """
 
     async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None:

@@ -1,15 +1,15 @@
 """Whether what was announced of each record is what had to be."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
+from tests.campaign.chaos.oracle.events import AFTER_OUTAGE_S, OUTAGES
 from tests.campaign.chaos.oracle.facts import Finding, Published, State
 from tests.campaign.chaos.uploads import Case
 
 LATE_SOURCE_S: Final = 10.0
 """A source that came later than this may have been missed by all retries: they come 2, 4 and 8 s after each other."""
-_OF_A_LATE_SOURCE: Final = frozenset({"source.missing", "storage.unavailable"})
-"""The storage may be away at the last of the attempts that a late source has used up."""
 FEW_TOMBSTONES: Final = 4
 """A tombstone may be read after the retry of its upload, on a slow machine often. So of fewer than these, none need count."""
 
@@ -32,7 +32,7 @@ def _outcome(upload: Published, state: State) -> Iterator[Finding]:
         yield from _repaired(upload, state)
     elif planned.error_code is None:
         codes = state.codes(event_id)
-        if codes and codes <= _OF_A_LATE_SOURCE and max(upload.source_late_s, default=0.0) > LATE_SOURCE_S:
+        if _came_too_late(upload, codes, state):
             return
         if codes or event_id in state.failed:
             yield Finding("wrong outcome", f"{name} was given up: {sorted(codes)}")
@@ -40,6 +40,21 @@ def _outcome(upload: Published, state: State) -> Iterator[Finding]:
             yield Finding("lost", f"{name} has no outcome")
     else:
         yield from _given_up(upload, planned.error_code, state)
+
+
+def _came_too_late(upload: Published, codes: set[str], state: State) -> bool:
+    """Return whether the source missed all attempts; the storage may have been away at the last one."""
+    if not codes or max(upload.source_late_s, default=0.0) <= LATE_SOURCE_S:
+        return False
+    if codes == {"source.missing"}:
+        return True
+    found = state.dead_letters.get(upload.planned.event_id, [])
+    last = datetime.fromtimestamp(max(record.timestamp_ms for record in found) / 1000, UTC)
+    had_outage = any(
+        incident.kind in OUTAGES and incident.overlaps(upload.published_at, last, margin_s=AFTER_OUTAGE_S)
+        for incident in state.incidents
+    )
+    return had_outage and codes <= {"source.missing", "storage.unavailable"}
 
 
 def _given_up(upload: Published, code: str, state: State) -> Iterator[Finding]:

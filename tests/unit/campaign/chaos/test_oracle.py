@@ -150,9 +150,12 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert percentile([1.0, 5.0], 1.0) == 5.0
 
 
-@pytest.mark.parametrize(("late_s", "finds"), [(12.0, False), (8.0, True)])
-def test_an_upload_may_be_given_up_in_an_outage_only_when_its_source_came_late(late_s: float, finds: bool) -> None:
+@pytest.mark.parametrize(("late_s", "outage_s", "finds"), [(12.0, 5.0, False), (8.0, 5.0, True), (12.0, 100.0, True)])
+def test_an_upload_may_be_given_up_in_an_outage_only_when_its_source_came_late(
+    late_s: float, outage_s: float, finds: bool
+) -> None:
     state = a_sound_state()
     DAMAGES["a good one given up"][0](state)
     late = [replace(upload, source_late_s=[late_s]) if upload is UPLOADS[0] else upload for upload in UPLOADS]
-    assert ("wrong outcome" in found(judge(late, state))) is finds
+    outage = incident(FaultKind.S3_DOWN, began_s=outage_s)
+    assert ("wrong outcome" in found(judge(late, state, [outage]))) is finds
