@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.clips import h264_camera, h264_drawn, h264_test_card, inputs_folder, other_videos, photographs
 from processors.sandbox.pool import DecodeSlots
 from processors.sandbox.process import _ENVIRONMENT
-from processors.sandbox.warm_up import warm_up
+from processors.sandbox.warm_up import load_decoders, use_decoders
 from processors.thumbnails import create_thumbnails
 from processors.types import ThumbnailSpec
 from service.cli.make.sources import FileSource
@@ -73,7 +73,8 @@ def bare_processes() -> Iterator[list[Connection]]:
 
 
 def _bare_process(connection: Connection, offset: int) -> None:
-    warm_up()
+    load_decoders()
+    use_decoders()
     while (order := connection.recv()) is not None:
         paths, seconds = order
         started, jobs = time.perf_counter(), 0
@@ -120,7 +121,8 @@ async def measure_empty_job(slots: DecodeSlots, folder: Path) -> dict[str, float
     """Milliseconds of the smallest picture that there is, one at a time: in the cage, and in this process."""
     path = folder / "tiny.png"
     Image.new("RGB", (32, 32), "teal").save(path)
-    warm_up()
+    load_decoders()
+    use_decoders()
     caged, bare = [], []
     for _ in range(EMPTY_JOBS):
         started = time.perf_counter()

@@ -58,6 +58,8 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"\xff\xd8\xff\xf7": "JPEG-LS",
     b"II\xbc": "JPEG XR",
     b"gimp xcf ": "a GIMP document",
+    b"\x8aMNG\r\n\x1a\n": "an MNG animation",
+    b"\x8bJNG\r\n\x1a\n": "a JNG picture",
     b"SDPX": "DPX",
     b"XPDS": "DPX",
     b"\x80\x2a\x5f\xd7": "Cineon",

@@ -13,10 +13,12 @@ from processors.readers import DamagedMediaError
 from processors.sniff import HEAD_BYTES, is_heic, sniff_kind, unread_kind
 from processors.source_file import SourceFile
 from processors.still.claims import check_claims
+from processors.still.eps_preview import decode_eps_preview, is_eps_in_parts
 from processors.still.fits import decode_fits, is_fits
 from processors.still.heic import can_read_heic
 from processors.still.jpeg_xl import decode_jpeg_xl, is_jpeg_xl
 from processors.still.ladder import decode_still
+from processors.still.quickdraw import decode_pict, is_pict
 from processors.still.raw_preview import decode_preview, is_raw
 from processors.still.svg import HEAD_BYTES as SVG_HEAD_BYTES
 from processors.still.svg import decode_svg, is_svg
@@ -84,14 +86,23 @@ def _decode(file: SourceFile, spec: ThumbnailSpec, declared: Kind | None) -> Dec
             )
         check_claims(file, spec)
         return decode_still(file, spec, video_pyav.take_deep)
-    if kind is None and _may_be_svg(head) and is_svg(_read_head(file)):
-        return decode_svg(file, spec)
     if kind is None:
-        _refuse_unread(head)
-        if declared == "image":
-            return decode_still(file, spec, video_pyav.take_deep)
-        return _take_unknown(file, head, spec)
+        return _take_unsniffed(file, head, spec, declared)
     return _decode_video(file, head, spec)
+
+
+def _take_unsniffed(file: SourceFile, head: bytes, spec: ThumbnailSpec, declared: Kind | None) -> DecodedFrame:
+    """Return the picture or the video of a file whose first bytes alone do not tell what it is, or that it can be read."""
+    if _may_be_svg(head) and is_svg(_read_head(file)):
+        return decode_svg(file, spec)
+    if is_eps_in_parts(head):
+        return decode_eps_preview(file, spec, video_pyav.take_deep)
+    _refuse_unread(head)
+    if is_pict(file):
+        return decode_pict(file, spec)
+    if declared == "image":
+        return decode_still(file, spec, video_pyav.take_deep)
+    return _take_unknown(file, head, spec)
 
 
 def _refuse_unread(head: bytes) -> None:

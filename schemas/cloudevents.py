@@ -9,7 +9,9 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas import headers as h
-from schemas.errors import ErrorCode, PermanentError
+from schemas.errors import ErrorCode
+from schemas.faults import RefusedEventError, faults_in, of_the_whole
+from schemas.foreign_forms import foreign_form
 from schemas.headers import Headers
 
 MAX_EVENT_BYTES: Final = 262_144
@@ -35,13 +37,13 @@ class _Envelope(BaseModel):
 def read_event(model: type[TEvent], event_type: str, value: bytes | None, headers: Headers) -> TEvent:
     """Return the event in a record, whichever mode it was written in.
 
-    Raises only PermanentError, with event.malformed, event.unsupported_version or event.too_large, whatever bytes a
+    Raises only RefusedEventError, with event.malformed, event.unsupported_version or event.too_large, whatever bytes a
     producer sends.
     """
     if value is None:
-        raise PermanentError(ErrorCode.EVENT_MALFORMED, "The record has a null value (a tombstone), not an event.")
+        raise of_the_whole(ErrorCode.EVENT_MALFORMED, "The record has a null value (a tombstone), not an event.")
     if len(value) > MAX_EVENT_BYTES:
-        raise PermanentError(
+        raise of_the_whole(
             ErrorCode.EVENT_TOO_LARGE, f"The value has {len(value)} bytes; at most {MAX_EVENT_BYTES} are read."
         )
     try:
@@ -55,9 +57,19 @@ def read_event(model: type[TEvent], event_type: str, value: bytes | None, header
         _check_type(ce_type, event_type)
         return _read_binary(model, value, headers)
     except ValidationError as exc:
-        raise PermanentError(ErrorCode.EVENT_MALFORMED, _first_problem(exc)) from exc
+        raise _refused(value, exc) from exc
     except (ValueError, RecursionError) as exc:
-        raise PermanentError(ErrorCode.EVENT_MALFORMED, "The value is not JSON that can be read.") from exc
+        raise of_the_whole(
+            ErrorCode.EVENT_MALFORMED, foreign_form(value) or "The value is not JSON that can be read."
+        ) from exc
+
+
+def _refused(value: bytes, exc: ValidationError) -> RefusedEventError:
+    """Return what is wrong: the form of the whole, where it is a foreign one that is known, else all fields."""
+    form = foreign_form(value)
+    if form is not None:
+        return of_the_whole(ErrorCode.EVENT_MALFORMED, form)
+    return RefusedEventError(ErrorCode.EVENT_MALFORMED, faults_in(exc))
 
 
 def says_type(event_type: str, value: bytes | None, headers: Headers) -> bool:
@@ -104,20 +116,12 @@ def _check_type(actual: str, expected: str) -> None:
     if wanted is None:
         raise AssertionError(f"{expected!r} is not a known event type")
     if found is None or found["name"] != wanted["name"]:
-        raise PermanentError(
-            ErrorCode.EVENT_MALFORMED, f"The event type is {actual[:100]!r}; {expected!r} was expected."
-        )
+        raise of_the_whole(ErrorCode.EVENT_MALFORMED, f"The event type is {actual[:100]!r}; {expected!r} was expected.")
     if found["major"] != wanted["major"]:
-        raise PermanentError(
+        raise of_the_whole(
             ErrorCode.EVENT_UNSUPPORTED_VERSION,
             f"Major version {found['major']} of {found['name']} is not supported; {wanted['major']} is.",
         )
-
-
-def _first_problem(exc: ValidationError) -> str:
-    problem = exc.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])[:100]
-    return f"{where or 'The value'}: {problem['msg'][:300]}."
 
 
 def write_event(event: BaseModel) -> bytes:

@@ -75,6 +75,11 @@ class Metrics:
             "task_type",
         )
         self.retries_total = self._counter("thumbnail_retries_total", "Events sent to a retry topic.", _WORKER, "code")
+        self.key_mismatches_total = self._counter(
+            "thumbnail_key_mismatches_total",
+            "Uploads whose record has another key than their media, or none: they keep no order among themselves.",
+            _WORKER,
+        )
         self.breaker_waiting_total = self._counter(
             "thumbnail_breaker_waiting_total",
             "Events sent to a retry topic because the circuit breaker of their storage is open. They use up no attempt.",
@@ -226,6 +231,11 @@ class Metrics:
         )
         self.retries_waiting = self._gauge(
             "thumbnail_retries_waiting", "Retries waiting in the partitions assigned to this process.", _RETRY, "tier"
+        )
+        self.cleanups_waiting = self._gauge(
+            "thumbnail_cleanups_waiting",
+            "Cleanups of replaced and deleted thumbnails that wait for REPLACED_KEEP_S in the partitions assigned to this process.",
+            _RETRY,
         )
         self.next_retry_due_timestamp_seconds = self._gauge(
             "thumbnail_next_retry_due_timestamp_seconds",

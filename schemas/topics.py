@@ -109,10 +109,10 @@ THUMBNAIL_FAILED: Final = Topic(
     "thumbnail.failed",
     3,
     7 * DAY_MS,
-    "ThumbnailFailed",
+    "ThumbnailFailed, or MediaRejected",
     "worker",
-    "persist, downstream services",
-    "Uploads that were given up: why, and what a person should do now.",
+    "persist, downstream services, producers",
+    "Uploads that were given up: why, and what a person should do now. Records that could not be taken: all that is wrong with them.",
 )
 THUMBNAIL_STATE: Final = Topic(
     "thumbnail.state",
@@ -139,9 +139,21 @@ THUMBNAIL_CLEANUP: Final = Topic(
     3,
     7 * DAY_MS,
     "ThumbnailCleanup",
-    "persist, worker",
+    "retry, persist, worker",
     "worker",
     "Thumbnails that no row shows any more, to be deleted. Between our own roles only.",
+)
+MAX_REPLACED_KEEP_S: Final = 5 * DAY_MS // 1000
+"""The longest that a cleanup may wait: two days less than its topic keeps it."""
+THUMBNAIL_CLEANUP_WAITING: Final = Topic(
+    "thumbnail.cleanup.waiting",
+    3,
+    7 * DAY_MS,
+    "ThumbnailCleanup",
+    "persist, worker",
+    "retry",
+    "Cleanups that wait until REPLACED_KEEP_S is over, so that replaced and deleted thumbnails stay readable so long. That records"
+    " wait here is no lag. Between our own roles only.",
 )
 THUMBNAIL_DLQ: Final = Topic(
     "thumbnail.dlq",
@@ -195,6 +207,7 @@ ALL_TOPICS: Final = (
     THUMBNAIL_STATE,
     THUMBNAIL_DELETED,
     THUMBNAIL_CLEANUP,
+    THUMBNAIL_CLEANUP_WAITING,
     THUMBNAIL_DLQ,
     THUMBNAIL_READY_DLQ,
     THUMBNAIL_PARKED,
@@ -255,6 +268,11 @@ class Topics:
     def cleanup(self) -> str:
         """Return the name of thumbnail.cleanup."""
         return self.name_of(THUMBNAIL_CLEANUP)
+
+    @cached_property
+    def cleanup_waiting(self) -> str:
+        """Return the name of thumbnail.cleanup.waiting."""
+        return self.name_of(THUMBNAIL_CLEANUP_WAITING)
 
     @cached_property
     def dlq(self) -> str:

@@ -5,13 +5,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from schemas import headers as h
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_PARKED, THUMBNAIL_READY_DLQ, Topic
+from service.dlq_source import DlqSource as DlqSource  # whoever opens a box takes it from here
 from service.kafka.clients import consumers_of, make_producer, producer_config
 from service.kafka.topics import delete_records
 from service.prospects import Prospects
@@ -35,14 +35,6 @@ RECENT_DEAD_LETTERS: Final = 500
 """Of each partition."""
 REFUSED_WITHIN: Final = timedelta(days=1)
 """So long a restarted persist role remembers what was refused; the first result that is written ends it."""
-
-
-class DlqSource(StrEnum):
-    """Which dead letters: of the worker, of the persist role, or parked ones."""
-
-    UPLOADS = "uploads"
-    READY = "ready"
-    PARKED = "parked"
 
 
 TOPICS: Final[dict[DlqSource, Topic]] = {

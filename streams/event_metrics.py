@@ -59,6 +59,8 @@ class EventSample:
     was_tried: bool = True
     """False where the event only waits."""
     stale: str | None = None
+    has_other_key: bool = False
+    """Whether an upload's record came with another key than its media has."""
     trace_id: str | None = None
 
 
@@ -82,6 +84,8 @@ class EventMetrics:
         if not self._recent.add(sample.event):
             metrics.redelivered_total.labels(sample.task or "generate").inc()
             return
+        if sample.has_other_key:
+            metrics.key_mismatches_total.inc()
         if sample.stale is not None:
             metrics.stale_retries_total.labels(sample.stale).inc()
         if sample.error is not None and status == "retry":

@@ -40,10 +40,14 @@ SRGB_LIGHT: Final = srgb_to_light(np.arange(256) / 255).astype(np.float32)
 _CODES: Final = np.rint(255 * _light_to_srgb(np.arange(_STEPS) / (_STEPS - 1))).astype(np.uint8)
 
 
-def to_bt709(source: Chromaticities) -> Matrix:
-    """Return what turns light of `source`'s gamut into light of sRGB's; white stays white. Raises ValueError for no gamut."""
+def to_bt709(source: Chromaticities, *, keeps_white: bool = True) -> Matrix:
+    """Return what turns light of `source`'s gamut into light of sRGB's. Raises ValueError for no gamut.
+
+    White stays white, unless `keeps_white` is false: colours stay what they are then, and so does a white that is yellower.
+    """
     try:
-        matrix = np.linalg.inv(_to_xyz(BT709)) @ _adapt_white(source, BT709) @ _to_xyz(source)
+        adapted = _adapt_white(source, BT709) if keeps_white else np.eye(3)
+        matrix = np.linalg.inv(_to_xyz(BT709)) @ adapted @ _to_xyz(source)
     except (np.linalg.LinAlgError, ZeroDivisionError) as exc:
         raise ValueError("these chromaticities are no gamut") from exc
     if not np.isfinite(matrix).all() or np.abs(matrix).max() > 100:
@@ -72,7 +76,8 @@ def to_codes(light: Light) -> Codes:
 
 
 def _to_xyz(source: Chromaticities) -> NDArray[np.float64]:
-    columns = np.stack([_xyz(source[i], source[i + 1]) for i in (2, 4, 6)], axis=1)
+    # Of a primary the direction alone counts: those of XYZ itself have no luminance to divide by.
+    columns = np.stack([(x, y, 1 - x - y) for x, y in (source[2:4], source[4:6], source[6:8])], axis=1)
     return cast(NDArray[np.float64], columns * np.linalg.solve(columns, _xyz(source[0], source[1])))
 
 

@@ -13,14 +13,14 @@ Channel = NDArray[np.float64]
 
 def thumbhash(image: Image.Image) -> str:
     """Return the hash of a picture of mode RGB or RGBA, as base64."""
-    small = image.convert("RGBA")
+    small = image.copy()
     small.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.BILINEAR)
     pixels = np.asarray(small, dtype=np.float64) / 255
     height, width = pixels.shape[:2]
-    alpha = pixels[:, :, 3]
-    has_alpha = bool(alpha.sum() < width * height)
-    colour = _over_average(pixels[:, :, :3], alpha)
-    red, green, blue = (colour[:, :, index] for index in range(3))
+    alpha = pixels[:, :, 3] if small.mode == "RGBA" else None
+    has_alpha = alpha is not None and bool(alpha.sum() < width * height)
+    colour = pixels if alpha is None else _over_average(pixels[:, :, :3], alpha)
+    red, green, blue = (np.ascontiguousarray(colour[:, :, index]) for index in range(3))
     limit, longest = (5 if has_alpha else 7), max(width, height)
     luma_x, luma_y = (max(1, _round(limit * side / longest)) for side in (width, height))
     luma = _encode((red + green + blue) / 3, max(3, luma_x), max(3, luma_y))
@@ -42,7 +42,7 @@ def thumbhash(image: Image.Image) -> str:
         | is_landscape << 15
     )
     out = bytearray(head24.to_bytes(3, "little") + head16.to_bytes(2, "little"))
-    if has_alpha:
+    if has_alpha and alpha is not None:
         opacity = _encode(alpha, 5, 5)
         out.append(_round(15 * opacity[0]) | _round(15 * opacity[2]) << 4)
         channels.append(opacity)
@@ -64,12 +64,12 @@ def _encode(channel: Channel, count_x: int, count_y: int) -> tuple[float, list[f
     """Cosine transform of the lowest frequencies: the constant part, the others scaled to 0..1, and their scale."""
     height, width = channel.shape
     constant, factors = 0.0, []
+    waves_x = [np.cos(np.pi / width * x * (np.arange(width) + 0.5)) for x in range(count_x)]
     for y in range(count_y):
-        wave_y = np.cos(np.pi / height * y * (np.arange(height) + 0.5))
+        columns = np.cos(np.pi / height * y * (np.arange(height) + 0.5)) @ channel
         x = 0
         while x * count_y < count_x * (count_y - y):
-            wave_x = np.cos(np.pi / width * x * (np.arange(width) + 0.5))
-            factor = float(wave_y @ channel @ wave_x) / (width * height)
+            factor = float(columns @ waves_x[x]) / (width * height)
             if x or y:
                 factors.append(factor)
             else:

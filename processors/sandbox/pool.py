@@ -17,7 +17,8 @@ from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
 class DecodeSlots:
     """`slots` decoders at once, each job under `timeout_s` seconds, `cpu_s` of them computing, and `memory_mb` MiB.
 
-    With `heic` they read HEIC pictures too, and may start threads for it; the extra of that name must be installed.
+    A slot that `is_warm` has decoded before its first job, which pays from some ten jobs on. With `heic` they read HEIC
+    pictures too, and may start threads for it; the extra of that name must be installed.
 
     A decoder that crashes, hangs or eats memory ends its own job with a ThumbnailError, and nothing else. Start it in
     the thread that runs the event loop: the slots die with the thread that started them.
@@ -33,10 +34,13 @@ class DecodeSlots:
         *,
         cpu_s: int = CPU_S,
         heic: bool = False,
+        is_warm: bool = True,
     ) -> None:
         self._timeout_s: Final = timeout_s
         self._on_restart: Final = on_restart or (lambda _cause: None)
-        self._slots: Final = [SlotProcess(memory_mb, confinement, cpu_s=cpu_s, heic=heic) for _ in range(slots)]
+        self._slots: Final = [
+            SlotProcess(memory_mb, confinement, cpu_s=cpu_s, heic=heic, is_warm=is_warm) for _ in range(slots)
+        ]
         self._idle: Final[asyncio.Queue[SlotProcess]] = asyncio.Queue()
         # A read that a slow storage holds up keeps its thread after the job's end: leave room for others.
         self._jobs: Final = ThreadPoolExecutor(4 * slots, thread_name_prefix="decode-job")
@@ -80,6 +84,11 @@ class DecodeSlots:
     def idle(self) -> int:
         """Return how many slots wait for a job."""
         return self._idle.qsize()
+
+    @property
+    def count(self) -> int:
+        """Return how many there are."""
+        return len(self._slots)
 
     @property
     def busy(self) -> int:

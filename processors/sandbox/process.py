@@ -26,9 +26,15 @@ _ENVIRONMENT: Final = {
 """All that a decoder's environment holds: no credential of the worker's is in it."""
 
 _START: Final = (
-    "import sys; sys.path.append(sys.argv[1]); from processors.sandbox.slot import main;"
+    "import gc, sys; gc.disable(); sys.path += sys.argv[1].split(':'); from processors.sandbox.slot import main;"
     " sys.exit(main(*map(int, sys.argv[2:])))"
 )
+
+
+def _import_paths() -> list[str]:
+    """Return the folders of packages, and that of ours: by -S the slot looks for none itself, which costs as much as Python's start."""
+    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    return [*packages, str(Path(__file__).parents[2])]
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,19 @@ class Child:
 class SlotProcess:
     """One slot process and its control socket. One child always waits in it, so that a job finds it forked and locked."""
 
-    def __init__(self, memory_mb: int, confinement: Confinement, *, cpu_s: int = CPU_S, heic: bool = False) -> None:
+    def __init__(
+        self,
+        memory_mb: int,
+        confinement: Confinement,
+        *,
+        cpu_s: int = CPU_S,
+        heic: bool = False,
+        is_warm: bool = True,
+    ) -> None:
         self.memory_mb: Final = memory_mb
         self._cpu_s: Final = cpu_s
         self._heic: Final = heic
+        self._is_warm: Final = is_warm
         self._confinement: Final = confinement
         self.landlock = 0
         self.sandbox_gaps: tuple[str, ...] = ()
@@ -120,11 +135,11 @@ class SlotProcess:
         gaps. `sandbox_gaps` lists them where it is not required.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        root = Path(__file__).parents[2]
         with theirs:
-            command = [sys.executable, "-I", "-c", _START, str(root)]
+            command = [sys.executable, "-I", "-S", "-c", _START, ":".join(_import_paths())]
             is_caged = self._confinement != "off"
             numbers = [theirs.fileno(), os.getpid(), self.memory_mb, int(is_caged), self._cpu_s, int(self._heic)]
+            numbers.append(int(self._is_warm))
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own interpreter; 7 ms, and the loop's thread must start it
                 command + [str(number) for number in numbers],
                 env=_ENVIRONMENT,

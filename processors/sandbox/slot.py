@@ -1,5 +1,6 @@
 """A decode slot: a warm process that never sees media itself, and forks one limited child for each job, ahead of it."""
 
+import gc
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ from typing import Final
 
 from processors.sandbox import confinement, escape_probe
 from processors.sandbox.child import SandboxConfig, be_child
-from processors.sandbox.warm_up import fill_holes, warm_up
+from processors.sandbox.warm_up import fill_holes, load_decoders, use_decoders
 from processors.sandbox.wire import BROKEN, CHILD_EXIT, END, HELLO, ORDER, PREPARE, START
 from processors.still.heic import register_heic
 from processors.still.libjxl import load_libjxl
@@ -20,7 +21,7 @@ from processors.still.libjxl import load_libjxl
 _MAX_REASON_BYTES: Final = 500
 
 
-def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s: int, heic: int) -> int:
+def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s: int, heic: int, is_warm: int) -> int:
     """Serve jobs until the worker closes the control socket."""
     confinement.die_with_parent(parent_pid)
     confinement.give_up_privileges()
@@ -29,12 +30,17 @@ def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s:
     load_libjxl()
     control = socket.socket(fileno=control_fd)
     try:
-        warm_up()
+        load_decoders()
+        if is_warm:
+            use_decoders()
     except Exception as exc:  # noqa: BLE001 - whatever it is, the worker must be able to say why it does not start
         control.send(BROKEN + f"{type(exc).__name__}: {exc}".encode("ascii", "replace")[:_MAX_REASON_BYTES])
         return 1
+    gc.freeze()  # what is loaded stays, and a collection would copy its pages into each child
+    gc.enable()
     landlock, sandbox_gaps, can_lock_jobs = _prove_cage(allow_threads=bool(heic)) if is_caged else (0, [], False)
-    fill_holes()
+    if is_warm:
+        fill_holes()
     control.send(HELLO + "\n".join([str(landlock), *sandbox_gaps]).encode())
     config = SandboxConfig(memory_mb=memory_mb, cpu_s=cpu_s, is_caged=can_lock_jobs, allow_threads=bool(heic))
     _Children(control, config).serve()
@@ -148,4 +154,4 @@ class _Children:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        sys.exit(main(*map(int, sys.argv[1:7])))
+        sys.exit(main(*map(int, sys.argv[1:8])))

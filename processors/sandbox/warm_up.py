@@ -19,10 +19,21 @@ class _MallInfo2(ctypes.Structure):
     )
 
 
-def warm_up() -> None:
-    """Import the decoders and use them once: their tables then exist in every child from its start."""
-    import av
+def load_decoders() -> None:
+    """Import the decoders: a child, which is locked, cannot."""
     import cv2
+    import numpy.ma  # noqa: F401 - NumPy does so at the first percentile
+    from PIL import Image
+
+    import processors.thumbnails  # noqa: F401
+
+    cv2.setNumThreads(1)
+    Image.init()  # loads the plugins
+
+
+def use_decoders() -> None:
+    """Decode a little of each kind: the decoders' tables then exist in every child from its start."""
+    import av
     import numpy as np
     from PIL import Image
 
@@ -30,8 +41,6 @@ def warm_up() -> None:
     from processors.thumbnails import create_thumbnails
     from processors.types import ThumbnailSpec
 
-    cv2.setNumThreads(1)
-    Image.init()  # loads the plugins
     pixels = np.tile(np.arange(128, dtype=np.uint8)[None, :, None], (96, 1, 3))
     for picture_format in ("JPEG", "PNG", "WEBP"):
         out = io.BytesIO()

@@ -9,7 +9,10 @@ from typing import Final
 
 from processors.iso_boxes import walk_boxes
 from processors.limits import HELD_BYTES, MAX_GIF_WALK_BYTES, MIB, TIMES_IN_PARTS, UNPACKED_BYTES
+from processors.readers import DamagedMediaError
+from processors.sniff import is_heic
 from processors.source_file import SourceFile
+from processors.still.iso_items import IsoItem, IsoItems
 from processors.types import ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
@@ -18,6 +21,9 @@ _MAX_CHUNKS: Final = 4096
 _ANIMATED: Final = 2
 """Of the flags of a WebP."""
 _GIF_BUFFER_BYTES: Final = 256 * 1024
+_LONGEST_AVIF: Final = 1 << 15
+_LARGEST_AVIF: Final = 1 << 28
+"""Of a side, and in pixels: what libavif opens."""
 _LOOKED_INTO: Final = frozenset({b"meta", b"iprp", b"ipco", b"moov", b"trak"})
 
 
@@ -31,8 +37,24 @@ def check_claims(file: SourceFile, spec: ThumbnailSpec) -> None:
     if spec.max_frames:
         _check_frames(head, file, spec)
     if head[4:8] == b"ftyp":
-        for size in _iso_sizes(file):
-            check_pixels(*size, spec)
+        _check_items(head, file, spec)
+
+
+def _check_items(head: bytes, file: SourceFile, spec: ThumbnailSpec) -> None:
+    """Only the picture itself may be large, which is then decoded in parts: not one of its tiles, and nothing that is cropped."""
+    sizes = list(_iso_sizes(file))
+    if not any(is_large(size, spec) for size in sizes):
+        return
+    try:
+        items = IsoItems(file)
+        shown = items.by_number.get(items.primary, IsoItem())
+    except DamagedMediaError:
+        shown = IsoItem()
+    is_decoded_in_parts = b"clap" not in shown.properties and (
+        is_heic(head) or (max(shown.size) <= _LONGEST_AVIF and shown.size[0] * shown.size[1] <= _LARGEST_AVIF)
+    )
+    for size in sizes:
+        (check_size if is_decoded_in_parts and size == shown.size else check_pixels)(*size, spec)
 
 
 def check_pixels(width: int, height: int, spec: ThumbnailSpec) -> None:

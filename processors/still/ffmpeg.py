@@ -14,6 +14,8 @@ from processors.colour.linear_light import to_codes
 from processors.readers import DamagedMediaError, reading
 from processors.sniff import HEAD_BYTES, is_targa
 from processors.still.jpeg_end import is_lossless
+from processors.still.openexr.header import MAGIC, read_chromaticities
+from processors.still.openexr.light import in_srgb, without_multiplied_alpha
 
 _CODECS: Final[tuple[tuple[bytes, str], ...]] = (
     *((b"8BPS", "psd"), (b"DDS ", "dds"), (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\n", "pcx")),
@@ -24,11 +26,17 @@ _CODECS: Final[tuple[tuple[bytes, str], ...]] = (
 """By the first bytes."""
 _NAMES: Final = {"mjpeg": "jpeg", "targa": "tga"}
 """Of codecs that Pillow calls otherwise."""
+_BRIGHTEST: Final = 65504.0
+"""The largest number that a half has."""
+_WITH_ALPHA: Final = 4
 
 
-def decode_by_ffmpeg(content: bytes, max_pixels: int) -> tuple[Image.Image, str] | None:
-    """Return the picture in mode RGB or RGBA, floats as sRGB of eight bits, and its codec; None where FFmpeg has none, or a damaged one."""
-    name = next((name for head, name in _CODECS if content.startswith(head)), None)
+def decode_by_ffmpeg(content: bytes, max_pixels: int, codec: str | None = None) -> tuple[Image.Image, str] | None:
+    """Return the picture in mode RGB or RGBA, floats as sRGB of eight bits, and its codec; None where FFmpeg has none, or a damaged one.
+
+    `codec` is FFmpeg's name of it, where the first bytes do not tell.
+    """
+    name = codec or next((name for head, name in _CODECS if content.startswith(head)), None)
     if name is None and is_targa(content[:HEAD_BYTES]):
         name = "targa"
     if name is None and is_lossless(content):
@@ -42,18 +50,27 @@ def decode_by_ffmpeg(content: bytes, max_pixels: int) -> tuple[Image.Image, str]
         with reading("picture"):
             frames: list[VideoFrame] = context.decode(av.Packet(content)) or context.decode(None)
             is_sound = frames and not frames[0].is_corrupt
-            return (_as_image(frames[0]), _NAMES.get(name, name)) if is_sound else None
+            return (_as_image(frames[0], content), _NAMES.get(name, name)) if is_sound else None
     except (FFmpegError, DamagedMediaError):
         return None
 
 
-def _as_image(frame: VideoFrame) -> Image.Image:
+def _as_image(frame: VideoFrame, content: bytes) -> Image.Image:
     name = frame.format.name
     has_alpha = any(mark in name for mark in ("rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8"))
     if "f16" in name or "f32" in name:
         planar = "gbrapf32le" if has_alpha else "gbrpf32le"
-        return Image.fromarray(light_to_srgb(frame.reformat(format=planar, threads=1).to_ndarray()))
+        light = frame.reformat(format=planar, threads=1).to_ndarray()
+        return Image.fromarray(light_to_srgb(_of_openexr(light, content) if content.startswith(MAGIC) else light))
     return Image.fromarray(frame.reformat(format="rgba" if has_alpha else "rgb24", threads=1).to_ndarray())
+
+
+def _of_openexr(found: NDArray[Any], content: bytes) -> NDArray[np.float32]:
+    """Return what OpenEXR means by its numbers, and FFmpeg hands out as they are: other primaries, and multiplied colours."""
+    primaries = read_chromaticities(content)
+    light = np.nan_to_num(found, nan=0.0, posinf=_BRIGHTEST, neginf=0.0)
+    straight = without_multiplied_alpha(light) if light.shape[2] == _WITH_ALPHA else light
+    return straight if primaries is None else in_srgb(straight, primaries)
 
 
 def light_to_srgb(light: NDArray[Any]) -> NDArray[np.uint8]:

@@ -3,8 +3,6 @@
 from importlib.util import find_spec
 from typing import Final
 
-from PIL import Image
-
 _PLUGIN: Final = "pillow_heif"
 _FORMAT: Final = "HEIF"
 
@@ -24,4 +22,6 @@ def register_heic() -> None:
 
 def can_read_heic() -> bool:
     """Return whether this process was taught to."""
+    from PIL import Image  # not for the process that only asks whether the extra is there
+
     return _FORMAT in Image.OPEN

@@ -121,6 +121,19 @@ def is_lossless(content: bytes) -> bool:
     return False
 
 
+def sample_bits(content: bytes) -> int:
+    """Return of how many bits the JPEG's values are; 8 where no header says so."""
+    at = 2
+    for _ in range(_MAX_SEGMENTS):
+        segment = _segment(content, at)
+        if segment is None:
+            break
+        marker, start, at = segment
+        if marker in _FRAME_HEADERS:
+            return content[start]
+    return 8
+
+
 def complete(file: SourceFile) -> CompletedJpeg | None:
     """Return the JPEG in `file` with an end put to it; None for all other files, for those with an end, and where too much is missing.
 

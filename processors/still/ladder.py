@@ -21,8 +21,10 @@ from processors.still.claims import is_large, webp_size
 from processors.still.cursors import cursor_as_icon
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
-from processors.still.jpeg_end import complete, has_end, is_lossless
+from processors.still.iso_grid import decode_by_items
+from processors.still.jpeg_end import complete, has_end, is_lossless, sample_bits
 from processors.still.large_webp import decode_large_webp
+from processors.still.openexr.decode import decode_openexr
 from processors.still.photoshop import composite_alone, decode_floats
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
@@ -39,6 +41,8 @@ from schemas.errors import ErrorCode, PermanentError
 _MAX_BYTES: Final = 64 * MIB
 """Held in memory several times, from the second rung on; photographs are far smaller."""
 _NEXT_RUNG: Final = frozenset({ErrorCode.MEDIA_CORRUPT, ErrorCode.MEDIA_UNSUPPORTED})
+_BITS_OF_PILLOW: Final = 8
+"""Of a JPEG's values; of others FFmpeg decodes the lossless ones."""
 _END_OF_CODESTREAM: Final = b"\xff\xd9"
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -97,8 +101,11 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
 
     if content.startswith(b"\xff\xd8"):
         file = SourceFile(BytesInMemory(content))
+        bits = sample_bits(content)
         if is_lossless(content) and has_end(file, file.size):
             yield lambda: _by_kind(content, spec)
+        if bits > _BITS_OF_PILLOW:
+            raise unsupported(f"a JPEG of {bits} bits")
         completed = complete(file)
         if completed is not None:
             yield lambda: _as_damaged(again(completed.content), is_whole=completed.is_whole)
@@ -109,6 +116,7 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
     elif content[4:8] == b"ftyp":
         for repaired in repair_avif(content):
             yield lambda repaired=repaired: again(repaired)  # type: ignore[misc]
+        yield lambda: decode_by_items(content, spec)
     else:
         yield lambda: _by_kind(content, spec)
     yield lambda: _as_damaged(again(repair_gif(content), is_tolerant=True), is_whole=False)
@@ -148,7 +156,8 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
         return finish(StoredPicture(light, "psd"), spec)
     decoded = decode_by_ffmpeg(with_colours(with_plain_header(content)), spec.max_pixels)
     if decoded is None:
-        return None
+        openexr = decode_openexr(content, spec)
+        return None if openexr is None else finish(openexr, spec)
     is_whole = decoded[1] != "jpeg2000" or content.rstrip(b"\0").endswith(_END_OF_CODESTREAM)
     return finish(StoredPicture(*decoded, WHOLE if is_whole else DAMAGED), spec)
 

@@ -17,9 +17,12 @@ from processors.still.bands import BandPlan, Bands, as_opened, averaged
 from processors.still.claims import check_held, check_unpacked, too_large
 from processors.still.decode import plain_mode
 from processors.still.finish import blank_share, without_rows
+from processors.still.iso_grid import IsoPicture
+from processors.still.iso_items import IsoItem, IsoItems
 from processors.still.jpeg_2000 import reduce_jpeg_2000
 from processors.still.jpeg_end import has_end, is_one_scan
 from processors.still.png_bands import PngRows
+from processors.still.png_passes import BLOCK_BYTES, PngPasses
 from processors.still.tiff_bands import TiffParts, overview
 from processors.types import ThumbnailSpec
 
@@ -33,6 +36,8 @@ _RAW_BITS: Final = {
     **dict.fromkeys(("RGBA", "BGRA", "RGBX", "BGRX", "CMYK"), 32),
 }
 """Of a pixel, by Pillow's names for how it lies in a file."""
+_TIMES_LONGER: Final = 1.5
+"""That the rows of an interlaced PNG take."""
 _PIXEL_BYTES: Final = 4
 _COEFFICIENT_BYTES: Final = 2
 _WAVELET_BYTES: Final = 12
@@ -53,6 +58,8 @@ def decode_large(opened: Image.Image, file: SourceFile, target: Size, spec: Thum
         return _tiff(opened, file, target, spec)
     if opened.format == "JPEG2000":
         return _jpeg_2000(opened, file, target, spec)
+    if opened.format in ("AVIF", "HEIF"):
+        return _iso(opened, file, target, spec)
     return _plain_rows(opened, file, target, spec)
 
 
@@ -95,9 +102,14 @@ def _jpeg_2000(opened: Image.Image, file: SourceFile, target: Size, spec: Thumbn
 def _png(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSpec) -> Image.Image:
     rows = PngRows(file)
     if rows.is_interlaced:
-        raise too_large(opened.size, spec, "an interlaced PNG")
+        longer = round(_TIMES_LONGER * rows.unpacked_bytes)
+        check_unpacked(opened.size, longer, spec, "an interlaced PNG, whose rows take half as long again,")
     check_unpacked(opened.size, rows.unpacked_bytes, spec, "a PNG")
     plan = BandPlan(opened.size, spec.max_pixels, target, rows.row_bytes)
+    if rows.is_interlaced:
+        blocks_bytes = BLOCK_BYTES * plan.smaller[0] * plan.smaller[1]
+        check_held(opened.size, plan.held_bytes + blocks_bytes, spec, "an interlaced PNG")
+        return scale(PngPasses(rows, opened, plan).averaged(), target, plan.box, ROUGH_GAP)
     check_held(opened.size, plan.held_bytes, spec, "a PNG")
     return _from_bands(rows.bands(opened, plan), plan, target)
 
@@ -116,6 +128,38 @@ def _tiff(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSp
     check_held(parts.size, plan.held_bytes, spec, "a TIFF, in its strips or tiles,")
     found = _from_bands(parts.bands(plan), plan, stored_target)
     return found if turn is None else found.transpose(turn)
+
+
+def _iso(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSpec) -> Image.Image:
+    """Tile by tile, or the only frame straight to a smaller size; libheif counts a HEIC as it lies when it is turned."""
+    kind = "an AVIF" if opened.format == "AVIF" else "a HEIC"
+    file.expect_whole()
+    try:
+        items = IsoItems(file)
+        picture = IsoPicture(items, items.by_number.get(items.primary, IsoItem()))
+        turn = picture.turn if opened.format == "HEIF" else None
+        alpha = items.alpha()
+        mask = None if alpha is None else IsoPicture(items, alpha)
+    except NotImplementedError as exc:
+        raise too_large(opened.size, spec, f"{kind} of this kind") from exc
+    as_stored = (opened.height, opened.width) if swaps_sides(turn) else opened.size
+    if picture.size != as_stored or (mask is not None and mask.size != as_stored):
+        raise too_large(opened.size, spec, f"{kind} of this kind")
+    stored_target = (target[1], target[0]) if swaps_sides(turn) else target
+    found = _iso_pixels(picture, stored_target, spec, kind)
+    if mask is not None:
+        found.putalpha(_iso_pixels(mask, stored_target, spec, kind).convert("L"))
+    return found if turn is None else found.transpose(turn)
+
+
+def _iso_pixels(picture: IsoPicture, target: Size, spec: ThumbnailSpec, kind: str) -> Image.Image:
+    if picture.is_one_frame:
+        check_held(picture.size, picture.frame_bytes, spec, f"{kind} of one frame")
+        twice = (min(2 * target[0], picture.size[0]), min(2 * target[1], picture.size[1]))
+        return scale(picture.scaled(twice), target, gap=ROUGH_GAP)
+    plan = BandPlan(picture.size, spec.max_pixels, target, 3 * picture.size[0], picture.tile[1])
+    check_held(picture.size, plan.held_bytes + picture.frame_bytes, spec, f"{kind}, in rows of its tiles,")
+    return _from_bands(picture.bands(), plan, target)
 
 
 def _plain_rows(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSpec) -> Image.Image:

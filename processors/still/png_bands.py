@@ -1,7 +1,7 @@
 """Large PNGs, band by band. The file's rows are unpacked here; FFmpeg, whose filters are vectorized, makes pixels of them: each
 band as a small PNG of its own, with the last row of the band before on top, for filters look at the row above.
 
-Only rows from the top down come this way: an interlaced PNG is there only when it has been read to its end.
+Only rows from the top down come this way; png_passes.py has the interlaced ones.
 """
 
 import struct
@@ -33,7 +33,7 @@ _UNPACKED_BYTES: Final = 1024**2
 """Unpacked at once."""
 _STORED_BYTES: Final = 65535
 """Of a block that deflate holds as it is."""
-_DAMAGED: Final = "The picture's pixels are damaged or cut off."
+DAMAGED: Final = "The picture's pixels are damaged or cut off."
 
 
 class PngRows:
@@ -49,7 +49,8 @@ class PngRows:
         self.height: Final[int] = height
         self.is_interlaced: Final = interlace != 0
         bits = depth * _SAMPLES.get(colour, 4)
-        self.row_bytes: Final[int] = (width * bits + 7) // 8
+        self._bits: Final[int] = bits
+        self.row_bytes: Final[int] = self.bytes_of(width)
         self._step: Final = max(1, bits // 8)
         self._file: Final = file
 
@@ -58,23 +59,27 @@ class PngRows:
         """Return how many bytes all rows have."""
         return (1 + self.row_bytes) * self.height
 
+    def bytes_of(self, width: int) -> int:
+        """Return how many bytes a row of `width` pixels has."""
+        return (width * self._bits + 7) // 8
+
     def bands(self, opened: Image.Image, plan: BandPlan) -> Bands:
         """Yield the rows as pictures in the mode in which Pillow opens the file. Raises DamagedMediaError."""
         raw_mode = opened.tile[0].args  # type: ignore[attr-defined]  # of the class that PNGs are opened as
         above = bytes(self.row_bytes)
-        unpacked = _Pieces(self._unpacked())
+        unpacked = self.unpacked()
         for _, rows in plan.row_counts():
             filtered = unpacked.take(rows * (1 + self.row_bytes))
             there = len(filtered) // (1 + self.row_bytes)
             if there:
-                values = self._unfiltered(filtered[: there * (1 + self.row_bytes)], there, above)
+                values = self.unfiltered(filtered[: there * (1 + self.row_bytes)], there, above)
                 above = values[-self.row_bytes :]
                 with reading("picture"):
                     band = Image.frombuffer(opened.mode, (plan.width, there), values, "raw", raw_mode, 0, 1)
                 as_opened(band, opened)
                 yield band
             if there < rows:
-                raise DamagedMediaError(_DAMAGED)
+                raise DamagedMediaError(DAMAGED)
 
     def _unpacked(self) -> Iterator[bytes]:
         """Yield what is packed in the chunks of the still picture, up to where it is damaged."""
@@ -106,9 +111,13 @@ class PngRows:
                 for start in range(0, length, _PIECE_BYTES):
                     yield self._file.read(min(_PIECE_BYTES, length - start))
 
-    def _unfiltered(self, filtered: bytes, rows: int, above: bytes) -> bytes:
-        """Return the rows' bytes, without the filters' marks."""
-        width = -(-self.row_bytes // self._step)
+    def unpacked(self) -> "Pieces":
+        """Return the rows as they are filtered, each behind its mark."""
+        return Pieces(self._unpacked())
+
+    def unfiltered(self, filtered: bytes, rows: int, above: bytes) -> bytes:
+        """Return the rows' bytes, without the filters' marks, below the row `above`. Raises DamagedMediaError."""
+        width = -(-len(above) // self._step)
         content = _small_png((width, rows + 1, 8, _LOOKALIKES[self._step]), b"\0" + above + filtered)
         context = VideoCodecContext.create("png", "r")
         context.thread_count = 1  # threads would not be caged
@@ -116,15 +125,15 @@ class PngRows:
             with reading("picture"):
                 frames: list[VideoFrame] = context.decode(av.Packet(content)) or context.decode(None)
         except FFmpegError as exc:
-            raise DamagedMediaError(_DAMAGED) from exc
+            raise DamagedMediaError(DAMAGED) from exc
         if not frames or (frames[0].width, frames[0].height) != (width, rows + 1):
-            raise DamagedMediaError(_DAMAGED)
+            raise DamagedMediaError(DAMAGED)
         plane = frames[0].planes[0]
         lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        return lines[1 : rows + 1, : self.row_bytes].tobytes()
+        return lines[1 : rows + 1, : len(above)].tobytes()
 
 
-class _Pieces:
+class Pieces:
     """A stream of bytes that comes in pieces of any length."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:

@@ -23,6 +23,10 @@ from schemas.errors import PermanentError
 
 _MOST_ATTEMPTS: Final = 256
 """To decode a run of strips; a run that fails is tried in halves."""
+_COMPRESSIONS: Final = frozenset(
+    {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000, 50001}
+)
+"""That some libtiff decodes; with others OpenCV leaves every tile black, and says nothing. JPEG 2000, JPEG XR and PNG are not in it."""
 _CHUNKY: Final = 1
 _OLD_JPEG: Final = 6
 
@@ -33,7 +37,7 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     if found is None:
         return None
     width, height = tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT)
-    if not 0 < width * height <= max_pixels:
+    if not 0 < width * height <= max_pixels or tags.one(found, tags.COMPRESSION, 1) not in _COMPRESSIONS:
         return None
     size = (width, height)
     inner = _jpeg_inside(content, found)
@@ -79,12 +83,11 @@ def _is_known(content: bytes) -> bool:
 def is_whole(content: bytes) -> bool:
     """Return whether all that the first directory names lies in the file: the kind is unknown then, and nothing is damaged."""
     found = next(tags.read_directories(content), None)
-    if found is None or not {tags.WIDTH, tags.HEIGHT, tags.STRIP_OFFSETS, tags.STRIP_BYTES} <= found.keys():
+    if found is None or not {tags.WIDTH, tags.HEIGHT} <= found.keys():
         return False
-    return all(
-        at + length <= len(content)
-        for at, length in zip(found[tags.STRIP_OFFSETS], found[tags.STRIP_BYTES], strict=False)
-    )
+    kinds = ((tags.STRIP_OFFSETS, tags.STRIP_BYTES), (tags.TILE_OFFSETS, tags.TILE_BYTES))
+    places = [place for at, length in kinds for place in zip(found.get(at, ()), found.get(length, ()), strict=False)]
+    return bool(places) and all(at + length <= len(content) for at, length in places)
 
 
 def _stored(image: Image.Image, found: tags.Tags, method: str) -> StoredPicture:

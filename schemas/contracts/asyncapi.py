@@ -93,7 +93,7 @@ def _event(contract: EventContract) -> dict[str, Any]:
         "contentType": "application/json",
         "headers": contract.headers,
         "payload": {"$ref": f"#/components/schemas/{contract.title}"},
-        "bindings": _key(_MEDIA_KEY),
+        "bindings": _key(contract.key or _MEDIA_KEY),
         "examples": [
             {"name": f"example{number}", "headers": event_headers(contract, payload), "payload": payload}
             for number, payload in enumerate(contract.examples, start=1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from schemas import events, media_state, topics
+from schemas import events, media_state, rejected, topics
 from schemas.contracts import examples
 from schemas.contracts import headers as of
 from schemas.contracts.headers import Header, headers_schema
@@ -110,7 +110,15 @@ MARK: Final = Carrier(
     (),
     key={"type": "string", "pattern": r"^[^/]+/\d+/\d+$", "examples": ["thumbnail.dlq/0/17"]},
 )
-CARRIERS: Final = (TOMBSTONE, STATE_TOMBSTONE, RETRY, DUE, DEAD_LETTER, PARKED, MARK)
+WAITING_CLEANUP: Final = Carrier(
+    "WaitingCleanup",
+    "A cleanup that is not due yet: a ThumbnailCleanup, and when it is due.",
+    {"$ref": "#/components/schemas/ThumbnailCleanup"},
+    examples.THUMBNAIL_CLEANUP[0],
+    of.CONTEXT + of.DUE_AT,
+    of.LINKS + of.TRACE,
+)
+CARRIERS: Final = (TOMBSTONE, STATE_TOMBSTONE, RETRY, DUE, DEAD_LETTER, PARKED, MARK, WAITING_CLEANUP)
 
 Action = Literal["send", "receive"]
 
@@ -131,7 +139,7 @@ _UPLOADS: Final = (events.MediaUploaded.__name__, media_state.MediaDeletion.__na
 _STATE: Final = (media_state.ThumbnailState.__name__, STATE_TOMBSTONE.name)
 _DELETED: Final = (media_state.ThumbnailDeleted.__name__,)
 _READY: Final = (events.ThumbnailReady.__name__,)
-_FAILED: Final = (events.ThumbnailFailed.__name__,)
+_FAILED: Final = (events.ThumbnailFailed.__name__, rejected.MediaRejected.__name__)
 _CLEANUP: Final = (events.ThumbnailCleanup.__name__,)
 
 OPERATIONS: Final = (
@@ -144,6 +152,14 @@ OPERATIONS: Final = (
         "sendCleanupOfDropped", "worker", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Delete what a drop leaves."
     ),
     Operation(
+        "sendWaitingCleanupOfDropped",
+        "worker",
+        "send",
+        topics.THUMBNAIL_CLEANUP_WAITING,
+        (WAITING_CLEANUP.name,),
+        "Delete what a drop leaves, after a while.",
+    ),
+    Operation(
         "sendDeleted",
         "worker",
         "send",
@@ -152,7 +168,9 @@ OPERATIONS: Final = (
         "Say that the row of a deleted media shows nothing.",
     ),
     Operation("sendReady", "worker", "send", topics.THUMBNAIL_READY, _READY, "Announce stored thumbnails."),
-    Operation("sendFailed", "worker", "send", topics.THUMBNAIL_FAILED, _FAILED, "Announce what was given up."),
+    Operation(
+        "sendFailed", "worker", "send", topics.THUMBNAIL_FAILED, _FAILED, "Announce what was given up or rejected."
+    ),
     Operation(
         "sendDeadLetters", "worker", "send", topics.THUMBNAIL_DLQ, (DEAD_LETTER.name,), "Keep what was given up."
     ),
@@ -164,6 +182,17 @@ OPERATIONS: Final = (
     *(
         Operation(f"receiveRetry{tier}", "retry", "receive", topic, (RETRY.name,), "Wait until each record is due.")
         for tier, topic in enumerate(topics.THUMBNAIL_RETRIES, start=1)
+    ),
+    Operation(
+        "receiveWaitingCleanup",
+        "retry",
+        "receive",
+        topics.THUMBNAIL_CLEANUP_WAITING,
+        (WAITING_CLEANUP.name,),
+        "Wait until each cleanup is due.",
+    ),
+    Operation(
+        "sendDueCleanup", "retry", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Send on each cleanup that is due."
     ),
     Operation("receiveMarks", "retry", "receive", topics.THUMBNAIL_REPLAYS, (MARK.name,), "See what was cancelled."),
     Operation("sendDue", "retry", "send", topics.THUMBNAIL_DUE, (DUE.name,), "Send back to work what is due."),
@@ -179,6 +208,14 @@ OPERATIONS: Final = (
     ),
     Operation("sendState", "persist", "send", topics.THUMBNAIL_STATE, _STATE, "Say what the row says now."),
     Operation("sendCleanup", "persist", "send", topics.THUMBNAIL_CLEANUP, _CLEANUP, "Have deleted what no row shows."),
+    Operation(
+        "sendWaitingCleanup",
+        "persist",
+        "send",
+        topics.THUMBNAIL_CLEANUP_WAITING,
+        (WAITING_CLEANUP.name,),
+        "Have deleted, after a while, what no row shows.",
+    ),
     Operation(
         "sendUnwritable",
         "persist",

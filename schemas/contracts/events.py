@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from schemas import events, media_state, topics
+from schemas import events, media_state, rejected, topics
 from schemas import headers as h
 from schemas.contracts import examples
 from schemas.contracts import headers as of
@@ -25,6 +25,8 @@ class EventContract:
     required_headers: tuple[Header, ...]
     optional_headers: tuple[Header, ...]
     examples: tuple[dict[str, Any], ...]
+    key: dict[str, Any] | None = None
+    """The JSON Schema of the record's key; None for the media's key."""
 
     @property
     def name(self) -> str:
@@ -90,6 +92,17 @@ EVENTS: Final = (
         required_headers=of.CONTEXT + of.LINKS,
         optional_headers=of.TRACE,
         examples=examples.THUMBNAIL_FAILED,
+    ),
+    EventContract(
+        rejected.MEDIA_REJECTED_TYPE,
+        rejected.MediaRejected,
+        topics.THUMBNAIL_FAILED,
+        is_ours=True,
+        summary="A record of media.uploaded could not be taken: all that is wrong with it.",
+        required_headers=of.CONTEXT + of.LINKS,
+        optional_headers=of.TRACE,
+        examples=examples.MEDIA_REJECTED,
+        key={"description": "As the rejected record's: none, a media's, or any other."},
     ),
     EventContract(
         media_state.THUMBNAIL_STATE_TYPE,

@@ -97,6 +97,35 @@ THUMBNAIL_FAILED: Final[tuple[dict[str, Any], ...]] = (
     },
 )
 
+_REJECTED: Final = (
+    "occurred_at is 1795462284182, but must be a time as in RFC 3339, as text and with an offset: 2026-11-23T19:31:24Z.",
+    'company_id is required, and is not there; "companyId" is.',
+)
+MEDIA_REJECTED: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "event_id": "0d0f3f0a-6a5e-5d7c-9b1e-2f6d8f1c7a31",
+        "produced_at": "2026-11-23T19:31:24.201744Z",
+        "upload_event_id": _UPLOAD_ID,
+        "company_id": None,
+        "media": {"kind": "video", "id": 42, "ar_content_id": 9, "key": "acme/uploads/holiday.mp4"},
+        "error": {
+            "code": "event.malformed",
+            "message": " ".join(_REJECTED),
+            "stage": "event",
+            "retryable": False,
+            "next_action": "Fix the producer: the value must match the media.uploaded schema. Then publish the upload again.",
+        },
+        "faults": [
+            {"field": "occurred_at", "value": "1795462284182", "message": _REJECTED[0]},
+            {"field": "company_id", "value": None, "message": _REJECTED[1]},
+        ],
+        "record": {"topic": "media.uploaded", "partition": 1, "offset": 2},
+        "attempts": 1,
+        "first_failed_at": "2026-11-23T19:31:24.201744Z",
+        "dead_letter": {"topic": "thumbnail.dlq"},
+    },
+)
+
 THUMBNAIL_CLEANUP: Final[tuple[dict[str, Any], ...]] = (
     {
         "event_id": "211c3e75-823a-5c54-a88c-314436fe11f0",

@@ -4,13 +4,11 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 if TYPE_CHECKING:
     from service.credentials import Rewritten
 
 credentials_app = typer.Typer(no_args_is_help=True, help="Encrypt the credentials of storage connections.")
-_stdout = Console(highlight=False, soft_wrap=True)
 
 
 @credentials_app.command()
@@ -60,7 +58,7 @@ def rotate() -> None:
 
 
 def _tell(result: "Rewritten", what: str) -> None:
-    _stdout.print(f"{result.done} connections {what}.")
+    sys.stdout.write(f"{result.done} connections {what}.\n")
     for number, problem in result.problems.items():
-        _stdout.print(f"Storage connection {number} is left as it was: {problem}")
+        sys.stdout.write(f"Storage connection {number} is left as it was: {problem}\n")
     raise typer.Exit(1 if result.problems else 0)

@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from service.cli import dlq_reports as reports
 from service.cli import dlq_view as view
 from service.cli.dlq_options import (
     AnyTopic,
@@ -27,18 +26,20 @@ from service.cli.dlq_options import (
     position_of,
     positions_of,
 )
+from service.cli.loading import loading
 from service.cli.stop_signals import stopping_on_signals
-from service.dead_letters import DeadLetterBox, DlqSource
+from service.dlq_source import DlqSource
 from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, fail
-from service.observability.traces import start_traces
-from service.prospects import Prospects
-from service.settings import Settings
-from streams.dlq.decide import Decision
-from streams.dlq.export import Purgeable
-from streams.dlq.ledger import MarkState
-from streams.dlq.read import DeadLetterFilter, group_by_code
-from streams.dlq.replay import ReplayPace
-from streams.kafka.reader import Extent
+from streams.failures.marks import MarkState
+
+if TYPE_CHECKING:  # with them come the libraries of Kafka and the database, which a help text has no use for
+    from service.dead_letters import DeadLetterBox
+    from service.prospects import Prospects
+    from service.settings import Settings
+    from streams.dlq.decide import Decision
+    from streams.dlq.export import Purgeable
+    from streams.dlq.read import DeadLetterFilter
+    from streams.kafka.reader import Extent
 
 DEFAULT_RATE_PER_S: Final = 100.0
 """Far above what one worker decodes, so that nobody waits for the replay; far below what would flood a broker."""
@@ -50,18 +51,26 @@ dlq_app = typer.Typer(
 )
 
 
+def _open(topic: DlqSource) -> "DeadLetterBox":
+    with loading():
+        from service.dead_letters import DeadLetterBox
+        from service.settings import Settings
+
+    return DeadLetterBox(Settings(), topic)
+
+
 @dlq_app.command("list")
 @choosing_dead_letters
 def list_dead_letters(
     *,
     topic: Topic = DlqSource.UPLOADS,
-    wanted: DeadLetterFilter,
+    wanted: "DeadLetterFilter",
     waiting: Waiting = False,
     limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
     """Show dead letters, one a line. Example: thumbnails dlq list --code storage.* --since 24h --waiting."""
-    with DeadLetterBox(Settings(), topic) as box:
+    with _open(topic) as box:
         ledger, extents = box.ledger(), box.extents()
         with _reading(extents, shown=not as_json) as read_one:
             every = box.dead_letters(wanted, extents, read_one)
@@ -83,7 +92,7 @@ def show(
 ) -> None:
     """Show everything about one dead letter. Example: thumbnails dlq show 0:17."""
     partition, offset = position_of(position)
-    with DeadLetterBox(Settings(), topic) as box:
+    with _open(topic) as box:
         dead_letter = box.one(partition, offset)
         if dead_letter is None:
             fail(f"{box.topic} has no dead letter at {position}: `thumbnails dlq list` shows those that it has.")
@@ -99,13 +108,15 @@ def show(
 def stats(
     *,
     topic: AnyTopic = None,
-    wanted: DeadLetterFilter,
+    wanted: "DeadLetterFilter",
     as_json: AsJson = False,
 ) -> None:
     """Count dead letters by error code, with what to do. Example: thumbnails dlq stats --since 7d."""
-    settings = Settings()
+    with loading():
+        from streams.dlq.read import group_by_code
+
     for source in DlqSource if topic is None else (topic,):
-        with DeadLetterBox(settings, source) as box:
+        with _open(source) as box:
             ledger, extents = box.ledger(), box.extents()
             with _reading(extents, shown=not as_json) as read_one:
                 groups = group_by_code(box.dead_letters(wanted, extents, read_one), ledger)
@@ -123,13 +134,20 @@ def replay(
     *,
     positions: Positions = None,
     topic: Topic = DlqSource.UPLOADS,
-    wanted: DeadLetterFilter,
+    wanted: "DeadLetterFilter",
     limit: Limit = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Dead letters a second at most.")] = DEFAULT_RATE_PER_S,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Send dead letters back to work, each once. Example: thumbnails dlq replay --code storage.denied --yes."""
+    with loading():
+        from service.cli import dlq_reports as reports
+        from service.dead_letters import DeadLetterBox
+        from service.observability.traces import start_traces
+        from service.settings import Settings
+        from streams.dlq.replay import ReplayPace
+
     chosen = replace(wanted, positions=positions_of(positions or ()))
     settings = Settings()
     with (
@@ -156,10 +174,13 @@ def replay(
 
 
 @contextmanager
-def _prospects(settings: Settings, *, is_wanted: bool) -> Iterator[Prospects | None]:
+def _prospects(settings: "Settings", *, is_wanted: bool) -> "Iterator[Prospects | None]":
     if not is_wanted:
         yield None
         return
+    with loading():
+        from service.prospects import Prospects
+
     found = Prospects(settings)
     try:
         yield found
@@ -173,7 +194,7 @@ def ack(
     *,
     positions: Positions = None,
     topic: Topic = DlqSource.UPLOADS,
-    wanted: DeadLetterFilter,
+    wanted: "DeadLetterFilter",
     limit: Limit = None,
     note: Note = "",
     by: By = None,
@@ -194,7 +215,7 @@ def discard(
     *,
     positions: Positions = None,
     topic: Topic = DlqSource.UPLOADS,
-    wanted: DeadLetterFilter,
+    wanted: "DeadLetterFilter",
     limit: Limit = None,
     note: Note = "",
     by: By = None,
@@ -211,10 +232,12 @@ def discard(
     _decide(decision, topic, wanted, yes=yes, as_json=as_json)
 
 
-def _decide(decision: Decision, topic: DlqSource, wanted: DeadLetterFilter, *, yes: bool, as_json: bool) -> None:
+def _decide(decision: "Decision", topic: DlqSource, wanted: "DeadLetterFilter", *, yes: bool, as_json: bool) -> None:
+    from service.cli import dlq_reports as reports
+
     dry_run = not (yes or decision.positions)
     chosen = replace(wanted, positions=decision.positions)
-    with stopping_on_signals() as stop, DeadLetterBox(Settings(), topic) as box:
+    with stopping_on_signals() as stop, _open(topic) as box:
         extents = chosen.within(box.extents())
         with _reading(extents, shown=not as_json) as read_one:
             report = box.decide(box.dead_letters(chosen, extents, read_one), decision, dry_run=dry_run, stop=stop)
@@ -232,12 +255,12 @@ def export(
     *,
     file: Annotated[Path, typer.Argument(help="JSON lines; replaced only when the new file is complete.")],
     topic: Topic = DlqSource.UPLOADS,
-    wanted: DeadLetterFilter,
+    wanted: "DeadLetterFilter",
     limit: Limit = None,
     as_json: AsJson = False,
 ) -> None:
     """Write dead letters to a file, every byte of them. Example: thumbnails dlq export letters.jsonl."""
-    with DeadLetterBox(Settings(), topic) as box:
+    with _open(topic) as box:
         extents = box.extents()
         with _reading(extents, shown=not as_json) as read_one:
             count = box.export(file, islice(box.dead_letters(wanted, extents, read_one), limit))
@@ -257,7 +280,7 @@ def purge(
     """Delete dead letters that were exported. Example: thumbnails dlq purge --exported letters.jsonl."""
     if not exported.is_file():
         fail(f"{exported} is not a file: give that of `thumbnails dlq export`.")
-    with DeadLetterBox(Settings(), topic) as box:
+    with _open(topic) as box:
         with _reading(box.extents(), shown=not as_json) as read_one:
             found = box.purgeable(exported, read_one)
         doomed = {number: state.until for number, state in found.items() if state.dead_letters}
@@ -275,7 +298,7 @@ def purge(
         view.say(f"{deleted} dead letters of {box.topic} are deleted, {kept} are left.")
 
 
-def _tell_purge(topic: str, found: dict[int, Purgeable], exported: Path) -> None:
+def _tell_purge(topic: str, found: "dict[int, Purgeable]", exported: Path) -> None:
     for number, state in found.items():
         view.say(
             f"{topic} partition {number}: {state.dead_letters} dead letters before offset {state.until} can be deleted."
@@ -292,10 +315,10 @@ def _confirm(topic: str) -> None:
 
 
 @contextmanager
-def _reading(extents: dict[int, Extent], *, shown: bool) -> Iterator[Callable[[], None]]:
+def _reading(extents: "dict[int, Extent]", *, shown: bool) -> Iterator[Callable[[], None]]:
     with view.progress("Reading", _total(extents), shown=shown) as advance:
         yield lambda: advance(1)
 
 
-def _total(extents: dict[int, Extent]) -> int:
+def _total(extents: "dict[int, Extent]") -> int:
     return sum(extent.count for extent in extents.values())

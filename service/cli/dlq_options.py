@@ -8,16 +8,18 @@ import re
 import socket
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from schemas import headers as h
 from service.cli.moments import moment_of
-from service.dead_letters import DlqSource
-from streams.dlq.decide import Decision
-from streams.dlq.ledger import MarkState
-from streams.dlq.read import DeadLetterFilter
+from service.dlq_source import DlqSource
+from streams.failures.marks import MarkState
+
+if TYPE_CHECKING:  # with them come Kafka's libraries, which a help text has no use for
+    from streams.dlq.decide import Decision
+    from streams.dlq.read import DeadLetterFilter
 
 
 def position_of(text: str) -> tuple[int, int]:
@@ -39,8 +41,10 @@ MAX_NAME: Final = 100
 
 def decision_of(
     state: MarkState, positions: list[str] | None, limit: int | None, note: str, by: str | None
-) -> Decision:
+) -> "Decision":
     """Return what the options say: the note and the name as one printable line each."""
+    from streams.dlq.decide import Decision
+
     return Decision(state, name_of(by), note_of(note), positions_of(positions or ()), limit)
 
 
@@ -101,8 +105,10 @@ def filter_of(
     source: Sources = None,
     since: Since = None,
     until: Until = None,
-) -> DeadLetterFilter:
+) -> "DeadLetterFilter":
     """Return the dead letters that all the options together mean."""
+    from streams.dlq.read import DeadLetterFilter
+
     return DeadLetterFilter(
         codes=tuple(code or ()),
         stages=tuple(stage or ()),
@@ -116,10 +122,10 @@ def filter_of(
 
 def choosing_dead_letters(command: Callable[..., None]) -> Callable[..., None]:
     """`command` with the options of filter_of in place of its parameter `wanted`, which is what they mean together."""
-    options = inspect.signature(filter_of, eval_str=True).parameters
+    options = inspect.signature(filter_of).parameters
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for own in inspect.signature(command, eval_str=True).parameters.values()
+        for own in inspect.signature(command).parameters.values()
         for parameter in (options.values() if own.name == "wanted" else (own,))
     ]
 

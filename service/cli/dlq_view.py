@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.padding import Padding
@@ -17,8 +17,10 @@ from rich.text import Text
 from schemas import headers as h
 from schemas.errors import NEXT_ACTIONS, ErrorCode
 from service.cli.text_table import aligned
-from streams.dlq.ledger import Mark
-from streams.dlq.read import DeadLetter, ErrorGroup
+
+if TYPE_CHECKING:  # with them come Kafka's libraries, which a help text has no use for
+    from streams.dlq.ledger import Mark
+    from streams.dlq.read import DeadLetter, ErrorGroup
 
 _NARROW: Final = 120
 """Columns of a terminal below which a table would cut off what matters: each record then has lines of its own."""
@@ -47,14 +49,14 @@ def progress(what: str, total: int, *, shown: bool) -> Iterator[Callable[[int], 
         yield lambda count: bar.advance(task, count)
 
 
-def state_of(mark: Mark | None) -> str:
+def state_of(mark: "Mark | None") -> str:
     """Return what became of a dead letter, in a word or two."""
     if mark is None:
         return "waiting"
     return f"{mark.state} {_short(mark.at)}"
 
 
-def dead_letter_json(dead_letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
+def dead_letter_json(dead_letter: "DeadLetter", mark: "Mark | None") -> dict[str, Any]:
     """Return the facts of a dead letter, without its bytes."""
     return {
         "topic": dead_letter.record.topic,
@@ -78,7 +80,7 @@ def dead_letter_json(dead_letter: DeadLetter, mark: Mark | None) -> dict[str, An
     }
 
 
-def next_action(dead_letter: DeadLetter) -> str:
+def next_action(dead_letter: "DeadLetter") -> str:
     """Return what a person should do now: as this version knows it, else as the dead letter says."""
     try:
         return NEXT_ACTIONS[ErrorCode(dead_letter.code)]
@@ -86,7 +88,7 @@ def next_action(dead_letter: DeadLetter) -> str:
         return dead_letter.header(h.NEXT_ACTION) or "Nothing is known about it: find out who wrote it to this topic."
 
 
-def show_dead_letters(rows: Sequence[tuple[DeadLetter, Mark | None]]) -> None:
+def show_dead_letters(rows: "Sequence[tuple[DeadLetter, Mark | None]]") -> None:
     """Print dead letters: a table, or lines of their own on a narrow terminal, or one line each elsewhere."""
     heading = ("position", "failed at", "code", "stage", "company", "media", "replays", "state", "message")
     cells = [
@@ -108,7 +110,7 @@ def show_dead_letters(rows: Sequence[tuple[DeadLetter, Mark | None]]) -> None:
     )
 
 
-def totals(groups: Sequence[ErrorGroup], topic: str) -> str:
+def totals(groups: "Sequence[ErrorGroup]", topic: str) -> str:
     """Return how many dead letters there are, and what became of them."""
     count, waiting = sum(group.count for group in groups), sum(group.waiting for group in groups)
     acknowledged, discarded = sum(group.acknowledged for group in groups), sum(group.discarded for group in groups)
@@ -116,7 +118,7 @@ def totals(groups: Sequence[ErrorGroup], topic: str) -> str:
     return f"{count} dead letters in {topic}, {waiting} of them waiting.{seen}"
 
 
-def show_stats(groups: Sequence[ErrorGroup]) -> None:
+def show_stats(groups: "Sequence[ErrorGroup]") -> None:
     """Print one row for each error code."""
     heading = ("code", "letters", "waiting", "first", "last", "example", "what to do now")
     cells = [
@@ -158,7 +160,7 @@ def _show(
         stdout.print(table)
 
 
-def group_json(group: ErrorGroup) -> dict[str, Any]:
+def group_json(group: "ErrorGroup") -> dict[str, Any]:
     """Return the JSON of one error code."""
     return {
         "code": group.code,
@@ -174,7 +176,7 @@ def group_json(group: ErrorGroup) -> dict[str, Any]:
     }
 
 
-def show_dead_letter(dead_letter: DeadLetter, mark: Mark | None) -> None:
+def show_dead_letter(dead_letter: "DeadLetter", mark: "Mark | None") -> None:
     """Print everything about one dead letter."""
     record = dead_letter.record
     say(f"{record.topic} {dead_letter.position}, written {h.format_time(record.timestamp)}, {state_of(mark)}")
@@ -194,7 +196,7 @@ def show_dead_letter(dead_letter: DeadLetter, mark: Mark | None) -> None:
             say(as_text(data) or hex_dump(data))
 
 
-def shown_json(dead_letter: DeadLetter, mark: Mark | None) -> dict[str, Any]:
+def shown_json(dead_letter: "DeadLetter", mark: "Mark | None") -> dict[str, Any]:
     """Return everything about one dead letter, its bytes in base64 and, where they are text, as text too."""
     record = dead_letter.record
     return dead_letter_json(dead_letter, mark) | {

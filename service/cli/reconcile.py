@@ -99,7 +99,8 @@ def reconcile(
             file.require_none()
             run = _new_run(engine, chosen)
         file.save(run)  # a folder that cannot be written to is found before anything is changed
-        options = ReconcileOptions(LookOptions(grace, stuck_after, run.checksums), max_fixes)
+        keep = timedelta(seconds=settings.cleanup.replaced_keep_s)
+        options = ReconcileOptions(LookOptions(grace, stuck_after, run.checksums, keep), max_fixes)
         view = ReconcileView(run, as_json=as_json)
         work = _Work(settings, engine, options, Pace(rate, max_waiting), stop)
         try:

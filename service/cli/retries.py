@@ -2,18 +2,19 @@
 
 import re
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.cli import dlq_view as view
-from service.cli import retries_view as shown
 from service.cli.dlq_options import AsJson, By, Note, Yes, name_of, note_of
+from service.cli.loading import loading
 from service.cli.stop_signals import stopping_on_signals
 from service.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, fail
-from service.settings import Settings
-from service.waiting_retries import Cancellation, CancelReport, RetryBox
-from streams.dlq.retries import RetryFilter
+
+if TYPE_CHECKING:  # with them come Kafka's libraries, which a help text has no use for
+    from service.waiting_retries import CancelReport, RetryBox
+    from streams.dlq.retries import RetryFilter
 
 retries_app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +28,14 @@ Keys = Annotated[list[str] | None, typer.Option("--key", "--media", help="video:
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="No more records than this, the first due ones.")]
 
 
+def _open() -> "RetryBox":
+    with loading():
+        from service.settings import Settings
+        from service.waiting_retries import RetryBox
+
+    return RetryBox(Settings())
+
+
 @retries_app.command("list")
 def list_retries(
     *,
@@ -37,8 +46,10 @@ def list_retries(
     as_json: AsJson = False,
 ) -> None:
     """Show what waits, the first due ones first. Example: thumbnails retries list --code source.missing --company 3."""
-    with RetryBox(Settings()) as box:
+    with _open() as box:
         found = box.waiting(_filter(code, company, key))
+    from service.cli import retries_view as shown
+
     rows = list(islice(found, limit))
     if as_json:
         for one in rows:
@@ -74,8 +85,12 @@ def cancel(
     wanted, is_dry = _filter(code, company, key, positions), not (yes or positions)
     if not is_dry and not note:
         fail('Nothing was cancelled: say why with --note "…"; it is kept with your name and the time.', EXIT_USAGE)
+    with loading():
+        from service.cli import retries_view as shown
+        from service.waiting_retries import Cancellation
+
     cancellation = Cancellation(name_of(by), note_of(note))
-    with stopping_on_signals() as stop, RetryBox(Settings()) as box:
+    with stopping_on_signals() as stop, _open() as box:
         report = box.plan(wanted, limit) if is_dry else box.cancel(wanted, limit, cancellation, stop)
     if as_json:
         view.write_json(shown.report_json(report, cancellation, dry_run=is_dry))
@@ -84,14 +99,17 @@ def cancel(
     raise typer.Exit(_exit_code(report))
 
 
-def _exit_code(report: CancelReport) -> int:
+def _exit_code(report: "CancelReport") -> int:
     is_done = not report.not_waiting and not report.too_late
     return EXIT_INTERRUPTED if report.is_interrupted else 0 if is_done else EXIT_FAILED
 
 
 def _filter(
     code: list[str] | None, company: list[int] | None, key: list[str] | None, positions: list[str] | None = None
-) -> RetryFilter:
+) -> "RetryFilter":
+    with loading():
+        from streams.dlq.retries import RetryFilter
+
     return RetryFilter(tuple(code or ()), tuple(company or ()), tuple(key or ()), _positions(positions or ()))
 
 

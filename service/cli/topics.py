@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from service.cli.loading import loading
 from service.exits import EXIT_FAILED, EXIT_USAGE, fail
@@ -18,7 +17,8 @@ topics_app = typer.Typer(no_args_is_help=True, help="Make and look at the Kafka 
 
 
 def _say(sentence: str) -> None:
-    Console().print(sentence, highlight=False, markup=False, soft_wrap=True)
+    sys.stdout.write(f"{sentence}\n")
+    sys.stdout.flush()
 
 
 @topics_app.command("create")

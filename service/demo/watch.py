@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from schemas import headers as h
-from schemas.cloudevents import read_event
+from schemas.cloudevents import read_event, says_type
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, MediaUploaded, ThumbnailFailed, ThumbnailReady
 from schemas.headers import Headers
 from schemas.topics import THUMBNAIL_DLQ, THUMBNAIL_FAILED, THUMBNAIL_READY
@@ -78,7 +78,7 @@ def _note(
 ) -> None:
     if topic == THUMBNAIL_READY.name:
         journey.ready = read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, value, headers)
-    elif topic == THUMBNAIL_FAILED.name:
+    elif topic == THUMBNAIL_FAILED.name and says_type(THUMBNAIL_FAILED_TYPE, value, headers):
         journey.failed = read_event(ThumbnailFailed, THUMBNAIL_FAILED_TYPE, value, headers)
     elif topic == THUMBNAIL_DLQ.name:
         journey.dead_letter = headers

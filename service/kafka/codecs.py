@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from service.roles.checks import CheckResult
+from service.check_result import CheckResult
 from streams.worker.faust.codecs import unreadable_codecs
 
 NAME: Final = "Compression codecs of Kafka records"

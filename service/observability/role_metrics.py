@@ -78,6 +78,8 @@ class RoleMetrics:
             watch.look(found, reader.offsets_at)
             for topic, tier in tiers.items():
                 waiting.labels(tier).set(sum(lag.records for where, lag in found.items() if where[0] == topic))
+            cleanups = (lag.records for where, lag in found.items() if where[0] == kafka.topics.cleanup_waiting)
+            self._metrics.cleanups_waiting.set(sum(cleanups))
 
         self._observe("waiting retries", look, KAFKA_EVERY_S)
         self._observe_dead_letters(kafka, group)

@@ -74,6 +74,8 @@ class JudgeRules:
     now: datetime
     grace: timedelta
     stuck_after: timedelta
+    keep: timedelta = timedelta(0)
+    """How long replaced and deleted pictures stay readable: REPLACED_KEEP_S."""
 
 
 def judge(row: MediaRow | None, objects: Mapping[StoragePlace, MediaObjects], rules: JudgeRules) -> list[Finding]:
@@ -137,6 +139,8 @@ def _about_leftovers(
             continue  # companies that share a folder are told apart by the names
         if max(found.modified_at for found in objects) > rules.now - rules.grace:
             continue
+        if row is not None and row.changed_at is not None and row.changed_at > rules.now - rules.keep:
+            continue  # it may have been shown until then, and its cleanup waits
         if row is None:
             yield Finding(Trouble.OWNERLESS, "its row is gone", place, tuple(objects))
         elif row.company_id not in (None, rules.company_id):

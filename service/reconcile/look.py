@@ -30,6 +30,8 @@ class LookOptions:
     grace: timedelta
     stuck_after: timedelta
     checksums: bool = False
+    keep: timedelta = timedelta(0)
+    """How long replaced and deleted pictures stay readable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,9 @@ class CompanyMedia:
 
     def _rules(self) -> JudgeRules:
         now, own = datetime.now(UTC), self.storages[StoragePlace.OWN]
-        return JudgeRules(self.company_id, own.prefix, now, self.options.grace, self.options.stuck_after)
+        return JudgeRules(
+            self.company_id, own.prefix, now, self.options.grace, self.options.stuck_after, self.options.keep
+        )
 
     def _explained(self, row: MediaRow | None, finding: Finding) -> Finding | None:
         """Return the finding; for an upload without any trace but its row, only when its source is old enough."""

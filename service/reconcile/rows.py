@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -49,6 +50,11 @@ class MediaRow:
         """Return the owner; None for a video without its AR content."""
         company_id: int | None = self.found.company_id
         return company_id
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """Return when a role wrote the row for the last time; None before the first."""
+        return aware(self.found.thumbnail_updated_at)
 
     @property
     def is_ready(self) -> bool:

@@ -21,6 +21,7 @@ from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole
 from streams.retry.cancellations import Cancellations
 from streams.retry.role import RetryOptions, RetryRole
+from streams.thumbnails.grace import Grace
 from streams.tracing import NO_TRACING, Tracing
 
 NONE_REFUSED: Final[Mapping[str, Set[str]]] = MappingProxyType({})
@@ -65,7 +66,7 @@ def build_persist(
     )
     chosen = settings.persist
     limits = PersistLimits(chosen.persist_max_refused, chosen.persist_fault_limit_s, refused_before)
-    options = PersistOptions(group, settings.kafka.topics, limits)
+    options = PersistOptions(group, settings.kafka.topics, limits, Grace(settings.cleanup.replaced_keep_s))
     return PersistRole(clients, options, engine, metrics, tracing=tracing)
 
 

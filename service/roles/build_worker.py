@@ -23,6 +23,7 @@ from streams.failures.policy import RetryPolicy
 from streams.failures.retry_limits import parse_limits
 from streams.rows.queries import RowStates
 from streams.thumbnails.cleanup import CleanupService
+from streams.thumbnails.grace import Grace
 from streams.thumbnails.service import ThumbnailService
 from streams.thumbnails.staleness import UploadOrder
 from streams.thumbnails.storage_calls import StorageCalls
@@ -110,9 +111,10 @@ def build_worker(
     rows, guard, limiter = RowStates(engine), build_guard(settings), build_limiter(settings)
     calls, order = StorageCalls(tenants, executor, metrics), UploadOrder(rows, executor)
     skew = ClockSkew(settings.worker.event_max_clock_skew_s)
-    rules = Rules(settings.worker.worker_group, settings.kafka.topics, skew, now=SteadyClock())
+    grace = Grace(settings.cleanup.replaced_keep_s)
+    rules = Rules(settings.worker.worker_group, settings.kafka.topics, skew, now=SteadyClock(), grace=grace)
     failures = Failures(build_retry_policy(settings), guard, limiter, rules)
-    removals = Removals(CleanupService(calls, rows, rules.now), order, rules)
+    removals = Removals(CleanupService(calls, rows, rules.now, grace), order, rules)
     thumbnails = ThumbnailService(calls, RenditionStore(calls), slots, build_spec(settings.decode))
     handler = EventHandler(thumbnails, order, removals, failures, rules)
     options = build_options(settings)

@@ -2,8 +2,8 @@
 
 import errno
 import socket
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -12,41 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from schemas.database_faults import explain_database_fault, is_an_outage
 from schemas.errors import ErrorCode, ThumbnailError
 from schemas.tables import videos
-from service.kafka.connection import KafkaUnreachableError
-from service.kafka.security import KafkaFilesError
-from service.kafka.topic_warnings import warnings_about
-from service.kafka.topics import list_topics
+from service.check_result import CheckResult
 from service.roles.health.dependencies import Dependency
-from service.settings import HttpSettings, KafkaSettings, redact_url
+from service.settings import HttpSettings, redact_url
 from storage.base import StorageProvider
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """One dependency: None as `problem` means that it works. `warnings` are sentences that keep nothing from working.
-
-    `is_outage` says that the problem passes by itself, so that a role can wait for its end.
-    """
-
-    name: str
-    problem: str | None
-    warnings: tuple[str, ...] = ()
-    is_outage: bool = False
-
-
-def check_kafka(settings: KafkaSettings) -> CheckResult:
-    """Check that a broker answers and that every topic has the required partitions and settings.
-
-    Settings that it should have are warnings, for topics that an earlier release made have none of them.
-    """
-    name = f"Kafka at {settings.kafka_bootstrap_servers}"
-    try:
-        states = list_topics(settings)
-    except (KafkaUnreachableError, KafkaFilesError) as exc:
-        return CheckResult(name, str(exc))
-    problems = [f"{state.name}: {problem}" for state in states for problem in state.problems]
-    warnings = warnings_about(states)
-    return CheckResult(name, f"{'; '.join(problems)}." if problems else None, warnings)
 
 
 def check_database(engine: sa.Engine) -> CheckResult:
@@ -97,8 +66,3 @@ def check_storage(provider: StorageProvider, root: Path) -> CheckResult:
         is_full = exc.code is ErrorCode.STORAGE_FULL
         return CheckResult(name, f"{exc.message} Check LOCAL_STORAGE_ROOT={root} and its rights.", is_outage=is_full)
     return CheckResult(name, None)
-
-
-def run_checks(checks: Iterable[Callable[[], CheckResult]]) -> list[CheckResult]:
-    """Run every check, in order, also when an earlier one failed."""
-    return [check() for check in checks]

@@ -1,28 +1,38 @@
 """How decoders are built from the settings; apart from bootstrap, so that `make` loads no Kafka, storage or database."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from processors.output.renditions import parse_renditions
 from processors.sandbox.pool import DecodeSlots
 from processors.still.heic import is_heic_installed
 from processors.types import ThumbnailSpec
-from service.settings import DecodeSettings
+
+if TYPE_CHECKING:  # `make` knows the defaults without them: they take 0.3 s to load
+    from service.settings import DecodeSettings
 
 
-def build_slots(settings: DecodeSettings, on_restart: Callable[[str], None] | None = None) -> DecodeSlots:
-    """Return the decoders; start them from the thread that runs the event loop."""
+def build_slots(
+    settings: "DecodeSettings",
+    on_restart: Callable[[str], None] | None = None,
+    *,
+    count: int | None = None,
+    is_warm: bool = True,
+) -> DecodeSlots:
+    """Return the decoders, DECODE_SLOTS without a `count`; start them from the thread that runs the event loop."""
     return DecodeSlots(
-        settings.decode_slots,
+        settings.decode_slots if count is None else count,
         timeout_s=settings.decode_timeout_s,
         memory_mb=settings.decode_memory_mb,
         cpu_s=settings.decode_cpu_s,
         heic=settings.decode_heic == "auto" and is_heic_installed(),
         confinement=settings.decode_confinement,
         on_restart=on_restart,
+        is_warm=is_warm,
     )
 
 
-def build_spec(settings: DecodeSettings) -> ThumbnailSpec:
+def build_spec(settings: "DecodeSettings") -> ThumbnailSpec:
     """Return the renditions of every upload, and the limits of making them."""
     return ThumbnailSpec(
         renditions=parse_renditions(settings.thumbnail_renditions),

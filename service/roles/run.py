@@ -14,8 +14,10 @@ import structlog
 
 from schemas.metrics import Metrics, Role
 from schemas.topics import ALL_TOPICS
+from service.check_result import CheckResult
 from service.dead_letters import recent_refusals
 from service.exits import EXIT_FAILED, EXIT_OK
+from service.kafka.check import check_kafka
 from service.kafka.client_id import name_process
 from service.kafka.topic_finder import TopicFinder
 from service.kafka.topic_watch import TopicWatch
@@ -23,14 +25,7 @@ from service.observability.logs import configure_logs
 from service.observability.role_metrics import RoleMetrics
 from service.observability.traces import start_traces
 from service.roles import build as bootstrap
-from service.roles.checks import (
-    CheckResult,
-    check_database,
-    check_http_port,
-    check_kafka,
-    check_or_await,
-    run_checks,
-)
+from service.roles.checks import check_database, check_http_port, check_or_await
 from service.roles.clock_watch import ClockWatch
 from service.roles.health.dependencies import Dependency, Probe
 from service.roles.health.liveness import LivenessInputs
@@ -42,8 +37,8 @@ from service.roles.health.probes import (
 )
 from service.roles.health.role import RoleHealth
 from service.roles.http import HttpServer
+from service.setting_names import NAMES, misspelled
 from service.settings import Settings
-from service.settings.spelling import known_names, misspelled
 from streams.kafka.client import explain_fault
 from streams.kafka.waiting import ClusterWait
 from streams.persist.limits import PersistStoppedError
@@ -112,14 +107,14 @@ def begin(settings: Settings, role: Role) -> Metrics:
     configure_logs(settings.log.log_format, settings.log.log_level, role=role)
     name_process(role)
     log.info("role_starting", pid=os.getpid(), settings=settings.redacted())
-    for found in misspelled(os.environ, known_names()):
+    for found in misspelled(os.environ, NAMES):
         log.warning("setting_unknown", name=found.name, meant=found.meant)
     return Metrics(role=role)
 
 
 def proven(checks: list[Callable[[], CheckResult]]) -> bool:
     """Return whether all hold; those that do not are printed on stderr and logged."""
-    failed = [result for result in run_checks(checks) if result.problem is not None]
+    failed = [result for result in (check() for check in checks) if result.problem is not None]
     for result in failed:
         log.error("dependency_failed", dependency=result.name, problem=result.problem)
         sys.stderr.write(f"{result.name}: {result.problem}\n")

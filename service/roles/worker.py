@@ -15,12 +15,13 @@ from schemas.errors import ThumbnailError
 from schemas.metrics import Metrics
 from service.dead_letters import recent_owners
 from service.exits import EXIT_FAILED
+from service.kafka.check import check_kafka
 from service.kafka.codecs import check_codecs
 from service.kafka.topic_finder import TopicFinder
 from service.observability.role_metrics import RoleMetrics
 from service.observability.traces import start_traces
 from service.roles.build_worker import WorkerParts, build_worker, new_loop
-from service.roles.checks import check_database, check_http_port, check_kafka, check_or_await, check_storage
+from service.roles.checks import check_database, check_http_port, check_or_await, check_storage
 from service.roles.health.dependencies import Dependency
 from service.roles.health.liveness import LivenessInputs
 from service.roles.health.probes import (

@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings
 from service.settings.decode import DecodeSettings
 from service.settings.kafka import KafkaSettings
 from service.settings.roles import (
+    CleanupSettings,
     DeadLetterSettings,
     HttpSettings,
     LogSettings,
@@ -19,6 +20,7 @@ from service.settings.roles import (
 from service.settings.storage import ConnectionSettings, DatabaseSettings, StorageSettings, redact_url
 
 __all__ = [
+    "CleanupSettings",
     "ConnectionSettings",
     "DatabaseSettings",
     "DeadLetterSettings",
@@ -47,6 +49,7 @@ class Settings:
         self.retry = RetrySettings()
         self.dead_letters = DeadLetterSettings()
         self.persist = PersistSettings()
+        self.cleanup = CleanupSettings()
         self.storage = StorageSettings()
         self.connections = ConnectionSettings()
         self.database = DatabaseSettings()
@@ -64,6 +67,7 @@ class Settings:
             self.retry,
             self.dead_letters,
             self.persist,
+            self.cleanup,
             self.storage,
             self.connections,
             self.database,
@@ -83,6 +87,7 @@ class Settings:
             RetrySettings,
             DeadLetterSettings,
             PersistSettings,
+            CleanupSettings,
             StorageSettings,
             ConnectionSettings,
             DatabaseSettings,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from schemas.topics import RETRY_DELAYS_S, THUMBNAIL_RETRIES
+from schemas.topics import MAX_REPLACED_KEEP_S, RETRY_DELAYS_S, THUMBNAIL_RETRIES
 from service.settings.component import Component
 from streams.failures.retry_limits import parse_limits
 
@@ -125,6 +125,18 @@ class PersistSettings(Component):
         ge=0,
         description="Seconds for which the role waits for missing tables, columns, rights or a login that the database"
         " refuses, before it ends. A migration may take so long; 0: it waits for ever.",
+    )
+
+
+class CleanupSettings(Component):
+    """When thumbnails go that no row shows any more."""
+
+    replaced_keep_s: float = Field(
+        3600.0,
+        ge=0,
+        le=MAX_REPLACED_KEEP_S,
+        description="Seconds for which replaced and deleted thumbnails stay readable at their old URLs; 0: they go at once."
+        " Give worker and persist the same.",
     )
 
 

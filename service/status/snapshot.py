@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from schemas import headers as h
-from schemas.topics import THUMBNAIL_RETRIES
+from schemas.topics import THUMBNAIL_CLEANUP_WAITING, THUMBNAIL_RETRIES
 from service.status.failures import FailureGroup, about_dead_letters, about_storms, failure_groups, waiting_json
 from service.status.fallbacks import Fallback, sentences
 from service.status.owners import about_limited, limited_companies, owners_json, paused_connections
@@ -22,6 +22,8 @@ _REMOVED: Final = "see docs/runbooks.md."
 SHAPE: Final = 1
 """Of the JSON: raised when a field is removed or changes its meaning."""
 _RETRIES: Final = tuple(topic.name for topic in THUMBNAIL_RETRIES)
+_WAITING: Final = (*_RETRIES, THUMBNAIL_CLEANUP_WAITING.name)
+"""That records wait there is no lag."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _about_topics(found: Snapshot, max_lag_s: float) -> list[str]:
     for state in states:
         for group in state.groups:
             late_s = lag_s(group.oldest_unprocessed_at, found.at)
-            if late_s > max_lag_s and not state.name.endswith(_RETRIES):
+            if late_s > max_lag_s and not state.name.endswith(_WAITING):
                 problems.append(
                     f"{state.name} is {late_s:.0f} s behind ({group.lag_records} records):"
                     f" see that a role of the group {group.group} runs, and how busy it is."

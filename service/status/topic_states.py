@@ -10,6 +10,7 @@ from schemas.topics import (
     ALL_TOPICS,
     MEDIA_UPLOADED,
     THUMBNAIL_CLEANUP,
+    THUMBNAIL_CLEANUP_WAITING,
     THUMBNAIL_DELETED,
     THUMBNAIL_DUE,
     THUMBNAIL_FAILED,
@@ -29,7 +30,7 @@ from streams.kafka.records import InboundRecord
 GROUP_SUFFIXES: Final[Mapping[str, tuple[Topic, ...]]] = {
     "": (MEDIA_UPLOADED, THUMBNAIL_DUE, THUMBNAIL_CLEANUP),
     "-persist": (THUMBNAIL_READY, THUMBNAIL_FAILED, THUMBNAIL_DELETED),
-    "-retry": THUMBNAIL_RETRIES,
+    "-retry": (*THUMBNAIL_RETRIES, THUMBNAIL_CLEANUP_WAITING),
 }
 """What each role's consumer group reads; a group is called WORKER_GROUP and this suffix."""
 

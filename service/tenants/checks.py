@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import ThumbnailError
 from schemas.tables import companies, storage_connections
-from service.roles.checks import CheckResult
+from service.check_result import CheckResult
 from service.tenants.probe import Proof, prove_by_use, url_reader
 from service.tenants.provider_options import WITHOUT_CREDENTIALS
 from service.tenants.values import company_prefix

@@ -48,7 +48,7 @@ class _Audience:
         self._loop: Final = loop
 
     def records(self, records: list[InboundRecord]) -> None:
-        read = [self._tiles.read(record) for record in records]
+        read = [self._tiles.read(record) for record in records if self._tiles.is_result(record)]
         tiles = [tile for tile in read if tile is not None]
         _hand_over(self._loop, self._wall.show, tiles, len(read) - len(tiles))
 

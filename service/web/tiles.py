@@ -7,9 +7,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from schemas import headers as h
-from schemas.cloudevents import read_event
+from schemas.cloudevents import read_event, says_type
 from schemas.errors import NEXT_ACTIONS, ErrorCode, PermanentError
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ErrorInfo, ThumbnailFailed, ThumbnailReady
+from schemas.rejected import MEDIA_REJECTED_TYPE
 from streams.kafka.records import InboundRecord
 
 MAX_URL_CHARS: Final = 2048
@@ -53,6 +54,10 @@ class TileReader:
     def __init__(self, failed_topic: str, image_origins: Collection[str]) -> None:
         self._failed_topic: Final = failed_topic
         self._image_origins: Final = frozenset(image_origins)
+
+    def is_result(self, record: InboundRecord) -> bool:
+        """Return whether a record should be one; a rejection has no picture, and its producer's ids may be missing."""
+        return record.topic != self._failed_topic or not says_type(MEDIA_REJECTED_TYPE, record.value, record.headers)
 
     def read(self, record: InboundRecord) -> Tile | None:
         """Return the tile of a record; None when no known schema reads it."""

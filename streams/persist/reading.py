@@ -4,10 +4,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
-from schemas.cloudevents import read_event
+from schemas.cloudevents import read_event, says_type
 from schemas.errors import PermanentError
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
 from schemas.media_state import THUMBNAIL_DELETED_TYPE, ThumbnailDeleted
+from schemas.rejected import MEDIA_REJECTED_TYPE
 from schemas.topics import Topics
 from streams.kafka.records import InboundRecord
 from streams.persist.batch import Item, Written
@@ -56,9 +57,15 @@ class BatchReader:
         self._tracing: Final = tracing
 
     def read(self, records: list[InboundRecord]) -> Batch:
-        """Return the results and deletions in `records`, and the records that hold none."""
+        """Return the results and deletions in `records`, and the records that hold none.
+
+        What was rejected has no row: its record on thumbnail.failed is passed over.
+        """
         batch = Batch(records)
         for record, span in map(self._tracing.receive, records):
+            if record.topic == self._topics.failed and says_type(MEDIA_REJECTED_TYPE, record.value, record.headers):
+                span.end()
+                continue
             try:
                 if record.topic == self._topics.deleted:
                     event = read_event(ThumbnailDeleted, THUMBNAIL_DELETED_TYPE, record.value, record.headers)

@@ -26,13 +26,13 @@ from streams.kafka.positions import Positions
 from streams.kafka.records import InboundRecord, OutboundRecord, read_delivery
 from streams.kafka.waiting import ClusterWait
 from streams.persist.batch import BatchWriter, DatabaseDownError, Written
+from streams.persist.cleanups import cleanups_of
 from streams.persist.counts import ResultCounts, end_spans
 from streams.persist.limits import PersistGuard, PersistLimits
 from streams.persist.paced_collector import PacedCollector
-from streams.persist.reading import Batch, BatchReader, Deletion
+from streams.persist.reading import Batch, BatchReader
 from streams.persist.states import StateSender
-from streams.rows.versions import version_of
-from streams.thumbnails.cleanup_requests import cleanup_request, deletion_cleanup, needs_cleanup
+from streams.thumbnails.grace import NO_GRACE, Grace
 from streams.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
@@ -47,11 +47,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PersistOptions:
-    """The group's name for dead letters, the topics' names, and when the role ends."""
+    """The group's name for dead letters, the topics' names, when the role ends, and how long cleanups wait."""
 
     group: str
     topics: Topics = UNPREFIXED
     limits: PersistLimits = field(default_factory=PersistLimits)
+    grace: Grace = NO_GRACE
 
 
 class PersistRole:
@@ -64,7 +65,7 @@ class PersistRole:
        1 and 2 the time before.
     3. Dead letters and cleanup requests are sent, and acknowledged by all replicas. Dying after it sends them twice:
        a cleanup does not touch what a row shows. A repeated result asks for a cleanup too. It comes after 2, so that
-       a reader of the states has the new URLs before the old ones go.
+       a reader of the states has the new URLs before the old ones go; and it waits for REPLACED_KEEP_S.
     4. Offsets are committed. Dying before it repeats the batch.
 
     While one batch is in 1, the next is read; and while a batch is in 2 to 4, the next is in 1. Batches are begun and
@@ -81,7 +82,7 @@ class PersistRole:
         tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._topics, self._group = options.topics, options.group
+        self._topics, self._group, self._grace = options.topics, options.group, options.grace
         self._consumer: Final = clients.consumer
         self._monotonic: Final = clients.monotonic
         self._engine: Final = engine
@@ -218,7 +219,7 @@ class PersistRole:
         self._guard.check_refusals(written)
         refused = batch.refused + [(item.record, error) for item, error in written.rejected]
         dead_letters = [self._dead_letter(record, error) for record, error in refused]
-        cleanups = [*self._cleanups(written), *self._cleanups_of_deletions(batch.deletions)]
+        cleanups = cleanups_of(written, batch.deletions, self._topics, self._grace, self._now())
         try:
             self.cluster.send([*dead_letters, *cleanups], self._tracing)
         except NotAcknowledgedError:
@@ -228,25 +229,6 @@ class PersistRole:
             self._counts.count(written.outcomes, refused)
         end_spans(batch.received, written)
         self._counts.observe(written.outcomes, len(dead_letters), time.perf_counter() - batch.begun)
-
-    def _cleanups(self, written: Written) -> list[OutboundRecord]:
-        """Return one request for each media, folder and outcome, however often the batch has it."""
-        wanted = {
-            (item.result.company_id, item.result.media.record_key, version_of(item.result), outcome): item
-            for item, outcome in written.outcomes
-            if needs_cleanup(item.result, outcome, item.record.headers)
-        }
-        now = self._now()
-        return [
-            cleanup_request(self._topics.cleanup, item.result, outcome, item.record.headers, now)
-            for (*_, outcome), item in wanted.items()
-        ]
-
-    def _cleanups_of_deletions(self, deletions: list[Deletion]) -> list[OutboundRecord]:
-        """Return a request for each media whose company is known: without it, nobody knows in which storage its pictures are."""
-        wanted = {one.event.event_id: one for one in deletions if one.event.company_id is not None}
-        now = self._now()
-        return [deletion_cleanup(self._topics.cleanup, one.event, one.record.headers, now) for one in wanted.values()]
 
     def _dead_letter(self, record: InboundRecord, error: PermanentError) -> OutboundRecord:
         now = self._now()

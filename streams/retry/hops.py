@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from schemas import headers as h
-from schemas.topics import Topics
+from schemas.topics import MAX_REPLACED_KEEP_S, Topics
 from streams.failures.marks import Mark
 from streams.failures.policy import tier_for
 from streams.failures.retry_limits import most_hops
@@ -43,7 +43,10 @@ class HopRules:
         asked = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))
         if asked is None:
             return _LONG_AGO
-        longest_s = self._delay_s(record.topic) * (1 + self.jitter)
+        if record.topic == self.topics.cleanup_waiting:
+            longest_s = float(MAX_REPLACED_KEEP_S)
+        else:
+            longest_s = self._delay_s(record.topic) * (1 + self.jitter)
         return min(asked, bounded_by(now, record.timestamp) + timedelta(seconds=longest_s))
 
     def next_hop(self, record: InboundRecord, now: datetime) -> Hop:
@@ -53,6 +56,8 @@ class HopRules:
         still ahead waits in the tier that is late enough, or in the last one again, and no attempt is used up. It takes
         its tier's own delay, so that the records of a tier stay in the order of their due times and none blocks another.
         """
+        if record.topic == self.topics.cleanup_waiting:
+            return self._due_cleanup(record, now)
         not_before = self._not_before(record, now)
         if not_before is None or not_before <= now:
             due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT))
@@ -65,6 +70,12 @@ class HopRules:
         hops = h.get_count(record.headers, h.RETRY_HOPS) + 1
         headers = h.with_headers(record.headers, {h.RETRY_HOPS: hops, h.RETRY_DUE_AT: h.format_time(due)})
         return Hop(OutboundRecord(self.topics.retries[tier - 1], record.key, record.value, headers), None)
+
+    def _due_cleanup(self, record: InboundRecord, now: datetime) -> Hop:
+        due_at = h.parse_time(h.get_header(record.headers, h.RETRY_DUE_AT)) or now
+        headers = h.without_headers(record.headers, (h.RETRY_DUE_AT,))
+        sent = OutboundRecord(self.topics.cleanup, record.key, record.value, headers)
+        return Hop(sent, max(0.0, (now - due_at).total_seconds()))
 
     def cancelled(self, record: InboundRecord, mark: Mark) -> Hop:
         """Return what follows for a record that somebody cancelled: the worker ends it, and says who decided so."""

@@ -1,4 +1,4 @@
-"""The retry role: holds each failed record until it is due, then hands it back to the worker, never early."""
+"""The retry role: holds each failed record, and each cleanup, until it is due, then hands it to the worker, never early."""
 
 import time
 from collections import deque
@@ -74,7 +74,7 @@ class RetryRole:
     Side effects, in this order:
     1. The record is produced to thumbnail.due and acknowledged by all replicas. Dying here sends it twice: the worker's
        results are the same both times. What must wait for longer than a tier does is produced to a retry topic again.
-       What somebody cancelled goes to the worker, too, which gives it up.
+       What somebody cancelled goes to the worker, too, which gives it up. A cleanup is produced to thumbnail.cleanup.
     2. Its offset is committed. Dying before the first leaves the record where it is.
     """
 
@@ -87,7 +87,8 @@ class RetryRole:
         tracing: Tracing = NO_TRACING,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._topics: Final = list(options.topics.retries)
+        self._topics: Final = [*options.topics.retries, options.topics.cleanup_waiting]
+        self._cleanups: Final = options.topics.cleanup_waiting
         self._rules: Final = HopRules(options.delays_s, options.jitter, options.budget_s, options.topics)
         self._cancellations: Final = options.cancellations
         self._consumer: Final = clients.consumer
@@ -201,9 +202,11 @@ class RetryRole:
             span.set_attributes({"thumbnail.retry.waited_s": round((now - record.timestamp).total_seconds(), 3)})
             span.end()
             number = h.get_header(record.headers, h.RETRY_ATTEMPT)
-            if hop.late_s is not None:
+            if hop.late_s is not None and record.topic != self._cleanups:
                 late_s = min(hop.late_s, now_s - waiting.due_s)  # not by the hour that the system's clock was set on
                 self._metrics.retry_lateness_seconds.observe(late_s, exemplar_of(h.trace_id(record.headers)))
+            if record.topic == self._cleanups:
+                continue  # the worker's line `objects_cleaned` follows
             if mark is not None:
                 log.info("retry_cancelled", retry=number, by=mark.by, note=mark.note, **record.log_fields)
                 continue
@@ -229,9 +232,11 @@ class RetryRole:
         now, now_s = self._now().timestamp(), self._monotonic()
         for tier, topic in enumerate(self._topics, start=1):
             dues_s = [held[0].due_s for partition, held in self._held.items() if partition[0] == topic]
+            next_dues_s += [min(dues_s)] if dues_s else []
+            if topic == self._cleanups:
+                continue
             if dues_s:
                 gauge.labels(tier).set(now + min(dues_s) - now_s)
-                next_dues_s.append(min(dues_s))
             elif tier in self._shown_tiers:
                 gauge.remove(tier)
             self._shown_tiers = self._shown_tiers | {tier} if dues_s else self._shown_tiers - {tier}

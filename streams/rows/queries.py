@@ -1,6 +1,6 @@
 """What a media's row shows at this moment: asked before anything of it is deleted, and before it is tried again."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -26,6 +26,8 @@ class ShownRow:
     versions: frozenset[str]
     company_id: int | None = None
     given_up: tuple[str, ...] = ()
+    changed_at: datetime | None = None
+    """When a role wrote the row for the last time; None before the first."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,15 @@ _SHOWS_NOTHING: Final[dict[str, Any]] = {
 class RowStates:
     """Reads rows of videos and ar_contents; each method raises TransientError database.unavailable."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._engine: Final = engine
+        self._now: Final = now
 
     def shown(self, media: Media) -> ShownRow | None:
         """Return what the row shows, or None when the row is gone."""
         table = table_of(media.kind)
-        columns = table.c.thumbnails, table.c.thumbnail_given_up, ar_contents.c.company_id
+        names = ("thumbnails", "thumbnail_given_up", "thumbnail_updated_at")
+        columns = *(table.c[name] for name in names), ar_contents.c.company_id
         query = sa.select(*columns).where(table.c.id == media.row_id)
         if media.kind is MediaKind.VIDEO:
             query = query.outerjoin_from(videos, ar_contents, videos.c.ar_content_id == ar_contents.c.id)
@@ -77,7 +81,12 @@ class RowStates:
         if row is None:
             return None
         given_up = given_up_versions(row.thumbnail_given_up)
-        return ShownRow(shown_versions(row.thumbnails or ()), row.company_id, given_up)
+        return ShownRow(
+            shown_versions(row.thumbnails or ()),
+            row.company_id,
+            given_up,
+            changed_at=aware(row.thumbnail_updated_at),
+        )
 
     def newest(self, media: Media) -> NewestUpload | None:
         """Return the newest upload that the row knows of, or None when the row is gone."""
@@ -110,7 +119,7 @@ class RowStates:
                     return None
                 is_anothers = company_id is not None and row.company_id not in (None, company_id)
                 if not is_anothers and (_moment_of(row) < at or _is_upload_of(row, at)):
-                    written_at = max(aware(row.thumbnail_updated_at) or at, at)  # see counted_time
+                    written_at = max(self._now(), aware(row.thumbnail_updated_at) or at, at)  # see counted_time
                     change: dict[str, Any] = {"thumbnail_occurred_at": at, "thumbnail_updated_at": written_at}
                     change |= {"thumbnail_event_id": TOMBSTONE, "thumbnail_revision": next_revision(table)}
                     update = sa.update(table).where(table.c.id == row_id)

@@ -9,6 +9,7 @@ from storage.keys import is_folder_of, thumbnails_prefix
 from storage.tenants import TenantStorage
 from streams.rows.queries import RowStates, ShownRow
 from streams.rows.versions import upload_of, version_in
+from streams.thumbnails.grace import NO_GRACE, Grace
 from streams.thumbnails.storage_calls import StorageCalls
 
 _LONGEST_LEAD: Final = timedelta(days=1)
@@ -24,14 +25,20 @@ class CleanupService:
     one that is newer than the request's, for its own result may be on its way. A folder that the row does not show
     when it is asked may not come to be shown afterwards, or the delete would take it away: a row never goes back to an
     older upload, or to a version that it says was given up (docs/decisions.md). The upload's other versions go as soon
-    as that is known of them, too. Where the row is another company's, nothing goes but the request's own version, in
+    as that is known of them, too. What may have been shown until a moment ago is left to the cleanup of whatever took its
+    place: see Grace. Where the row is another company's, nothing goes but the request's own version, in
     the storages of the company that stored it.
     """
 
     def __init__(
-        self, calls: StorageCalls, rows: RowStates, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        calls: StorageCalls,
+        rows: RowStates,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        grace: Grace = NO_GRACE,
     ) -> None:
         self._calls: Final = calls
+        self._grace: Final = grace
         self._rows: Final = rows
         self._now: Final = now
 
@@ -64,6 +71,8 @@ class CleanupService:
     def _delete(self, tenant: TenantStorage, request: ThumbnailCleanup, key: str, folder: str) -> bool:
         """Delete `key` unless its folder belongs to the row at this moment, or may later; return whether it was deleted."""
         row = self._rows.shown(request.media)
+        if self._grace.protects(request, row, is_own=upload_of(folder) == upload_of(request.version)):
+            return False
         if row is not None:
             is_anothers = row.company_id not in (None, request.company_id)
             is_own = is_folder_of(folder, request.version, request.company_id)

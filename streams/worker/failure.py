@@ -22,11 +22,13 @@ from streams.failures.policy import Attempts, GiveUp, RetryAt, RetryPolicy
 from streams.failures.size import fits
 from streams.kafka.records import Delivery, OutboundRecord, place_of
 from streams.thumbnails.events_out import Announcements
+from streams.thumbnails.grace import NO_GRACE, Grace
 from streams.thumbnails.service import Progress
 from streams.thumbnails.staleness import Stale
 from streams.tracing import Fact
 from streams.worker.clock_skew import DEFAULT_SKEW, ClockSkew
 from streams.worker.outcome import STATUS, Ending, Outcome, Trail
+from streams.worker.rejections import rejection
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +73,7 @@ class Work:
             waits_for=provider_label(waits_for.provider) if isinstance(waits_for, ConnectionPausedError) else None,
             was_tried=not isinstance(waits_for, ConnectionPausedError | CompanyLimitedError),
             stale=self.stale,
+            has_other_key=self._has_other_key,
             trace_id=self.delivery.trace_id,
         )
         stages = tuple(self.progress.stages) if code is None else self.progress.failed(code)
@@ -79,6 +82,13 @@ class Work:
             facts |= {"thumbnail.company_id": self.upload.company_id, "thumbnail.kind": self.upload.media.kind.value}
         trail = Trail(stages, facts) if is_attempt else Trail()
         return Outcome(ending, status, records, details, sample, code, trail)
+
+    @property
+    def _has_other_key(self) -> bool:
+        """Return whether the producer gave an upload a key that is not its media's; asked at its first attempt."""
+        if self.upload is None or self.delivery.is_again:
+            return False
+        return self.delivery.record.key != self.upload.media.record_key.encode()
 
     @property
     def _event(self) -> Hashable:
@@ -91,12 +101,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Rules:
-    """The same for every record: the names of topics and group, how far clocks may differ, and the present time."""
+    """The same for every record: names of topics and group, how far clocks may differ, the time, how long cleanups wait."""
 
     group: str
     topics: Topics = UNPREFIXED
     skew: ClockSkew = DEFAULT_SKEW
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    grace: Grace = NO_GRACE
 
     def announcements(self, work: Work, upload: MediaUploaded) -> Announcements:
         """Return the maker of the records that announce what became of `upload`."""
@@ -183,6 +194,9 @@ class Failures:
         records = [dead_letter]
         if work.upload is not None:
             records.append(self._rules.announcements(work, work.upload).failed(failure, dead_letter.topic))
+        elif work.delivery.origin_topic == self._rules.topics.uploads:
+            rules = self._rules
+            records.append(rejection(rules.topics, work.delivery, failure, dead_letter.topic, rules.now()))
         details = {"why": reason} | _details(work, failure)
         ending = Ending.TOMBSTONE_GIVEN_UP if work.task is None else Ending.GIVEN_UP
         return work.finish(ending, *records, details=details, error=failure.error)

@@ -117,7 +117,8 @@ class EventHandler:
         reason = CleanupReason.ROW_GONE if stale is Stale.ROW_GONE else CleanupReason.STALE
         announced = self._rules.announcements(work, upload)
         is_unknown = work.delivery.last_code == ErrorCode.TENANT_UNKNOWN
-        cleanups = () if is_unknown else (announced.cleanup(reason),)
+        rules = self._rules
+        cleanups = () if is_unknown else (rules.grace.waiting(announced.cleanup(reason), rules.topics, rules.now()),)
         work.stale = stale
         details = {"why": stale, "company_id": upload.company_id, "media": upload.media.record_key}
         return work.finish(Ending.DROPPED, *cleanups, details=details)

@@ -9,6 +9,7 @@ import structlog
 from schemas.topics import (
     MEDIA_UPLOADED,
     THUMBNAIL_CLEANUP,
+    THUMBNAIL_CLEANUP_WAITING,
     THUMBNAIL_DELETED,
     THUMBNAIL_DLQ,
     THUMBNAIL_DUE,
@@ -33,7 +34,8 @@ log = structlog.get_logger(__name__)
 
 WORKER_TOPICS: Final = (
     *(MEDIA_UPLOADED, THUMBNAIL_DUE, THUMBNAIL_CLEANUP),
-    *(THUMBNAIL_READY, THUMBNAIL_FAILED, THUMBNAIL_DELETED, *THUMBNAIL_RETRIES, THUMBNAIL_DLQ),
+    *(THUMBNAIL_READY, THUMBNAIL_FAILED, THUMBNAIL_DELETED, THUMBNAIL_CLEANUP_WAITING),
+    *(*THUMBNAIL_RETRIES, THUMBNAIL_DLQ),
 )
 """Topics that it reads or writes: without any of them it cannot work."""
 

@@ -70,7 +70,9 @@ def test_the_models_read_the_examples_and_what_they_write_is_valid(contract: Eve
 
 @each_event
 @pytest.mark.parametrize(
-    "change", [{"company_id": "1"}, {"company_id": 0}, {"event_id": ""}, {"media": {}}, {"occurred_at": 3}], ids=str
+    "change",
+    [{"company_id": "1"}, {"company_id": 0}, {"event_id": ""}, {"media": {}}, {"occurred_at": 3, "produced_at": 3}],
+    ids=str,
 )
 def test_the_schema_and_the_model_refuse_alike(contract: EventContract, change: dict[str, Any]) -> None:
     wrong = exported(contract)["examples"][0] | change

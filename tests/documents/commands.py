@@ -5,8 +5,6 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-import typer
-
 from service.cli.main import all_commands
 
 
@@ -21,7 +19,7 @@ def command_lines(script: str) -> Iterator[list[str]]:
 
 def problem_of(arguments: list[str]) -> str | None:
     """What the command line would say of these arguments' names, as a sentence."""
-    command: Any = typer.main.get_command(all_commands())
+    command: Any = all_commands()
     path = ["thumbnails"]
     rest = list(arguments)
     while hasattr(command, "commands"):

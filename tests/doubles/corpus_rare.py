@@ -343,7 +343,46 @@ def _segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
 
 
+def pict() -> bytes:
+    """The scene as QuickDraw stores 32 bits: row by row, of each red, then green, then blue, in runs. Source: Inside Macintosh, A-3."""
+    values = pixels()
+    height, width = values.shape[:2]
+    frame = struct.pack(">4h", 0, 0, height, width)
+    pixel_map = struct.pack(">IH", 0xFF, 0x8000 | 4 * width) + frame + struct.pack(">HHI", 0, 4, 0)
+    pixel_map += struct.pack(">IIHHHHIII", 72 << 16, 72 << 16, 16, 32, 3, 8, 0, 0, 0)
+    rows = b""
+    for row in values:
+        planes = row.T.tobytes()
+        parts = (planes[at : at + 128] for at in range(0, len(planes), 128))
+        packed = b"".join(bytes([len(part) - 1]) + part for part in parts)
+        rows += struct.pack(">H", len(packed)) + packed
+    version = b"\0\x11\x02\xff\x0c\0\xff\xff\xff\xff" + bytes(20)
+    clip = b"\0\x01\0\x0a" + frame
+    data = rows + bytes(len(rows) % 2)
+    return (
+        bytes(512)
+        + struct.pack(">H", 0)
+        + frame
+        + version
+        + clip
+        + b"\0\x9a"
+        + pixel_map
+        + frame * 2
+        + b"\0\0"
+        + data
+        + b"\0\xff"
+    )
+
+
+def eps_with_preview(preview: bytes) -> bytes:
+    """A drawing of one line, and a TIFF of it behind, as the header says."""
+    drawing = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 320 240\n0 0 moveto 320 240 lineto stroke\n"
+    head = struct.pack("<4s6IH", b"\xc5\xd0\xd3\xc6", 30, len(drawing), 0, 0, 30 + len(drawing), len(preview), 0xFFFF)
+    return head + drawing + preview
+
+
 RARE: Final[dict[str, Callable[[], bytes]]] = {
+    "quickdraw": pict,
     "targa": lambda: saved(photograph(), "TGA"),
     "targa with run lengths": lambda: saved(photograph(), "TGA", compression="tga_rle"),
     "targa from the right": targa_from_the_right,

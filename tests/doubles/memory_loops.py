@@ -19,13 +19,14 @@ from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, Thumbnai
 from schemas.media_state import THUMBNAIL_DELETED_TYPE, ThumbnailDeleted
 from schemas.metrics import Metrics
 from schemas.tables import videos
-from schemas.topics import THUMBNAIL_DUE, THUMBNAIL_RETRIES
+from schemas.topics import THUMBNAIL_CLEANUP, THUMBNAIL_CLEANUP_WAITING, THUMBNAIL_DUE, THUMBNAIL_RETRIES
 from streams.kafka.ports import KafkaClients, TopicPartition
 from streams.kafka.records import InboundRecord
 from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole
 from streams.retry.role import RetryOptions, RetryRole
 from streams.rows.upsert import Result
+from streams.thumbnails.grace import NO_GRACE
 from tests.doubles.memory_kafka.broker import HeaderList, KilledError, MemoryBroker
 from tests.doubles.memory_kafka.client import kill
 from tests.doubles.memory_kafka.clock import VirtualClock
@@ -36,6 +37,7 @@ from tests.doubles.results import a_database
 
 DUE = THUMBNAIL_DUE.name
 TIERS = [topic.name for topic in THUMBNAIL_RETRIES]
+WAITING_CLEANUPS = THUMBNAIL_CLEANUP_WAITING.name
 POISON = "poison"
 """A placeholder that the database of `Rows` refuses."""
 
@@ -102,7 +104,7 @@ class RetryLoop(Loop):
     group = "retry"
 
     def __init__(self) -> None:
-        super().__init__(dict.fromkeys(TIERS, 2) | {DUE: 1})
+        super().__init__(dict.fromkeys(TIERS, 2) | {DUE: 1, WAITING_CLEANUPS: 1, THUMBNAIL_CLEANUP.name: 1})
         self.options = RetryOptions()
         self.wrong_by = timedelta(0)
         """How far the system's clock of the role is ahead of the true time."""
@@ -188,13 +190,14 @@ class PersistLoop(Loop):
     group = "persist"
 
     def __init__(self, url: str) -> None:
-        names = "failed", "deleted", "state", "ready.dlq", "cleanup"
+        names = "failed", "deleted", "state", "ready.dlq", "cleanup", "cleanup.waiting"
         super().__init__({"thumbnail.ready": 2} | {f"thumbnail.{name}": 1 for name in names})
         self.rows = Rows(url, self.broker.journal)
         self.limits = PersistLimits()
+        self.grace = NO_GRACE
 
     def role(self) -> PersistRole:
-        options = PersistOptions(self.group, limits=self.limits)
+        options = PersistOptions(self.group, limits=self.limits, grace=self.grace)
         return PersistRole(self.clients, options, self.rows.engine, self.metrics, now=self.clock.now)
 
     def run(self, seconds: float) -> None:

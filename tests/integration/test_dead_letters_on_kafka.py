@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 from typer.testing import CliRunner
 
 from service.cli.explained import expected_errors
-from service.cli.main import all_commands
+from service.cli.main import app
 from streams.dlq import sender as replay_sender
 from streams.kafka import reader as topic_reader
 from tests.doubles.letter_topics import CODES, FAILED_AT, DeadLetterTopics, Done
@@ -21,7 +21,7 @@ def topics(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> De
     monkeypatch.setenv("KAFKA_REPLICATION_FACTOR", "1")
 
     def command(arguments: list[str]) -> Done:
-        result = CliRunner().invoke(all_commands(), arguments)
+        result = CliRunner().invoke(app, arguments)
         return Done(result.exit_code, result.stdout, result.stderr)
 
     return DeadLetterTopics(kafka, topic_prefix, command)
@@ -134,7 +134,7 @@ def test_a_broker_or_topic_that_is_not_there_is_one_sentence(kafka: str, monkeyp
     for servers, sentence in ((kafka, "run `thumbnails topics create`"), ("127.0.0.1:1", "No Kafka broker answers")):
         monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
         with pytest.raises(expected_errors(), match=sentence):
-            CliRunner().invoke(all_commands(), ["dlq", "stats"], catch_exceptions=False)
+            CliRunner().invoke(app, ["dlq", "stats"], catch_exceptions=False)
 
 
 def test_what_is_acknowledged_or_discarded_is_kept_with_name_and_note(topics: DeadLetterTopics) -> None:

@@ -17,9 +17,9 @@ from typer.testing import CliRunner, Result
 from schemas.topics import ALL_TOPICS, DAY_MS, UPLOAD_BYTES, Topics
 from service.cli.main import app
 from service.demo.broker import NoKafkaError
+from service.kafka.check import check_kafka
 from service.kafka.clients import client_config
 from service.kafka.topics import create_topics, list_topics
-from service.roles.checks import check_kafka
 from service.settings import KafkaSettings
 from tests.conftest import missing
 from tests.servers.kafka.cluster import Cluster, three_brokers

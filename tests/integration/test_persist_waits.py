@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from schemas.database import create_engine_for
 from schemas.database_faults import is_about_schema_or_rights
 from schemas.topics import THUMBNAIL_READY
-from service.cli.main import all_commands
+from service.cli.main import app
 from service.dead_letters import recent_refusals
 from service.kafka.clients import consumer_config, producer_config
 from service.kafka.topics import create_topics
@@ -137,7 +137,7 @@ def test_a_constraint_that_refuses_every_row_ends_the_role_and_its_successors_an
     reader = create_engine_for(database.url)
     with running(a_persist_role(kafka_settings, create_engine_for(database.url))):
         wait_until(lambda: len(statuses(reader)) == len(BEFORE) + len(MEANWHILE) - set_aside)
-        replayed = CliRunner().invoke(all_commands(), ["dlq", "replay", "--topic", "ready", "--yes"])
+        replayed = CliRunner().invoke(app, ["dlq", "replay", "--topic", "ready", "--yes"])
         assert replayed.exit_code == 0, replayed.output
         wait_until(lambda: len(statuses(reader)) == len(BEFORE) + len(MEANWHILE))
     assert recent_refusals(Settings()) == {}

@@ -10,9 +10,9 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from schemas.cloudevents import MAX_EVENT_BYTES
 from schemas.topics import DAY_MS, UPLOAD_BYTES, Topic
+from service.kafka.check import check_kafka
 from service.kafka.clients import consumers_of, make_producer
 from service.kafka.topics import create_topics
-from service.roles.checks import check_kafka
 from tests.integration.test_durable_topics import (
     run_create,
     settings,

@@ -31,7 +31,7 @@ _MODULES: Final = (
     "service.kafka.codecs",
     "service.roles.run",
     "service.roles.worker",
-    "service.settings.spelling",
+    "service.setting_names",
     "service.tenants.checks",
     "schemas.migrations",
 )

@@ -131,6 +131,7 @@ def settings_for(kafka: str, database_url: str, prefix: str, folder: Path) -> di
         "LOCAL_STORAGE_ROOT": str(folder / "storage"),
         "LOCAL_STORAGE_URL": "http://files.example",
         "RETRY_DELAYS_S": "1,2,4",
+        "REPLACED_KEEP_S": "0",  # a test that looks for what is left does not wait
         "TENANT_CACHE_S": "0.2",
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "0",

@@ -1,10 +1,11 @@
 """The options of `thumbnails make`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from service.cli.loading import loading
 from service.exits import EXIT_USAGE, fail
 
 
@@ -37,18 +38,14 @@ def make(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
 ) -> None:
     """Make thumbnails of local files, without Kafka. Example: thumbnails make holiday/ --out thumbs --sheet thumbs.html."""
-    from service.cli.make.run import Output, make_files
-    from service.settings import DecodeSettings
+    with loading():
+        from service.cli.make.decoding import decoding_of
+        from service.cli.make.run import Output, make_files
 
-    chosen: dict[str, Any] = {
-        "thumbnail_renditions": sizes and ",".join(map(_named, sizes.split(","))),
-        "thumbnail_format": format_name,
-        "thumbnail_quality": quality,
-    }
     if sheet is not None and sheet.suffix.lower() not in (".html", ".htm"):
         fail(f"{sheet}: --sheet writes a page: give a name that ends in .html.", EXIT_USAGE)
-    settings = DecodeSettings(**{name: value for name, value in chosen.items() if value is not None})
-    raise typer.Exit(make_files(files, Output(out, sheet, as_json=as_json, resume=resume), settings))
+    decoding = decoding_of(sizes and ",".join(map(_named, sizes.split(","))), format_name, quality)
+    raise typer.Exit(make_files(files, Output(out, sheet, as_json=as_json, resume=resume), decoding))
 
 
 def _named(size: str) -> str:

@@ -17,11 +17,10 @@ from processors.sandbox.pool import DecodeSlots
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from service.cli.make import report as reports
+from service.cli.make.decoding import Decoding
 from service.cli.make.sheet import Sheet
 from service.cli.make.sources import STDIN, FileSource, MediaFile, StandardInput, find_items
 from service.exits import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail
-from service.roles.decoding import build_slots, build_spec
-from service.settings import DecodeSettings
 
 AHEAD: Final = 4
 """Files that each decoder has begun or waits for, so that a slow one holds up the report, not the work."""
@@ -45,7 +44,7 @@ class _Made:
     content: bytes | None = None
 
 
-def make_files(files: Sequence[str], output: Output, settings: DecodeSettings) -> int:
+def make_files(files: Sequence[str], output: Output, decoding: Decoding) -> int:
     """Make the thumbnails of every file; exit code 0 when all are ready, else 1.
 
     Raises OSError when the sheet or the output cannot be written.
@@ -67,9 +66,9 @@ def make_files(files: Sequence[str], output: Output, settings: DecodeSettings) -
             summary.add(made.report)
             show(made.report)
             if sheet is not None:
-                sheet.add(made.report, made.content, settings.thumbnail_format)
+                sheet.add(made.report, made.content, decoding.spec.format)
 
-        asyncio.run(_make_all(found.items, output, settings, tell))
+        asyncio.run(_make_all(found.items, output, decoding, tell))
         sentence = summary.sentence(time.monotonic() - started)
         if sheet is not None:
             sheet.finish(sentence)
@@ -102,13 +101,11 @@ def _print(line: str) -> None:
 
 
 async def _make_all(
-    items: Iterable[MediaFile], output: Output, settings: DecodeSettings, tell: Callable[[_Made], None]
+    items: Sequence[MediaFile], output: Output, decoding: Decoding, tell: Callable[[_Made], None]
 ) -> None:
-    spec = build_spec(settings)
-    async with build_slots(settings) as slots:
-        async for made in _in_order(
-            (_make_one(item, output, slots, spec) for item in items), AHEAD * settings.decode_slots
-        ):
+    spec = decoding.spec
+    async with decoding.slots_for(len(items)) as slots:
+        async for made in _in_order((_make_one(item, output, slots, spec) for item in items), AHEAD * slots.count):
             tell(made)
 
 

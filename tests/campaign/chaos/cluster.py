@@ -37,6 +37,7 @@ START_TIMEOUT_S: Final = 240.0
 """For all roles: they start at the same time, on a machine that may have two processors and other work."""
 _SETTINGS: Final = {
     "RETRY_DELAYS_S": "2,4,8",
+    "REPLACED_KEEP_S": "2",
     "DECODE_SLOTS": "1",
     "DECODE_TIMEOUT_S": "60",  # three workers share the processors with all the services
     "WORKER_CONCURRENCY": "4",

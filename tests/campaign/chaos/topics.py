@@ -22,6 +22,7 @@ TOPICS: Final = (
     "thumbnail.deleted",
     "thumbnail.state",
     "thumbnail.cleanup",
+    "thumbnail.cleanup.waiting",
     "thumbnail.dlq",
     "thumbnail.ready.dlq",
     "thumbnail.dlq.parked",
@@ -29,7 +30,7 @@ TOPICS: Final = (
 GROUPS: Final = {
     "thumbnails": ("media.uploaded", "thumbnail.due", "thumbnail.cleanup"),
     "thumbnails-persist": ("thumbnail.ready", "thumbnail.failed", "thumbnail.deleted"),
-    "thumbnails-retry": ("thumbnail.retry.1", "thumbnail.retry.2", "thumbnail.retry.3"),
+    "thumbnails-retry": ("thumbnail.retry.1", "thumbnail.retry.2", "thumbnail.retry.3", "thumbnail.cleanup.waiting"),
 }
 _READ_TIMEOUT_S: Final = 60.0
 _MOST_MARKS: Final = 50

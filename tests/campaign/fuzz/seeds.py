@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from PIL import Image
 
 from processors.still.heic import is_heic_installed
@@ -13,8 +14,10 @@ from processors.still.libjxl import is_libjxl_installed
 from tests.doubles import corpus_damaged as damaged
 from tests.doubles.clips import clip
 from tests.doubles.corpus_kinds import OPAQUE, WITH_ALPHA, photograph, saved
+from tests.doubles.corpus_openexr import by_openexr, luminance_and_chroma, scene
 from tests.doubles.corpus_rare import RARE, RARE_WITH_ALPHA, xbm, xpm
 from tests.doubles.corpus_shapes import THEORA, song_with_cover
+from tests.doubles.iso_pictures import in_tiles
 from tests.unit.processors.sandbox.test_cage import FRAMES, PICTURES, VIDEOS
 from tests.unit.processors.still.test_pictures import encoded
 from tests.unit.processors.still.test_raw_preview import RAWS
@@ -58,6 +61,9 @@ def sound_files() -> dict[str, bytes]:
         "palette png": partial(saved, photograph().quantize(16), "PNG"),
         "interlaced png": damaged.interlaced_png,
         "tiff of strips": partial(damaged.tiff_of_strips, "tiff_lzw"),
+        "openexr of chroma": lambda: luminance_and_chroma(scene().astype(np.float64)),
+        **{f"openexr {name.lower()}": partial(by_openexr, name) for name in ("PIZ", "B44A", "ZIP", "DEEP")},
+        "avif of tiles": lambda: in_tiles(photograph(), "AVIF", tile=80, speed=10),
         "bigtiff of 16 bits": partial(saved, photograph().convert("L").convert("I;16"), "TIFF", big_tiff=True),
     }
     if is_heic_installed():

@@ -43,8 +43,8 @@ TOPIC_SETTINGS: Final = {"message.timestamp.after.max.ms": str(2**63 - 1), "rete
 """Any record time is taken, as before Kafka 4, and no old record is removed before its end is looked at."""
 CONSUMED: Final = {
     "": ("media.uploaded", "thumbnail.due", "thumbnail.cleanup"),
-    "-persist": ("thumbnail.ready", "thumbnail.failed"),
-    "-retry": ("thumbnail.retry.1", "thumbnail.retry.2", "thumbnail.retry.3"),
+    "-persist": ("thumbnail.ready", "thumbnail.failed", "thumbnail.deleted"),
+    "-retry": ("thumbnail.retry.1", "thumbnail.retry.2", "thumbnail.retry.3", "thumbnail.cleanup.waiting"),
 }
 """By the end of the group's name."""
 _REST_READS: Final = 3

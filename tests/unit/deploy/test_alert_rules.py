@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.main import get_command
 
 from deploy.grafana.dashboard import DASHBOARD, main
 from service.cli.main import all_commands
@@ -58,7 +57,7 @@ def test_an_alert_says_how_bad_it_is_and_where_its_runbook_stands(alert: dict[st
 
 
 def test_every_command_in_the_runbooks_exists() -> None:
-    root = get_command(all_commands())
+    root = all_commands()
     commands = [shlex.split(found)[1:] for found in re.findall(r"`(thumbnails [^`]+)`", RUNBOOKS)]
     assert commands
     for words in commands:

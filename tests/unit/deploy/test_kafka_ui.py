@@ -20,7 +20,7 @@ PAGE = (ROOT / "docs" / "kafka-ui.md").read_text()
 CLUSTER_KEYS = {"name", "bootstrapServers", "readOnly", "defaultKeySerde", "defaultValueSerde", "serde", "masking"}
 SERDE_KEYS = {"name", "properties", "topicKeysPattern", "topicValuesPattern"}
 MASK_KEYS = {"type", "fieldsNamePattern", "replacement", "topicValuesPattern"}
-OURS = {f"thumbnail.{name}" for name in ("ready", "failed", "state", "deleted", "cleanup")}
+OURS = {f"thumbnail.{name}" for name in ("ready", "failed", "state", "deleted", "cleanup", "cleanup.waiting")}
 
 
 def is_masked(topic: str, field: str) -> bool:

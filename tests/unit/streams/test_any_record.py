@@ -1,6 +1,7 @@
 """Whatever bytes, headers and time a record has, it ends as an outcome or a dead letter, and no role ends with it."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from schemas import headers as h
 from schemas.cloudevents import write_event
+from schemas.contracts.files import EXPORTED
 from schemas.errors import ErrorCode, TransientError
 from schemas.topics import Topics
 from streams.dlq.export import export_dead_letters, fingerprint, read_export
@@ -38,6 +41,10 @@ CIRCLING = st.builds(tuple.__add__, ANY_WAIT, st.sampled_from([(), FOR_EVER]))
 LONG_S = (21_600.0, 43_200.0, 86_400.0)
 OUTAGES = st.sampled_from([ErrorCode.STORAGE_PAUSED, ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.STORAGE_RATE_LIMITED])
 UPLOADS = records(WORKER_TOPICS, UPLOAD)
+ANSWERS = {
+    name: Draft202012Validator(json.loads((EXPORTED / f"{name}.schema.json").read_text()))
+    for name in ("thumbnail.failed.v1", "media.rejected.v1")
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +68,11 @@ def test_any_record_has_an_outcome_of_the_worker(
     outcome = runner.run(a_handler(flow).handle(record))
     assert outcome.status in ("success", "failed", "retry")
     assert outcome.error_code != ErrorCode.INTERNAL_ERROR  # the last guard: it was foreseen
+    if record.topic == "p.media.uploaded" and outcome.status == "failed":  # its producer sees why, whatever it sent
+        answer = outcome.records[-1]
+        assert (answer.topic, len(outcome.records)) == ("p.thumbnail.failed", 2)
+        name = (h.get_header(answer.headers, h.CE_TYPE) or "").removeprefix("vertexar.")
+        ANSWERS[name].validate(json.loads(answer.value or b""))
     for sent in outcome.records:
         if sent.topic == "p.thumbnail.dlq":
             assert (sent.key, sent.value) == (record.key, record.value)

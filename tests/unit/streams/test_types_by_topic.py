@@ -66,7 +66,8 @@ def test_the_worker_does_what_the_topic_is_for_and_refuses_every_other_type(
     if event_type != believed:
         effect = "p.thumbnail.dlq"
         assert outcome.error_code == "event.malformed"
-    assert [record.topic for record in outcome.records] == ([] if effect == "cleaned" else [effect])
+    answers = ["p.thumbnail.failed"] if effect == "p.thumbnail.dlq" and topic == "p.media.uploaded" else []
+    assert [record.topic for record in outcome.records] == ([] if effect == "cleaned" else [effect, *answers])
     assert (before <= versions_left(flow)) == (effect != "cleaned")
 
 
@@ -75,7 +76,11 @@ def test_without_a_type_a_record_of_the_producers_causes_a_thumbnail_at_most(eve
     flow = with_versions(a_flow())
     before = versions_left(flow)
     outcome = handle(flow, a_record(VALUES[event_type]))
-    assert {record.topic for record in outcome.records} <= {"p.thumbnail.ready", "p.thumbnail.dlq"}
+    assert {record.topic for record in outcome.records} <= {
+        "p.thumbnail.ready",
+        "p.thumbnail.dlq",
+        "p.thumbnail.failed",
+    }
     assert before <= versions_left(flow)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
-from tests.campaign.chaos.oracle.facts import BASE_PATHS, Finding, Published, State
+from tests.campaign.chaos.oracle.facts import BASE_PATHS, REJECTED, Finding, Published, State
 from tests.campaign.chaos.pictures import AVERAGE_TOLERANCE, CLIP_SIZE, PHOTO_SIZE, placeholder_distance
 from tests.campaign.chaos.plan import FaultKind
 from tests.campaign.chaos.topics import Record
@@ -27,11 +27,14 @@ _RENDITIONS: Final = {"small", "medium", "large"}
 
 def check_events(state: State) -> Iterator[Finding]:
     """Each record of ready, failed and cleanup, repeated ones too."""
+    yield from _rejections(state)
     deletions = {str(record.event.get("event_id")) for record in state.records("thumbnail.deleted")}
     for topic in TOPICS:
         contract = Draft202012Validator(json.loads((_SCHEMAS / f"{topic}.v1.schema.json").read_text()))
         owners: dict[str, str] = {}
         for record in state.records(topic):
+            if record.header("ce_type") == REJECTED:
+                continue
             place = f"{topic} {record.partition}/{record.offset}"
             upload = state.by_id.get(str(record.event.get("upload_event_id")))
             problems = [error.message for error in contract.iter_errors(record.event)]
@@ -54,6 +57,22 @@ def check_events(state: State) -> Iterator[Finding]:
                     if far > AVERAGE_TOLERANCE:
                         yield Finding("wrong picture", f"the placeholder in {place} is {far:.0f} off {upload.name}")
             if problems:
+                yield Finding("wrong event", f"{place}: {'; '.join(problems)}"[:500])
+
+
+def _rejections(state: State) -> Iterator[Finding]:
+    """Each answer to a record that could not be taken."""
+    contract = Draft202012Validator(json.loads((_SCHEMAS / "media.rejected.v1.schema.json").read_text()))
+    for event_id, records in state.rejected.items():
+        upload = state.by_id.get(event_id)
+        for record in records:
+            problems = [error.message for error in contract.iter_errors(record.event)]
+            if upload is None:
+                problems.append("it is of no record that was published")
+            elif record.key_text != upload.planned.record_key:
+                problems.append(f"its key is {record.key_text} instead of {upload.planned.record_key}")
+            if problems:
+                place = f"thumbnail.failed {record.partition}/{record.offset}"
                 yield Finding("wrong event", f"{place}: {'; '.join(problems)}"[:500])
 
 

@@ -15,6 +15,7 @@ CAMPAIGN_ID: Final = "x-campaign-id"
 BASE_PATHS: Final = {ACME: LOCAL_BASE_PATH, GLOBEX: "globex", HOOLI: "hooli"}
 """Of each company's connection: the place of its objects."""
 RETRY_TOPICS: Final = ("thumbnail.retry.1", "thumbnail.retry.2", "thumbnail.retry.3")
+REJECTED: Final = "vertexar.media.rejected.v1"
 DEAD_LETTER_TOPICS: Final = ("thumbnail.dlq", "thumbnail.dlq.parked")
 
 
@@ -106,6 +107,7 @@ class State:
         }
         self.ready: Final = self._by_upload("thumbnail.ready")
         self.failed: Final = self._by_upload("thumbnail.failed")
+        self.rejected: Final = self._rejected()
         self.tombstones: Final = self._tombstones()
 
     def records(self, *topics: str) -> list[Record]:
@@ -151,7 +153,19 @@ class State:
     def _by_upload(self, topic: str) -> dict[str, list[Record]]:
         found: dict[str, list[Record]] = collections.defaultdict(list)
         for record in self.records(topic):
-            found[str(record.event.get("upload_event_id"))].append(record)
+            if record.header("ce_type") != REJECTED:
+                found[str(record.event.get("upload_event_id"))].append(record)
+        return found
+
+    def _rejected(self) -> dict[str, list[Record]]:
+        """By the upload whose record each names: the ids in it may be those of anybody."""
+        sent = {record.place: record.header(CAMPAIGN_ID) for record in self.records("media.uploaded")}
+        found: dict[str, list[Record]] = collections.defaultdict(list)
+        for record in self.records("thumbnail.failed"):
+            if record.header("ce_type") == REJECTED:
+                place = record.event.get("record", {})
+                name = tuple(str(place.get(part)) for part in ("topic", "partition", "offset"))
+                found[sent.get(name, "")].append(record)  # type: ignore[arg-type]
         return found
 
     def _tombstones(self) -> dict[str, list[datetime]]:

@@ -12,6 +12,7 @@ from tests.campaign.chaos.oracle.objects import check_objects
 from tests.campaign.chaos.oracle.outcomes import check_outcomes
 from tests.campaign.chaos.oracle.retries import check_retries
 from tests.campaign.chaos.oracle.rows import check_rows
+from tests.campaign.chaos.oracle.states import check_states, older_states
 
 
 def judge(
@@ -26,6 +27,7 @@ def judge(
     found = report.findings
     found += check_outcomes(state)
     found += check_rows(state)
+    found += check_states(state)
     found += check_objects(state)
     found += check_events(state)
     found += check_dead_letters(state)
@@ -49,6 +51,7 @@ def _counts(state: State) -> dict[str, int]:
         **{f"dead letters for {code}": count for code, count in sorted(dead.items())},
         "replayed dead letters": sum(len(replays) for replays in state.replays.values()),
         "ready in fallback storage": sum(bool(record.event["storage"]["fallback"]) for record in ready),
+        "states after a newer one of their media": older_states(state),
         "rows": len(state.evidence.rows),
         "objects whose picture was compared": len(state.evidence.objects),
     }

@@ -73,15 +73,16 @@ def _given_up(upload: Published, code: str, state: State) -> Iterator[Finding]:
 
 
 def _poison(upload: Published, state: State) -> Iterator[Finding]:
-    """A dead letter with its code; a thumbnail.failed only with the same, for not all can be read so far."""
+    """A dead letter with its code, and an answer on thumbnail.failed with the same."""
     event_id, code, name = upload.planned.event_id, upload.planned.error_code, upload.name
     codes = state.codes(event_id)
-    announced = {record.event.get("error", {}).get("code") for record in state.failed.get(event_id, [])}
+    answers = [*state.failed.get(event_id, []), *state.rejected.get(event_id, [])]
+    announced = {record.event.get("error", {}).get("code") for record in answers}
     if not codes:
         # Its media has no row: where the storage was away at the first attempt, the second finds nothing to work for.
         if code != "storage.bad_key" or event_id not in state.waited:
             yield Finding("lost", f"{name} has no dead letter")
-    elif codes | announced != {code}:
+    elif not codes == announced == {code}:
         yield Finding(
             "wrong outcome", f"{name} has {sorted(codes)} and {sorted(map(str, announced))} instead of {code}"
         )

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.campaign.chaos.evidence import Evidence
-from tests.campaign.chaos.oracle.facts import Published
+from tests.campaign.chaos.oracle.facts import REJECTED, Published
 from tests.campaign.chaos.topics import Record
 from tests.unit.campaign.chaos import sound_state as sound
 from tests.unit.campaign.chaos.sound_state import BEGAN, BROKEN, GOOD, NEW, OF_HOOLI, OLD
@@ -158,6 +158,45 @@ def _early(state: Evidence) -> None:
     state.records["thumbnail.due"][0] = replace(record, timestamp_ms=sound.ms(sound.DUE) - 1)
 
 
+def _no_answer(state: Evidence) -> None:
+    state.records[FAILED] = [record for record in state.records[FAILED] if record.header("ce_type") != REJECTED]
+
+
+def _an_answer_with(**fields: Any) -> Damage:
+    def damage(state: Evidence) -> None:
+        answer = state.records[FAILED][-1]
+        state.records[FAILED][-1] = replace(answer, value=json.dumps(answer.event | fields).encode())
+
+    return damage
+
+
+def _an_answer_with_another_key(state: Evidence) -> None:
+    state.records[FAILED][-1] = replace(state.records[FAILED][-1], key=None)
+
+
+STATE = "thumbnail.state"
+
+
+def _one_more_state(key: str, said: dict[str, Any] | None) -> Damage:
+    def damage(state: Evidence) -> None:
+        state.records[STATE].append(sound.state_record(key, 99, said))
+
+    return damage
+
+
+def _state_with(**fields: Any) -> Damage:
+    """The last one of a media that is shown."""
+    return _one_more_state(GOOD.planned.record_key, sound.a_state(sound.a_row(GOOD), **fields))
+
+
+def _an_older_state_last(state: Evidence) -> None:
+    state.records[STATE].append(replace(state.records[STATE][0], offset=99))
+
+
+def _no_state(state: Evidence) -> None:
+    state.records[STATE] = [one for one in state.records[STATE] if one.key_text != BROKEN.planned.record_key]
+
+
 def _never_handed_on(state: Evidence) -> None:
     state.records["thumbnail.due"] = state.records["thumbnail.due"][1:]
 
@@ -188,6 +227,17 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "no dead letter of a poison record": (records_with(DEAD, headers=()), "lost"),
     "another code": (_given_up_with_another_code, "wrong outcome"),
     "no failed event": (without(FAILED, BROKEN), "wrong outcome"),
+    "no answer to a poison record": (_no_answer, "wrong outcome"),
+    "an answer without faults": (_an_answer_with(faults=[]), "wrong event"),
+    "an answer with another code": (
+        _an_answer_with(error=sound.a_failed(BROKEN, "media.corrupt")["error"]),
+        "wrong outcome",
+    ),
+    "an answer to nothing": (
+        _an_answer_with(record={"topic": "media.uploaded", "partition": 1, "offset": 99}),
+        "wrong event",
+    ),
+    "an answer with another key": (_an_answer_with_another_key, "wrong event"),
     "a good one given up": (_good_given_up, "wrong outcome"),
     "an older one shown": (_older_shown, "stale row"),
     "the pictures of an older one": (_older_pictures_shown, "wrong row"),
@@ -201,6 +251,18 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a row with another time": (row_with(GOOD, thumbnail_occurred_at=BEGAN - timedelta(days=1)), "wrong row"),
     "a row changed before its result": (row_with(GOOD, thumbnail_updated_at=BEGAN - timedelta(days=1)), "wrong row"),
     "a row changed tomorrow": (row_with(GOOD, thumbnail_updated_at=BEGAN + timedelta(days=1)), "wrong row"),
+    "no state": (_no_state, "no state"),
+    "an older state last": (_an_older_state_last, "wrong state"),
+    "a state with another URL": (_state_with(thumbnail_url="http://elsewhere"), "wrong state"),
+    "a state without renditions": (_state_with(renditions=[]), "wrong state"),
+    "a state with another time": (_state_with(occurred_at=sound.READ.isoformat()), "wrong state"),
+    "a state with an error": (_state_with(error={"code": "a.b", "message": "c", "next_action": None}), "wrong state"),
+    "a state that its contract does not know": (_state_with(revision="3"), "wrong state"),
+    "null for a media that is shown": (_one_more_state(GOOD.planned.record_key, None), "wrong state"),
+    "a state of a media that is gone": (
+        _one_more_state(sound.GONE.planned.record_key, sound.a_state(sound.a_row(sound.GONE))),
+        "wrong state",
+    ),
     "a row that nobody uploaded to": (_a_row_that_nobody_uploaded_to, "wrong row"),
     "an object gone": (_object_gone, "missing object"),
     "an object elsewhere": (_object_elsewhere, "orphan"),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tests.campaign.chaos.evidence import Evidence, StoredFile
-from tests.campaign.chaos.oracle.facts import BASE_PATHS, CAMPAIGN_ID, Published
+from tests.campaign.chaos.oracle.facts import BASE_PATHS, CAMPAIGN_ID, REJECTED, Published
 from tests.campaign.chaos.pictures import PHOTO_SIZE, Measured
 from tests.campaign.chaos.poison import ODD_HEADERS, POISONS
 from tests.campaign.chaos.topics import Record
@@ -116,6 +116,30 @@ def a_failed(upload: Published, code: str) -> dict[str, Any]:
     return a_result(upload, "failed", error=error, attempts=1, **facts)
 
 
+def a_rejection(upload: Published, offset: int) -> dict[str, Any]:
+    return {
+        "event_id": f"rejected-{upload.planned.event_id}",
+        "produced_at": MADE.isoformat(),
+        "upload_event_id": None,
+        "company_id": None,
+        "media": dict.fromkeys(("kind", "id", "ar_content_id", "key")),
+        "error": a_failed(upload, upload.planned.error_code or "")["error"],
+        "faults": [{"field": None, "value": None, "message": "It is not JSON."}],
+        "record": {"topic": "media.uploaded", "partition": 1, "offset": offset},
+        "attempts": 1,
+        "first_failed_at": MADE.isoformat(),
+        "dead_letter": {"topic": "thumbnail.dlq"},
+    }
+
+
+def rejected(upload: Published, offset: int, at: int) -> Record:
+    """The answer to the record of media.uploaded at `offset`."""
+    key, event = upload.planned.record_key.encode(), a_rejection(upload, offset)
+    return Record(
+        "thumbnail.failed", 0, at, ms(MADE), key, json.dumps(event).encode(), (("ce_type", REJECTED.encode()),)
+    )
+
+
 def announced(topic: str, upload: Published, event: dict[str, Any], offset: int = 0) -> Record:
     """A record of ready, failed or cleanup."""
     headers = {"ce_id": event["event_id"], "ce_type": f"vertexar.{topic}.v1", "ce_subject": upload.planned.record_key}
@@ -174,6 +198,35 @@ def a_failed_row(upload: Published) -> dict[str, Any]:
     return a_row(upload) | pictures | {"thumbnail_status": "failed", "thumbnail_error": error}
 
 
+def a_state(row: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """What thumbnail.state must say of a row."""
+    code, _, message = (row["thumbnail_error"] or "").partition(": ")
+    return {
+        "event_id": f"state-of-{row['thumbnail_event_id']}",
+        "revision": 3,
+        "updated_at": row["thumbnail_updated_at"].isoformat(),
+        "company_id": 1,
+        "media": {"kind": "image", "id": 1, "ar_content_id": 1},
+        "status": row["thumbnail_status"],
+        "upload_event_id": row["thumbnail_event_id"],
+        "occurred_at": row["thumbnail_occurred_at"].isoformat(),
+        "thumbnail_url": row["thumbnail_url"],
+        "renditions": row["thumbnails"] or [],
+        "placeholder": row["thumbnail_placeholder"],
+        "shown_upload_event_id": None,
+        "degraded": False,
+        "degraded_reason": None,
+        "storage_fallback": None,
+        "error": {"code": code, "message": message, "next_action": "Ask."} if code else None,
+    } | fields
+
+
+def state_record(key: str, offset: int, said: dict[str, Any] | None) -> Record:
+    """A record of thumbnail.state; without a state the media is gone."""
+    value = None if said is None else json.dumps(said).encode()
+    return Record("thumbnail.state", 0, offset, ms(MADE), key.encode(), value)
+
+
 def a_sound_state() -> Evidence:
     """Of UPLOADS; the good one waited in a retry topic once, the repaired one was replayed."""
     uploaded = {upload.planned.event_id: sent(upload, offset) for offset, upload in enumerate(UPLOADS)}
@@ -193,12 +246,22 @@ def a_sound_state() -> Evidence:
         for item in a_ready(upload)["renditions"]:
             picture = Measured(item["width"], item["height"], "webp", upload.planned.colours)
             objects[BASE_PATHS[upload.planned.company_id], item["key"]] = StoredFile(10, sum_of(item["key"]), picture)
+    rows = {
+        **{upload.planned.record_key: a_row(upload) for upload in SHOWN},
+        **{upload.planned.record_key: a_failed_row(upload) for upload in (BROKEN, FUTURE)},
+    }
+    earlier = a_state(rows[GOOD.planned.record_key], status="failed", revision=2)
+    states = [(GOOD.planned.record_key, earlier), *((key, a_state(row)) for key, row in rows.items())]
     return Evidence(
         records={
+            "thumbnail.state": [
+                state_record(key, n, said) for n, (key, said) in enumerate([*states, (GONE.planned.record_key, None)])
+            ],
             "media.uploaded": list(uploaded.values()),
             "thumbnail.ready": [announced("thumbnail.ready", u, a_ready(u), n) for n, u in enumerate(ready)],
             "thumbnail.failed": [
-                announced("thumbnail.failed", u, a_failed(u, code), n) for n, (u, code) in enumerate(given_up)
+                *(announced("thumbnail.failed", u, a_failed(u, code), n) for n, (u, code) in enumerate(given_up)),
+                rejected(POISON, UPLOADS.index(POISON), len(given_up)),
             ],
             "thumbnail.dlq": [
                 hop("thumbnail.dlq", uploaded[u.planned.event_id], MADE, n, error_code=code)
@@ -210,10 +273,7 @@ def a_sound_state() -> Evidence:
                 hop("thumbnail.due", of["repaired"], MADE, 1, **replayed),
             ],
         },
-        rows={
-            **{upload.planned.record_key: a_row(upload) for upload in SHOWN},
-            **{upload.planned.record_key: a_failed_row(upload) for upload in (BROKEN, FUTURE)},
-        },
+        rows=rows,
         objects=objects,
         read_at=READ,
     )

@@ -100,6 +100,7 @@ def test_a_tombstone_excuses_a_row_without_result_and_not_one_that_comes_later()
     tombstone = Record("media.uploaded", 1, 99, after, key, None)
     state.records["media.uploaded"].append(tombstone)
     row_with(GOOD, thumbnail_occurred_at=BEGAN + timedelta(seconds=10), thumbnail_event_id="tombstone")(state)
+    state.records["thumbnail.state"].append(sound.state_record(GOOD.planned.record_key, 99, None))
     assert judge(UPLOADS, state).findings == []
     state.records["media.uploaded"][-1] = replace(tombstone, timestamp_ms=before)
     assert found(judge(UPLOADS, state)) == {"lost"}
@@ -121,6 +122,8 @@ def test_a_row_that_a_tombstone_has_marked_shows_nothing() -> None:
     )
     nothing = dict.fromkeys(f"thumbnail_{name}" for name in ("url", "status", "error", "placeholder"))
     row_with(GOOD, thumbnail_occurred_at=at, thumbnail_event_id="tombstone", thumbnails=None, **nothing)(state)
+    assert found(judge(UPLOADS, state)) == {"orphan", "wrong state"}  # it still says that there are pictures
+    state.records["thumbnail.state"].append(sound.state_record(GOOD.planned.record_key, 99, None))
     assert found(judge(UPLOADS, state)) == {"orphan"}  # its pictures are still there
     row_with(GOOD, thumbnail_status="ready")(state)
     assert "wrong row" in found(judge(UPLOADS, state))

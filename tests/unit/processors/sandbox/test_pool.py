@@ -69,6 +69,21 @@ def _age(pid: int) -> tuple[int, int]:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]), pid
 
 
+@pytest.mark.parametrize(
+    "picture_format", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "JPEG2000", "BMP", "TGA", "MP4"]
+)
+def test_a_cold_slot_has_all_that_a_job_needs(picture_format: str, tmp_path: Path) -> None:
+    if picture_format == "MP4":
+        content = write_video(tmp_path / "a.mp4", [scene(320, 240, 0.4)] * 3).read_bytes()
+    else:
+        content = encoded(Image.fromarray(scene(320, 240, 0.5)), picture_format)
+
+    async def body(slots: DecodeSlots) -> ThumbnailSet:
+        return await make(slots, BytesSource(content))
+
+    assert pixels_of(with_slots(body, is_warm=False).renditions[2]).shape == (240, 320, 3)
+
+
 def test_a_picture_and_a_video_come_back_as_from_the_front_door(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", [scene(640, 360, 0.4)] * 10).read_bytes()
 

@@ -33,3 +33,16 @@ def test_the_holes_that_a_warm_up_has_left_are_taken() -> None:
     free_before, free_after = map(int, done.stdout.split())
     assert free_before > 100 * 99_000
     assert free_after < free_before / 4
+
+
+def test_decoding_loads_nothing_that_a_locked_child_would_lack() -> None:
+    program = """
+import sys
+from processors.sandbox.warm_up import load_decoders, use_decoders
+load_decoders()
+before = set(sys.modules)
+use_decoders()
+print(*sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == []

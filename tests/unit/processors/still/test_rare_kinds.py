@@ -11,10 +11,11 @@ from processors.thumbnails import create_thumbnails
 from processors.types import Kind, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
-from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, psd, tiff, xbm, xpm
+from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, eps_with_preview, pict, psd, tiff, xbm, xpm
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
+from tests.unit.processors.still.test_large import tiff as tiff_of_parts
 from tests.unit.processors.still.test_pictures import assert_upright, make
 
 DECLARED: list[Kind | None] = [None, "video", "image"]
@@ -99,3 +100,39 @@ def test_planes_of_ten_bits_are_unsupported_and_not_shown_as_noise() -> None:
     with pytest.raises(PermanentError, match="a TIFF picture of a rare depth or compression") as caught:
         make(ten_bits)
     assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED
+
+
+@pytest.mark.parametrize("compression", [34712, 34934, 34933], ids=["jpeg 2000", "jpeg xr", "png"])
+def test_tiles_that_only_others_unpack_are_unsupported_and_not_shown_black(compression: int) -> None:
+    """OpenCV leaves them black, and says nothing."""
+    tags = {256: [128], 257: [128], 258: [8] * 3, 259: [compression], 262: [2], 277: [3], 322: [64], 323: [64]}
+    content = tiff_of_parts(tags, [b"not read" * 10] * 4)
+    with pytest.raises(PermanentError, match="a TIFF picture of a rare depth or compression") as caught:
+        make(content)
+    assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED
+
+
+def test_of_a_quickdraw_picture_in_parts_the_first_is_shown_and_called_degraded() -> None:
+    content = pict()
+    twice = struct.pack(">4h", 0, 0, 2 * HEIGHT, WIDTH)
+    made = make(content[:514] + twice + content[522:])
+    assert (made.source.width, made.source.height) == (WIDTH, HEIGHT), "the frame of all parts is twice as high"
+    assert (made.frame.method, made.degraded) == ("image-damaged", True)
+
+
+def test_of_an_eps_drawing_the_preview_is_shown_and_called_one() -> None:
+    made = make(eps_with_preview(saved(photograph(), "TIFF")))
+    assert (made.source.kind, made.source.format, made.frame.method, made.degraded_reason) == (
+        "image",
+        "eps",
+        "image-preview",
+        "preview",
+    )
+    assert_upright(made)
+
+
+def test_an_eps_drawing_whose_preview_is_none_is_unsupported_by_its_name() -> None:
+    for content in (eps_with_preview(b""), eps_with_preview(saved(photograph(), "TIFF"))[:-100]):
+        with pytest.raises(PermanentError, match="an EPS drawing without a preview") as caught:
+            make(content)
+        assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED

@@ -9,6 +9,7 @@ import pytest
 from processors.types import PictureFormat
 from service.cli.make import report as reports
 from service.cli.make.command import _named, make
+from service.cli.make.decoding import decoding_by
 from service.cli.make.run import Output, _replace, make_files
 from service.cli.make.sheet import Sheet
 from service.settings import DecodeSettings
@@ -31,7 +32,7 @@ def test_a_full_disk_leaves_what_was_there_before_and_nothing_beside_it(tmp_path
 
 
 def reports_of(paths: list[Path], out: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    make_files(list(map(str, paths)), Output(out, as_json=True), DecodeSettings(decode_slots=1))
+    make_files(list(map(str, paths)), Output(out, as_json=True), decoding_by(DecodeSettings(decode_slots=1)))
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -63,7 +64,7 @@ def test_json_says_what_was_found_and_what_is_wrong_with_it(tmp_path: Path, caps
 def test_the_line_of_a_degraded_thumbnail_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     film = tmp_path / "damaged.mp4"
     film.write_bytes(with_damage(clip([busy(0)] * 5), lambda _number, _is_keyframe: True))
-    make_files([str(film)], Output(tmp_path / "out"), DecodeSettings(decode_slots=1))
+    make_files([str(film)], Output(tmp_path / "out"), decoding_by(DecodeSettings(decode_slots=1)))
     assert capsys.readouterr().out.rstrip().endswith("(degraded: damaged)")
 
 
@@ -72,10 +73,10 @@ def test_one_failure_stops_no_other_and_the_end_counts_each(tmp_path: Path, caps
     for name, content in {"a.mp4": clip([busy(0)] * 2), "b.mp4": b"dear diary", "c.mp4": clip([busy(8)] * 2)}.items():
         (tmp_path / "in" / name).write_bytes(content)
     out = tmp_path / "out"
-    settings = DecodeSettings(decode_slots=1)
+    decoding = decoding_by(DecodeSettings(decode_slots=1))
     sheet = tmp_path / "sheet.html"
     arguments = [str(tmp_path / "in")]
-    assert make_files([*arguments, "nowhere.png"], Output(out, sheet), settings) == 1
+    assert make_files([*arguments, "nowhere.png"], Output(out, sheet), decoding) == 1
     first = capsys.readouterr()
     assert [line.split()[0] for line in first.out.splitlines()] == ["ready", "failed", "ready", "failed"]
     assert first.err.startswith("2 made; 2 failed (1 media.unsupported, 1 source.unreadable); in ")
@@ -85,14 +86,14 @@ def test_one_failure_stops_no_other_and_the_end_counts_each(tmp_path: Path, caps
     assert page.count("media.unsupported") == 2, "in its place, and in the last line"
 
     made = {path: path.stat().st_mtime_ns for path in out.iterdir()}
-    assert make_files(arguments, Output(out, sheet, resume=True), settings) == 1
+    assert make_files(arguments, Output(out, sheet, resume=True), decoding) == 1
     assert capsys.readouterr().err.startswith("0 made; 2 there already; 1 failed (1 media.unsupported); in ")
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == made
     assert sheet.read_text().count('src="data:image/webp;base64,') == 2, "what was made before is shown, too"
 
     (out / "a-large.webp").unlink()
     (tmp_path / "in" / "c.mp4").write_bytes(clip([busy(16)] * 2))
-    make_files(arguments, Output(out, resume=True), settings)
+    make_files(arguments, Output(out, resume=True), decoding)
     assert capsys.readouterr().err.startswith("2 made; 1 failed")
     assert (out / "a-large.webp").exists()
 
@@ -101,7 +102,7 @@ def test_a_sheet_is_whole_or_what_it_was(tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.html"
     sheet.write_text("an old one")
     with pytest.raises(SystemExit):
-        make_files(["nowhere.png"], Output(sheet, sheet), DecodeSettings(decode_slots=1))
+        make_files(["nowhere.png"], Output(sheet, sheet), decoding_by(DecodeSettings(decode_slots=1)))
     with Sheet(sheet) as page:  # and no finish()
         page.add(reports.there_already("x"), b"picture", PictureFormat.WEBP)
     assert sheet.read_text() == "an old one"

@@ -5,8 +5,8 @@ from typing import Any, NoReturn
 import aiokafka.codec  # type: ignore[import-untyped] # it has no stubs
 import pytest
 
+from service.check_result import CheckResult
 from service.kafka.codecs import NAME, check_codecs
-from service.roles.checks import CheckResult
 from service.roles.worker import run_worker_role
 from service.settings import Settings
 

@@ -116,6 +116,17 @@ def test_only_what_can_never_be_shown_is_an_orphan(
     assert (key in sound.own.objects) == (trouble != "orphan")
 
 
+@pytest.mark.parametrize(("changed_before_s", "is_kept"), [(1800, True), (7200, False)])
+def test_pictures_that_were_replaced_a_moment_ago_stay_for_their_grace_time(
+    sound: Installation, changed_before_s: float, is_kept: bool
+) -> None:
+    key = put_folder(sound, 12, upload_version(UPLOADED_AT - timedelta(days=1), "old"))
+    set_video(sound, 12, thumbnail_updated_at=datetime.now(UTC) - timedelta(seconds=changed_before_s))
+    _, notes = sound.fix(keep=timedelta(hours=1))
+    assert [found[:2] for found in notes.findings] == ([] if is_kept else [("video:12", "orphan")])
+    assert (key in sound.own.objects) == is_kept
+
+
 def test_pictures_that_are_stored_and_never_announced_are_made_again_after_their_own_time(
     sound: Installation,
 ) -> None:

@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 
 from schemas.database import create_engine_for
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
-from service.roles.checks import CheckResult, check_database, check_or_await, check_storage
+from service.check_result import CheckResult
+from service.roles.checks import check_database, check_or_await, check_storage
 from service.roles.health.dependencies import Dependency
 from storage.memory import MemoryStorageProvider
 

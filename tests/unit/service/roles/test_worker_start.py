@@ -2,8 +2,8 @@
 
 import pytest
 
+from service.check_result import CheckResult
 from service.observability.traces import Traces
-from service.roles.checks import CheckResult
 from service.roles.worker import run_worker_role
 from service.settings import Settings
 

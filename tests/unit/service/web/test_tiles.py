@@ -1,6 +1,7 @@
 """What the page shows of a record: bounded, without secrets, and pictures of known storages only."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,16 @@ def test_every_outcome_of_one_upload_has_the_same_key_and_other_uploads_have_oth
     assert tile_of(ready(1)).key == tile_of(failed(1)).key
     others = {tile_of(ready(2)).key, tile_of(ready(1, a_media(43))).key, tile_of(ready(1, company_id=2)).key}
     assert len(others | {tile_of(ready(1)).key}) == 4
+
+
+def test_a_rejection_is_no_result_and_whatever_else_comes_should_be_one() -> None:
+    rejected = (("ce_type", b"vertexar.media.rejected.v1"),)
+    for event in (ready(1), failed(1)):
+        assert READER.is_result(record(event))
+    strange = replace(record(failed(1)), value=b"{not json")
+    assert READER.is_result(strange)
+    assert not READER.is_result(replace(strange, headers=rejected))
+    assert READER.is_result(replace(record(ready(1)), headers=rejected))
 
 
 def test_a_failure_tells_code_reason_stage_and_what_this_version_says_is_to_be_done() -> None:

@@ -9,10 +9,14 @@ from confluent_kafka import KafkaError, KafkaException
 
 from schemas import headers as h
 from schemas.cloudevents import read_event
+from schemas.contracts.examples import MEDIA_REJECTED
 from schemas.errors import ErrorCode
 from schemas.events import THUMBNAIL_CLEANUP_TYPE, ThumbnailCleanup, ThumbnailReady, upload_version
+from schemas.rejected import MEDIA_REJECTED_TYPE
 from streams.persist.role import BATCH
+from streams.thumbnails.grace import Grace
 from tests.doubles.memory_loops import POISON, Guest, PersistLoop, lost_membership
+from tests.doubles.pipeline import NOW
 from tests.doubles.results import a_media, failed, ready
 
 READY = "thumbnail.ready"
@@ -425,3 +429,29 @@ def test_an_upload_that_is_stale_at_its_first_attempt_is_counted(loop: PersistLo
     value = loop.metrics.registry.get_sample_value
     assert value("thumbnail_stale_results_total") == 2
     assert value("thumbnail_stale_first_attempts_total") == 1
+
+
+def test_a_rejection_is_passed_over_and_what_stands_beside_it_is_written(loop: PersistLoop) -> None:
+    value = json.dumps(MEDIA_REJECTED[0]).encode()
+    for key in (None, b"video:42"):
+        loop.broker.put((FAILED, 0), value, key=key, headers=[(h.CE_TYPE, MEDIA_REJECTED_TYPE.encode())])
+    loop.put(failed(1, a_media(42)))
+    loop.run(5)
+    assert loop.rows.statuses() == {42: "failed"}
+    assert loop.dead_letters() == []
+    assert loop.committed(FAILED) == 3
+
+
+def test_a_cleanup_waits_in_its_topic_for_the_grace_time(loop: PersistLoop) -> None:
+    loop.grace = Grace(3600)
+    loop.put(ready(1, a_media(40)), ready(2, a_media(40)))
+    loop.run(5)
+    assert loop.cleanups() == 0
+    (waiting,) = loop.broker.records("thumbnail.cleanup.waiting")
+    due_at = h.parse_time(h.get_header(waiting.headers, h.RETRY_DUE_AT))
+    assert due_at is not None
+    assert 3600 <= (due_at - NOW).total_seconds() <= 3605
+    request = read_event(ThumbnailCleanup, THUMBNAIL_CLEANUP_TYPE, waiting.value, waiting.headers)
+    assert request.reason == "superseded"
+    journal = loop.broker.journal
+    assert journal.index("sent thumbnail.state") < journal.index("sent thumbnail.cleanup.waiting")

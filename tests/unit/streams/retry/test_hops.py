@@ -30,6 +30,18 @@ def test_a_due_record_goes_back_to_work_less_its_due_time() -> None:
     assert (found.record.headers, found.late_s) == (OWN, 2.0)
 
 
+@pytest.mark.parametrize(("asked_s", "waits_s"), [(3600, 3600), (400_000, 400_000), (366 * 86_400, 5 * 86_400)])
+def test_a_cleanup_waits_as_long_as_it_asks_for_and_never_for_longer_than_five_days(
+    asked_s: float, waits_s: float
+) -> None:
+    headers = h.with_headers(OWN, {h.RETRY_DUE_AT: h.format_time(NOW + timedelta(seconds=asked_s))})
+    written_ms = int(NOW.timestamp() * 1000)
+    record = InboundRecord("p.thumbnail.cleanup.waiting", 0, 5, written_ms, b"k", b"v", headers)
+    assert RULES.due_at(record, NOW) == NOW + timedelta(seconds=waits_s)
+    found = RULES.next_hop(record, NOW + timedelta(seconds=asked_s + 2))
+    assert (found.record.topic, found.record.headers, found.late_s) == ("p.thumbnail.cleanup", OWN, 2.0)
+
+
 @pytest.mark.parametrize(("left_s", "tier"), [(10, 1), (60, 1), (61, 2), (121, 3), (241, 3), (100_000, 3)])
 def test_what_must_not_come_yet_waits_in_the_tier_that_is_late_enough(left_s: float, tier: int) -> None:
     found = hop(0, left_s)

@@ -16,7 +16,8 @@ from streams.kafka.ports import TopicPartition
 from streams.retry.cancellations import Cancellations
 from streams.retry.role import BATCH, RetryOptions
 from tests.doubles.memory_kafka.consumer import MemoryConsumer
-from tests.doubles.memory_loops import DUE, TIERS, Guest, RetryLoop, lost_membership
+from tests.doubles.memory_loops import DUE, TIERS, WAITING_CLEANUPS, Guest, RetryLoop, lost_membership
+from tests.doubles.pipeline import NOW
 
 TIER: TopicPartition = (TIERS[0], 0)
 NEIGHBOUR: TopicPartition = (TIERS[0], 1)
@@ -40,6 +41,23 @@ def test_a_record_is_handed_on_at_its_due_time_and_then_committed(loop: RetryLoo
     assert loop.seconds() == {b"a": 60.0}
     assert loop.broker.journal == [f"sent {DUE}", f"committed {TIER[0]}[0]@1"]
     assert handed_on_total(loop) == 1
+
+
+def test_a_cleanup_waits_for_its_own_time_and_survives_a_restart(loop: RetryLoop) -> None:
+    """For longer than any tier: the wait stands in the topic, and in no process."""
+    loop.put(b"cleanup", due_in_s=3600, place=(WAITING_CLEANUPS, 0))
+    loop.put(b"retry", due_in_s=60)
+    loop.run(1000)
+    assert (loop.values(DUE), loop.values("thumbnail.cleanup")) == ([b"retry"], [])
+    loop.restart()
+    loop.run(2599)
+    assert loop.values("thumbnail.cleanup") == []
+    loop.restart()
+    loop.run(10)
+    (record,) = loop.broker.records("thumbnail.cleanup")
+    assert (record.key, record.value, record.headers) == (b"video:1", b"cleanup", (("own", None),))
+    assert (record.timestamp - NOW).total_seconds() == 3600
+    assert loop.committed(WAITING_CLEANUPS) == 1
 
 
 def test_key_value_and_headers_are_handed_on_unchanged_nulls_included(loop: RetryLoop) -> None:

@@ -127,6 +127,21 @@ def test_a_good_upload_is_announced_under_its_key() -> None:
     assert h.get_header(record.headers, "ce_id") == ready.event_id
 
 
+def mismatches(flow: Flow) -> float | None:
+    return flow.metrics.registry.get_sample_value("thumbnail_key_mismatches_total")
+
+
+@pytest.mark.parametrize("key", [None, b"", b"acme-42", b'"video:42"', b"ar_content:42"])
+def test_an_upload_whose_key_is_not_its_medias_is_made_and_counted(key: bytes | None) -> None:
+    flow = a_flow()
+    outcome = handle(flow, replace(a_record(), key=key))
+    assert [(record.topic, record.key) for record in outcome.records] == [("p.thumbnail.ready", b"video:42")]
+    assert mismatches(flow) == 1
+    handle(flow, a_record())
+    handle(flow, replace(a_retry(((h.RETRY_ATTEMPT, b"1"),)), key=key))
+    assert mismatches(flow) == 1
+
+
 def test_a_degraded_thumbnail_is_announced_with_its_reason() -> None:
     flow = a_flow()
     flow.maker.degraded_reason = DegradedReason.DAMAGED
@@ -242,9 +257,10 @@ def test_the_last_retry_that_fails_is_given_up_without_the_retrys_own_headers() 
 def test_what_is_no_event_is_a_dead_letter_with_its_bytes(value: bytes, code: str) -> None:
     outcome = handle(a_flow(), a_record(value))
 
-    (dead_letter,) = outcome.records
+    dead_letter, rejected = outcome.records
     assert dead_letter.value == value
     assert h.get_header(dead_letter.headers, "error-code") == code
+    assert (rejected.topic, rejected.key) == ("p.thumbnail.failed", b"video:42")
 
 
 LARGE_HEADER = (("theirs", b"x" * (CARRIER_BYTES - 1000)),)
@@ -264,7 +280,7 @@ def test_a_tombstone_that_is_too_large_for_the_retry_topics_is_given_up() -> Non
     rows = Rows(None)
     rows.is_down = True
     outcome = handle(a_flow(), a_tombstone(headers=LARGE_HEADER), rows=rows)
-    (dead_letter,) = outcome.records
+    dead_letter, _ = outcome.records
     assert (outcome.status, dead_letter.topic) == ("failed", "p.thumbnail.dlq")
     assert fits(dead_letter)
 
@@ -344,7 +360,7 @@ def test_a_deletion_of_another_companys_media_is_a_dead_letter_and_deletes_nothi
     rows = Rows(ShownRow(frozenset(), 2))
     outcome = handle(a_flow(), a_deletion(), rows=rows)
     assert outcome.error_code == "tenant.not_owner"
-    assert [record.topic for record in outcome.records] == ["p.thumbnail.dlq"]
+    assert [record.topic for record in outcome.records] == ["p.thumbnail.dlq", "p.thumbnail.failed"]
     assert rows.deleted == []
 
 
@@ -402,8 +418,9 @@ def test_a_tombstone_that_the_database_never_took_is_a_dead_letter() -> None:
     old = h.format_time(NOW - timedelta(days=2)).encode()
     headers = ((h.RETRY_ATTEMPT, b"0"), (h.FIRST_FAILED_AT, old), (h.ORIGINAL_TOPIC, b"p.media.uploaded"))
     outcome = handle(a_flow(), a_tombstone(headers=headers, topic="p.thumbnail.due"), rows=rows)
-    (dead_letter,) = outcome.records
+    dead_letter, rejected = outcome.records
     assert (outcome.status, dead_letter.topic, dead_letter.value) == ("failed", "p.thumbnail.dlq", None)
+    assert (rejected.topic, rejected.key) == ("p.thumbnail.failed", b"video:42")
 
 
 @pytest.mark.parametrize(

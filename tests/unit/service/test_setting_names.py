@@ -1,10 +1,19 @@
 """A name that is nearly a setting's is named; those of other programs are not."""
 
 import pytest
+from pydantic_settings import BaseSettings
 
-from service.settings.spelling import known_names, misspelled, names_in_env_file
+from service.setting_names import DECODE_NAMES, NAMES, misspelled, names_in_env_file
+from service.settings import DecodeSettings, Settings
 
-KNOWN = known_names()
+
+def names_of(*parts: type[BaseSettings]) -> set[str]:
+    return {name.upper() for part in parts for name in part.model_fields}
+
+
+def test_the_names_are_those_that_the_classes_read() -> None:
+    assert names_of(DecodeSettings) == DECODE_NAMES
+    assert names_of(*Settings.classes()) | {"STATUS_METRICS_URLS"} == NAMES
 
 
 @pytest.mark.parametrize(
@@ -22,7 +31,7 @@ KNOWN = known_names()
     ],
 )
 def test_a_misspelled_setting_is_named_with_the_nearest(name: str, meant: str) -> None:
-    (found,) = misspelled({name: "9"}, KNOWN)
+    (found,) = misspelled({name: "9"}, NAMES)
     assert (found.name, found.meant) == (name, meant)
     assert str(found) == f"{name} is no setting and has no effect: {meant} is one."
 
@@ -48,11 +57,11 @@ def test_a_misspelled_setting_is_named_with_the_nearest(name: str, meant: str) -
     ],
 )
 def test_a_name_of_another_program_is_left_alone(name: str, value: str) -> None:
-    assert misspelled({name: value}, KNOWN) == []
+    assert misspelled({name: value}, NAMES) == []
 
 
 def test_no_setting_is_taken_for_another() -> None:
-    assert misspelled(dict.fromkeys(KNOWN, "1"), KNOWN) == []
+    assert misspelled(dict.fromkeys(NAMES, "1"), NAMES) == []
 
 
 def test_lines_of_an_env_file_are_read_as_compose_reads_them() -> None:

@@ -1,0 +1,71 @@
+"""Forms that producers send by accident are named, with what to do."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from schemas.cloudevents import read_event
+from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
+from schemas.faults import RefusedEventError
+from schemas.foreign_forms import foreign_form
+from tests.unit.schemas.test_faults import SOUND
+
+EVENT = json.dumps(SOUND)
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+FORMS: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "is empty"),
+    "blanks": (b" \n", "is empty"),
+    "UTF-8 with a byte order mark": (b"\xef\xbb\xbf" + EVENT.encode(), "byte order mark"),
+    "UTF-16 with a mark": (EVENT.encode("utf-16"), "UTF-16"),
+    "UTF-16, the low byte first": (EVENT.encode("utf-16-le"), "UTF-16"),
+    "UTF-16, the high byte first": (EVENT.encode("utf-16-be"), "UTF-16"),
+    "gzip": (gzip.compress(EVENT.encode()), "compressed with gzip"),
+    "zstd": (b"\x28\xb5\x2f\xfd....", "compressed with zstd"),
+    "a registry's frame with Avro": (b"\0\0\0\0\x07\x02\x0ae-1", "schema id 7"),
+    "a registry's frame with JSON": (b"\0\0\x01\0\0" + EVENT.encode(), "schema id 65536"),
+    "an Avro file": (b"Obj\x01\x04\x14", "Avro file"),
+    "a Java object": (b"\xac\xed\0\x05t", "Java object"),
+    "a JPEG": (b"\xff\xd8\xff\xe0", "JPEG"),
+    "an MP4": (b"\0\0\0\x18ftypmp42", "video or a picture"),
+    "XML": (b"<event/>", "XML"),
+    "an escaped string": (as_json(EVENT), "escaped twice"),
+    "an array": (as_json([SOUND, SOUND]), "array of 2"),
+    "Connect's envelope": (as_json({"schema": {"type": "string"}, "payload": EVENT}), "schemas.enable=false"),
+    "a change of a row": (as_json({"before": None, "after": {"id": 1}, "op": "c"}), "outbox router"),
+    "a bucket notification": (as_json({"Records": [{"s3": {"object": {"key": "a"}}}]}), "S3 or MinIO"),
+    "EventBridge": (as_json({"detail-type": "Object Created", "source": "aws.s3", "detail": {}}), "EventBridge"),
+    "tusd": (as_json({"Type": "post-finish", "Event": {"Upload": {"ID": "x"}}}), "tusd"),
+    "CloudEvents with base64": (
+        as_json({"specversion": "1.0", "id": "e", "type": "t", "data_base64": "e30="}),
+        "base64",
+    ),
+    "CloudEvents, escaped": (as_json({"specversion": "1.0", "id": "e", "type": "t", "data": EVENT}), "escaped twice"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_foreign_form_is_named_and_is_the_only_fault(name: str) -> None:
+    value, words = FORMS[name]
+    with pytest.raises(RefusedEventError) as caught:
+        read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, value, ())
+    (fault,) = caught.value.faults
+    assert (fault.field, fault.value) == (None, None)
+    assert words in fault.message
+    assert caught.value.message == fault.message
+
+
+@pytest.mark.parametrize("value", [b"{}", b"3", b"{not json", b"\xff", b"[" * 9000, b"\0", b'{"schema": 1}', b"event"])
+def test_what_has_no_known_form_gets_no_name(value: bytes) -> None:
+    assert foreign_form(value) is None
+
+
+def test_an_event_with_fields_of_such_names_is_read() -> None:
+    event = SOUND | {"op": "c", "after": {}, "Records": [{"s3": {}}], "schema": {}, "payload": {}}
+    assert read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, as_json(event), ()).event_id == "e-1"
