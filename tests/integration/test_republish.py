@@ -92,7 +92,7 @@ def installation(kafka: str, topic_prefix: str, postgres_url: str, tmp_path: Pat
         apply_results(connection, [*results, failed(2, a_media(FAILED))], now=NOW)
         apply_results(connection, [ready(1, a_media(5, MediaKind.IMAGE))], now=NOW)
         connection.execute(sa.update(ar_contents).where(ar_contents.c.id > 390).values(company_id=2))
-    RowStates(engine).mark_deleted(MediaKind.VIDEO, DELETED, moment(5))
+    RowStates(engine, now=lambda: moment(5)).mark_deleted(MediaKind.VIDEO, DELETED, moment(5))
     yield Installation(settings, postgres_url, engine, tmp_path / "state.json")
     engine.dispose()
 

@@ -104,15 +104,7 @@ def test_the_consumer_of_the_page_keeps_the_newest_state_of_each_media(stack: St
 
     script = example(stack, CONSUMERS, "python", "NEWEST_WINS")
     log = tmp_path / "consumer.log"
-    with log.open("wb") as out:
-        gallery = subprocess.Popen(
-            [sys.executable, "-c", script],
-            cwd=tmp_path,
-            env=os.environ | {"SCHEMAS": str(EXPORTED)},
-            stdout=out,
-            stderr=out,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+    gallery = start_gallery(script, tmp_path, log)
     try:
 
         def shown() -> dict[str, tuple[str, str]]:
@@ -137,6 +129,19 @@ def test_the_consumer_of_the_page_keeps_the_newest_state_of_each_media(stack: St
     assert code == 0, log.read_text()
 
 
+def start_gallery(script: str, folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start the page's consumer, which ends by Ctrl-C, also where a shell has the tests in the background."""
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=folder,
+            env=os.environ | {"SCHEMAS": str(EXPORTED)},
+            stdout=out,
+            stderr=out,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+
 def test_a_deletion_by_kcat_as_the_page_says_takes_the_pictures_and_the_consumer_of_the_page_learns_of_it(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -146,11 +151,12 @@ def test_a_deletion_by_kcat_as_the_page_says_takes_the_pictures_and_the_consumer
     )
     stack.wait_for(lambda: row_is_ready(stack, "video:15", upload))
     script = example(stack, CONSUMERS, "python", "INSERT OR REPLACE")
-    gallery = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
+    log = tmp_path / "consumer.log"
+    gallery = start_gallery(script, tmp_path, log)
     try:
 
         def shown() -> dict[str, str]:
-            assert gallery.poll() is None
+            assert gallery.poll() is None, log.read_text()
             with closing(sqlite3.connect(tmp_path / "gallery.db", timeout=10)) as database:
                 exists = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'pictures'").fetchone()
                 return dict(database.execute("SELECT media, url FROM pictures") if exists else [])

@@ -38,6 +38,7 @@ def test_no_upload_is_lost_when_processes_are_killed(
         "DATABASE_URL": postgres_url,
         "LOCAL_STORAGE_ROOT": str(storage_root),
         "RETRY_DELAYS_S": "1,2,4",
+        "REPLACED_KEEP_S": "0",  # what is left behind is looked for at the end
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "0",
         "LOG_FORMAT": "json",
