@@ -13,6 +13,7 @@ from schemas.database_faults import READ_ONLY, sqlstate_of
 CONNECT_TIMEOUT_S: Final = 5
 POSTGRES_PORT: Final = "5432"
 STATEMENT_TIMEOUT_MS: Final = 30_000
+VANISHED_AFTER_MS: Final = 25_000
 SQLITE_LOCK_TIMEOUT_S: Final = 15
 _WRITES: Final = "thumbnails_writes"
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
@@ -105,6 +106,7 @@ def _create_postgres_engine(url: sa.URL, statement_timeout_ms: int) -> sa.Engine
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
+        "tcp_user_timeout": VANISHED_AFTER_MS,  # keepalives are silent while a query waits to be acknowledged
     }
     engine = sa.create_engine(url, pool_pre_ping=True, pool_timeout=10, connect_args=arguments)
 

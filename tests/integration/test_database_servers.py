@@ -1,5 +1,6 @@
 """One DATABASE_URL with several servers: the one that takes writes is used, also after a failover."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -29,6 +30,27 @@ def second_postgres(own_postgres: SystemPostgres) -> Iterator[SystemPostgres]:
         yield server
     finally:
         server.stop()
+
+
+def test_a_server_that_vanishes_without_a_word_is_noticed_within_half_a_minute(own_postgres: SystemPostgres) -> None:
+    """The kernel's own bounds: of a connection at rest, and of one whose query is never acknowledged."""
+    engine = create_engine_for(own_postgres.url)
+    with engine.connect() as connection:
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        with socket.fromfd(driver.fileno(), socket.AF_INET, socket.SOCK_STREAM) as own:
+            idle_s, interval_s, count, unacknowledged_ms = (
+                own.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (
+                    socket.TCP_KEEPIDLE,
+                    socket.TCP_KEEPINTVL,
+                    socket.TCP_KEEPCNT,
+                    socket.TCP_USER_TIMEOUT,
+                )
+            )
+    engine.dispose()
+    assert 0 < idle_s + interval_s * count <= 30
+    assert 0 < unacknowledged_ms <= 30_000
 
 
 def both(*ports: int) -> str:
