@@ -18,6 +18,8 @@ TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 CORRELATION_ID: Final = "correlationid"
 CAUSATION_ID: Final = "causationid"
+EXTENSIONS: Final = {name: f"ce_{name}" for name in (TRACEPARENT, TRACESTATE, CORRELATION_ID, CAUSATION_ID)}
+"""The names of the same as extension attributes, in which CloudEvents' SDKs write and read them on Kafka."""
 
 RETRY_ATTEMPT: Final = "retry-attempt"
 RETRY_DUE_AT: Final = "retry-due-at"
@@ -97,7 +99,7 @@ def get_count(headers: Headers, name: str) -> int:
 
 def trace_id(headers: Headers) -> str | None:
     """Return the trace id of a W3C traceparent, 32 hexadecimal digits; None when it is absent or invalid."""
-    found = _TRACEPARENT.match(get_header(headers, TRACEPARENT) or "")
+    found = _TRACEPARENT.match(get_header(from_extensions(headers), TRACEPARENT) or "")
     return found[1] if found else None
 
 
@@ -114,6 +116,18 @@ def without_headers(headers: Headers, names: Iterable[str]) -> Headers:
     """
     dropped = frozenset(names)
     return tuple((key, value) for key, value in headers if key.partition("\0")[0] not in dropped)
+
+
+def from_extensions(headers: Headers) -> Headers:
+    """Return `headers` with those of EXTENSIONS that came only as CloudEvents extensions under their own names, too."""
+    names = {name for name, _ in headers}
+    own_names = {extension: name for name, extension in EXTENSIONS.items() if name not in names}
+    return headers + tuple((own_names[name], value) for name, value in headers if name in own_names)
+
+
+def with_extensions(headers: Headers) -> Headers:
+    """Return `headers` and, after them, those of EXTENSIONS once more as CloudEvents extensions."""
+    return headers + tuple((EXTENSIONS[name], value) for name, value in headers if name in EXTENSIONS)
 
 
 def format_time(moment: datetime) -> str:

@@ -60,7 +60,7 @@ EVENTS: Final = (
         is_ours=False,
         summary="A video or a photograph was uploaded and wants thumbnails.",
         required_headers=(),
-        optional_headers=of.CONTEXT + of.TRACE + of.CORRELATION,
+        optional_headers=of.CONTEXT + of.TRACE + of.CORRELATION + of.SENT_EXTENSIONS,
         examples=examples.MEDIA_UPLOADED,
     ),
     EventContract(
@@ -70,7 +70,7 @@ EVENTS: Final = (
         is_ours=False,
         summary="A media was deleted: its thumbnails are to go.",
         required_headers=(),
-        optional_headers=of.CONTEXT + of.TRACE + of.CORRELATION,
+        optional_headers=of.CONTEXT + of.TRACE + of.CORRELATION + of.SENT_EXTENSIONS,
         examples=examples.MEDIA_DELETED,
     ),
     EventContract(
@@ -80,7 +80,7 @@ EVENTS: Final = (
         is_ours=True,
         summary="The thumbnails of an upload are stored, and the store confirmed them.",
         required_headers=of.CONTEXT + of.LINKS,
-        optional_headers=of.TRACE + of.OTHER_PICTURES,
+        optional_headers=of.TRACE + of.EXTENSIONS + of.OTHER_PICTURES,
         examples=examples.THUMBNAIL_READY,
     ),
     EventContract(
@@ -90,7 +90,7 @@ EVENTS: Final = (
         is_ours=True,
         summary="An upload was given up: why, and what a person should do now.",
         required_headers=of.CONTEXT + of.LINKS,
-        optional_headers=of.TRACE,
+        optional_headers=of.TRACE + of.EXTENSIONS,
         examples=examples.THUMBNAIL_FAILED,
     ),
     EventContract(
@@ -100,7 +100,7 @@ EVENTS: Final = (
         is_ours=True,
         summary="A record of media.uploaded could not be taken: all that is wrong with it.",
         required_headers=of.CONTEXT + of.LINKS,
-        optional_headers=of.TRACE,
+        optional_headers=of.TRACE + of.EXTENSIONS,
         examples=examples.MEDIA_REJECTED,
         key={"description": "As the rejected record's: none, a media's, or any other."},
     ),
@@ -121,7 +121,7 @@ EVENTS: Final = (
         is_ours=True,
         summary="A media was deleted, and its row says so: between our own roles only.",
         required_headers=of.CONTEXT + of.LINKS,
-        optional_headers=of.TRACE,
+        optional_headers=of.TRACE + of.EXTENSIONS,
         examples=examples.THUMBNAIL_DELETED,
     ),
     EventContract(

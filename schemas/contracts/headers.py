@@ -48,6 +48,11 @@ TRACE: Final = (
     Header(h.TRACEPARENT, "W3C Trace Context, as the upload had it or the next step of its trace."),
     Header(h.TRACESTATE, "W3C Trace Context, passed on from the upload."),
 )
+_AS_EXTENSION: Final = "The header {} as an extension attribute, in which CloudEvents' SDKs write and read it."
+SENT_EXTENSIONS: Final = tuple(
+    Header(h.EXTENSIONS[name], _AS_EXTENSION.format(name)) for name in (h.TRACEPARENT, h.TRACESTATE, h.CORRELATION_ID)
+)
+EXTENSIONS: Final = (*SENT_EXTENSIONS, Header(h.EXTENSIONS[h.CAUSATION_ID], _AS_EXTENSION.format(h.CAUSATION_ID)))
 ORIGIN: Final = (
     Header(h.FIRST_FAILED_AT, "When it failed for the first time.", _TIME),
     Header(h.ORIGINAL_TOPIC, "The topic where the record was first read."),
@@ -95,7 +100,7 @@ CANCELLED: Final = (
     Header(h.CANCELLED_NOTE, "Why, in that person's words."),
 )
 ALL_HEADERS: Final = (
-    *(CONTEXT + LINKS + TRACE + OTHER_PICTURES + ORIGIN + ERROR),
+    *(CONTEXT + LINKS + TRACE + EXTENSIONS + OTHER_PICTURES + ORIGIN + ERROR),
     *(ATTEMPT + DUE_AT + NOT_BEFORE + HOPS + DEAD_LETTER + CUT + REPLAY + PARKED + CANCELLED),
 )
 

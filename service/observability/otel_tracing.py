@@ -128,7 +128,8 @@ def _attributes(operation: str, topic: str, key: bytes | None, value: bytes | No
 
 def _context_of(headers: Headers) -> Context:
     """Return the creation context that `headers` hold; an empty one when they hold none that can be read."""
-    carrier = {name: text for name in _TRACE_HEADERS if (text := h.get_header(headers, name)) is not None}
+    found = h.from_extensions(headers)
+    carrier = {name: text for name in _TRACE_HEADERS if (text := h.get_header(found, name)) is not None}
     return _CONTEXT.extract(carrier, _NO_CONTEXT) if carrier else _NO_CONTEXT
 
 

@@ -125,7 +125,8 @@ def read_delivery(record: InboundRecord, topics: Topics) -> Delivery:
     if record.topic == topics.uploads:
         headers = h.without_headers(record.headers, h.WORKING_HEADERS)
         record = record if len(headers) == len(record.headers) else replace(record, headers=headers)
-    texts = _texts(record.headers)
+    as_sent = h.from_extensions(record.headers)
+    texts = _texts(as_sent)
     first_failed_at = h.parse_time(texts.get(h.FIRST_FAILED_AT))
     # A record that was replayed keeps its first failure for people to see; its budget begins again.
     replayed_at = h.parse_time(texts.get(h.REPLAYED_AT))
@@ -151,10 +152,10 @@ def read_delivery(record: InboundRecord, topics: Topics) -> Delivery:
         hops=h.get_count(record.headers, h.RETRY_HOPS),
         attempt_id=(texts.get(h.LAST_FAILED_AT), texts.get(h.REPLAYED_AT)),
         correlation_id=texts.get(h.CORRELATION_ID),
-        trace_id=h.trace_id(record.headers),
+        trace_id=h.trace_id(as_sent),
         trace=tuple(
             (name, value)
-            for name, value in record.headers
+            for name, value in as_sent
             if name in _TRACE_HEADERS and len(value or b"") <= h.MAX_HEADER_BYTES
         ),
     )

@@ -110,7 +110,7 @@ class Announcements:
             h.CORRELATION_ID: self.delivery.correlation_id or upload.event_id,
             h.CAUSATION_ID: upload.event_id,
         }
-        return h.with_headers(context, links) + self.delivery.trace
+        return h.with_extensions(h.with_headers(context, links) + self.delivery.trace)
 
 
 def _started_by(delivery: Delivery) -> str:

@@ -53,7 +53,8 @@ def rejection(
     context = context_headers(event_type=MEDIA_REJECTED_TYPE, event_id=event.event_id, occurred_at=now, subject=subject)
     cause = ids.upload_event_id or where
     links = {h.CORRELATION_ID: delivery.correlation_id or cause, h.CAUSATION_ID: cause}
-    return OutboundRecord(topics.failed, key, write_event(event), h.with_headers(context, links) + delivery.trace)
+    headers = h.with_extensions(h.with_headers(context, links) + delivery.trace)
+    return OutboundRecord(topics.failed, key, write_event(event), headers)
 
 
 def _place_of(delivery: Delivery) -> RecordPlace:

@@ -114,7 +114,7 @@ class Removals:
         )
         cause = work.event_id or deleted.event_id
         links = {h.CORRELATION_ID: work.delivery.correlation_id or cause, h.CAUSATION_ID: cause}
-        headers = h.with_headers(context, links) + work.delivery.trace
+        headers = h.with_extensions(h.with_headers(context, links) + work.delivery.trace)
         key = deleted.media.record_key
         record = OutboundRecord(self._rules.topics.deleted, key.encode(), write_event(deleted), headers)
         return work.finish(Ending.TOMBSTONE_SEEN, record, details={"row_marked": row is not None, "media": key})

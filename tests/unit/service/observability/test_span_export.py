@@ -167,11 +167,12 @@ def test_a_header_that_is_no_trace_begins_a_new_one(
     assert is_sampled(record.headers)
 
 
-def test_the_state_of_others_travels_along(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("prefix", ["", "ce_"])
+def test_the_state_of_others_travels_along(collector: Collector, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
     parent = f"00-{'a' * 32}-{'b' * 16}-01".encode()
     with start_traces(TraceSettings(), "worker", "g") as tracing:
-        record, _ = tracing.receive(a_record((h.TRACEPARENT, parent), (h.TRACESTATE, b"vendor=1")))
+        record, _ = tracing.receive(a_record((f"{prefix}traceparent", parent), (f"{prefix}tracestate", b"vendor=1")))
         sent, _ = tracing.send(OutboundRecord("u", None, None, record.headers))
     assert h.get_header(sent.headers, h.TRACESTATE) == "vendor=1"
     assert (h.get_header(sent.headers, h.TRACEPARENT) or "")[3:35] == "a" * 32

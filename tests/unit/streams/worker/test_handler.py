@@ -292,6 +292,24 @@ def test_an_announcement_passes_on_no_trace_that_is_too_long() -> None:
     assert h.get_header(ready.headers, h.TRACESTATE) is None
 
 
+def test_the_links_and_the_trace_are_read_and_written_as_extensions_of_cloudevents_too() -> None:
+    """As the Java SDK sends withExtension("traceparent"), and as an SDK's consumer finds them."""
+    headers = (("ce_traceparent", TRACE.encode()), ("ce_tracestate", b"vendor=1"), ("ce_correlationid", b"case-7"))
+    (ready,) = handle(a_flow(), a_record(headers=headers)).records
+    wanted = {"traceparent": TRACE, "tracestate": "vendor=1", "correlationid": "case-7"}
+    assert {name: h.get_header(ready.headers, name) for name in wanted} == wanted
+    assert {name: h.get_header(ready.headers, f"ce_{name}") for name in wanted} == wanted
+    assert h.get_header(ready.headers, "ce_causationid") == h.get_header(ready.headers, "causationid")
+    names = [name for name, _ in ready.headers]
+    assert len(names) == len(set(names))
+
+
+def test_a_header_under_its_own_name_counts_before_the_extension() -> None:
+    headers = ((h.CORRELATION_ID, b"own"), ("ce_correlationid", b"other"))
+    (ready,) = handle(a_flow(), a_record(headers=headers)).records
+    assert h.get_header(ready.headers, "ce_correlationid") == h.get_header(ready.headers, h.CORRELATION_ID) == "own"
+
+
 def a_tombstone(
     key: bytes | None = b"video:42", headers: h.Headers = (), topic: str = "p.media.uploaded"
 ) -> InboundRecord:
