@@ -1,12 +1,14 @@
 """Define the events of the pipeline: pydantic models that bound every size and ignore unknown fields."""
 
 import hashlib
+import re
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from schemas.degraded import DegradedReason
 from schemas.errors import ErrorCode, Stage
@@ -20,6 +22,7 @@ BACKFILL_PREFIX: Final = "backfill-"
 """Begins the id of an event that `thumbnails backfill` makes of a row: its upload is long past, or of an unknown time."""
 _EVENT_ID_NAMESPACE: Final = uuid.UUID("6c2f7f0e-4c0e-5a0b-9a56-0b7c1f3f9d11")
 MAX_DATABASE_ID: Final = 2**31 - 1
+_NUMBER: Final = re.compile(r"\s*[-+]?[\d_]*\.?[\d_]*\s*")
 
 
 def _to_utc(moment: datetime) -> datetime:
@@ -29,8 +32,18 @@ def _to_utc(moment: datetime) -> datetime:
         raise ValueError("the time is outside the years 1 to 9999") from exc
 
 
+def _refuse_a_number(value: object) -> object:
+    """Pydantic would take a number, and digits as text, for seconds or milliseconds, by their size."""
+    if not isinstance(value, str | datetime) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
+        raise PydanticCustomError("datetime_type", "A number is no time.")
+    return value
+
+
 UtcTime = Annotated[
-    AwareDatetime, AfterValidator(_to_utc), Field(description="RFC 3339, with an offset; we write UTC.")
+    AwareDatetime,
+    BeforeValidator(_refuse_a_number),
+    AfterValidator(_to_utc),
+    Field(strict=False, description="RFC 3339, with an offset; we write UTC."),
 ]
 EventId = Annotated[
     str,

@@ -65,6 +65,14 @@ def test_a_fault_says_what_stands_there_and_what_is_allowed(media: dict[str, Any
     assert shown in fault.message
 
 
+@pytest.mark.parametrize("text", ["1764450000000", "1764450000", "1764450000.5", "-1764450000", " 1764450000 ", "1e9"])
+def test_a_number_in_quotes_is_no_time(text: str) -> None:
+    """Seconds or milliseconds? A guess would decide which of two uploads is the newer one."""
+    (fault,) = faults({"occurred_at": text}).values()
+    assert (fault.field, fault.value) == ("occurred_at", json.dumps(text))
+    assert "RFC 3339" in fault.message
+
+
 def test_a_missing_field_names_the_one_that_was_meant() -> None:
     spelled = {"eventId" if name == "event_id" else name: value for name, value in SOUND.items()}
     (fault,) = refused(spelled).faults
