@@ -113,11 +113,12 @@ def begin(settings: Settings, role: Role) -> Metrics:
 
 
 def proven(checks: list[Callable[[], CheckResult]]) -> bool:
-    """Return whether all hold; those that do not are printed on stderr and logged."""
+    """Return whether all hold; those that do not are logged, and said once more in plain words to a person at a terminal."""
     failed = [result for result in (check() for check in checks) if result.problem is not None]
     for result in failed:
         log.error("dependency_failed", dependency=result.name, problem=result.problem)
-        sys.stderr.write(f"{result.name}: {result.problem}\n")
+        if sys.stderr.isatty():
+            sys.stderr.write(f"{result.name}: {result.problem}\n")
     return not failed
 
 

@@ -1,5 +1,6 @@
 """A whole installation for a test: topics, schema, the three roles. Knows only the command line."""
 
+import json
 import os
 import subprocess
 import tempfile
@@ -108,6 +109,16 @@ class Command:
 def _all_of(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode()
+
+
+def problems_in(output: str) -> list[str]:
+    """What a command says in plain lines, and a role of the dependencies that do not work at its start."""
+    found = []
+    for line in output.splitlines():
+        entry = json.loads(line) if line.startswith('{"') else {"event": "dependency_failed", "problem": line}
+        if entry.get("event") == "dependency_failed":
+            found.append(entry["problem"])
+    return found
 
 
 def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers.kafka.secure import SecureKafka
 from tests.servers.tokens import AUDIENCE, CLIENT, SECRET, TokenServer
-from tests.system.stack import a_stack, run_cli, settings_for
+from tests.system.stack import a_stack, problems_in, run_cli, settings_for
 
 SHORT_S = 6.0
 """Kafka closes a connection that is older than its token, so that each role connects again and again."""
@@ -92,7 +92,7 @@ def test_one_sentence_says_what_is_wrong_with_the(
     done = run_cli(settings_for("", sqlite_url, "", tmp_path) | changed | {"COLUMNS": "1000"}, command)
     where = done.stdout if command == "check" else done.stderr
     assert done.returncode == 1
-    about_it = [line for line in where.splitlines() if FAULTS[fault] in line and '"event"' not in line]
+    about_it = [problem for problem in problems_in(where) if FAULTS[fault] in problem]
     assert len(about_it) == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert SECRET not in done.stdout + done.stderr

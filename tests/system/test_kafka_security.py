@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers.certificates import Authority
 from tests.servers.kafka.secure import PASSWORD, USER, SecureKafka
-from tests.system.stack import Command, a_stack, run_cli, settings_for
+from tests.system.stack import Command, a_stack, problems_in, run_cli, settings_for
 
 COMMANDS = (("check",), ("topics", "create"), ("topics", "list"), ("worker",), ("persist",), ("retry",))
 SECONDS_TO_SAY_SO = 40.0
@@ -92,7 +92,7 @@ def test_each_command_and_role_says_at_once_in_one_sentence_what_is_wrong_with_t
         out, err = done.stdout, done.stderr
         assert done.returncode == 1
         where = out if command == ("check",) else err
-        about_kafka = [line for line in where.splitlines() if SENTENCES[fault] in line and '"event"' not in line]
+        about_kafka = [problem for problem in problems_in(where) if SENTENCES[fault] in problem]
         assert len(about_kafka) == 1, f"{command}: {out}{err}"
         assert "Traceback" not in err
         assert PASSWORD not in out + err
