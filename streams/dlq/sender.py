@@ -13,7 +13,7 @@ Without them a batch takes three steps, each acknowledged before the next: 1 mar
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -35,6 +35,8 @@ TRANSACTION_TIMEOUT_MS: Final = 10_000
 The broker looks for such transactions every 10 s, so it takes 20 s at most; the next replay ends it at once.
 """
 CALL_TIMEOUT_S: Final = 30.0
+MOST_ATTEMPTS: Final = 3
+"""A batch whose brokers were away for longer than a transaction may take is sent again: they may be back, or replaced."""
 _QUIET: Final = logging.Logger("librdkafka", logging.CRITICAL + 1)
 """Ignore librdkafka's error callback: the same error also comes as an exception."""
 _PROBE: Final = b"probe"
@@ -140,15 +142,25 @@ class TransactionalSender:
 
     def _commit(self, records: Sequence[OutboundRecord], done: str) -> None:
         with _telling_errors(f"The last batch was not {done}"):
-            self._producer.begin_transaction()
-            try:
-                send_and_wait(self._producer, records, timeout_s=CALL_TIMEOUT_S)
-            except KafkaException:
-                with suppress(KafkaException):  # the first error says more
-                    self._producer.abort_transaction(CALL_TIMEOUT_S)
-                raise
+            for attempts_left in reversed(range(MOST_ATTEMPTS)):
+                self._producer.begin_transaction()
+                try:
+                    send_and_wait(self._producer, records, timeout_s=CALL_TIMEOUT_S)
+                    break
+                except KafkaException as exc:
+                    is_undone = self._abort()
+                    if not (attempts_left and is_undone and exc.args[0].code() == KafkaError._MSG_TIMED_OUT):  # noqa: SLF001 - public
+                        raise  # the first error says more than that of the end
         with _telling_errors(f"The broker did not say whether the last batch was {done}; the next command will know"):
             self._producer.commit_transaction(CALL_TIMEOUT_S)
+
+    def _abort(self) -> bool:
+        """Return whether the broker has undone the transaction, so that the batch may be sent again."""
+        try:
+            self._producer.abort_transaction(CALL_TIMEOUT_S)
+        except KafkaException:
+            return False
+        return True
 
 
 class AcknowledgedSender:
