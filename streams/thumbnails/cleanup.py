@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from schemas.errors import ErrorCode, TransientError
 from schemas.events import CleanupReason, ThumbnailCleanup, upload_version
 from storage.keys import is_folder_of, thumbnails_prefix
 from storage.tenants import TenantStorage
@@ -51,11 +52,20 @@ class CleanupService:
 
     def _clean(self, request: ThumbnailCleanup) -> int:
         deleted = 0
-        for tenant in self._calls.tenants.storages_of(request.company_id):
+        for tenant in self._storages_of(request.company_id):
             with tenant:
                 deleted += self._clean_storage(tenant, request)
         self._calls.metrics.cleaned_objects_total.labels(request.reason).inc(deleted)
         return deleted
+
+    def _storages_of(self, company_id: int) -> tuple[TenantStorage, ...]:
+        """Return no storage of a company that is not there: it may be made up, and what a deleted one had is out of reach."""
+        try:
+            return self._calls.tenants.storages_of(company_id)
+        except TransientError as error:
+            if error.code is not ErrorCode.TENANT_UNKNOWN:
+                raise
+            return ()
 
     def _clean_storage(self, tenant: TenantStorage, request: ThumbnailCleanup) -> int:
         prefix = thumbnails_prefix(tenant.prefix, request.media.kind.value, request.media.row_id)

@@ -110,18 +110,14 @@ class EventHandler:
         return self._announce(work, said, ready)
 
     def _drop(self, work: Work, upload: MediaUploaded, stale: Stale) -> Outcome:
-        """Return the outcome of what is not decoded; an earlier attempt may have been killed after it had stored something.
-
-        Not where its company was unknown: nothing was stored, and the cleanup would be a dead letter.
-        """
+        """Return the outcome of what is not decoded; an earlier attempt may have been killed after it had stored something."""
         reason = CleanupReason.ROW_GONE if stale is Stale.ROW_GONE else CleanupReason.STALE
         announced = self._rules.announcements(work, upload)
-        is_unknown = work.delivery.last_code == ErrorCode.TENANT_UNKNOWN
         rules = self._rules
-        cleanups = () if is_unknown else (rules.grace.waiting(announced.cleanup(reason), rules.topics, rules.now()),)
+        cleanup = rules.grace.waiting(announced.cleanup(reason), rules.topics, rules.now())
         work.stale = stale
         details = {"why": stale, "company_id": upload.company_id, "media": upload.media.record_key}
-        return work.finish(Ending.DROPPED, *cleanups, details=details)
+        return work.finish(Ending.DROPPED, cleanup, details=details)
 
     def _announce(self, work: Work, upload: MediaUploaded, ready: ThumbnailReady) -> Outcome:
         self._failures.succeeded(work.delivery, upload.company_id)

@@ -128,7 +128,9 @@ SHAPES: Final = (
     Shape(
         "occurred_at, milliseconds as a number", _value(lambda e: e | {"occurred_at": _ms(e)}), _MALFORMED, (_A_TIME,)
     ),
-    Shape("occurred_at, milliseconds as text", _value(lambda e: e | {"occurred_at": str(_ms(e))})),
+    Shape(
+        "occurred_at, milliseconds as text", _value(lambda e: e | {"occurred_at": str(_ms(e))}), _MALFORMED, (_A_TIME,)
+    ),
     Shape("occurred_at without offset", _value(lambda e: e | {"occurred_at": _unzoned(e)}), _MALFORMED, (_A_TIME,)),
     Shape("occurred_at with a space", _value(lambda e: e | {"occurred_at": e["occurred_at"].replace("T", " ")})),
     Shape("id as text", _media(id="42"), _MALFORMED, ('media.id is "42"',)),

@@ -479,12 +479,15 @@ def test_a_retry_or_replay_that_was_overtaken_is_dropped_without_being_decoded(
     assert count == 1
 
 
-def test_a_dropped_retry_of_an_unknown_company_asks_for_no_cleanup_that_could_only_fail() -> None:
-    rows = Rows(None)
+def test_the_cleanup_after_a_dropped_upload_of_an_unknown_company_is_no_dead_letter() -> None:
+    flow, rows = a_flow(), Rows(None)
     rows.newest_upload = NEWER
-    headers = ((h.RETRY_ATTEMPT, b"1"), (h.ERROR_CODE, b"tenant.unknown"))
-    outcome = handle(a_flow(), a_retry(headers), rows=rows)
-    assert (outcome.status, outcome.records) == ("success", ())
+    made_up = write_event(an_upload(company_id=7))
+    outcome = handle(flow, a_record(made_up, topic="p.thumbnail.due", headers=((h.RETRY_ATTEMPT, b"1"),)), rows=rows)
+    (cleanup,) = outcome.records
+    assert (outcome.status, cleanup.topic) == ("success", "p.thumbnail.cleanup")
+    ended = handle(flow, a_record(cleanup.value, cleanup.headers, topic=cleanup.topic), rows=rows)
+    assert (ended.status, ended.records, ended.details["deleted"]) == ("success", (), 0)
 
 
 @pytest.mark.parametrize("attempts", [b"0", b"1"])
