@@ -189,6 +189,11 @@ class SourceInfo(Event):
     format: str
     rotation: int = 0
     bytes_read: int = 0
+    size_bytes: int | None = Field(None, description="Size of the object.")
+    contradicts: tuple[str, ...] = Field(
+        (),
+        description="Fields of the upload's event that the object contradicts: media.size_bytes, media.content_type.",
+    )
 
 
 class FrameInfo(Event):

@@ -12,6 +12,7 @@ from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, ObjectNotFoundError, Stage, ThumbnailError, TransientError
 from schemas.events import (
     FrameInfo,
+    Media,
     MediaUploaded,
     SourceInfo,
     StorageInfo,
@@ -21,6 +22,7 @@ from schemas.events import (
 )
 from storage.base import SourceReader
 from storage.tenants import TenantStorage
+from streams.thumbnails.claims import wrong_claims
 from streams.thumbnails.stage_times import made_stages, read_stage, upload_stage
 from streams.thumbnails.storage_calls import RetryingSource, StorageCalls
 from streams.thumbnails.store import RenditionStore, Stored
@@ -51,6 +53,15 @@ class Progress:
     def failed(self, code: ErrorCode) -> tuple[StageTime, ...]:
         """Return all stages, with the one that failed just now."""
         return *self.stages, StageTime(self.stage, self.stage_began_s, perf_counter(), error=code)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is announced beside the pictures and their places."""
+
+    source: SourceInfo
+    attempt: int
+    timings: TimingsMs
 
 
 class ThumbnailService:
@@ -96,7 +107,7 @@ class ThumbnailService:
         progress.enter(Stage.TENANT)
         tenant = await self._calls.in_thread(lambda: self._calls.tenants.open(upload.company_id))
         try:
-            made = await self._make(upload, tenant, progress)
+            made, source = await self._make(upload, tenant, progress)
             progress.enter(Stage.UPLOAD)
             folder = version or upload.version
             stored = await self._store.store(upload, tenant, made.renditions, is_final=is_final, version=folder)
@@ -114,9 +125,11 @@ class ThumbnailService:
             total=round((finished - started) * 1000, 1),
         )
         self._count(stored.tenant, made)
-        return self._ready(upload, made, stored, attempt=attempt, timings=timings)
+        return self._ready(upload, made, stored, _Facts(source, attempt, timings))
 
-    async def _make(self, upload: MediaUploaded, tenant: TenantStorage, progress: Progress) -> ThumbnailSet:
+    async def _make(
+        self, upload: MediaUploaded, tenant: TenantStorage, progress: Progress
+    ) -> tuple[ThumbnailSet, SourceInfo]:
         progress.enter(Stage.READ)
         opening_s = progress.stage_began_s
         source = await self._open(tenant, upload.media.key)
@@ -129,7 +142,7 @@ class ThumbnailService:
             progress.stages += made_stages(progress.stage_began_s, perf_counter(), made)
             self._metrics.source_bytes_read_total.labels(kind).inc(made.bytes_read)
             self._metrics.source_size_bytes_total.labels(kind).inc(source.size)
-            return made
+            return made, _source_info(upload.media, source.size, made)
         finally:
             progress.stages.append(read_stage(opening_s, counted, progress.stage_began_s))
             source.close()
@@ -151,10 +164,8 @@ class ThumbnailService:
         if used.fallback_reason is not None:
             self._metrics.fallbacks_total.labels(used.wanted_provider, used.fallback_reason).inc()
 
-    def _ready(
-        self, upload: MediaUploaded, made: ThumbnailSet, stored: Stored, *, attempt: int, timings: TimingsMs
-    ) -> ThumbnailReady:
-        tenant, facts, frame = stored.tenant, made.source, made.frame
+    def _ready(self, upload: MediaUploaded, made: ThumbnailSet, stored: Stored, facts: _Facts) -> ThumbnailReady:
+        tenant, frame = stored.tenant, made.frame
         shown = stored.infos[main_index([info.name for info in stored.infos])]
         return ThumbnailReady(
             event_id=result_event_id(upload, "ready", stored.version),
@@ -168,21 +179,28 @@ class ThumbnailService:
             storage=StorageInfo(
                 provider=tenant.provider.name, connection_id=tenant.connection_id, fallback=tenant.fallback_reason
             ),
-            source=SourceInfo(
-                width=facts.width,
-                height=facts.height,
-                duration_s=facts.duration_s,
-                codec=facts.codec,
-                format=facts.format,
-                rotation=facts.rotation,
-                bytes_read=made.bytes_read,
-            ),
+            source=facts.source,
             frame=FrameInfo(time_s=frame.time_s, method=frame.method, score=frame.score, candidates=frame.candidates),
             degraded=made.degraded_reason is not None,
             degraded_reason=made.degraded_reason,
             placeholder=made.placeholder,
-            attempt=attempt,
-            timings_ms=timings,
+            attempt=facts.attempt,
+            timings_ms=facts.timings,
             version=stored.version,
             settings=self._fingerprint,
         )
+
+
+def _source_info(media: Media, size: int, made: ThumbnailSet) -> SourceInfo:
+    facts = made.source
+    return SourceInfo(
+        width=facts.width,
+        height=facts.height,
+        duration_s=facts.duration_s,
+        codec=facts.codec,
+        format=facts.format,
+        rotation=facts.rotation,
+        bytes_read=made.bytes_read,
+        size_bytes=size,
+        contradicts=wrong_claims(media, size, facts),
+    )

@@ -131,6 +131,8 @@ class EventHandler:
             "fallback": ready.storage.fallback,
             "total_ms": ready.timings_ms.total,
         }
+        if ready.source.contradicts:
+            details["contradicts"] = ready.source.contradicts
         announced = self._rules.announcements(work, upload).ready(
             ready, is_beside_others=work.progress.is_beside_others
         )

@@ -127,6 +127,17 @@ def test_a_good_upload_is_announced_under_its_key() -> None:
     assert h.get_header(record.headers, "ce_id") == ready.event_id
 
 
+def test_a_size_that_the_object_contradicts_is_told_in_the_announcement_and_in_the_log() -> None:
+    flow, upload = a_flow(), an_upload()
+    said = upload.model_copy(update={"media": upload.media.model_copy(update={"size_bytes": 1})})
+    outcome = handle(flow, a_record(write_event(said)))
+    ready = read_event(ThumbnailReady, THUMBNAIL_READY_TYPE, outcome.records[0].value, outcome.records[0].headers)
+    assert ready.source.contradicts == outcome.details["contradicts"] == ("media.size_bytes",)
+    assert ready.source.size_bytes not in (None, 0, 1)
+    right = upload.model_copy(update={"media": upload.media.model_copy(update={"size_bytes": ready.source.size_bytes})})
+    assert "contradicts" not in handle(flow, a_record(write_event(right))).details
+
+
 def mismatches(flow: Flow) -> float | None:
     return flow.metrics.registry.get_sample_value("thumbnail_key_mismatches_total")
 
