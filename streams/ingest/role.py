@@ -33,6 +33,8 @@ POLL_S: Final = 0.25
 BATCH: Final = 500
 ROW_POLL_S: Final = 1.0
 BACKOFFS_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+_NOT_BELIEVED: Final = h.WORKING_HEADERS - {h.REPLAY_COUNT, h.REPLAYED_AT, h.REPLAYED_FROM}
+"""A replay comes back by the same topic, and is counted."""
 MAX_TOLD: Final = 1000
 """So many folders without a rule are named in the log; a rule that is missing shows long before."""
 
@@ -226,5 +228,5 @@ class IngestRole:
 
 
 def _without_our_headers(record: InboundRecord) -> InboundRecord:
-    """Return the record without headers that only we may write: whoever writes to buckets could send false origins."""
-    return replace(record, headers=h.without_headers(record.headers, h.WORKING_HEADERS))
+    """Return the record without headers that only we may write: a false origin would lead its replay to another topic."""
+    return replace(record, headers=h.without_headers(record.headers, _NOT_BELIEVED))

@@ -187,12 +187,16 @@ def test_one_object_that_cannot_be_placed_takes_no_other_with_it(loop: IngestLoo
 
 
 def test_headers_that_only_we_may_write_are_not_believed(loop: IngestLoop) -> None:
-    false: list[tuple[str, bytes | None]] = [(h.ORIGINAL_TOPIC, b"thumbnail.cleanup"), ("own", b"1")]
+    false: list[tuple[str, bytes | None]] = [
+        (h.ORIGINAL_TOPIC, b"thumbnail.cleanup"),
+        ("own", b"1"),
+        (h.REPLAY_COUNT, b"2"),
+    ]
     loop.broker.put((TOPIC, 0), b"none", key=None, headers=false)
     loop.run()
     (letter,) = loop.dead_letters
     assert h.get_header(letter.headers, h.ORIGINAL_TOPIC) == TOPIC
-    assert h.get_header(letter.headers, "own") == "1"
+    assert [h.get_header(letter.headers, name) for name in ("own", h.REPLAY_COUNT)] == ["1", "2"]
 
 
 def test_a_path_is_looked_up_and_every_row_that_has_it_gets_an_upload(loop: IngestLoop) -> None:
