@@ -57,7 +57,7 @@ def notify_kafka(minio: LocalMinio, kafka: str, topic: str) -> None:
     }
     client.put_bucket_notification_configuration(
         Bucket=BUCKET,
-        NotificationConfiguration={"QueueConfigurations": [target]},  # type: ignore[list-item,typeddict-item]
+        NotificationConfiguration={"QueueConfigurations": [target]},  # type: ignore[list-item]
     )
     client.close()
 
@@ -87,6 +87,15 @@ def statuses(stack: Stack) -> Counter[str | None]:
         for table in ("videos", "ar_contents"):
             query = sa.text(f"SELECT thumbnail_status FROM {table}")  # noqa: S608 - one of two names
             found.update(connection.execute(query).scalars())
+    return found
+
+
+def keys(minio: LocalMinio) -> set[str]:
+    """What the bucket holds of the company, by the keys in its rows."""
+    client = minio.server.client()
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="initech/")
+    found = {item["Key"].removeprefix("initech/") for page in pages for item in page.get("Contents", [])}
+    client.close()
     return found
 
 
@@ -148,7 +157,7 @@ def test_objects_of_minio_get_thumbnails_and_lose_them_and_each_once_though_the_
         row = stack.platform.row("video:1") or {}
         shown = {item["key"] for item in row["thumbnails"]}
         assert row["thumbnail_url"].startswith(own_minio.endpoint_url)
-        assert shown <= store.objects().keys()
+        assert shown <= keys(own_minio)
         # MinIO announced the thumbnails, too: none of them came back.
         stack.wait_for(lambda: ingested(stack, "skipped") > 0)
 
@@ -159,12 +168,12 @@ def test_objects_of_minio_get_thumbnails_and_lose_them_and_each_once_though_the_
                 kill_ingest(stack)
         client.close()
         stack.wait_for(lambda: statuses(stack)["ready"] == PHOTOS, 60, restart=True)
-        stack.wait_for(lambda: not any("/thumbnails/video/" in key for key in store.objects()), 60, restart=True)
+        stack.wait_for(lambda: not any("/thumbnails/video/" in key for key in keys(own_minio)), 60, restart=True)
         time.sleep(1)
         deletions = {
             (key, event_id) for kind, key, event_id in media_events(stack) if kind == "vertexar.media.deleted.v1"
         }
         assert Counter(key for key, _ in deletions) == {f"video:{number}": 1 for number in range(1, VIDEOS + 1)}
         assert stack.platform.read_topic("thumbnail.dlq") == []
-        assert sum("/thumbnails/image/" in key for key in store.objects()) == 3 * PHOTOS
+        assert sum("/thumbnails/image/" in key for key in keys(own_minio)) == 3 * PHOTOS
         stack.supervisor.wait_until_ready()
