@@ -120,7 +120,7 @@ up: ## Start the whole stack in containers, and print where to look
 	@deploy/after-up
 
 down: ## Stop the containers and keep their data
-	docker compose --profile web down
+	docker compose --profile web --profile ingest down
 
 lock: ## Make both lock files again from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "uv makes the lock files: pip install uv"; exit 1; }

@@ -35,7 +35,7 @@ class _Envelope(BaseModel):
 
 
 def read_event(model: type[TEvent], event_type: str, value: bytes | None, headers: Headers) -> TEvent:
-    """Return the event in a record, whichever mode it was written in.
+    """Return the event in a record, whichever mode it was written in; also one that is escaped in a JSON string.
 
     Raises only RefusedEventError, with event.malformed, event.unsupported_version or event.too_large, whatever bytes a
     producer sends.
@@ -46,6 +46,7 @@ def read_event(model: type[TEvent], event_type: str, value: bytes | None, header
         raise of_the_whole(
             ErrorCode.EVENT_TOO_LARGE, f"The value has {len(value)} bytes; at most {MAX_EVENT_BYTES} are read."
         )
+    value = unescaped(value)
     try:
         if _is_structured(value, headers):
             envelope = _Envelope.model_validate_json(value)
@@ -62,6 +63,17 @@ def read_event(model: type[TEvent], event_type: str, value: bytes | None, header
         raise of_the_whole(
             ErrorCode.EVENT_MALFORMED, foreign_form(value) or "The value is not JSON that can be read."
         ) from exc
+
+
+def unescaped(value: bytes) -> bytes:
+    """Return the event in a JSON string, as Kafka Connect's JsonConverter makes of text; another value as it is."""
+    if value.lstrip()[:1] != b'"':
+        return value
+    try:
+        said = json.loads(value)
+    except ValueError:
+        return value
+    return said.encode("utf-8", "surrogatepass") if isinstance(said, str) and said.lstrip()[:1] == "{" else value
 
 
 def _refused(value: bytes, exc: ValidationError) -> RefusedEventError:

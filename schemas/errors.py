@@ -35,6 +35,8 @@ class ErrorCode(StrEnum):
     UPLOAD_CANCELLED = "upload.cancelled"
     DATABASE_UNAVAILABLE = "database.unavailable"
     RESULT_REFUSED = "result.refused"
+    NOTIFICATION_MALFORMED = "notification.malformed"
+    NOTIFICATION_NO_ROW = "notification.no_row"
     INTERNAL_ERROR = "internal.error"
 
 
@@ -127,6 +129,10 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.DATABASE_UNAVAILABLE: "Bring the database back; when it answers, replay.",
     ErrorCode.RESULT_REFUSED: "The database refuses a result of this service: the message says why. Correct the column or the constraint,"
     " then run `thumbnails dlq replay --topic ready`.",
+    ErrorCode.NOTIFICATION_MALFORMED: "Correct what writes to the topic of notifications, or the rules of INGEST_RULES where they make no"
+    " ids of the key. Then replay.",
+    ErrorCode.NOTIFICATION_NO_ROW: "Write the row that has the object's path, then replay; or let a rule skip such objects, and discard"
+    " the record.",
     ErrorCode.INTERNAL_ERROR: "Look up the trace id in the worker's log and report the bug; replay after the fix.",
 }
 """What a person should do about each code, in one or two sentences."""

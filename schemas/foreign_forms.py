@@ -60,10 +60,7 @@ def _of_json(value: bytes) -> str | None:
     except (ValueError, RecursionError):
         return None
     if isinstance(said, str):
-        return (
-            "is a JSON string with the event inside, escaped twice: write the object itself. Debezium's outbox router does with"
-            " table.expand.json.payload=true, or with the StringConverter"
-        )
+        return "is a JSON string, and no event is in it: write the event's JSON object"
     if isinstance(said, list):
         return f"is a JSON array of {len(said)}: write one record for each event; batches are not read"
     if isinstance(said, dict):
@@ -89,6 +86,9 @@ def _is_tusd_hook(said: Mapping[str, Any]) -> bool:
     return "Type" in said and isinstance(event, dict) and "Upload" in event
 
 
+_TO_INGEST: Final = (
+    "it names no company and no media, so send it to a topic of its own, which `thumbnails ingest s3` reads"
+)
 _EVENT_NEEDED: Final = "it names no company and no media, so send a media.uploaded event after it"
 _OBJECTS: Final[tuple[tuple[Callable[[Mapping[str, Any]], bool], str], ...]] = (
     (
@@ -102,8 +102,8 @@ _OBJECTS: Final[tuple[tuple[Callable[[Mapping[str, Any]], bool], str], ...]] = (
         lambda said: _has(said, "op") and ("after" in said or "before" in said),
         "is a Debezium change event of a table row: write an outbox table, and send it with Debezium's outbox router",
     ),
-    (_is_s3_notification, f"is a bucket notification of S3 or MinIO: {_EVENT_NEEDED}"),
-    (_is_event_bridge, f"is an event of Amazon EventBridge: {_EVENT_NEEDED}"),
+    (_is_s3_notification, f"is a bucket notification of S3 or MinIO: {_TO_INGEST}"),
+    (_is_event_bridge, f"is an event of Amazon EventBridge: {_TO_INGEST}"),
     (_is_tusd_hook, f"is a hook of tusd: {_EVENT_NEEDED}"),
     (
         lambda said: "specversion" in said and "data_base64" in said,

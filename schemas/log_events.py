@@ -61,6 +61,16 @@ RECORD_OUTCOMES: Final = (
     LogEvent(
         "result_dead_lettered", "error", "A result cannot be written and becomes a dead letter on thumbnail.ready.dlq."
     ),
+    LogEvent(
+        "notification_read",
+        "info",
+        "A notification of a bucket is done: `outcomes` of its objects, and the `media` that it published events of.",
+    ),
+    LogEvent(
+        "notification_dead_lettered",
+        "error",
+        "A notification cannot be read or placed, and becomes a dead letter. `error_code` says why; errors.md says what to do.",
+    ),
 )
 """Each record ends with one of these. All have topic, partition and offset, and the trace id where there is a trace."""
 
@@ -105,6 +115,11 @@ RECORD_STEPS: Final = (
         "warning",
         "Most uploads of company `company_id` fail: only a few of them are tried, and the others wait in the retry topics.",
         ("company_id",),
+    ),
+    LogEvent(
+        "notification_unmatched",
+        "warning",
+        "No rule of INGEST_RULES is for an object: said once of each `bucket` and first `folder`. Add a rule, or one with `skip`.",
     ),
     LogEvent("company_limit_ended", "info", "The uploads of company `company_id` are tried as they come again."),
     LogEvent("event_internal_error", "error", "A bug in the pipeline, with its traceback; the upload is retried."),

@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-Role = Literal["worker", "persist", "retry"]
+Role = Literal["worker", "persist", "retry", "ingest"]
 
 _TASK_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LATENCY_SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
@@ -13,8 +13,9 @@ _BATCH_SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _WORKER: Final[tuple[Role, ...]] = ("worker",)
 _PERSIST: Final[tuple[Role, ...]] = ("persist",)
 _RETRY: Final[tuple[Role, ...]] = ("retry",)
-_CONSUMERS: Final[tuple[Role, ...]] = ("worker", "persist")
-ALL_ROLES: Final[tuple[Role, ...]] = ("worker", "persist", "retry")
+_INGEST: Final[tuple[Role, ...]] = ("ingest",)
+_CONSUMERS: Final[tuple[Role, ...]] = ("worker", "persist", "ingest")
+ALL_ROLES: Final[tuple[Role, ...]] = ("worker", "persist", "retry", "ingest")
 
 
 class Metrics:
@@ -34,6 +35,7 @@ class Metrics:
         self._declare_storage_metrics()
         self._declare_consumer_metrics()
         self._declare_retry_metrics()
+        self._declare_ingest_metrics()
         self._declare_process_metrics()
 
     def _declare_platform_metrics(self) -> None:
@@ -252,6 +254,15 @@ class Metrics:
             "thumbnail_oldest_dead_letter_age_seconds",
             "Age of the oldest waiting dead letter; 0 when there is none.",
             _RETRY,
+        )
+
+    def _declare_ingest_metrics(self) -> None:
+        self.notifications_total = self._counter(
+            "thumbnail_notifications_total",
+            "Changes of objects that notifications of buckets were about, by what became of them: uploaded, deleted, skipped (a rule"
+            " or the kind of event says so), unmatched (no rule is for them) or no_row (removed, and no row has the path).",
+            _INGEST,
+            "outcome",
         )
 
     def _declare_process_metrics(self) -> None:

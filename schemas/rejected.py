@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from schemas import headers as h
+from schemas.cloudevents import unescaped
 from schemas.events import DatabaseId, DeadLetterInfo, ErrorInfo, Event, EventId, MediaKind, ObjectKey, UtcTime
 from schemas.faults import MAX_FAULTS, Fault
 from schemas.headers import Headers
@@ -55,7 +56,7 @@ class ReadableIds:
     """The ids in a value that is no event, each where it is one by itself. Never raises."""
 
     def __init__(self, value: bytes | None, headers: Headers, *, most_bytes: int) -> None:
-        said = _object(value if value is not None and len(value) <= most_bytes else b"")
+        said = _object(unescaped(value) if value is not None and len(value) <= most_bytes else b"")
         data = said.get("data")
         inner = data if isinstance(data, dict) and "specversion" in said else said
         media = inner.get("media")

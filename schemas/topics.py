@@ -198,6 +198,19 @@ THUMBNAIL_REPLAYS: Final = Topic(
     cleanup_policy="compact",
 )
 
+MEDIA_NOTIFICATIONS: Final = Topic(
+    "media.notifications",
+    3,
+    7 * DAY_MS,
+    "notifications of buckets, as S3, MinIO and others write them",
+    "the storage's server",
+    "ingest",
+    "Objects that were stored and removed: `thumbnails ingest s3` makes uploads and deletions of them. Only where it is used.",
+    key="the server's own",
+    max_message_bytes=UPLOAD_BYTES,
+)
+"""Not one of ALL_TOPICS: it is there only where KAFKA_NOTIFICATIONS_TOPIC names it."""
+
 ALL_TOPICS: Final = (
     MEDIA_UPLOADED,
     THUMBNAIL_DUE,
@@ -217,13 +230,17 @@ ALL_TOPICS: Final = (
 
 @dataclass(frozen=True)
 class Topics:
-    """The names of one installation's topics in a cluster that several share: KAFKA_TOPIC_PREFIX, then the topic's name."""
+    """The names of one installation's topics in a cluster that several share: KAFKA_TOPIC_PREFIX, then the topic's name.
+
+    The topic of notifications has the name that its server was given.
+    """
 
     prefix: str = ""
+    notifications: str = MEDIA_NOTIFICATIONS.name
 
     def name_of(self, topic: Topic) -> str:
         """Return the name of any topic."""
-        return f"{self.prefix}{topic.name}"
+        return self.notifications if topic is MEDIA_NOTIFICATIONS else f"{self.prefix}{topic.name}"
 
     def names_of(self, topics: Iterable[Topic]) -> tuple[str, ...]:
         """Return the names of topics, in their order."""

@@ -8,7 +8,7 @@ from typing import Final
 from service.cli.main import main
 from service.exits import EXIT_FAILED, EXIT_OK
 
-ROLES: Final = (["worker"], ["persist"], ["retry"])
+ROLES: Final = (["worker"], ["persist"], ["retry"], ["ingest"])
 
 
 def run() -> None:

@@ -19,6 +19,7 @@ class TaskType(StrEnum):
     CLEANUP = "cleanup"
     PERSIST = "persist"
     RETRY = "retry"
+    INGEST = "ingest"
 
 
 REMEMBERED: Final = 20_000

@@ -24,7 +24,8 @@ def check(
         from service.settings import Settings
 
     settings = Settings()
-    results = [check_kafka(settings.kafka)]  # before the other libraries are loaded: what is asked first answers soon
+    # Before the other libraries are loaded: what is asked first answers soon.
+    results = [check_kafka(settings.kafka, with_notifications=True)]
     with loading():
         from service.kafka.codecs import check_codecs
         from service.roles import build as bootstrap

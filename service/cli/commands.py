@@ -104,6 +104,13 @@ LINES: Final = (
         "Run the retry role: failed events come back when they are due. Example: thumbnails retry.",
     ),
     Line(
+        "ingest",
+        RUN,
+        "service.cli.ingest",
+        "ingest_app",
+        "Make uploads of what others announce: see docs/upstreams.md.",
+    ),
+    Line(
         "web",
         RUN,
         "service.web.command",

@@ -63,6 +63,7 @@ def _warn_of_misspellings(command: Sequence[str]) -> None:
         ["worker"],
         ["persist"],
         ["retry"],
+        ["ingest"],
     ):  # roles log it
         return
     from service.setting_names import NAMES, misspelled, names_in_env_file

@@ -12,7 +12,7 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
 
-from schemas.topics import ALL_TOPICS, Topic
+from schemas.topics import ALL_TOPICS, MEDIA_NOTIFICATIONS, Topic
 from service.kafka.clients import client_config
 from service.kafka.connection import KafkaUnreachableError, connect
 from service.kafka.topic_settings import ADMIN_TIMEOUT_S, Difference, compare, compare_exactly, make_topics
@@ -87,7 +87,7 @@ def _has_leaders(topic: TopicMetadata) -> bool:
 def delete_topics(settings: KafkaSettings) -> None:
     """Remove the topics with this prefix, and with them every record. For the demo, whose prefix is its own."""
     states = list_topics(settings)
-    names = [state.name for state in states if state.partitions > 0]
+    names = [state.name for state in states if state.partitions > 0 and state.topic is not MEDIA_NOTIFICATIONS]
     admin, _ = connect(settings)  # its futures end with it
     for future in admin.delete_topics(names, operation_timeout=ADMIN_TIMEOUT_S).values() if names else ():
         try:
@@ -108,10 +108,15 @@ def delete_records(settings: KafkaSettings, topic: str, until: Mapping[int, int]
 
 
 def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
-    """Return every topic of the list, with what is wrong with it in the cluster. Raises KafkaUnreachableError."""
+    """Return every topic of the list, with what is wrong with it in the cluster. Raises KafkaUnreachableError.
+
+    The topic of notifications is among them where it is set; it may be somebody else's, so that only its absence is wrong.
+    """
     admin, cluster = connect(settings)
     found = cluster.topics
     names = {settings.topics.name_of(topic): topic for topic in ALL_TOPICS}
+    if settings.kafka_notifications_topic is not None:
+        names[settings.kafka_notifications_topic] = MEDIA_NOTIFICATIONS
     configs = _configs(admin, [name for name in names if name in found])
     hidden = _hidden(admin, [name for name in names if name not in found])
     return tuple(
@@ -172,6 +177,8 @@ def _state(name: str, topic: Topic, found: TopicMetadata | None, config: dict[st
     partitions = len(found.partitions)
     replicas = min(len(partition.replicas) for partition in found.partitions.values())
     in_sync = min(len(partition.isrs) for partition in found.partitions.values())
+    if topic is MEDIA_NOTIFICATIONS:
+        return TopicState(name, topic, partitions, (), replicas, in_sync=in_sync)
     problems = []
     if partitions < topic.partitions:
         problems.append(

@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from schemas.metrics import Metrics
-from schemas.topics import ALL_TOPICS, Topics
+from schemas.topics import ALL_TOPICS, MEDIA_NOTIFICATIONS, Topics
 from streams.kafka.lag import PartitionLag
 from streams.kafka.ports import BEGINNING, END, TopicPartition
 from streams.kafka.positions import Gap, Positions
@@ -19,7 +19,7 @@ OffsetsAt = Callable[[Collection[TopicPartition], int], Mapping[TopicPartition, 
 
 def topic_label(topics: Topics, name: str) -> str:
     """Return the value of a metric's label: the topic's name without KAFKA_TOPIC_PREFIX."""
-    known = (topic.name for topic in ALL_TOPICS if topics.name_of(topic) == name)
+    known = (topic.name for topic in (*ALL_TOPICS, MEDIA_NOTIFICATIONS) if topics.name_of(topic) == name)
     return next(known, "other")
 
 

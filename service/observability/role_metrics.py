@@ -32,7 +32,7 @@ class RoleMetrics:
     """Starts and stops the observations of one role, and says whether work waits for it and whether it finishes any."""
 
     def __init__(self, metrics: Metrics, role: Role) -> None:
-        self._metrics: Final = metrics
+        self.metrics: Final = metrics
         self._observations: Final[list[Periodic]] = []
         self._lag_records = 0
         self._overdue: Callable[[], int] = int
@@ -49,14 +49,14 @@ class RoleMetrics:
     @property
     def progress(self) -> float:
         """Return a number that changes whenever a record is finished."""
-        (family,) = self._metrics.last_progress_timestamp_seconds.collect()
+        (family,) = self.metrics.last_progress_timestamp_seconds.collect()
         return sum(sample.value for sample in family.samples)
 
     def observe_lag(self, kafka: KafkaSettings, group: str, owned: OwnedPartitions, positions: Positions) -> None:
         """Observe a role whose unprocessed records are late."""
-        gauges = _LagGauges(self._metrics, kafka.topics)
+        gauges = _LagGauges(self.metrics, kafka.topics)
         reader = GroupLag(consumers_of(kafka, group))
-        watch = RemovedRecords(self._metrics, kafka.topics, group, positions)
+        watch = RemovedRecords(self.metrics, kafka.topics, group, positions)
 
         def look() -> None:
             found = reader.read(owned())
@@ -69,8 +69,8 @@ class RoleMetrics:
     def observe_retries(self, kafka: KafkaSettings, group: str, role: RetryRole) -> None:
         """Observe the retry role, whose unprocessed records wait, as they should; and the dead letters of all roles."""
         tiers = {name: tier for tier, name in enumerate(kafka.topics.retries, 1)}
-        reader, waiting = GroupLag(consumers_of(kafka, group)), self._metrics.retries_waiting
-        watch = RemovedRecords(self._metrics, kafka.topics, group, role.positions)
+        reader, waiting = GroupLag(consumers_of(kafka, group)), self.metrics.retries_waiting
+        watch = RemovedRecords(self.metrics, kafka.topics, group, role.positions)
         self._overdue = lambda: role.overdue
 
         def look() -> None:
@@ -79,7 +79,7 @@ class RoleMetrics:
             for topic, tier in tiers.items():
                 waiting.labels(tier).set(sum(lag.records for where, lag in found.items() if where[0] == topic))
             cleanups = (lag.records for where, lag in found.items() if where[0] == kafka.topics.cleanup_waiting)
-            self._metrics.cleanups_waiting.set(sum(cleanups))
+            self.metrics.cleanups_waiting.set(sum(cleanups))
 
         self._observe("waiting retries", look, KAFKA_EVERY_S)
         self._observe_dead_letters(kafka, group)
@@ -101,11 +101,11 @@ class RoleMetrics:
     def _observe_dead_letters(self, kafka: KafkaSettings, group: str) -> None:
         topics = kafka.topics
         backlog = DlqBacklog(consumers_of(kafka, group), (topics.dlq, topics.ready_dlq), topics.replays)
-        age = _Age(self._metrics.oldest_dead_letter_age_seconds)
+        age = _Age(self.metrics.oldest_dead_letter_age_seconds)
 
         def look() -> None:
             found = backlog.poll()
-            self._metrics.dead_letters_waiting.set(found.count)
+            self.metrics.dead_letters_waiting.set(found.count)
             age.since_s = found.oldest_at.timestamp() if found.oldest_at else None
 
         self._observe("dead letters", look, DEAD_LETTERS_EVERY_S)

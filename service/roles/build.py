@@ -16,11 +16,14 @@ from schemas.metrics import Metrics
 from service.kafka.clients import consumers_of, make_producer, make_waiting_consumer, membership
 from service.settings import Settings
 from streams.failures.retry_limits import parse_limits
+from streams.ingest.role import IngestOptions, IngestRole
+from streams.ingest.rules import Rules
 from streams.kafka.ports import KafkaClients
 from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole
 from streams.retry.cancellations import Cancellations
 from streams.retry.role import RetryOptions, RetryRole
+from streams.rows.by_path import RowsByPath
 from streams.thumbnails.grace import Grace
 from streams.tracing import NO_TRACING, Tracing
 
@@ -50,6 +53,11 @@ def persist_group(settings: Settings) -> str:
 def retry_group(settings: Settings) -> str:
     """Return the consumer group of the retry role."""
     return f"{settings.worker.worker_group}-retry"
+
+
+def ingest_group(settings: Settings) -> str:
+    """Return the consumer group of the ingest role."""
+    return f"{settings.worker.worker_group}-ingest"
 
 
 def build_persist(
@@ -85,3 +93,19 @@ def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRAC
     consumer = make_waiting_consumer(settings.kafka, retry_group(settings))
     clients = KafkaClients(consumer, make_producer(settings.kafka))
     return RetryRole(clients, options, metrics, tracing=tracing)
+
+
+def build_ingest(
+    settings: Settings, metrics: Metrics, rules: Rules, engine: sa.Engine | None, tracing: Tracing = NO_TRACING
+) -> IngestRole:
+    """Return the ingest role; `engine` is None where no rule looks anything up."""
+    group = ingest_group(settings)
+    consumer = consumers_of(settings.kafka, group)(membership(settings.kafka))
+    options = IngestOptions(
+        group,
+        rules,
+        settings.kafka.topics,
+        rows=None if engine is None else RowsByPath(engine),
+        row_wait_s=settings.ingest.ingest_row_wait_s,
+    )
+    return IngestRole(KafkaClients(consumer, make_producer(settings.kafka)), options, metrics, tracing=tracing)

@@ -14,8 +14,9 @@ from schemas.errors import ErrorCode, ThumbnailError
 from schemas.tables import videos
 from service.check_result import CheckResult
 from service.roles.health.dependencies import Dependency
-from service.settings import HttpSettings, redact_url
+from service.settings import HttpSettings, KafkaSettings, redact_url
 from storage.base import StorageProvider
+from streams.ingest.rules import Rules, RulesError, read_rules
 
 
 def check_database(engine: sa.Engine) -> CheckResult:
@@ -55,6 +56,24 @@ def check_http_port(settings: HttpSettings) -> CheckResult:
             name,
             "It is taken by another process: set another HTTP_PORT for each role on this host, or 0 for a free one.",
         )
+
+
+def check_rules(path: Path | None) -> tuple[CheckResult, Rules | None]:
+    """Read the rules of the ingest role; None with a problem."""
+    if path is None:
+        problem = "It is not set: give the file of the rules that say whose media an object is, see docs/upstreams.md."
+        return CheckResult("INGEST_RULES", problem), None
+    try:
+        return CheckResult("INGEST_RULES", None), read_rules(path)
+    except RulesError as exc:
+        return CheckResult("INGEST_RULES", str(exc)), None
+
+
+def check_notifications_topic(settings: KafkaSettings) -> CheckResult:
+    """Check that the topic of notifications has a name."""
+    is_set = settings.kafka_notifications_topic is not None
+    problem = "It is not set: give the topic to which the storage's server writes, such as media.notifications."
+    return CheckResult("KAFKA_NOTIFICATIONS_TOPIC", None if is_set else problem)
 
 
 def check_storage(provider: StorageProvider, root: Path) -> CheckResult:

@@ -1,4 +1,4 @@
-"""Runs persist or retry as a process: prove its dependencies, serve health, work until SIGTERM, exit code 0 or 1.
+"""Runs persist, retry or ingest as a process: prove its dependencies, serve health, work until SIGTERM, exit code 0 or 1.
 
 The worker, in `worker_role.py`, begins and serves in the same way.
 """
@@ -25,7 +25,13 @@ from service.observability.logs import configure_logs
 from service.observability.role_metrics import RoleMetrics
 from service.observability.traces import start_traces
 from service.roles import build as bootstrap
-from service.roles.checks import check_database, check_http_port, check_or_await
+from service.roles.checks import (
+    check_database,
+    check_http_port,
+    check_notifications_topic,
+    check_or_await,
+    check_rules,
+)
 from service.roles.clock_watch import ClockWatch
 from service.roles.health.dependencies import Dependency, Probe
 from service.roles.health.liveness import LivenessInputs
@@ -86,7 +92,7 @@ def run_persist_role(settings: Settings) -> int:
         role = bootstrap.build_persist(settings, metrics, engine, tracing, refused_before)
         lag.observe_lag(kafka, group, lambda: role.owned, role.positions)
         prove = database_probe(engine, lambda: role.database_problem)
-        return _run_loop(settings, metrics, role, lag, ((database, prove),))
+        return _run_loop(settings, role, lag, ((database, prove),))
 
 
 def run_retry_role(settings: Settings) -> int:
@@ -99,7 +105,35 @@ def run_retry_role(settings: Settings) -> int:
     with start_traces(settings.traces, "retry", group) as tracing:
         role = bootstrap.build_retry(settings, metrics, tracing)
         lag.observe_retries(settings.kafka, group, role)
-        return _run_loop(settings, metrics, role, lag)
+        return _run_loop(settings, role, lag)
+
+
+def run_ingest_role(settings: Settings) -> int:
+    """Run the ingest role. Return exit code 1 when rules or a dependency fail at start, or a record cannot be sent.
+
+    The database is asked only where a rule looks rows up; one that is away at start is waited for.
+    """
+    metrics = begin(settings, "ingest")
+    lag = RoleMetrics(metrics, "ingest")
+    checked, rules = check_rules(settings.ingest.ingest_rules)
+    kafka, database = settings.kafka, database_dependency()
+    engine = bootstrap.build_engine(settings) if rules is not None and rules.look_up else None
+    checks = [
+        lambda: checked,
+        lambda: check_notifications_topic(kafka),
+        lambda: check_http_port(settings.http),
+        lambda: check_kafka(kafka, with_notifications=True),
+    ]
+    if engine is not None:
+        checks.append(lambda: check_or_await(lambda: check_database(engine), database))
+    if not proven(checks) or rules is None:
+        return EXIT_FAILED
+    group = bootstrap.ingest_group(settings)
+    with start_traces(settings.traces, "ingest", group) as tracing:
+        role = bootstrap.build_ingest(settings, metrics, rules, engine, tracing)
+        lag.observe_lag(kafka, group, lambda: role.owned, role.positions)
+        probes = () if engine is None else ((database, database_probe(engine, lambda: role.database_problem)),)
+        return _run_loop(settings, role, lag, probes, frozenset({kafka.topics.notifications}))
 
 
 def begin(settings: Settings, role: Role) -> Metrics:
@@ -134,11 +168,12 @@ def serve(settings: Settings, metrics: Metrics, health: RoleHealth) -> HttpServe
 
 def _run_loop(
     settings: Settings,
-    metrics: Metrics,
     role: LoopRole,
     lag: RoleMetrics,
     probes: Sequence[tuple[Dependency, Probe]] = (),
+    own_topics: frozenset[str] = frozenset(),
 ) -> int:
+    """Work until a signal; `own_topics` are those that no other role needs."""
     last_resorts: list[threading.Timer] = []
 
     def stop() -> None:
@@ -157,10 +192,10 @@ def _run_loop(
     kafka = kafka_dependency(settings.kafka.kafka_bootstrap_servers)
     health = RoleHealth(settings.worker.event_bound_s, liveness_inputs, kafka, probes)
     lag.start()
-    server = serve(settings, metrics, health)
+    server = serve(settings, lag.metrics, health)
     finder = TopicFinder(settings.kafka)
     find_topics = with_kafka_health(finder.find, kafka, lambda: finder.problem or role.cluster.problem)
-    watch = TopicWatch(_topic_names(settings), find_topics, role.stop)
+    watch = TopicWatch(_topic_names(settings) | own_topics, find_topics, role.stop)
     watch.start()
     clock_watch = ClockWatch()
     clock_watch.start()

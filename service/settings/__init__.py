@@ -10,6 +10,7 @@ from service.settings.roles import (
     CleanupSettings,
     DeadLetterSettings,
     HttpSettings,
+    IngestSettings,
     LogSettings,
     PersistSettings,
     RetrySettings,
@@ -26,6 +27,7 @@ __all__ = [
     "DeadLetterSettings",
     "DecodeSettings",
     "HttpSettings",
+    "IngestSettings",
     "KafkaSettings",
     "LogSettings",
     "PersistSettings",
@@ -50,6 +52,7 @@ class Settings:
         self.dead_letters = DeadLetterSettings()
         self.persist = PersistSettings()
         self.cleanup = CleanupSettings()
+        self.ingest = IngestSettings()
         self.storage = StorageSettings()
         self.connections = ConnectionSettings()
         self.database = DatabaseSettings()
@@ -68,6 +71,7 @@ class Settings:
             self.dead_letters,
             self.persist,
             self.cleanup,
+            self.ingest,
             self.storage,
             self.connections,
             self.database,
@@ -88,6 +92,7 @@ class Settings:
             DeadLetterSettings,
             PersistSettings,
             CleanupSettings,
+            IngestSettings,
             StorageSettings,
             ConnectionSettings,
             DatabaseSettings,

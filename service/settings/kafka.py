@@ -7,7 +7,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from schemas.topics import Topics
+from schemas.topics import MEDIA_NOTIFICATIONS, Topics
 from service.settings.component import Component
 
 _SERVER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]@,]+)(?::([0-9]{1,5}))?")
@@ -19,6 +19,12 @@ class KafkaSettings(Component):
     kafka_bootstrap_servers: str = Field("localhost:9092", description="Bootstrap brokers: host:port,host:port.")
     kafka_topic_prefix: str = Field(
         "", description="Prefix of every topic name, so that several installations can share a cluster."
+    )
+    kafka_notifications_topic: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="Topic of bucket notifications, for `thumbnails ingest s3`: its whole name, without the prefix. Once it is set,"
+        " `topics create` makes it and `check` looks for it: docs/upstreams.md.",
     )
     kafka_session_timeout_s: float = Field(
         30.0,
@@ -109,7 +115,7 @@ class KafkaSettings(Component):
     @property
     def topics(self) -> Topics:
         """Return the names of this installation's topics."""
-        return Topics(self.kafka_topic_prefix)
+        return Topics(self.kafka_topic_prefix, self.kafka_notifications_topic or MEDIA_NOTIFICATIONS.name)
 
     @property
     def uses_tls(self) -> bool:

@@ -1,5 +1,6 @@
 """How the roles work: the worker, retries, dead letters, the web page, and what each shows of itself."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -125,6 +126,21 @@ class PersistSettings(Component):
         ge=0,
         description="Seconds for which the role waits for missing tables, columns, rights or a login that the database"
         " refuses, before it ends. A migration may take so long; 0: it waits for ever.",
+    )
+
+
+class IngestSettings(Component):
+    """How notifications of buckets become uploads: `thumbnails ingest s3`."""
+
+    ingest_rules: Path | None = Field(
+        None, description="TOML file of the rules that say whose media an object is: docs/upstreams.md."
+    )
+    ingest_row_wait_s: float = Field(
+        30.0,
+        ge=0,
+        le=600,
+        description="Seconds after its notification for which an upload whose row is looked up waits for that row. Notifications"
+        " behind it wait, too.",
     )
 
 

@@ -9,6 +9,7 @@ from schemas import headers as h
 from schemas.errors import ErrorCode
 from schemas.headers import Headers
 from schemas.topics import (
+    MEDIA_NOTIFICATIONS,
     MEDIA_UPLOADED,
     THUMBNAIL_CLEANUP,
     THUMBNAIL_DELETED,
@@ -31,11 +32,13 @@ _OF_THE_WORKER: Final = {
     THUMBNAIL_DUE: THUMBNAIL_DUE,
     THUMBNAIL_CLEANUP: THUMBNAIL_CLEANUP,
 }
+_OF_INGEST: Final = {MEDIA_NOTIFICATIONS: MEDIA_NOTIFICATIONS}
+"""It is a server's topic, but whoever reads notifications has to bear repeats anyway."""
 _OF_PERSIST: Final = {topic: topic for topic in (THUMBNAIL_READY, THUMBNAIL_FAILED, THUMBNAIL_DELETED)}
 ALLOWED: Final[dict[Topic, dict[Topic, Topic]]] = {
-    THUMBNAIL_DLQ: _OF_THE_WORKER,
+    THUMBNAIL_DLQ: _OF_THE_WORKER | _OF_INGEST,
     THUMBNAIL_READY_DLQ: _OF_PERSIST,
-    THUMBNAIL_PARKED: _OF_THE_WORKER | _OF_PERSIST,
+    THUMBNAIL_PARKED: _OF_THE_WORKER | _OF_INGEST | _OF_PERSIST,
 }
 """For each dead letter topic: where its records may have come from, and where each of those goes back to."""
 

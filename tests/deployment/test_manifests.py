@@ -8,6 +8,7 @@ import pytest
 from schemas.topics import ALL_TOPICS
 from service.cli.main import all_commands
 from service.settings import Settings
+from streams.ingest.rules import parse_rules
 from tests.conftest import missing
 from tests.deployment.manifests import (
     KUBERNETES,
@@ -37,6 +38,13 @@ def _kustomize(pytestconfig: pytest.Config) -> None:
             KUSTOMIZE.get(say)
     except NoToolError as exc:
         missing(str(exc))
+
+
+def settings_of(found: list[Manifest]) -> Manifest:
+    """What every container gets as its environment; the other map holds the rules of the ingest role."""
+    maps = [item for item in of_kind(found, "ConfigMap") if "rules.toml" not in item["data"]]
+    (settings,) = [item["data"] for item in maps]
+    return dict(settings)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -117,7 +125,7 @@ def test_a_container_that_breaks_a_rule_is_found(rule: str) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_pod_is_killed_only_after_its_role_has_given_up_by_itself(folder: str) -> None:
     found = manifests(folder)
-    (settings,) = [item["data"] for item in of_kind(found, "ConfigMap")]
+    settings = settings_of(found)
     for workload in of_kind(found, "Deployment"):
         pod = pod_of(workload)
         sleeps_s = pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
@@ -154,7 +162,7 @@ def test_every_role_has_a_disruption_budget_that_chooses_its_pods() -> None:
 def test_every_variable_is_a_setting_of_ours() -> None:
     known = {name.upper() for part in Settings().components() for name in type(part).model_fields}
     found = manifests(EXAMPLE)
-    (settings,) = [item["data"].keys() for item in of_kind(found, "ConfigMap")]
+    settings = settings_of(found).keys()
     set_in_pods = {
         variable["name"]
         for workload in of_kind(found, "Deployment", "Job", "CronJob")
@@ -174,6 +182,7 @@ def test_each_workload_gets_the_secrets_that_it_needs_and_no_other() -> None:
         "thumbnails-worker": {"thumbnails-kafka", "thumbnails-database", "thumbnails-storage"},
         "thumbnails-persist": {"thumbnails-kafka", "thumbnails-database"},
         "thumbnails-retry": {"thumbnails-kafka"},
+        "thumbnails-ingest": {"thumbnails-kafka", "thumbnails-database"},
         "thumbnails-topics": {"thumbnails-kafka"},
         "thumbnails-schema": {"thumbnails-database"},
         "thumbnails-web": {"thumbnails-kafka", "thumbnails-web"},
@@ -195,6 +204,21 @@ def test_the_nightly_comparison_has_local_storage_and_a_command_that_there_is() 
     assert {option for option in options if option.startswith("--")} <= known
     assert options[options.index("--state") + 1].startswith(f"{mounts['state']}/")
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_the_ingest_role_has_rules_that_can_be_used_and_the_topic_that_they_are_for() -> None:
+    found = manifests(EXAMPLE)
+    pod = pod_of(named(found, "Deployment", "thumbnails-ingest"))
+    (container,) = pod["containers"]
+    (volume,) = [one["configMap"]["name"] for one in pod["volumes"]]
+    (rules,) = [one["data"] for one in of_kind(found, "ConfigMap") if one["metadata"]["name"] == volume]
+    (mount,) = container["volumeMounts"]
+    assert {one["name"]: one["value"] for one in container["env"]} == {
+        "INGEST_RULES": f"{mount['mountPath']}/rules.toml"
+    }
+    assert parse_rules(rules["rules.toml"]).look_up
+    assert settings_of(found)["KAFKA_NOTIFICATIONS_TOPIC"] == "media.notifications"
+    assert rules["rules.toml"] == (KUBERNETES.parent / "ingest" / "rules.toml").read_text()
 
 
 def test_scaling_is_by_topics_that_are_to_be_dealt_with_now_and_never_beyond_their_partitions() -> None:

@@ -16,6 +16,7 @@ OUT = {
     "worker": {DNS, KAFKA, DATABASE, STORAGE},
     "persist": {DNS, KAFKA, DATABASE},
     "retry": {DNS, KAFKA},
+    "ingest": {DNS, KAFKA, DATABASE},
     "topics": {DNS, KAFKA},
     "schema": {DNS, DATABASE},
     "reconcile": {DNS, KAFKA, DATABASE, STORAGE},
@@ -36,7 +37,7 @@ def found(pytestconfig: pytest.Config) -> list[Manifest]:
 def test_a_role_reaches_what_it_needs_and_nothing_else(found: list[Manifest], component: str) -> None:
     assert is_shut(found, component)
     assert ports_out(found, component) == OUT[component]
-    assert ports_in(found, component) == ({METRICS} if component in ("worker", "persist", "retry") else set())
+    assert ports_in(found, component) == ({METRICS} if component in ("worker", "persist", "retry", "ingest") else set())
 
 
 def test_a_worker_reaches_no_address_of_the_cluster_as_if_it_were_a_storage(found: list[Manifest]) -> None:

@@ -39,6 +39,7 @@ def problem_with(block: Block) -> str | None:
         "toml": tomllib.loads,
         "text": str,
         "console": str,
+        "sql": str,  # tests/integration/test_outbox.py runs it
         "java": str,  # tests/system/test_state_topic.py runs it
         "mermaid": str,
         "": str,

@@ -16,7 +16,7 @@ STOP_TIMEOUT_S = 60.0
 
 def role_command(name: str) -> list[str]:
     """A role as a plain process."""
-    return [sys.executable, "-m", "service", name]
+    return [sys.executable, "-m", "service", *name.split()]
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Supervisor:
         self.roles: list[Role] = []
 
     def start(self, name: str, count: int = 1, **extra: str) -> None:
-        """Start `count` more processes of one role."""
+        """Start `count` more processes of one role, by the words of its command."""
         for number in range(len(self.of(name)), len(self.of(name)) + count):
             environment = {**os.environ, **self._environment, **extra}
             log = self.folder / f"{name}-{number}.log"
@@ -99,7 +99,7 @@ class Supervisor:
 def _spawn(name: str, command: list[str] | None, environment: dict[str, str], log: Path) -> Process:
     with log.open("ab") as out:
         if command is None:
-            return start_service([name], environment, out, out)
+            return start_service(name.split(), environment, out, out)
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
 

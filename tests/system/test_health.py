@@ -40,7 +40,8 @@ NOTICED_S = 8.0
 
 
 def port_of(role: Role) -> int:
-    (line,) = [json.loads(line) for line in role.log.read_text().splitlines() if '"role_ready"' in line]
+    of_this_start = role.log.read_bytes()[role.log_from :].decode()
+    (line,) = [json.loads(line) for line in of_this_start.splitlines() if '"role_ready"' in line]
     return int(line["http_port"])
 
 

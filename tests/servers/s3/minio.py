@@ -37,6 +37,8 @@ class LocalMinio:
         self.secret_key: Final = secrets.token_hex(16)
         self._tls: Final = tls
         self._process: subprocess.Popen[bytes] | None = None
+        self.settings: dict[str, str] = {}
+        """More of MinIO's own variables, as of its next start."""
         for name in ("data", "certificates"):
             (self.folder / name).mkdir()
 
@@ -71,13 +73,17 @@ class LocalMinio:
     def _environment(self) -> dict[str, str]:
         # A developer's own settings must not decide what is started.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MINIO_")}
-        return inherited | {
-            "MINIO_ROOT_USER": self.access_key,
-            "MINIO_ROOT_PASSWORD": self.secret_key,
-            "MINIO_BROWSER": "off",
-            "MINIO_UPDATE": "off",  # it would ask for newer versions
-            "MINIO_CALLHOME_ENABLE": "off",
-        }
+        return (
+            inherited
+            | self.settings
+            | {
+                "MINIO_ROOT_USER": self.access_key,
+                "MINIO_ROOT_PASSWORD": self.secret_key,
+                "MINIO_BROWSER": "off",
+                "MINIO_UPDATE": "off",  # it would ask for newer versions
+                "MINIO_CALLHOME_ENABLE": "off",
+            }
+        )
 
     def stop_process(self) -> None:
         """End the server in good order, and keep its objects."""

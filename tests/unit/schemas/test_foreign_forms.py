@@ -10,6 +10,7 @@ from schemas.cloudevents import read_event
 from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
 from schemas.faults import RefusedEventError
 from schemas.foreign_forms import foreign_form
+from schemas.rejected import ReadableIds
 from tests.unit.schemas.test_faults import SOUND
 
 EVENT = json.dumps(SOUND)
@@ -35,7 +36,7 @@ FORMS: dict[str, tuple[bytes, str]] = {
     "a JPEG": (b"\xff\xd8\xff\xe0", "JPEG"),
     "an MP4": (b"\0\0\0\x18ftypmp42", "video or a picture"),
     "XML": (b"<event/>", "XML"),
-    "an escaped string": (as_json(EVENT), "escaped twice"),
+    "text": (as_json("none"), "is a JSON string, and no event is in it"),
     "an array": (as_json([SOUND, SOUND]), "array of 2"),
     "Connect's envelope": (as_json({"schema": {"type": "string"}, "payload": EVENT}), "schemas.enable=false"),
     "a change of a row": (as_json({"before": None, "after": {"id": 1}, "op": "c"}), "outbox router"),
@@ -48,6 +49,23 @@ FORMS: dict[str, tuple[bytes, str]] = {
     ),
     "CloudEvents, escaped": (as_json({"specversion": "1.0", "id": "e", "type": "t", "data": EVENT}), "escaped twice"),
 }
+
+
+def test_an_event_that_is_escaped_in_a_json_string_is_read() -> None:
+    """As Kafka Connect's JsonConverter writes the payload of an outbox that is text."""
+    escaped = as_json(EVENT)
+    assert escaped.startswith(b'"{\\"')
+    event = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, escaped, ())
+    assert event == read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, EVENT.encode(), ())
+    structured = {"specversion": "1.0", "id": "e", "type": MEDIA_UPLOADED_TYPE, "data": SOUND}
+    assert read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, as_json(json.dumps(structured)), ()) == event
+
+
+def test_what_is_wrong_with_an_escaped_event_is_said_of_its_fields() -> None:
+    value = as_json(json.dumps(SOUND | {"company_id": "one"}))
+    with pytest.raises(RefusedEventError, match='company_id is "one"'):
+        read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, value, ())
+    assert ReadableIds(value, (), most_bytes=1000).upload_event_id == "e-1"
 
 
 @pytest.mark.parametrize("name", FORMS)

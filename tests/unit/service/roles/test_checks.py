@@ -9,8 +9,15 @@ from structlog.testing import capture_logs
 from schemas.database import create_engine_for
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError, TransientError
 from service.check_result import CheckResult
-from service.roles.checks import check_database, check_or_await, check_storage
+from service.roles.checks import (
+    check_database,
+    check_notifications_topic,
+    check_or_await,
+    check_rules,
+    check_storage,
+)
 from service.roles.health.dependencies import Dependency
+from service.settings import KafkaSettings
 from storage.memory import MemoryStorageProvider
 
 
@@ -58,3 +65,22 @@ def test_the_dependency_is_as_red_as_its_check(is_outage: bool) -> None:
     assert database.state().problem == "It is wrong."
     assert check_or_await(lambda: CheckResult("Database", None), database).problem is None
     assert database.state().is_up
+
+
+def test_the_ingest_role_wants_rules_that_can_be_used_and_the_name_of_its_topic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rules.toml"
+    assert "docs/upstreams.md" in (check_rules(None)[0].problem or "")
+    assert check_rules(path)[1] is None
+    path.write_text("[[rules]]\nlookup = 1")
+    assert "rule 1: lookup" in (check_rules(path)[0].problem or "")
+    path.write_text("[[rules]]\nlookup = true")
+    found, rules = check_rules(path)
+    assert (found.problem, rules is not None) == (None, True)
+
+    monkeypatch.delenv("KAFKA_NOTIFICATIONS_TOPIC", raising=False)
+    assert "media.notifications" in (check_notifications_topic(KafkaSettings()).problem or "")
+    monkeypatch.setenv("KAFKA_NOTIFICATIONS_TOPIC", "buckets")
+    assert check_notifications_topic(KafkaSettings()).problem is None
+    assert KafkaSettings().topics.notifications == "buckets"

@@ -21,7 +21,7 @@ from tests.doubles.pipeline import NOW
 
 
 def plan(dead_letter: DeadLetter, source: Topic = THUMBNAIL_DLQ, max_replays: int = 3) -> Send | Refusal:
-    return ReplayRules(source, Topics("p."), max_replays).plan(dead_letter, NOW)
+    return ReplayRules(source, Topics("p.", notifications="buckets"), max_replays).plan(dead_letter, NOW)
 
 
 def sent(dead_letter: DeadLetter, source: Topic = THUMBNAIL_DLQ) -> Send:
@@ -54,6 +54,7 @@ def test_key_value_trace_origin_and_first_failure_stay_and_the_failure_goes() ->
         (THUMBNAIL_DLQ, "p.media.uploaded", "p.thumbnail.due"),
         (THUMBNAIL_DLQ, "p.thumbnail.due", "p.thumbnail.due"),
         (THUMBNAIL_DLQ, "p.thumbnail.cleanup", "p.thumbnail.cleanup"),
+        (THUMBNAIL_DLQ, "buckets", "buckets"),
         (THUMBNAIL_READY_DLQ, "p.thumbnail.ready", "p.thumbnail.ready"),
         (THUMBNAIL_READY_DLQ, "p.thumbnail.failed", "p.thumbnail.failed"),
         (THUMBNAIL_PARKED, "p.thumbnail.failed", "p.thumbnail.failed"),
@@ -145,7 +146,7 @@ def replay(
     clock: Clock | None = None,
     named: frozenset[str] = frozenset(),
 ) -> ReplayReport:
-    rules, clock = ReplayRules(THUMBNAIL_DLQ, Topics("p."), 3, named), clock or Clock()
+    rules, clock = ReplayRules(THUMBNAIL_DLQ, Topics("p.", notifications="buckets"), 3, named), clock or Clock()
     made = DeadLetterReplay(
         rules, ledger or Ledger(), sender, pace, stop=clock.stop, now=lambda: NOW, clock=lambda: clock.now_s
     )

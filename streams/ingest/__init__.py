@@ -1,0 +1,23 @@
+"""The ingest role: notifications of buckets become uploads and deletions, by rules.
+
+```
+S3, MinIO, Ceph, EventBridge ──> notifications topic ──> ingest ─┬─> media.uploaded   uploads, and deletions
+                                     rules ─────────────────┤    └─> thumbnail.dlq    what cannot be read or placed
+                                     platform's rows (look-up) ──┘
+```
+
+A record has one or more changes of objects, or none. Each step, and what happens when it fails:
+
+1. The record is read (`notifications`). What is no notification becomes a dead letter. Tests, tags, access, folders and
+   versions that are no longer current are passed over, and counted.
+2. The first rule that matches the object says whose media it is (`rules`). What no rule matches is counted and passed
+   over; the log says it once for each bucket and first folder. Our own thumbnails never come to a rule.
+3. Where the rule says so, the media is the row that has the object's path (`streams.rows.by_path`). A row may be written
+   after its object: the batch waits, up to INGEST_ROW_WAIT_S after the notification. After that an upload becomes a dead
+   letter, to be replayed; a removed object without a row shows nothing, and is passed over. A database that is away is
+   waited for.
+4. The events are produced to media.uploaded, and dead letters to thumbnail.dlq; all in-sync replicas acknowledge them.
+   A cluster that takes nothing is waited for.
+5. The offsets are committed. A process that dies before this repeats the batch: the ids of its events are made of
+   the notification, so the repetition changes nothing.
+"""
