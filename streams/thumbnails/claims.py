@@ -1,10 +1,10 @@
-"""What an upload's event says of its file, compared with what the file turned out to be."""
+"""What the file of an upload turned out to be, compared with what its event says."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from processors.types import SourceFacts
-from schemas.events import Media
+from processors.types import SourceFacts, ThumbnailSet
+from schemas.events import Media, SourceInfo
 
 SIZE: Final = "media.size_bytes"
 CONTENT_TYPE: Final = "media.content_type"
@@ -21,6 +21,22 @@ _PICTURES: Final[Mapping[str, str]] = {
 }
 """The formats by their media types: only of those that nobody calls by another name."""
 _FORMATS: Final[Mapping[str, str]] = {"mpo": "jpeg"} | {name: name for name in _PICTURES.values()}
+
+
+def source_info(media: Media, size: int, made: ThumbnailSet) -> SourceInfo:
+    """Return what is announced of the file of `size` bytes."""
+    facts = made.source
+    return SourceInfo(
+        width=facts.width,
+        height=facts.height,
+        duration_s=facts.duration_s,
+        codec=facts.codec,
+        format=facts.format,
+        rotation=facts.rotation,
+        bytes_read=made.bytes_read,
+        size_bytes=size,
+        contradicts=wrong_claims(media, size, facts),
+    )
 
 
 def wrong_claims(media: Media, size: int, facts: SourceFacts) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, ObjectNotFoundError, Stage, ThumbnailError, TransientError
 from schemas.events import (
     FrameInfo,
-    Media,
     MediaUploaded,
     SourceInfo,
     StorageInfo,
@@ -22,7 +21,7 @@ from schemas.events import (
 )
 from storage.base import SourceReader
 from storage.tenants import TenantStorage
-from streams.thumbnails.claims import wrong_claims
+from streams.thumbnails.claims import source_info
 from streams.thumbnails.stage_times import made_stages, read_stage, upload_stage
 from streams.thumbnails.storage_calls import RetryingSource, StorageCalls
 from streams.thumbnails.store import RenditionStore, Stored
@@ -142,7 +141,7 @@ class ThumbnailService:
             progress.stages += made_stages(progress.stage_began_s, perf_counter(), made)
             self._metrics.source_bytes_read_total.labels(kind).inc(made.bytes_read)
             self._metrics.source_size_bytes_total.labels(kind).inc(source.size)
-            return made, _source_info(upload.media, source.size, made)
+            return made, source_info(upload.media, source.size, made)
         finally:
             progress.stages.append(read_stage(opening_s, counted, progress.stage_began_s))
             source.close()
@@ -189,18 +188,3 @@ class ThumbnailService:
             version=stored.version,
             settings=self._fingerprint,
         )
-
-
-def _source_info(media: Media, size: int, made: ThumbnailSet) -> SourceInfo:
-    facts = made.source
-    return SourceInfo(
-        width=facts.width,
-        height=facts.height,
-        duration_s=facts.duration_s,
-        codec=facts.codec,
-        format=facts.format,
-        rotation=facts.rotation,
-        bytes_read=made.bytes_read,
-        size_bytes=size,
-        contradicts=wrong_claims(media, size, facts),
-    )
