@@ -40,7 +40,9 @@ def problem_with(block: Block) -> str | None:
         "text": str,
         "console": str,
         "sql": str,  # tests/integration/test_outbox.py runs it
-        "java": str,  # tests/system/test_state_topic.py runs it
+        "java": str,  # these are run by tests/system/test_state_topic.py and test_contract.py
+        "go": str,
+        "javascript": str,
         "mermaid": str,
         "": str,
     }

@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing
+from tests.servers.clients import NoClientError, command_for
 from tests.system.contract_clients import EXPORTED, ContractConsumer, ContractProducer
 from tests.system.snippets import run_shell, snippets_of
 from tests.system.stack import Stack, a_stack
 
-PRODUCERS, CONSUMERS = "docs/producers.md", "docs/consumers.md"
+PRODUCERS, CONSUMERS, CLIENTS = "docs/producers.md", "docs/consumers.md", "docs/clients.md"
 LONG_AGO = datetime(2026, 11, 1, tzinfo=UTC)
 """Before the deletion of the page's example."""
 HOLIDAY, PHOTO = "acme/uploads/holiday.mp4", "acme/uploads/photo.jpg"
@@ -82,6 +83,25 @@ def test_an_upload_announced_by_kcat_becomes_thumbnails(stack: Stack, tmp_path: 
     done = run_shell(example(stack, PRODUCERS, "sh", "photo-9-1"), tmp_path)
     assert done.returncode == 0, done.stderr
     stack.wait_for(lambda: row_is_ready(stack, "ar_content:9", "photo-9-1"))
+
+
+@pytest.mark.parametrize("language", ["java", "go", "javascript"])
+def test_an_upload_announced_by_a_program_in(language: str, stack: Stack, tmp_path: Path) -> None:
+    """And it goes where all others of its media go."""
+    try:
+        command, changes = command_for(language, example(stack, CLIENTS, language, "media.uploaded"), tmp_path)
+    except NoClientError as exc:
+        pytest.skip(str(exc))
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | changes, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    sent = [record for record in stack.platform.read_topic("media.uploaded") if record.key() == b"video:42"]
+    newest = max(sent, key=lambda record: record.timestamp())
+    stack.wait_for(lambda: row_is_ready(stack, "video:42", json.loads(newest.value())["event_id"]))
+    ours = producer_of(stack).send({"kind": "video", "id": 42, "ar_content_id": 42, "key": HOLIDAY})
+    of_ours = [record for record in stack.platform.read_topic("media.uploaded") if ours.encode() in record.value()]
+    assert [record.partition() for record in of_ours] == [newest.partition()] == [int(done.stdout)]
 
 
 def test_a_deletion_by_kcat_is_a_null_value_that_the_worker_sees(stack: Stack, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""A Java consumer that knows thumbnail.state alone, while media are uploaded, fail and are deleted, and persist roles are killed.
+"""Consumers in three languages that know thumbnail.state alone, while media are uploaded, fail and are deleted, and persist
+roles are killed.
 
 UPLOADS=500 KILLS=10 and pytest's --timeout=0 make the whole program; without them it is a small one.
 """
@@ -7,22 +8,21 @@ import json
 import os
 import random
 import re
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from service.demo.broker import NoKafkaError
 from tests.conftest import missing
-from tests.servers.kafka.apache import fetch_jars
+from tests.servers.clients import NoClientError, command_for
 from tests.system.snippets import snippets_of
 from tests.system.stack import Stack, a_stack
 
@@ -32,12 +32,13 @@ UPLOADS = int(os.environ.get("UPLOADS", "24"))
 KILLS = int(os.environ.get("KILLS", "2"))
 MEDIA = max(4, UPLOADS // 6)
 SETTLES_WITHIN_S = 120.0 + UPLOADS
+LANGUAGES = ("java", "go", "javascript")
 Json = dict[str, Any]
 
 
 @dataclass
 class Gallery:
-    """The program of docs/consumers.md, and what it has printed: one line for each record that it saw."""
+    """A program of docs/clients.md, and what it has printed: one line for each record that it saw."""
 
     process: subprocess.Popen[bytes]
     output: Path
@@ -57,28 +58,37 @@ class Gallery:
 
 
 @contextmanager
-def a_gallery(stack: Stack, folder: Path) -> Iterator[Gallery]:
-    try:
-        jars = fetch_jars()
-    except NoKafkaError as exc:
-        missing(str(exc))
-    if shutil.which("javac") is None:
-        missing("javac is missing: install a JDK")
-    (program,) = snippets_of("docs/consumers.md", "java")
+def a_gallery(stack: Stack, language: str, folder: Path) -> Iterator[Gallery]:
+    """The language's consumer of docs/clients.md. Raises NoClientError."""
+    (program,) = [found for found in snippets_of("docs/clients.md", language) if "thumbnail.state" in found]
     assert program.count('"localhost:9092"') == program.count('"thumbnail.state"') == 1
     program = program.replace("localhost:9092", stack.platform.bootstrap_servers)
     program = program.replace("thumbnail.state", f"{stack.platform.topic_prefix}thumbnail.state")
-    source, output = folder / "Gallery.java", folder / "gallery.txt"
-    source.write_text(program)
-    command = ["java", "-Xmx128m", "-cp", f"{jars}/*", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", str(source)]
-    with output.open("wb") as out, (folder / "gallery.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=out, stderr=log)
+    command, changes = command_for(language, program, folder)
+    output, said = folder / f"{language}.txt", folder / f"{language}.log"
+    with output.open("wb") as out, said.open("wb") as log:
+        process = subprocess.Popen(command, env=os.environ | changes, stdout=out, stderr=log)
     try:
         yield Gallery(process, output)
-        assert process.poll() is None, (folder / "gallery.log").read_text()
+        assert process.poll() is None, said.read_text()
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def galleries(stack: Stack, folder: Path) -> Iterator[dict[str, Gallery]]:
+    """One in each language whose tools are here; Java's are those of the broker."""
+    with ExitStack() as open_ones:
+        found = {}
+        for language in LANGUAGES:
+            try:
+                found[language] = open_ones.enter_context(a_gallery(stack, language, folder))
+            except NoClientError as exc:
+                if language == "java":
+                    missing(str(exc))
+                print(f"no consumer in {language}: {exc}")  # noqa: T201 - which were there is a result
+        yield found
 
 
 @dataclass
@@ -190,8 +200,8 @@ def test_whoever_reads_one_topic_ends_with_what_the_database_says(
         platform.add_rows(range(1, MEDIA + 1))
         supervisor.start("persist")
         supervisor.wait_until_ready()
-        with a_gallery(stack, tmp_path) as gallery:
-            story = Story(stack)
+        with galleries(stack, tmp_path) as found:
+            story, gallery = Story(stack), found["java"]
             kills = set(range(UPLOADS // (KILLS + 1), UPLOADS, UPLOADS // (KILLS + 1)))
             for number in range(UPLOADS):
                 story.step()
@@ -202,24 +212,29 @@ def test_whoever_reads_one_topic_ends_with_what_the_database_says(
                 supervisor.restart_ended()
             stack.wait_for(story.is_told, SETTLES_WITHIN_S, restart=True)
             supervisor.wait_until_ready()
-            stack.wait_for(lambda: shown(gallery.states()) == states_of_rows(stack), SETTLES_WITHIN_S)
-        assert older_after_newer(gallery.lines()) == []
+            for language, one in found.items():
+                is_there = partial(holds_what_rows_say, stack, one)
+                assert stack.wait_for(is_there, SETTLES_WITHIN_S), f"the consumer in {language}"
+        for one in found.values():
+            assert older_after_newer(one.lines()) == []
+            assert {state and state["status"] for _, state in one.lines()} == {"ready", "failed", None}
         assert sum(role.exit_codes.count(-9) for role in supervisor.of("persist")) >= KILLS
-        statuses = {state and state["status"] for _, state in gallery.lines()}
-        assert statuses == {"ready", "failed", None}
 
-        stack.wait_for(lambda: not dead_urls(stack, gallery.states()), SETTLES_WITHIN_S)
+        for one in found.values():
+            stack.wait_for(partial(has_no_dead_url, stack, one), SETTLES_WITHIN_S)
         stack.wait_for(lambda: not leftovers(stack, story), SETTLES_WITHIN_S)
     last = [(record.key().decode(), record.value()) for record in platform.read_topic("thumbnail.state")]
     assert shown({key: json.loads(value) for key, value in dict(last).items() if value}) == states_of_rows(stack)
 
 
-def dead_urls(stack: Stack, states: dict[str, Json]) -> list[str]:
-    """The renditions that a consumer holds and that are not there."""
+def holds_what_rows_say(stack: Stack, gallery: Gallery) -> bool:
+    return shown(gallery.states()) == states_of_rows(stack)
+
+
+def has_no_dead_url(stack: Stack, gallery: Gallery) -> bool:
+    """Whether all renditions that a consumer holds are there."""
     vault = stack.platform.storage_root / "vault"
-    return [
-        one["key"] for state in states.values() for one in state["renditions"] if not (vault / one["key"]).is_file()
-    ]
+    return all((vault / one["key"]).is_file() for state in gallery.states().values() for one in state["renditions"])
 
 
 def leftovers(stack: Stack, story: Story) -> list[str]:
