@@ -24,7 +24,7 @@ article{background:var(--card);border:1px solid var(--line);border-radius:.75rem
 .picture{aspect-ratio:4/3;display:grid;grid-template:minmax(0,1fr)/minmax(0,1fr);place-items:center;padding:.75rem;background:var(--mat)}
 .picture img{max-width:100%;max-height:100%;width:auto;height:auto;border-radius:.3rem}
 .clear img{background:repeating-conic-gradient(#8884 0 25%,#8881 0 50%) 0/20px 20px}
-.failed .picture{display:block;padding:1.25rem;background:var(--bad-mat);color:var(--bad)}
+.failed .picture{display:block;justify-items:start;padding:1.25rem;background:var(--bad-mat);color:var(--bad)}
 .failed .picture strong{display:block;margin-bottom:.4rem}
 .words{padding:.8rem 1rem .9rem}
 h2{font-size:1rem;line-height:1.3;margin:0}
@@ -100,7 +100,7 @@ def _facts(ready: ThumbnailReady) -> str:
     facts = f"{source.codec}, {source.width} × {source.height}"
     if time_s is None:
         return facts
-    return f"{facts}, frame at {time_s:.1f} s"
+    return f"{facts}, at {time_s:.1f} s"
 
 
 def _ids(journey: Journey) -> dict[str, str]:
