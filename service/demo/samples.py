@@ -97,7 +97,7 @@ def _hdr(path: Path) -> None:
 
 
 def _photograph(path: Path) -> None:
-    lying = Image.fromarray(_pixels(paint(1200, 1600, DESERT, 7))).transpose(Image.Transpose.ROTATE_90)
+    lying = Image.fromarray(_pixels(paint(900, 1200, DESERT, 7))).transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     lying.save(path, "JPEG", quality=88, exif=exif)
