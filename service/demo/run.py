@@ -69,13 +69,13 @@ def run_demo(paths: list[Path], options: DemoOptions) -> int:
 
 
 def _run(files: list[DemoFile], companies: list[DemoCompany], console: Console, options: DemoOptions) -> int:
-    console.print(f"{len(files)} files of {len(companies)} companies. Starting a broker and the three roles …")
+    console.print(f"Files: {len(files)}, companies: {len(companies)}. Starting a broker and the three roles …")
     with DemoStack(companies, with_page=options.keep) as stack:
         console.print(f"Running on {stack.description}.")
         engine = stack.engine()
         tenants = Tenants(SqlCompanyDirectory(engine), settings=stack.storages.settings)
         journeys = _publish(stack, Uploader(engine, tenants), files, companies)
-        console.print(f"{len(files)} uploads are published. Each step of each, as Kafka and the database show it:")
+        console.print("All are published. Each step, as Kafka and the database show it:")
 
         def say(journey: Journey, step: str) -> None:
             over = sum(other.is_over for other in journeys)
