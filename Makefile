@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo fmt test test-quick coverage chaos chaos-plants strangers database broker-faults fuzz drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
+.PHONY: help install demo dist fmt test test-quick coverage chaos chaos-plants strangers database broker-faults fuzz drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,23 +19,36 @@ ALONE := pytest -m alone
 TIMED := pytest -m "timed and not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder
 OTHERS := pytest -m "not timed and not alone" --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 NONE_IS_WELL := [ $$? = 5 ] # pytest's word for "none of that kind in there"
+# uv is quicker; both show what they do.
+PIP_INSTALL := $(if $(shell uv --version 2>/dev/null),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 # Empty is off. The tests start hundreds of processes, and each would compile all our files again.
 export PYTHONDONTWRITEBYTECODE :=
 
 help: ## Show what can be done here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/installed: requirements-dev.lock pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+
+$(VENV)/ready-for-demo: requirements.lock requirements-demo.lock pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-demo.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-install: $(VENV)/installed ## Make .venv with everything, by the hashes in the lock file
+$(VENV)/installed: requirements-dev.lock requirements-demo.lock pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock -r requirements-demo.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/ready-for-demo $@
 
-demo: install ## Watch files travel through the whole pipeline: make demo FILES="a.mp4 b.jpg"
-	$(BIN)/thumbnails demo $(FILES)
+install: $(VENV)/installed ## Make .venv with everything, by the hashes in the lock files
+
+demo: $(VENV)/ready-for-demo ## Watch files travel through the whole pipeline: make demo FILES="a.mp4 b.jpg" ARGS=--keep
+	$(BIN)/thumbnails demo $(FILES) $(ARGS)
+
+dist: install ## Build the source archive and the wheel in dist
+	rm -rf build dist
+	$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist"); build_meta.build_wheel("dist")'
 
 test: install ## Run all tests: make test T=tests/unit
 	$(BIN)/python -m $(ALONE) $(T) || $(NONE_IS_WELL)
@@ -122,10 +135,14 @@ up: ## Start the whole stack in containers, and print where to look
 down: ## Stop the containers and keep their data
 	docker compose --profile web --profile ingest down
 
-lock: ## Make both lock files again from pyproject.toml (needs uv)
+LOCK := uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
+
+lock: ## Make the lock files again from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "uv makes the lock files: pip install uv"; exit 1; }
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra otel --extra web pyproject.toml -o requirements.lock
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(LOCK) --extra otel --extra web pyproject.toml -o requirements.lock
+	$(LOCK) --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*p["project"]["optional-dependencies"]["demo"], *p["build-system"]["requires"], sep="\n")' \
+	  | $(LOCK) -c requirements-dev.lock - -o requirements-demo.lock
 
 clean: ## Remove what these targets made
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov thumbnails-demo storage-data thumbnails.db*

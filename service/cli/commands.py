@@ -49,7 +49,7 @@ LINES: Final = (
         START,
         "service.cli.demo",
         "demo",
-        "Watch files travel through the whole pipeline. Example: thumbnails demo holiday.mp4 photo.jpg --providers all.",
+        "Watch files travel through the whole pipeline. Example: thumbnails demo holiday.mp4 photo.jpg --keep.",
     ),
     Line(
         "make",

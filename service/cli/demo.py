@@ -14,7 +14,10 @@ def demo(
         list[Path] | None, typer.Argument(help="Your own files; without any, the demo makes some.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder that keeps the contact sheet and the thumbnails.")] = None,
-    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Show the contact sheet.")] = True,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Show the result in a browser.")] = True,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave everything running, with the web page, until Ctrl-C.")
+    ] = False,
     providers: Annotated[
         str,
         typer.Option(
@@ -24,10 +27,10 @@ def demo(
         ),
     ] = "local",
 ) -> None:
-    """Watch files travel through the whole pipeline. Example: thumbnails demo holiday.mp4 photo.jpg --providers all."""
-    from service.demo.run import run_demo
+    """Watch files travel through the whole pipeline. Example: thumbnails demo holiday.mp4 photo.jpg --keep."""
+    from service.demo.run import DemoOptions, run_demo
 
-    raise typer.Exit(run_demo(paths or [], out=out, open_browser=open_browser, providers=providers))
+    raise typer.Exit(run_demo(paths or [], DemoOptions(out, open_browser, providers, keep)))
 
 
 def sample(

@@ -1,6 +1,5 @@
 """Makes small but real media with known pixels: for the demo, and for trying things by hand."""
 
-import io
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,34 +25,12 @@ CORNERS: Final = {
 
 @dataclass(frozen=True)
 class DemoFile:
-    """A file of the demo. `company` is the index of the company that uploads it."""
+    """A file of the demo: what is special about it, and the index of the company that uploads it."""
 
     path: Path
     title: str
     expected: Literal["ready", "failed"]
     company: int
-
-
-def make_demo_media(folder: Path) -> list[DemoFile]:
-    """Make every file of the demo in `folder`, in a few seconds."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scenes = [scene(640, 360, index / 60) for index in range(60)]
-    black = np.zeros((360, 640, 3), np.uint8)
-    files = [
-        (write_meadow(folder / "meadow.mp4"), "H.264 video", "ready", 0),
-        (write_video(folder / "meadow.webm", scenes[:30], codec="libvpx-vp9"), "VP9 video", "ready", 1),
-        (_write_phone_clip(folder / "phone-portrait.mp4", scenes[:30]), "Phone clip, turned by 90 degrees", "ready", 0),
-        (
-            write_video(folder / "black-leader.mp4", [black] * (3 * RATE) + scenes),
-            "Three seconds of black, then a scene",
-            "ready",
-            1,
-        ),
-        (_write_photograph(folder / "photo-exif6.jpg"), "Photograph, lying on its side", "ready", 0),
-        (_write_logo(folder / "logo-alpha.png"), "Logo with transparency", "ready", 1),
-        (_write_broken(folder / "broken.mp4"), "Half an upload", "failed", 0),
-    ]
-    return [DemoFile(path, title, expected, company) for path, title, expected, company in files]  # type: ignore[arg-type]
 
 
 def write_meadow(path: Path) -> Path:
@@ -111,40 +88,4 @@ def turn_by_matrix(path: Path, clockwise: int) -> Path:
     start = header + 4 + 4 + 20 + 8 + 8
     data[start : start + 36] = matrix
     path.write_bytes(bytes(data))
-    return path
-
-
-def _write_phone_clip(path: Path, frames: list[Pixels]) -> Path:
-    # The sensor's picture lies on its side; the matrix turns it back by 90 degrees clockwise.
-    upright = [scene(360, 640, index / len(frames)) for index in range(len(frames))]
-    return turn_by_matrix(write_video(path, [np.rot90(pixels, 1) for pixels in upright]), 90)
-
-
-def _write_photograph(path: Path) -> Path:
-    lying = Image.fromarray(scene(1200, 1600, 0.5)).transpose(Image.Transpose.ROTATE_90)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    lying.save(path, "JPEG", quality=90, exif=exif)
-    return path
-
-
-def _write_logo(path: Path) -> Path:
-    image = Image.new("RGBA", (600, 600), (0, 0, 0, 0))
-    draw = ImageDraw.Draw(image)
-    draw.ellipse([40, 40, 560, 560], fill=(30, 90, 200, 255))
-    draw.polygon([(230, 180), (230, 420), (440, 300)], fill=(255, 255, 255, 255))
-    image.save(path, "PNG")
-    return path
-
-
-def _write_broken(path: Path) -> Path:
-    """Return the beginning of an upload that broke off before the index at the file's end was sent."""
-    whole = io.BytesIO()
-    with av.open(whole, "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=Fraction(RATE))
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for index in range(20):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(scene(320, 180, index / 20), "rgb24")))
-        container.mux(stream.encode())
-    path.write_bytes(whole.getvalue()[: whole.getvalue().index(b"moov") - 200])
     return path

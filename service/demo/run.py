@@ -7,7 +7,7 @@ import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
@@ -15,9 +15,12 @@ from typing import Final, NoReturn
 from rich.console import Console
 
 from schemas.errors import ThumbnailError
-from service.demo.media import DemoFile, make_demo_media
+from service.demo.keep import require_page, say_what_to_try, wait_for_the_end
+from service.demo.media import DemoFile
 from service.demo.processes import NoServerError, owned_folder
-from service.demo.report import print_dead_letters, print_table, write_contact_sheet
+from service.demo.report import print_dead_letters, print_table
+from service.demo.samples import make_samples
+from service.demo.sheet import write_contact_sheet
 from service.demo.stack import DemoError, DemoStack
 from service.demo.storages import DemoCompany, UnknownProviderError, chosen_companies
 from service.demo.watch import Journey, watch
@@ -31,15 +34,29 @@ from streams.rows.companies import SqlCompanyDirectory
 DEFAULT_OUT: Final = Path("thumbnails-demo")
 
 
-def run_demo(paths: list[Path], *, out: Path | None, open_browser: bool, providers: str = "local") -> int:
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the command line asks for."""
+
+    out: Path | None = None
+    open_browser: bool = True
+    providers: str = "local"
+    keep: bool = False
+
+
+def run_demo(paths: list[Path], options: DemoOptions) -> int:
     """Exit code 0 when every file ended as expected: all ready, and of the demo's own files the broken one failed."""
     console = Console()
     try:
         with _terminable(), _media_folder() as folder:
-            companies = chosen_companies(providers)
-            files = _own_files(paths) if paths else make_demo_media(folder)
+            companies = chosen_companies(options.providers)
+            if options.keep:
+                require_page()
+            if not paths:
+                console.print("Making media to try, each with something special …")
+            files = _own_files(paths) if paths else make_samples(folder)
             shared = [replace(file, company=index % len(companies)) for index, file in enumerate(files)]
-            return _run(shared, companies, console, out or DEFAULT_OUT, open_browser=open_browser)
+            return _run(shared, companies, console, options)
     except KeyboardInterrupt:
         console.print("Stopped.")
         return EXIT_INTERRUPTED
@@ -51,39 +68,51 @@ def run_demo(paths: list[Path], *, out: Path | None, open_browser: bool, provide
         return EXIT_FAILED
 
 
-def _run(
-    files: list[DemoFile], companies: list[DemoCompany], console: Console, out: Path, *, open_browser: bool
-) -> int:
-    console.print(f"{len(files)} files of {len(companies)} companies. Starting a broker and the three roles …")
-    with DemoStack(companies) as stack:
+def _run(files: list[DemoFile], companies: list[DemoCompany], console: Console, options: DemoOptions) -> int:
+    console.print(f"Files: {len(files)}, companies: {len(companies)}. Starting a broker and the three roles …")
+    with DemoStack(companies, with_page=options.keep) as stack:
         console.print(f"Running on {stack.description}.")
         engine = stack.engine()
         tenants = Tenants(SqlCompanyDirectory(engine), settings=stack.storages.settings)
-        uploader = Uploader(engine, tenants)
-        journeys = [
-            Journey(file, companies[file.company].slug, uploader.upload(file.company + 1, file.path)) for file in files
-        ]
-        producer = make_producer(stack.kafka_settings)
-        publish_uploads(producer, [journey.upload for journey in journeys], topic=stack.kafka_settings.topics.uploads)
+        journeys = _publish(stack, Uploader(engine, tenants), files, companies)
+        console.print("All are published. Each step, as Kafka and the database show it:")
 
         def say(journey: Journey, step: str) -> None:
-            journey.steps.append(step)
             over = sum(other.is_over for other in journeys)
-            line = f"[{over}/{len(journeys)}] {journey.file.path.name}: {' -> '.join(journey.steps)}"
+            line = f"[{over}/{len(journeys)}] {journey.file.path.name}: {step}"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-        finished = watch(journeys, stack.kafka_settings, engine, check=stack.check_roles, say=say)
-        sheet = write_contact_sheet(journeys, tenants, out)
+        finished = watch(journeys, stack.kafka_settings, engine, check=stack.check, say=say)
+        sheet = write_contact_sheet(journeys, tenants, options.out or DEFAULT_OUT)
         engine.dispose()
+        _report(console, journeys, sheet)
+        if not finished:
+            sys.stderr.write("Not every file came to its end in time.\n")
+        if options.open_browser:
+            _show(stack.page_url if options.keep else sheet.absolute().as_uri())
+        if options.keep:
+            say_what_to_try(console, stack, journeys)
+            wait_for_the_end(console, stack)
+    as_expected = all((journey.ready is not None) == (journey.file.expected == "ready") for journey in journeys)
+    return EXIT_OK if finished and as_expected else EXIT_FAILED
+
+
+def _publish(
+    stack: DemoStack, uploader: Uploader, files: list[DemoFile], companies: list[DemoCompany]
+) -> list[Journey]:
+    journeys = [
+        Journey(file, companies[file.company].slug, uploader.upload(file.company + 1, file.path)) for file in files
+    ]
+    producer = make_producer(stack.kafka_settings)
+    publish_uploads(producer, [journey.upload for journey in journeys], topic=stack.kafka_settings.topics.uploads)
+    return journeys
+
+
+def _report(console: Console, journeys: list[Journey], sheet: Path) -> None:
+    console.print()
     print_table(console, journeys)
     print_dead_letters(console, journeys)
     console.print(f"Contact sheet: {sheet}", highlight=False, soft_wrap=True)
-    if open_browser:
-        _show(sheet)
-    if not finished:
-        sys.stderr.write("Not every file came to its end in time.\n")
-    as_expected = all((journey.ready is not None) == (journey.file.expected == "ready") for journey in journeys)
-    return EXIT_OK if finished and as_expected else EXIT_FAILED
 
 
 def _own_files(paths: list[Path]) -> list[DemoFile]:
@@ -93,12 +122,12 @@ def _own_files(paths: list[Path]) -> list[DemoFile]:
     return [DemoFile(path, path.name, "ready", 0) for path in paths]
 
 
-def _show(sheet: Path) -> None:
+def _show(url: str) -> None:
     """In a browser, where there is a screen to show it on."""
     if sys.stdout.isatty() and (
         sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     ):
-        webbrowser.open(sheet.absolute().as_uri())
+        webbrowser.open(url)
 
 
 @contextmanager
@@ -112,13 +141,17 @@ def _media_folder() -> Iterator[Path]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C, so that processes and files are cleared away."""
+    """SIGTERM, and the end of the terminal, unwind like Ctrl-C, so that processes and files are cleared away."""
 
     def stop(_signal: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup
+            signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -50,10 +50,11 @@ def chosen_companies(text: str) -> list[DemoCompany]:
 class DemoStorages:
     """The servers that the companies need, between `with` and its end."""
 
-    def __init__(self, chosen: list[DemoCompany], root: Path) -> None:
-        """`root` is the folder of local storage."""
+    def __init__(self, chosen: list[DemoCompany], root: Path, local_url: str | None = None) -> None:
+        """`root` is the folder of local storage, and `local_url` what serves it; without one, its objects have file URLs."""
         self.companies: Final = chosen
         self._root: Final = root
+        self._local_url: Final = local_url or root.as_uri()
         self._key: Final = Fernet.generate_key().decode()
         self._opened: Final = ExitStack()
         self._minio: S3Access | None = None
@@ -89,7 +90,7 @@ class DemoStorages:
     def settings(self) -> ProviderSettings:
         """As the roles have them from `environment`."""
         return ProviderSettings(
-            LocalStorageSettings(self._root, self._root.as_uri()),
+            LocalStorageSettings(self._root, self._local_url),
             cipher=CredentialsCipher([SecretStr(self._key)]),
             policy=EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True),
             options=(YandexDiskOptions(yandex_disk_api_url=self._yandex_api_url),),
@@ -97,14 +98,15 @@ class DemoStorages:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment of the roles."""
+        """Return the environment of the roles and of the page."""
         return {
             "LOCAL_STORAGE_ROOT": str(self._root),
-            "LOCAL_STORAGE_URL": self._root.as_uri(),
+            "LOCAL_STORAGE_URL": self._local_url,
             "STORAGE_CREDENTIALS_KEY": self._key,
             "STORAGE_ALLOWED_NETWORKS": "127.0.0.0/8",
             "STORAGE_ALLOW_HTTP": "true",
             "YANDEX_DISK_API_URL": self._yandex_api_url,
+            "WEB_IMAGE_ORIGINS": self._minio.endpoint_url if self._minio else "",
         }
 
     def fill_database(self, connection: sa.Connection) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,7 +29,6 @@ class Journey:
     file: DemoFile
     company: str
     upload: MediaUploaded
-    steps: list[str] = field(default_factory=lambda: ["published"])
     ready: ThumbnailReady | None = None
     failed: ThumbnailFailed | None = None
     dead_letter: Headers | None = None

@@ -16,6 +16,14 @@ from service.observability.log_limits import BURST, WINDOW_S
 from service.settings import Settings
 
 _FOLDER: Final = Path(__file__).parents[2] / "docs"
+FIRST_SETTINGS: Final = {
+    "KAFKA_BOOTSTRAP_SERVERS": "where Kafka is",
+    "KAFKA_REPLICATION_FACTOR": "3 in production, before `thumbnails topics create`",
+    "DATABASE_URL": "where the rows are: `postgresql://user:password@host/database`",
+    "LOCAL_STORAGE_ROOT": "where companies without a storage of their own have their files: one folder for all workers",
+    "LOCAL_STORAGE_URL": "how browsers reach that folder: the links in rows and events begin with it",
+    "STORAGE_CREDENTIALS_KEY": "for companies with S3 or a Yandex Disk: `thumbnails credentials key` makes one",
+}
 _ABOUT_METRICS: Final = """\
 Each role serves its own at `/metrics` on `HTTP_PORT`, in OpenMetrics for who asks for it: then latencies have the trace
 of an example (`trace_id`, from the record's `traceparent`). Several roles on one host: give each its own `HTTP_PORT`.
@@ -60,6 +68,10 @@ def configuration() -> str:
         "# Configuration\n",
         _MADE,
         "All settings come from the environment. Those that are not set have these values.\n",
+        "\n## The first six\n",
+        "\nMost installations set these and no other. `thumbnails check` says whether they work.\n",
+        "\n| name | what for |\n|---|---|\n",
+        *(f"| `{name}` | {what_for} |\n" for name, what_for in FIRST_SETTINGS.items()),
     ]
     for part in Settings().components():
         lines += [f"\n## {(part.__doc__ or '').rstrip('.')}\n", "\n| name | default | meaning |\n|---|---|---|\n"]

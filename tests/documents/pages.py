@@ -41,6 +41,11 @@ def prose(page: Path) -> str:
     return re.sub(r"(?<!\[)`[^`\n]*`(?!\])", "", text)
 
 
+def code_spans(page: Path) -> list[str]:
+    """The code within sentences and tables."""
+    return re.findall(r"`([^`\n]+)`", _FENCE.sub("", page.read_text(encoding="utf-8")))
+
+
 def anchors(page: Path) -> set[str]:
     """What a link may name on a page, as GitHub makes it of headings."""
     made: set[str] = set(_ANCHOR.findall(page.read_text(encoding="utf-8")))

@@ -6,6 +6,7 @@ installation, so that its syntax and our commands in it are checked; `python` co
 """
 
 import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -15,14 +16,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.docs.pages import FIRST_SETTINGS
+from service.setting_names import NAMES
 from tests.documents.commands import command_lines, problem_of
-from tests.documents.pages import ROOT, Block, all_pages, anchors, blocks, broken_links
+from tests.documents.pages import ROOT, Block, all_pages, anchors, blocks, broken_links, code_spans
 from tests.servers.licences import PAGE, licence_of, locked, page
 from tests.system.platform import a_photo
 
 MAP = ROOT / "THUMBNAIL_SYSTEM_DOCUMENTATION.md"
 PAGES = all_pages()
-NAMES = [str(found.relative_to(ROOT)) for found in PAGES]
+PAGE_NAMES = [str(found.relative_to(ROOT)) for found in PAGES]
 
 
 def problem_with(block: Block) -> str | None:
@@ -55,15 +58,26 @@ def problem_with(block: Block) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PAGE_NAMES)
 def test_every_link_leads_to_a_page_and_a_heading(name: str) -> None:
     assert list(broken_links(ROOT / name)) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PAGE_NAMES)
 def test_every_block_is_what_it_is_marked_as(name: str) -> None:
     found = {block.text: problem for block in blocks(ROOT / name) if (problem := problem_with(block))}
     assert found == {}
+
+
+def test_the_first_six_settings_are_settings() -> None:
+    assert len(FIRST_SETTINGS) == 6
+    assert FIRST_SETTINGS.keys() <= NAMES
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/install.md", "docs/troubleshooting.md"])
+def test_every_command_within_a_sentence_is_one(name: str) -> None:
+    commands = [line for span in code_spans(ROOT / name) for line in command_lines(span)]
+    assert {shlex.join(line): problem for line in commands if (problem := problem_of(line))} == {}
 
 
 @pytest.mark.parametrize("number", range(2))
@@ -82,7 +96,7 @@ def test_every_page_can_be_reached_from_the_map() -> None:
     reached, new = set(), {MAP}
     while new:
         reached |= new
-        new = {ROOT / name for found in new for name in NAMES if _links_to(found, ROOT / name)} - reached
+        new = {ROOT / name for found in new for name in PAGE_NAMES if _links_to(found, ROOT / name)} - reached
     assert {path for path in PAGES if path.parent == ROOT / "docs"} - reached == set()
 
 

@@ -36,13 +36,16 @@ def problems(lock: str, wanted: list[str]) -> list[str]:
 
 
 def main() -> int:
-    """Exit code 0 when both files are as they should be."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    """Exit code 0 when all files are as they should be."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = declared["project"]
     runtime = project["dependencies"]
     extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    demo = project["optional-dependencies"]["demo"] + declared["build-system"]["requires"]
+    files = {"requirements.lock": runtime, "requirements-dev.lock": runtime + extras, "requirements-demo.lock": demo}
     wrong = [
         f"{name}: {problem} (make lock)\n"
-        for name, wanted in (("requirements.lock", runtime), ("requirements-dev.lock", runtime + extras))
+        for name, wanted in files.items()
         for problem in problems((ROOT / name).read_text(), wanted)
     ]
     sys.stderr.writelines(wrong)

@@ -47,9 +47,10 @@ def test_the_demo_ends_with_a_contact_sheet_and_nothing_left(media: Path, tempor
 
     assert done.returncode == 0, done.stdout + done.stderr
     page = (media / "sheet" / "contact-sheet.html").read_text()
-    assert page.count("<article") == (7, 2)[number]
-    assert page.count('class="ready"') == (6, 2)[number]
-    assert page.count("data:image/webp;base64,") == (18, 6)[number]
+    assert page.count("<article") == (10, 2)[number]
+    assert page.count('class="ready') == (9, 2)[number]
+    assert page.count("data:image/webp;base64,") == (27, 6)[number]
+    assert page.count("<details><summary>") == (10, 2)[number]
     if number == 0:
         assert "error-code: media.corrupt" in done.stdout
         assert "next-action: " in done.stdout
@@ -58,7 +59,7 @@ def test_the_demo_ends_with_a_contact_sheet_and_nothing_left(media: Path, tempor
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wait_for", ["Starting", "Running", "published"])
+@pytest.mark.parametrize("wait_for", ["Making", "Starting", "Running", "published"])
 def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, temporary_files: Path, wait_for: str) -> None:
     command = [sys.executable, "-m", "service", "demo", "--out", str(tmp_path / "sheet")]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
