@@ -208,6 +208,7 @@ _SAME_INSTANCE: Final = "same group.instance.id"
 
 # The numbers are Kafka's own (https://kafka.apache.org/protocol#protocol_error_codes); both clients hand them on.
 _MEANINGS: Final = {
+    KafkaError._DESTROY_BROKER: "The broker that was asked is gone, and another one will answer",  # noqa: SLF001 - public
     3: "A topic is gone, or no broker answers for it: run `thumbnails topics create`, then `thumbnails check`",
     10: "A record is larger than its topic allows: raise the topic's max.message.bytes, see `thumbnails topics list`",
     19: "Fewer replicas are in sync than the topic's min.insync.replicas asks for: bring the other brokers back",

@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as PartitionOffset
 
-from streams.kafka.client import inbound, is_passing
+from streams.kafka.client import explain_fault, inbound, is_passing
 from streams.kafka.messages import UnreadableBatchError, is_unreadable, unreadable_at
 from streams.kafka.ports import KafkaConsumer, TopicPartition
 from streams.kafka.records import InboundRecord
@@ -234,7 +234,7 @@ def explained(topics: str) -> Iterator[None]:
 def _explain(topics: str, error: KafkaError) -> TopicReadError:
     if error.code() in _UNREACHABLE:
         return TopicReadError("No Kafka broker answers: start it, or set KAFKA_BOOTSTRAP_SERVERS.")
-    kind, sentence = TopicReadError, f"{topics} cannot be read: {error.str()}."
+    kind, sentence = TopicReadError, f"{topics} cannot be read: {explain_fault(KafkaException(error))}."
     if error.code() in _UNKNOWN_TOPIC:
         kind, sentence = UnknownTopicError, f"The topic {topics} does not exist: run `thumbnails topics create`."
     return kind(sentence)

@@ -30,6 +30,7 @@ def wrapped(cause: Exception) -> Exception:
         (TopicAuthorizationFailedError("thumbnail.ready"), "let this user READ or WRITE the topic"),
         (KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)), "let this user READ the consumer group"),
         (KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)), "run `thumbnails topics create`"),
+        (KafkaException(KafkaError(KafkaError._DESTROY_BROKER)), "The broker that was asked is gone"),
         (KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT)), "its brokers are out of reach"),
         (KafkaTimeoutError(), "its brokers are out of reach"),
         (TimeoutError(), "its brokers are out of reach"),
