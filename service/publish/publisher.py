@@ -8,9 +8,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from schemas.cloudevents import context_headers, read_event
+from schemas.cloudevents import read_event
 from schemas.errors import ThumbnailError
 from schemas.events import MEDIA_UPLOADED_TYPE, MediaUploaded
+from schemas.producing import record_of
 from service.kafka.clients import make_producer
 from service.kafka.connection import connect
 from service.publish.files import check_files, shown
@@ -63,14 +64,9 @@ class Publisher:
     def publish_event(self, value: bytes) -> MediaUploaded:
         """Send one whole event as it is. Raises ThumbnailError for what is no event, RowError and PublishError."""
         upload = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, value, ())
-        headers = context_headers(
-            event_type=MEDIA_UPLOADED_TYPE,
-            event_id=upload.event_id,
-            occurred_at=upload.occurred_at,
-            subject=upload.media.record_key,
-        )
-        record = (upload.media.record_key.encode(), value, headers)
-        publish_records(self._producer(upload.company_id), self._topic, [record], self.tracing)
+        record = record_of(upload)
+        as_given = (record.key, value, record.headers)
+        publish_records(self._producer(upload.company_id), self._topic, [as_given], self.tracing)
         return upload
 
     def _producer(self, company_id: int) -> KafkaProducer:

@@ -10,10 +10,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from schemas.cloudevents import context_headers, write_event
 from schemas.database import write_transaction
-from schemas.events import MEDIA_UPLOADED_TYPE, Media, MediaKind, MediaUploaded
+from schemas.events import Media, MediaKind, MediaUploaded
 from schemas.headers import Headers
+from schemas.producing import record_of
 from schemas.tables import ar_contents, projects, videos
 from service.publish.files import kind_of, shown
 from service.tenants.explained import explained
@@ -114,20 +114,8 @@ def publish_uploads(
     producer: KafkaProducer, uploads: list[MediaUploaded], *, topic: str, tracing: Tracing = NO_TRACING
 ) -> None:
     """Publish the events to `topic`, and return when the broker has all of them. Raises PublishError."""
-    records = [
-        (
-            upload.media.record_key.encode(),
-            write_event(upload),
-            context_headers(
-                event_type=MEDIA_UPLOADED_TYPE,
-                event_id=upload.event_id,
-                occurred_at=upload.occurred_at,
-                subject=upload.media.record_key,
-            ),
-        )
-        for upload in uploads
-    ]
-    publish_records(producer, topic, records, tracing)
+    records = [record_of(upload) for upload in uploads]
+    publish_records(producer, topic, [(record.key, record.value, record.headers) for record in records], tracing)
 
 
 def publish_records(

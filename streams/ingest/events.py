@@ -6,11 +6,11 @@ from typing import Final
 from pydantic import ValidationError
 
 from schemas import headers as h
-from schemas.cloudevents import context_headers, write_event
 from schemas.errors import ErrorCode
-from schemas.events import MEDIA_UPLOADED_TYPE, Media, MediaUploaded
+from schemas.events import Media, MediaUploaded
 from schemas.faults import RefusedEventError, faults_in
-from schemas.media_state import MEDIA_DELETED_TYPE, DeletedMedia, MediaDeletion
+from schemas.media_state import DeletedMedia, MediaDeletion
+from schemas.producing import record_of
 from streams.ingest.notifications import ChangeKind, ObjectChange
 from streams.ingest.rules import Target
 from streams.kafka.records import Delivery, OutboundRecord
@@ -35,15 +35,9 @@ def event_record(topic: str, change: ObjectChange, key: str, target: Target, del
         event = _deletion(change, key, target) if change.kind is ChangeKind.REMOVED else _upload(change, key, target)
     except ValidationError as exc:
         raise RefusedEventError(ErrorCode.NOTIFICATION_MALFORMED, faults_in(exc)) from exc
-    context = context_headers(
-        event_type=MEDIA_UPLOADED_TYPE if isinstance(event, MediaUploaded) else MEDIA_DELETED_TYPE,
-        event_id=event.event_id,
-        occurred_at=event.occurred_at,
-        subject=event.media.record_key,
-    )
-    named = {h.CE_SOURCE: f"{SOURCE}{change.bucket}", h.CORRELATION_ID: delivery.correlation_id or event.event_id}
-    headers = h.with_headers(context, named) + delivery.trace
-    return OutboundRecord(topic, event.media.record_key.encode(), write_event(event), headers)
+    record = record_of(event, source=f"{SOURCE}{change.bucket}")
+    links = {h.CORRELATION_ID: delivery.correlation_id or event.event_id}
+    return OutboundRecord(topic, record.key, record.value, h.with_headers(record.headers, links) + delivery.trace)
 
 
 def _upload(change: ObjectChange, key: str, target: Target) -> MediaUploaded:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas.producing import partition_of
+from schemas.topics import MEDIA_UPLOADED
 from tests.conftest import missing
 from tests.servers.clients import NoClientError, command_for
 from tests.system.contract_clients import EXPORTED, ContractConsumer, ContractProducer
@@ -101,7 +103,8 @@ def test_an_upload_announced_by_a_program_in(language: str, stack: Stack, tmp_pa
     stack.wait_for(lambda: row_is_ready(stack, "video:42", json.loads(newest.value())["event_id"]))
     ours = producer_of(stack).send({"kind": "video", "id": 42, "ar_content_id": 42, "key": HOLIDAY})
     of_ours = [record for record in stack.platform.read_topic("media.uploaded") if ours.encode() in record.value()]
-    assert [record.partition() for record in of_ours] == [newest.partition()] == [int(done.stdout)]
+    by_java = partition_of(b"video:42", MEDIA_UPLOADED.partitions)
+    assert [record.partition() for record in of_ours] == [newest.partition()] == [int(done.stdout)] == [by_java]
 
 
 def test_a_deletion_by_kcat_is_a_null_value_that_the_worker_sees(stack: Stack, tmp_path: Path) -> None:
