@@ -58,7 +58,8 @@ def sun_of(width: int, height: int, look: Look, softness: float = 0.0) -> NDArra
     x, y = np.arange(width)[None, :], np.arange(height)[:, None]
     radius = 0.07 * height
     away = np.hypot(x - look.sun[0] * width, y - look.sun[1] * height)
-    return np.exp(-away / (radius * softness)) if softness else np.clip(radius - away + 0.5, 0, 1)
+    share: NDArray[np.float64] = np.exp(-away / (radius * softness)) if softness else np.clip(radius - away + 0.5, 0, 1)
+    return share
 
 
 def _hills(width: int, height: int, nearness: float, random: np.random.Generator) -> NDArray[np.float64]:

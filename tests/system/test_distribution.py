@@ -99,15 +99,19 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("clean")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    python = folder / "bin" / "python"
+    python = str(folder / "bin" / "python")
     asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     site = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
     # Its path alone: a .pth file of that folder, such as the one of our own editable installation, is not read.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    install = [python, "-m", "pip", "install", "--no-index", "--ignore-installed", "--no-deps", wheel]
+    install = [python, "-m", "pip", "install", "--no-index", "--ignore-installed", "--no-deps", str(wheel)]
     subprocess.run(install, cwd=folder, capture_output=True, check=True)
     checked = subprocess.run(
-        [python, "-m", "pip", "install", "--no-index", wheel], cwd=folder, capture_output=True, text=True, check=False
+        [python, "-m", "pip", "install", "--no-index", str(wheel)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     return folder / "bin"
@@ -123,12 +127,12 @@ def test_the_installed_wheel_runs_the_demo_without_a_checkout(
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [installed / "thumbnails", *arguments]
+        command = [str(installed / "thumbnails"), *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     assert PROJECT["project"]["version"] in run("--version").stdout
     where = subprocess.run(
-        [installed / "python", "-c", "import service; print(service.__file__)"],
+        [str(installed / "python"), "-c", "import service; print(service.__file__)"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -75,11 +75,3 @@ def test_a_kept_demo_can_be_looked_at_and_used_until_ctrl_c(tmp_path: Path, temp
         assert demo.wait(60) == 0
     assert list(temporary_files.iterdir()) == []
     assert no_decoder_is_orphaned()
-
-
-def test_the_end_of_the_terminal_ends_a_kept_demo_too(tmp_path: Path, temporary_files: Path) -> None:
-    with kept_demo(tmp_path) as (demo, _):
-        demo.send_signal(signal.SIGHUP)
-        assert demo.wait(60) == 0
-    assert list(temporary_files.iterdir()) == []
-    assert no_decoder_is_orphaned()

@@ -114,8 +114,8 @@ def test_the_demo_runs_on_every_provider_and_leaves_nothing(
     done = run_shell(f"thumbnails demo --providers {providers} --out sheet", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "sheet" / "contact-sheet.html").read_text()
-    assert page.count('class="ready"') == 6
-    assert page.count("data:image/webp;base64,") == 18
+    assert page.count('class="ready') == 9
+    assert page.count("data:image/webp;base64,") == 27
     assert set(re.findall(r"<dt>stored</dt><dd>(\w+): ", page)) == names
     assert list(temporary_files.iterdir()) == []
     assert no_decoder_is_orphaned()
