@@ -14,6 +14,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.threads import QueueServiceThread
 
+from streams.worker.faust.answers import bound_answers
 from streams.worker.faust.any_batch import read_any_batch
 from streams.worker.faust.static_member import report_replacement
 
@@ -153,12 +154,13 @@ async def seek_to_committed(consumer: AIOKafkaConsumer) -> Mapping[Any, int | No
 class CommittedReadsThread(PromptThread):
     """Does not hand out records of transactions that were aborted, such as the last batch of a replay that was killed.
 
-    It reads any header names, and names the batch that cannot be read.
+    It reads any header names, names the batch that cannot be read, and waits for no broker that stands still.
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         read_any_batch()
         consumer = super()._create_worker_consumer(transport)
+        bound_answers(consumer)
         # Faust asks for this only in its exactly-once mode. The consumer reads it when it starts, which comes later.
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - Faust builds the consumer, and has no setting for it
         return consumer

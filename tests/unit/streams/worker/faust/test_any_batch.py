@@ -83,10 +83,12 @@ def test_a_transaction_that_was_aborted_stays_out_when_its_batch_is_read_again()
 
 
 def test_the_workers_consumer_reads_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    consumer = SimpleNamespace()
+    client = SimpleNamespace(_request_timeout_ms=90_000, send=None)
+    consumer = SimpleNamespace(_client=client)
     monkeypatch.setattr(fetcher, "MemoryRecords", None)
     monkeypatch.setattr(fetcher, "PartitionRecords", None)
     monkeypatch.setattr(PromptThread, "_create_worker_consumer", lambda *_: consumer)
     made = CommittedReadsThread._create_worker_consumer(object.__new__(CommittedReadsThread), None)
     assert (made, consumer._isolation_level) == (consumer, "read_committed")
+    assert client._request_timeout_ms < 90_000
     assert (fetcher.MemoryRecords, fetcher.PartitionRecords) == (FetchedRecords, AnyRecords)
