@@ -5,26 +5,41 @@ other members. With it, a frozen broker whose connections stay open held up the 
 and each new connection, for a minute and a half.
 """
 
+import asyncio
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped] # it has no stubs
 from aiokafka.client import ConnectionGroup  # type: ignore[import-untyped] # it has no stubs
+from aiokafka.conn import CloseReason  # type: ignore[import-untyped] # it has no stubs
+from aiokafka.errors import RequestTimedOutError  # type: ignore[import-untyped] # it has no stubs
+from aiokafka.protocol.coordination import FindCoordinatorRequest  # type: ignore[import-untyped] # it has no stubs
 from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest  # type: ignore[import-untyped] # it has no stubs
 
+PART_OF_A_SESSION: Final = 0.5
 ANSWER_S: Final = 20.0
 """Java's clients wait for 30 s. A fetch is answered after half a second, whether there are records or not."""
 _WAITS_FOR_OTHERS: Final = (JoinGroupRequest, SyncGroupRequest)
 
 
 def bound_answers(consumer: AIOKafkaConsumer) -> None:
-    """Let `consumer`, which is not started yet, wait for ANSWER_S, and as long as before only when it joins its group."""
+    """Let `consumer`, which is not started yet, wait as long as before only when it joins its group.
+
+    Of all other questions, those about its membership get less than its session: a group whose coordinator stands still
+    has another one after some seconds, and who is heard there in time stays a member, and does nothing twice.
+    """
     client: Any = consumer._client  # noqa: SLF001 - there is no public way to bound a single request
     longest_s: float = client._request_timeout_ms / 1000  # noqa: SLF001 - see above
+    session_s: float = consumer._session_timeout_ms / 1000  # noqa: SLF001 - see above
+    of_members_s = min(ANSWER_S, session_s * PART_OF_A_SESSION)
     client._request_timeout_ms = int(ANSWER_S * 1000)  # noqa: SLF001 - see above
     send = client.send
 
     async def send_in_time(node_id: Any, request: Any, *, group: Any = ConnectionGroup.DEFAULT) -> Any:
-        if not isinstance(request, _WAITS_FOR_OTHERS) or not await client.ready(node_id, group=group):
+        is_join = isinstance(request, _WAITS_FOR_OTHERS)
+        if isinstance(request, FindCoordinatorRequest) or (group is ConnectionGroup.COORDINATION and not is_join):
+            return await _within(of_members_s, send(node_id, request, group=group), client, (node_id, group))
+        if not is_join or not await client.ready(node_id, group=group):
             return await send(node_id, request, group=group)
         connection = client._conns[node_id, group]  # noqa: SLF001 - see above
         connection._request_timeout = longest_s  # noqa: SLF001 - see above
@@ -34,3 +49,14 @@ def bound_answers(consumer: AIOKafkaConsumer) -> None:
             connection._request_timeout = ANSWER_S  # noqa: SLF001 - see above
 
     client.send = send_in_time
+
+
+async def _within(seconds: float, answer: Awaitable[Any], client: Any, place: tuple[Any, Any]) -> Any:
+    """Return the answer, or do as aiokafka does without one: close the connection, so that the next question gets a new one."""
+    try:
+        return await asyncio.wait_for(answer, seconds)
+    except TimeoutError as exc:
+        connection = client._conns.get(place)  # noqa: SLF001 - see above
+        if connection is not None:
+            connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
+        raise RequestTimedOutError from exc

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from aiokafka.client import AIOKafkaClient, ConnectionGroup  # type: ignore[import-untyped] # it has no stubs
 from aiokafka.errors import RequestTimedOutError  # type: ignore[import-untyped] # it has no stubs
-from aiokafka.protocol.fetch import FetchRequest  # type: ignore[import-untyped] # it has no stubs
+from aiokafka.protocol.commit import OffsetCommitRequest  # type: ignore[import-untyped] # it has no stubs
+from aiokafka.protocol.coordination import FindCoordinatorRequest  # type: ignore[import-untyped] # it has no stubs
 from aiokafka.protocol.group import (  # type: ignore[import-untyped] # it has no stubs
     HeartbeatRequest,
     JoinGroupRequest,
@@ -16,41 +17,38 @@ from aiokafka.protocol.group import (  # type: ignore[import-untyped] # it has n
 
 from streams.worker.faust import answers
 
-JOIN_MS = 90_000
+JOIN_MS, SESSION_MS = 90_000, 6_000
 
 
 class Connection:
-    """A coordinator's, which notes the bound under which each request was sent."""
+    """One that answers after `answer_s`, and notes the bound under which each request was sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer_s: float = 0.0) -> None:
         self._request_timeout = answers.ANSWER_S
+        self._answer_s = answer_s
         self.bounds: list[float] = []
+        self.is_closed = False
 
     async def send(self, _request: object, *, expect_response: bool) -> str:
         assert expect_response
         self.bounds.append(self._request_timeout)
-        if self._request_timeout == 0:
-            raise TimeoutError
+        await asyncio.sleep(self._answer_s)
         return "answer"
 
     def connected(self) -> bool:
         return True
 
     def close(self, **_reason: object) -> None:
-        """Nothing."""
+        self.is_closed = True
 
 
-async def bounds_of(requests: list[Any], *, answer_s: float) -> tuple[float, list[float]]:
-    """The bound of new connections, and that of each request on one that is open. The client is aiokafka's own."""
+def a_client(connection: Connection, group: int) -> Any:
+    """aiokafka's own client, with a connection that is open."""
     client: Any = AIOKafkaClient(bootstrap_servers="127.0.0.1:1", request_timeout_ms=JOIN_MS)
-    answers.bound_answers(SimpleNamespace(_client=client))
-    connection = Connection()
-    connection._request_timeout = answer_s
+    answers.bound_answers(SimpleNamespace(_client=client, _session_timeout_ms=SESSION_MS))
     client.cluster.broker_metadata = lambda _node: SimpleNamespace(host="127.0.0.1", port=1)
-    client._conns[1, ConnectionGroup.COORDINATION] = connection
-    for request in requests:
-        assert await client.send(1, request, group=ConnectionGroup.COORDINATION) == "answer"
-    return client._request_timeout_ms / 1000, connection.bounds
+    client._conns[1, group] = connection
+    return client
 
 
 def made(kind: type) -> Any:
@@ -58,13 +56,37 @@ def made(kind: type) -> Any:
 
 
 def test_only_joins_wait_for_other_members() -> None:
-    kinds = (HeartbeatRequest, JoinGroupRequest, SyncGroupRequest, HeartbeatRequest, FetchRequest)
-    of_new, bounds = asyncio.run(bounds_of([made(kind) for kind in kinds], answer_s=answers.ANSWER_S))
+    async def bounds() -> tuple[float, list[float]]:
+        connection = Connection()
+        client = a_client(connection, ConnectionGroup.COORDINATION)
+        for kind in (HeartbeatRequest, JoinGroupRequest, SyncGroupRequest, HeartbeatRequest):
+            assert await client.send(1, made(kind), group=ConnectionGroup.COORDINATION) == "answer"
+        return client._request_timeout_ms / 1000, connection.bounds
+
     short, long = answers.ANSWER_S, JOIN_MS / 1000
-    assert (of_new, bounds) == (short, [short, long, long, short, short])
+    assert asyncio.run(bounds()) == (short, [short, long, long, short])
     assert short < long
 
 
-def test_an_answer_that_does_not_come_is_an_error_of_aiokafkas() -> None:
-    with pytest.raises(RequestTimedOutError):
-        asyncio.run(bounds_of([made(HeartbeatRequest)], answer_s=0))
+@pytest.mark.parametrize(
+    ("kind", "group"),
+    [
+        (HeartbeatRequest, ConnectionGroup.COORDINATION),
+        (OffsetCommitRequest, ConnectionGroup.COORDINATION),
+        (FindCoordinatorRequest, ConnectionGroup.DEFAULT),
+    ],
+)
+def test_a_coordinator_that_stands_still_is_given_up_within_the_session(
+    kind: type, group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "ANSWER_S", 0.05)
+
+    async def ask() -> bool:
+        connection = Connection(answer_s=60)
+        client = a_client(connection, group)
+        with pytest.raises(RequestTimedOutError):
+            await client.send(1, made(kind), group=group)
+        return connection.is_closed
+
+    assert asyncio.run(ask())
+    assert answers.PART_OF_A_SESSION < 1

@@ -84,7 +84,7 @@ def test_a_transaction_that_was_aborted_stays_out_when_its_batch_is_read_again()
 
 def test_the_workers_consumer_reads_so(monkeypatch: pytest.MonkeyPatch) -> None:
     client = SimpleNamespace(_request_timeout_ms=90_000, send=None)
-    consumer = SimpleNamespace(_client=client)
+    consumer = SimpleNamespace(_client=client, _session_timeout_ms=30_000)
     monkeypatch.setattr(fetcher, "MemoryRecords", None)
     monkeypatch.setattr(fetcher, "PartitionRecords", None)
     monkeypatch.setattr(PromptThread, "_create_worker_consumer", lambda *_: consumer)
