@@ -148,7 +148,7 @@ def quirk_s3(
     gateway.close()
 
 
-@pytest.fixture(params=[*PROVIDERS, *QUIRKS])
+@pytest.fixture(params=[*PROVIDERS, *(pytest.param(quirk, marks=pytest.mark.slow) for quirk in QUIRKS)])
 def provider(request: pytest.FixtureRequest) -> Iterator[StorageProvider]:
     """Each provider, the one for S3 also before each server that has a quirk."""
     made: StorageProvider = request.getfixturevalue("quirk_s3" if request.param in QUIRKS else request.param)
