@@ -25,21 +25,23 @@ def list_in_order(
 
     Raises ThumbnailError for a server that fails, that never comes to an end, or whose order changes midway.
     """
-    last = after
+    if not after.startswith(folder):
+        if after > folder:
+            return
+        after = ""  # everything comes after it; MinIO refuses to begin outside of the folder
     pages = _pages(client, bucket, folder, after, abilities)
-    is_first = True
+    seen = ""
     for page in pages:
-        keys = [found["Key"] for found in page]
-        if any(one > other for one, other in pairwise(keys)) or (keys and not is_first and keys[0] < last):
+        keys = [seen, *(found["Key"] for found in page)]
+        if any(one > other for one, other in pairwise(keys)):
             abilities.lists_in_order = False
-            if not is_first:
+            if seen:
                 raise _too_many("begins its listing in order and goes on without")
             page = _all_sorted(chain([page], pages))  # the rest of the listing is its last page
         for found in page:
-            if found["Key"] > last:
-                last = found["Key"]
+            if found["Key"] > max(after, seen):
                 yield found
-        is_first = is_first and not page
+            seen = max(seen, found["Key"])
 
 
 def _all_sorted(pages: Iterator[list["ObjectTypeDef"]]) -> list["ObjectTypeDef"]:

@@ -173,6 +173,13 @@ def test_a_listing_that_is_cut_without_a_token_goes_on_by_version_1() -> None:
     assert "ListObjects is used" in provider.remarks()[0]
 
 
+def test_a_listing_begins_inside_of_its_folder() -> None:
+    with scripted(listed("acme/a")) as (provider, server):
+        for after, found in (("a", ["acme/a"]), ("acme", ["acme/a"]), ("acme-2", ["acme/a"]), ("b", []), ("acme0", [])):
+            assert [one.key for one in provider.list_objects("acme", after=after)] == found, after
+    assert not any("after" in asked.path for asked in server.asked)
+
+
 @pytest.mark.parametrize("token", ["t", ""])
 def test_a_listing_that_repeats_itself_ends_with_an_error(token: str) -> None:
     with scripted(listed("acme/a", token=token, is_cut=True)) as (provider, _), pytest.raises(TransientError) as caught:
