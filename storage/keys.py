@@ -34,6 +34,19 @@ def check_key(key: str) -> str:
     return key
 
 
+def check_folder(path: str) -> str:
+    """Return `path`, a folder that an operator chose, when it is a key whose parts are the same for every reader.
+
+    Raises PermanentError storage.bad_key. Backslashes and encoded slashes in it are mistakes, and it is what keeps
+    companies apart: other readers must not find it below another one.
+    """
+    if _as_others_read(check_key(path)).count("/") != path.count("/"):
+        raise PermanentError(
+            ErrorCode.STORAGE_BAD_KEY, f"The folder {path[:80]!r} has a slash that is none, such as '\\'."
+        )
+    return path
+
+
 def is_key(key: str) -> bool:
     """Return whether `check_key` lets `key` pass."""
     return _problem(key) is None
@@ -66,18 +79,21 @@ def _is_control(char: str) -> bool:
 
 
 def _is_plain_to_others(key: str) -> bool:
-    """Return whether the key is a plain path to every reader, however often he decodes it, and whatever he folds.
+    """Return whether the key is a plain path to every reader: it may have more parts, but leads to no folder above them."""
+    read = _as_others_read(key)
+    return "\0" not in read and not any(part.strip() in ("", ".", "..") for part in read.split("/"))
 
-    Such a path may have more parts, but begins with the same ones as the key, and leads to no folder above them.
-    """
+
+def _as_others_read(key: str) -> str:
+    """Return the path that a reader finds who decodes the key until nothing is left to decode, and folds look-alikes."""
     if key.isascii() and "%" not in key and "\\" not in key:
-        return True
+        return key
     read, before = key, ""
     while read != before:
         before = read
         visible = "".join(char for char in unquote(read) if unicodedata.category(char) != "Cf")
         read = unicodedata.normalize("NFKC", visible).translate(_SEPARATORS)
-    return "\0" not in read and not any(part.strip() in ("", ".", "..") for part in read.split("/"))
+    return read
 
 
 def partial_name(name: str, token: str | None = None) -> str:

@@ -85,7 +85,8 @@ def make_client(credentials: MinioCredentials, policy: EndpointPolicy, limits: H
     guarded = _GuardedSession(policy, limits, credentials.ca_pem)
     client.meta.events.register_last("before-parameter-build.s3", _follow_no_region)
     client.meta.events.register("after-call.s3", _refuse_pages)
-    client.meta.events.register_first("needs-retry.s3", partial(_follow, policy))
+    follow: Any = partial(_follow, policy)  # its stub forgets that handlers may answer
+    client.meta.events.register_first("needs-retry.s3", follow)
     client._endpoint.http_session = guarded  # type: ignore[attr-defined]  # noqa: SLF001 - botocore has no public place for it
     return cast("S3Client", client)
 
@@ -136,7 +137,7 @@ def _session() -> botocore.session.Session:
 def _time_or_none(text: str) -> datetime | None:
     """Return a time, or None for what is none, or has no zone: it must not take the rest of the answer along."""
     try:
-        found = cast(datetime, parse_timestamp(text))
+        found = parse_timestamp(text)
     except ValueError:
         return None
     return found if found.tzinfo is not None else None

@@ -83,11 +83,12 @@ def _pages(
 def _page(client: "S3Client", request: dict[str, Any], token: str, marker: str, abilities: Abilities) -> Any:
     with translated(request["Prefix"]):
         if abilities.lists_by_version_2:
-            start = {"ContinuationToken": token} if token else {"StartAfter": marker} if marker else {}
+            start: dict[str, Any] = {"ContinuationToken": token} if token else {"StartAfter": marker} if marker else {}
             try:
                 return client.list_objects_v2(**request, **start)
             except ClientError as exc:
                 if token or (status_of(exc) != 501 and code_of(exc) != "NotImplemented"):
                     raise
                 abilities.lists_by_version_2 = False
-        return client.list_objects(**request, **({"Marker": marker} if marker else {}))
+        from_marker: dict[str, Any] = {"Marker": marker} if marker else {}
+        return client.list_objects(**request, **from_marker)

@@ -13,7 +13,7 @@ from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, Trans
 from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject
 from storage.connections import HttpLimits
 from storage.credentials import parse_credentials
-from storage.keys import check_key, is_key, join_key
+from storage.keys import check_folder, check_key, is_key, join_key
 from storage.outbound import EndpointPolicy
 from storage.provider_settings import ProviderSettings
 from storage.s3.abilities import Abilities, status_of
@@ -40,7 +40,7 @@ class MinioStorageProvider(StorageProvider):
     ) -> None:
         """Connects at the first use. Raises PermanentError for an endpoint or a base path that is not allowed."""
         self._bucket: Final = credentials.bucket
-        self._base_path: Final = check_key(base_path) if base_path else ""
+        self._base_path: Final = check_folder(base_path) if base_path else ""
         self._client: Final = make_client(credentials, policy, limits or HttpLimits())
         self._url: Final = _base_url(credentials, self._client.meta.endpoint_url)
         self._abilities: Final = Abilities()

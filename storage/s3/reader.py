@@ -119,7 +119,7 @@ class MinioReader(SourceReader):
 
     def _get(self, wanted: str) -> tuple["GetObjectOutputTypeDef", bool]:
         """Return the answer, and whether it came only after the condition had been refused."""
-        get = {"Bucket": self._bucket, "Key": self._object_key, "Range": wanted}
+        get: dict[str, Any] = {"Bucket": self._bucket, "Key": self._object_key, "Range": wanted}
         if not self._abilities.has_if_match:
             return self._client.get_object(**get), False
         try:

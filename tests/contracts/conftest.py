@@ -4,7 +4,6 @@ import ipaddress
 import os
 import uuid
 from collections.abc import Iterator
-from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -133,8 +132,9 @@ def quirk_s3(
 ) -> Iterator[StorageProvider]:
     """An S3 that does otherwise what the test's parameter says, before the real one."""
     gateway, name = Gateway(s3_server), request.node.callspec.params["provider"]
+    quirk = QUIRKS[name]
     monkeypatch.setattr(LOOKUPS, "find", lambda _host, _port: ["127.0.0.1"])
-    with ScriptedS3(partial(QUIRKS[name], server=gateway)) as server:
+    with ScriptedS3(lambda asked: quirk(asked, gateway)) as server:
         credentials = {
             "endpoint": server.url.replace("127.0.0.1", NAME),
             "bucket": quirk_bucket,

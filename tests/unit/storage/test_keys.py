@@ -6,7 +6,16 @@ import unicodedata
 import pytest
 
 from schemas.errors import ErrorCode, PermanentError
-from storage.keys import check_key, is_inside, is_key, is_partial, partial_name, thumbnail_key, thumbnails_prefix
+from storage.keys import (
+    check_folder,
+    check_key,
+    is_inside,
+    is_key,
+    is_partial,
+    partial_name,
+    thumbnail_key,
+    thumbnails_prefix,
+)
 
 GOOD_KEYS = [
     "acme/uploads/a.mp4",
@@ -96,6 +105,20 @@ def test_anything_else_is_refused_for_good(key: str) -> None:
         check_key(key)
     assert caught.value.code is ErrorCode.STORAGE_BAD_KEY
     assert not is_key(key)
+
+
+@pytest.mark.parametrize("path", ["acme", "shared/acme", "acme/caf\u00e9", "acme/50%", "acme/\u0641\u200f"])
+def test_a_folder_of_an_operator_has_the_same_parts_for_everybody(path: str) -> None:
+    assert check_folder(path) == path
+
+
+@pytest.mark.parametrize(
+    "path", ["acme\\sub", "acme%2fsub", "acme/%255Cb", "acme\uff0fsub", "acme\u2215sub", "..", "a//b"]
+)
+def test_a_folder_of_an_operator_with_slashes_that_are_none_is_refused(path: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        check_folder(path)
+    assert caught.value.code is ErrorCode.STORAGE_BAD_KEY
 
 
 def test_the_message_is_one_printable_line_that_utf8_can_write() -> None:
