@@ -176,6 +176,12 @@ class SourceInfo(Event):
     format: str
     rotation: int = 0
     bytes_read: int = 0
+    size_bytes: int | None = Field(None, description="Size of the object as it was read. Null in events of 0.1.")
+    contradicts: tuple[str, ...] = Field(
+        (),
+        strict=False,
+        description="Fields of `media` that the object contradicts: size_bytes, content_type. New words may come.",
+    )
 
 
 class FrameInfo(Event):

@@ -67,6 +67,8 @@ THUMBNAIL_READY: Final[tuple[dict[str, Any], ...]] = (
             "format": "mov",
             "rotation": 0,
             "bytes_read": 26859,
+            "size_bytes": 1048576,
+            "contradicts": [],
         },
         "frame": {"time_s": 3.5, "method": "pyav-chosen", "score": None, "candidates": 1},
         "degraded": False,

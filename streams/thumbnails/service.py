@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from processors.output.fingerprint import settings_fingerprint
 from processors.output.renditions import main_index
@@ -21,6 +21,7 @@ from schemas.events import (
 )
 from storage.base import SourceReader
 from storage.tenants import TenantStorage
+from streams.thumbnails.source_facts import source_info
 from streams.thumbnails.stage_times import made_stages, read_stage, upload_stage
 from streams.thumbnails.storage_calls import RetryingSource, StorageCalls
 from streams.thumbnails.store import RenditionStore, Stored
@@ -51,6 +52,11 @@ class Progress:
     def failed(self, code: ErrorCode) -> tuple[StageTime, ...]:
         """Return all stages, with the one that failed just now."""
         return *self.stages, StageTime(self.stage, self.stage_began_s, perf_counter(), error=code)
+
+
+class _Made(NamedTuple):
+    thumbnails: ThumbnailSet
+    source: SourceInfo
 
 
 class ThumbnailService:
@@ -99,7 +105,9 @@ class ThumbnailService:
             made = await self._make(upload, tenant, progress)
             progress.enter(Stage.UPLOAD)
             folder = version or upload.version
-            stored = await self._store.store(upload, tenant, made.renditions, is_final=is_final, version=folder)
+            stored = await self._store.store(
+                upload, tenant, made.thumbnails.renditions, is_final=is_final, version=folder
+            )
         finally:
             tenant.close()
         finished = perf_counter()
@@ -107,16 +115,16 @@ class ThumbnailService:
         # An earlier attempt may have failed half-way in the company's own storage.
         progress.is_beside_others = stored.is_beside_others or (attempt > 1 and stored.tenant.is_substitute)
         timings = TimingsMs(
-            read=round(made.read_ms, 1),
-            decode=round(made.decode_ms, 1),
-            render=round(made.render_ms, 1),
+            read=round(made.thumbnails.read_ms, 1),
+            decode=round(made.thumbnails.decode_ms, 1),
+            render=round(made.thumbnails.render_ms, 1),
             upload=round((finished - progress.stage_began_s) * 1000, 1),
             total=round((finished - started) * 1000, 1),
         )
-        self._count(stored.tenant, made)
+        self._count(stored.tenant, made.thumbnails)
         return self._ready(upload, made, stored, attempt=attempt, timings=timings)
 
-    async def _make(self, upload: MediaUploaded, tenant: TenantStorage, progress: Progress) -> ThumbnailSet:
+    async def _make(self, upload: MediaUploaded, tenant: TenantStorage, progress: Progress) -> _Made:
         progress.enter(Stage.READ)
         opening_s = progress.stage_began_s
         source = await self._open(tenant, upload.media.key)
@@ -129,7 +137,8 @@ class ThumbnailService:
             progress.stages += made_stages(progress.stage_began_s, perf_counter(), made)
             self._metrics.source_bytes_read_total.labels(kind).inc(made.bytes_read)
             self._metrics.source_size_bytes_total.labels(kind).inc(source.size)
-            return made
+            facts = source_info(upload.media, made.source, size_bytes=source.size, bytes_read=made.bytes_read)
+            return _Made(made, facts)
         finally:
             progress.stages.append(read_stage(opening_s, counted, progress.stage_began_s))
             source.close()
@@ -152,9 +161,9 @@ class ThumbnailService:
             self._metrics.fallbacks_total.labels(used.wanted_provider, used.fallback_reason).inc()
 
     def _ready(
-        self, upload: MediaUploaded, made: ThumbnailSet, stored: Stored, *, attempt: int, timings: TimingsMs
+        self, upload: MediaUploaded, made: _Made, stored: Stored, *, attempt: int, timings: TimingsMs
     ) -> ThumbnailReady:
-        tenant, facts, frame = stored.tenant, made.source, made.frame
+        tenant, frame = stored.tenant, made.thumbnails.frame
         shown = stored.infos[main_index([info.name for info in stored.infos])]
         return ThumbnailReady(
             event_id=result_event_id(upload, "ready", stored.version),
@@ -168,19 +177,11 @@ class ThumbnailService:
             storage=StorageInfo(
                 provider=tenant.provider.name, connection_id=tenant.connection_id, fallback=tenant.fallback_reason
             ),
-            source=SourceInfo(
-                width=facts.width,
-                height=facts.height,
-                duration_s=facts.duration_s,
-                codec=facts.codec,
-                format=facts.format,
-                rotation=facts.rotation,
-                bytes_read=made.bytes_read,
-            ),
+            source=made.source,
             frame=FrameInfo(time_s=frame.time_s, method=frame.method, score=frame.score, candidates=frame.candidates),
-            degraded=made.degraded_reason is not None,
-            degraded_reason=made.degraded_reason,
-            placeholder=made.placeholder,
+            degraded=made.thumbnails.degraded_reason is not None,
+            degraded_reason=made.thumbnails.degraded_reason,
+            placeholder=made.thumbnails.placeholder,
             attempt=attempt,
             timings_ms=timings,
             version=stored.version,
