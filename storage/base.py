@@ -143,6 +143,10 @@ class StorageProvider(ABC):
     def get_file_url(self, key: str) -> str:
         """Return the URL that the platform shows for `key`: stable, never an expiring link. The object need not exist."""
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return a sentence for each thing that the store was found not to do, with what the provider does instead."""
+        return ()
+
     def check(self) -> None:
         """Write, read and delete a probe object to prove that the store works. Raises what these calls raise."""
         key, content = f"health-probe/{secrets.token_hex(8)}", secrets.token_bytes(64)

@@ -221,6 +221,10 @@ class BreakerProvider(StorageProvider):
         with self._breaker.call():
             return self._provider.get_file_url(key)
 
+    def remarks(self) -> tuple[str, ...]:
+        """As in the contract."""
+        return self._provider.remarks()
+
     def close(self) -> None:
         """Close the provider."""
         self._provider.close()

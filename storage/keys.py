@@ -6,6 +6,7 @@ import secrets
 import unicodedata
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import unquote
 
 from schemas.errors import ErrorCode, PermanentError
 
@@ -14,26 +15,36 @@ MAX_KEY_BYTES: Final = 1024
 MAX_PART_BYTES: Final = 255
 """The limit of one part between slashes: that of file systems."""
 
-# Also when encoded several times: a server behind us may decode more than once.
-_ENCODED: Final = re.compile(r"%(25)*(2e|2f|5c|00)", re.IGNORECASE)
-_LOOK_ALIKES: Final = frozenset("\u2044\u2215\u2216\u29f5\u29f8\u29f9")
-"""Slashes and backslashes that Unicode's compatibility form (NFKC) leaves as they are."""
-_DIRECTIONS: Final = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
-_MARKS: Final = frozenset("\u061c\u200e\u200f")
+_SEPARATORS: Final = str.maketrans(dict.fromkeys("\\\u2044\u2215\u2216\u29f5\u29f8\u29f9", "/"))
+"""What others may take for a slash, besides what Unicode's compatibility form (NFKC) makes one."""
 _PARTIAL: Final = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
 
 
 def check_key(key: str) -> str:
     """`key` itself, when it is a plain relative path; raises PermanentError storage.bad_key when it is not.
 
-    Refused: empty and absolute keys, empty, '.' and '..' parts, backslashes, control and direction characters, encoded
-    or look-alike separators and dots, keys that are too long for any of the stores, and the names of unfinished
-    uploads. Keys are taken as they are: two Unicode forms of one text are two keys, so neither stands in for the other.
+    Refused: empty and absolute keys, empty, '.' and '..' parts, also where only a reader finds them who decodes the key
+    again, takes backslashes for slashes or look-alikes for what they look like; control characters; keys that are too
+    long for any of the stores; the names of unfinished uploads. All else is a name. Keys are taken as they are: two
+    Unicode forms of one text are two keys, so neither stands in for the other.
     """
     problem = _problem(key)
     if problem is not None:
         raise PermanentError(ErrorCode.STORAGE_BAD_KEY, f"The key {key[:80]!r} {problem}.")
     return key
+
+
+def check_folder(path: str) -> str:
+    """Return `path`, a folder that an operator chose, when it is a key whose parts are the same for every reader.
+
+    Raises PermanentError storage.bad_key. Backslashes and encoded slashes in it are mistakes, and it is what keeps
+    companies apart: other readers must not find it below another one.
+    """
+    if _as_others_read(check_key(path)).count("/") != path.count("/"):
+        raise PermanentError(
+            ErrorCode.STORAGE_BAD_KEY, f"The folder {path[:80]!r} has a slash that is none, such as '\\'."
+        )
+    return path
 
 
 def is_key(key: str) -> bool:
@@ -49,9 +60,7 @@ def _problem(key: str) -> str | None:
     if length_bytes > MAX_KEY_BYTES:
         return f"has {length_bytes} bytes; at most {MAX_KEY_BYTES} are allowed"
     if any(map(_is_control, key)):
-        return "has a control or direction character"
-    if "\\" in key or _ENCODED.search(key) or _LOOK_ALIKES & frozenset(key):
-        return "has a backslash, or an encoded or look-alike separator"
+        return "has a control character"
     parts = key.split("/")
     if any(part.strip() in ("", ".", "..") for part in parts):  # MinIO, for one, trims them itself
         return "is empty or absolute, or has an empty, '.' or '..' part"
@@ -59,29 +68,32 @@ def _problem(key: str) -> str | None:
         return f"has a part of more than {MAX_PART_BYTES} bytes"
     if any(map(is_partial, parts)):
         return "has the name of an unfinished upload"
-    if not key.isascii() and not _keeps_its_parts(key):
-        return "has characters that others may read as separators or dots"
+    if not _is_plain_to_others(key):
+        return "is another path for whoever decodes it again, or takes look-alikes for dots and slashes"
     return None
 
 
 def _is_control(char: str) -> bool:
-    # The joiners of emoji and of Persian are format characters too (Cf), but belong into names.
-    return (
-        unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
-        or unicodedata.bidirectional(char) in _DIRECTIONS
-        or char in _MARKS
-    )
+    # Joiners and direction marks are format characters (Cf): they belong into names of many languages.
+    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
 
 
-def _keeps_its_parts(key: str) -> bool:
-    """Return whether a reader who folds look-alikes (NFKC), and sees no invisible characters, still finds the same parts."""
-    folded = unicodedata.normalize("NFKC", "".join(char for char in key if unicodedata.category(char) != "Cf"))
-    return (
-        folded.count("/") == key.count("/")
-        and "\\" not in folded
-        and not _ENCODED.search(folded)
-        and not any(part.strip() in ("", ".", "..") for part in folded.split("/"))
-    )
+def _is_plain_to_others(key: str) -> bool:
+    """Return whether the key is a plain path to every reader: it may have more parts, but leads to no folder above them."""
+    read = _as_others_read(key)
+    return "\0" not in read and not any(part.strip() in ("", ".", "..") for part in read.split("/"))
+
+
+def _as_others_read(key: str) -> str:
+    """Return the path that a reader finds who decodes the key until nothing is left to decode, and folds look-alikes."""
+    if key.isascii() and "%" not in key and "\\" not in key:
+        return key
+    read, before = key, ""
+    while read != before:
+        before = read
+        visible = "".join(char for char in unquote(read) if unicodedata.category(char) != "Cf")
+        read = unicodedata.normalize("NFKC", visible).translate(_SEPARATORS)
+    return read
 
 
 def partial_name(name: str, token: str | None = None) -> str:

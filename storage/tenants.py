@@ -14,7 +14,7 @@ from schemas.errors import ErrorCode, PermanentError, TransientError
 from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject
 from storage.connections import FallbackPolicy, ProviderConfigurationError, StorageConnection
 from storage.factory import ProviderSettings, get_provider, provider_label
-from storage.keys import check_key, is_inside
+from storage.keys import check_folder, check_key, is_inside
 from storage.provider_cache import ProviderCache
 
 log = structlog.get_logger(__name__)
@@ -149,7 +149,7 @@ class Tenants:
         return self._open(company)
 
     def _open(self, company: Company) -> TenantStorage:
-        prefix = check_key(company.storage_path.strip("/") or company.slug)
+        prefix = check_folder(company.storage_path.strip("/") or company.slug)
         connection = company.connection
         if connection is None and company.is_connection_missing:
             self._require_fallback(f"The storage connection of company {company.id} does not exist.")

@@ -31,7 +31,7 @@ def check(
         from service.roles import build as bootstrap
         from service.roles import build_storage as bootstrap_storage
         from service.roles.checks import check_database, check_storage
-        from service.tenants.checks import check_connections, check_prefixes, first_step
+        from service.tenants.checks import check_connections, check_local_url, check_prefixes, first_step
 
     engine = bootstrap.build_engine(settings)
     of_all_tenants = bootstrap_storage.provider_settings(settings)
@@ -42,7 +42,7 @@ def check(
         check_prefixes(engine),
     ]
     if tenants:
-        results += check_connections(engine, of_all_tenants)
+        results += [check_local_url(of_all_tenants), *check_connections(engine, of_all_tenants)]
     if as_json:
         sys.stdout.write(json.dumps({result.name: result.problem for result in results}) + "\n")
         for warning in (warning for result in results for warning in result.warnings):

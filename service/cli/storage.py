@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,17 +84,17 @@ def add(
         require_addable(engine, shown_name, company_id)
         text = _credentials_of(known_as, credentials, given)
         connection = new_connection(shown_name, known_as, text, base_path, of_all_tenants)
-        warning = prove(connection, of_all_tenants, not_done="added") if test else None
+        notes = prove(connection, of_all_tenants, not_done="added") if test else ()
         connection_id = add_connection(engine, connection, company_id)
     use = (
         f"company {company_id} uses it"
         if company_id is not None
         else f"`thumbnails company add NAME --connection {connection_id}` uses it"
     )
-    _warn(warning)
+    _warn(notes)
     if as_json:
         shown = {"id": connection_id, "name": shown_name, "provider": known_as, "company": company_id}
-        sys.stdout.write(json.dumps(shown | {"warning": warning}, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(shown | {"warning": " ".join(notes) or None}, ensure_ascii=False) + "\n")
         return
     sys.stdout.write(f"Storage connection {connection_id} is {'tested and ' if test else ''}added: {use}.\n")
 
@@ -177,7 +178,7 @@ def test(connection: Reference) -> None:
     proof = prove_connection(found, of_all_tenants)
     if proof.problem is not None:
         raise RowError(proof.problem)
-    _warn(proof.warning)
+    _warn(proof.notes)
     sys.stdout.write(f"Storage connection {found.id} works: a probe was written, read, listed and deleted.\n")
 
 
@@ -245,9 +246,9 @@ def change(
         after = replace(before, **{field: value for field, value in plain.items() if value is not None})  # type: ignore[arg-type]  # each of its own field's type
         after = _with_new_credentials(after, credentials, given, of_all_tenants)
         must_test = test and after.is_active and (after.fingerprint, True) != (before.fingerprint, before.is_active)
-        warning = prove(after, of_all_tenants, not_done="changed") if must_test else None
+        notes = prove(after, of_all_tenants, not_done="changed") if must_test else ()
         users = change_connection(engine, before, after)
-    _warn(warning)
+    _warn(notes)
     said = f"Storage connection {before.id} is {'tested and ' if must_test else ''}changed"
     if users and not after.is_active:
         said += f": the thumbnails of companies {', '.join(map(str, users))} go to local storage"
@@ -307,6 +308,5 @@ def remove(
     sys.stdout.write(f"Storage connection {found.id} is removed. Its objects stay where they are.\n")
 
 
-def _warn(warning: str | None) -> None:
-    if warning is not None:
-        sys.stderr.write(f"Warning: {warning}\n")
+def _warn(notes: Iterable[str]) -> None:
+    sys.stderr.writelines(f"Warning: {note}\n" for note in notes)

@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 from service.settings.component import Component
 from storage.breaker import BreakerPolicy
 from storage.connections import FallbackPolicy, HttpLimits, LocalStorageSettings
+from storage.s3.settings import S3Options
 from storage.yandex.settings import YandexDiskOptions
 
 _QUERY_PASSWORD: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*")
@@ -37,7 +38,7 @@ class StorageSettings(Component):
         return LocalStorageSettings(root=self.local_storage_root.absolute(), base_url=self.local_storage_url)
 
 
-class ConnectionSettings(YandexDiskOptions, Component):
+class ConnectionSettings(S3Options, YandexDiskOptions, Component):
     """Tenants' own storage connections. The base classes hold the settings of single providers."""
 
     storage_credentials_key: SecretStr | None = Field(

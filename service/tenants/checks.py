@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,7 +33,14 @@ def check_connections(engine: sa.Engine, settings: ProviderSettings) -> Iterator
         if found is not None and found.is_active:
             name = f"Storage connection {found.id} ({found.name}, {found.provider})"
             proof = prove_connection(found, settings)
-            yield CheckResult(name, proof.problem, () if proof.warning is None else (f"{name}: {proof.warning}",))
+            yield CheckResult(name, proof.problem, tuple(f"{name}: {note}" for note in proof.notes))
+
+
+def check_local_url(settings: ProviderSettings) -> CheckResult:
+    """Local storage gives at LOCAL_STORAGE_URL what it has. Where it does not, no picture in it can be seen: a warning."""
+    name = "LOCAL_STORAGE_URL"
+    proof = prove_by_use(get_provider(None, settings=settings), url_reader(settings.policy, is_own=True))
+    return CheckResult(name, proof.problem, tuple(f"{name}: {note}" for note in proof.notes))
 
 
 def prove_connection(connection: StorageConnection, settings: ProviderSettings) -> Proof:
@@ -44,7 +52,9 @@ def prove_connection(connection: StorageConnection, settings: ProviderSettings) 
     is_local = connection.provider in WITHOUT_CREDENTIALS
     proof = prove_by_use(provider, url_reader(settings.policy, is_own=is_local))
     if proof.problem is None and not is_local and not is_encrypted(connection.credentials):
-        return Proof("It works, but its credentials are not encrypted: run `thumbnails credentials encrypt`.")
+        return replace(
+            proof, problem="It works, but its credentials are not encrypted: run `thumbnails credentials encrypt`."
+        )
     return proof
 
 

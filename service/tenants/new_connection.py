@@ -35,8 +35,8 @@ def with_credentials(connection: StorageConnection, credentials: str, settings: 
     return changed
 
 
-def prove(connection: StorageConnection, settings: ProviderSettings, *, not_done: str) -> str | None:
-    """Return the warning of a connection that works, or None; see `prove_by_use`. Raises RowError.
+def prove(connection: StorageConnection, settings: ProviderSettings, *, not_done: str) -> tuple[str, ...]:
+    """Return the warning and the remarks about a connection that works; see `prove_by_use`. Raises RowError.
 
     `not_done` says what was not done with a connection that does not work: added, changed.
     """
@@ -45,4 +45,4 @@ def prove(connection: StorageConnection, settings: ProviderSettings, *, not_done
         raise RowError(
             f"The storage connection was tested and not {not_done}: {proof.problem} (--no-test leaves the test out.)"
         )
-    return proof.warning
+    return proof.notes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.errors import ThumbnailError
-from storage.keys import check_key
+from storage.keys import check_folder
 
 MAX_NAME_CHARS: Final = 255
 MAX_PATH_CHARS: Final = 500
@@ -91,6 +91,6 @@ def check_path(what: str, path: str, longest: int = MAX_PATH_CHARS) -> None:
     if len(path) > longest:
         raise WrongValueError(f"The {what} has {len(path)} characters; at most {longest} are allowed.")
     try:
-        check_key(path)
+        check_folder(path)
     except ThumbnailError as exc:
         raise WrongValueError(f"The {what} cannot be used: {exc.message}") from exc

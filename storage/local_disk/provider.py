@@ -13,7 +13,7 @@ from urllib.parse import quote
 from schemas.errors import ErrorCode, ObjectNotFoundError, TransientError
 from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject
 from storage.host_files import failure
-from storage.keys import check_key, is_key, is_partial, join_key, partial_name
+from storage.keys import check_folder, check_key, is_key, is_partial, join_key, partial_name
 from storage.local_disk.files import (
     FILE_FLAGS,
     LocalReader,
@@ -34,7 +34,7 @@ class LocalStorageProvider(StorageProvider):
 
     def __init__(self, root: Path, base_url: str, base_path: str = "") -> None:
         self._root: Final = root
-        self._base_path: Final = check_key(base_path) if base_path else ""
+        self._base_path: Final = check_folder(base_path) if base_path else ""
         self._base_url: Final = base_url.rstrip("/")
 
     @property

@@ -1,13 +1,17 @@
 """Makes boto3's S3 client: of what the connection's row says alone, guarded, and without retries of its own."""
 
-from functools import cache
+from datetime import datetime
+from functools import cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urljoin
 
 import botocore.session
 from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from botocore.config import Config
 from botocore.httpsession import URLLib3Session
+from botocore.parsers import ResponseParserFactory
+from botocore.utils import parse_timestamp
 
 from storage.connections import HttpLimits
 from storage.outbound import EndpointPolicy, guarded_pools, tls_context
@@ -23,6 +27,9 @@ _NOT_FROM_OUTSIDE: Final = {
     "credentials_file": (None, None, "/dev/null", None),
 }
 """The host's own AWS configuration is the operator's, and no part of a tenant's connection."""
+MAX_REDIRECTS: Final = 2
+"""The most that one request follows. Each of an object's requests is redirected again: the endpoint is what to change."""
+_REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _BUILDING: Final = Lock()
 """A botocore session makes one client at a time."""
 
@@ -78,6 +85,8 @@ def make_client(credentials: MinioCredentials, policy: EndpointPolicy, limits: H
     guarded = _GuardedSession(policy, limits, credentials.ca_pem)
     client.meta.events.register_last("before-parameter-build.s3", _follow_no_region)
     client.meta.events.register("after-call.s3", _refuse_pages)
+    follow: Any = partial(_follow, policy)  # its stub forgets that handlers may answer
+    client.meta.events.register_first("needs-retry.s3", follow)
     client._endpoint.http_session = guarded  # type: ignore[attr-defined]  # noqa: SLF001 - botocore has no public place for it
     return cast("S3Client", client)
 
@@ -90,6 +99,25 @@ def _follow_no_region(context: dict[str, Any], **_: Any) -> None:
     context.setdefault("s3_redirect", {})["redirected"] = True
 
 
+def _follow(
+    policy: EndpointPolicy, request_dict: dict[str, Any], response: tuple[Any, Any] | None, **_: Any
+) -> float | None:
+    """Send a redirected request to where its answer says, signed again for that host; None leaves the answer as it is.
+
+    Raises EndpointRefusedError for a place that the policy refuses.
+    """
+    answer = response[0] if response is not None else None
+    location = answer.headers.get("Location") if answer is not None and answer.status_code in _REDIRECTS else None
+    context = request_dict["context"]
+    if not location or context.get("redirects", 0) >= MAX_REDIRECTS:
+        return None
+    url = urljoin(request_dict["url"], location)
+    policy.check_url(url.partition("?")[0])
+    context["redirects"] = context.get("redirects", 0) + 1
+    request_dict["url"] = url
+    return 0.0
+
+
 def _refuse_pages(http_response: Any, model: Any, **_: Any) -> None:
     """A page with status 200 would pass for an empty listing, or for a deletion; an object may well be a page."""
     is_page = http_response.status_code < 300 and "html" in http_response.headers.get("Content-Type", "")
@@ -99,4 +127,17 @@ def _refuse_pages(http_response: Any, model: Any, **_: Any) -> None:
 
 @cache
 def _session() -> botocore.session.Session:
-    return botocore.session.Session(session_vars=_NOT_FROM_OUTSIDE)
+    session = botocore.session.Session(session_vars=_NOT_FROM_OUTSIDE)
+    parsers = ResponseParserFactory()
+    parsers.set_parser_defaults(timestamp_parser=_time_or_none)
+    session.register_component("response_parser_factory", parsers)
+    return session
+
+
+def _time_or_none(text: str) -> datetime | None:
+    """Return a time, or None for what is none, or has no zone: it must not take the rest of the answer along."""
+    try:
+        found = parse_timestamp(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None

@@ -25,6 +25,14 @@ class MinioCredentials(Credentials):
     ca_pem: str | None = None
     sse: Literal["AES256", "aws:kms"] | None = Field(None, description="AES256 or aws:kms")
     sse_kms_key_id: str | None = None
+    storage_class: str | None = Field(
+        None, pattern=r"^[A-Z][A-Z0-9_-]{0,63}$", description="a storage class of the server, such as STANDARD_IA"
+    )
+    acl: (
+        Literal["private", "public-read", "authenticated-read", "bucket-owner-read", "bucket-owner-full-control"] | None
+    ) = Field(
+        None, description="private, public-read, authenticated-read, bucket-owner-read or bucket-owner-full-control"
+    )
     public_base_url: str | None = None
 
     @property

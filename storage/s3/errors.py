@@ -33,6 +33,7 @@ _UNVERIFIED: Final = frozenset(
     {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody"}
 )
 _PASSING: Final = frozenset({"RequestTimeout", "OperationAborted", "InternalError", "ServiceUnavailable"})
+_VIRTUAL: Final = "it wants the bucket in the host's name; set the connection's addressing to virtual"
 _REASONS: Final = {
     "NoSuchBucket": "the bucket does not exist",
     "InvalidBucketName": "the bucket's name is not allowed",
@@ -45,6 +46,11 @@ _REASONS: Final = {
     "TemporaryRedirect": "it redirects to another endpoint",
     "InvalidObjectState": "the object is in an archive",
     "MethodNotAllowed": "it does not allow this",
+    "NotImplemented": "it does not have this",
+    "SecondLevelDomainForbidden": _VIRTUAL,
+    "PathStyleDomainForbidden": _VIRTUAL,
+    "AccessControlListNotSupported": "the bucket takes no ACL; take `acl` out of the connection",
+    "InvalidStorageClass": "it does not have the connection's `storage_class`",
 }
 
 
@@ -85,7 +91,8 @@ def _answered(exc: boto.ClientError, key: str) -> ThumbnailError:
         return TransientError(ErrorCode.STORAGE_RATE_LIMITED, "The S3 storage limits requests.", retry_after_s=wait_s)
     if code in _FULL or status == 507:
         return TransientError(ErrorCode.STORAGE_FULL, "The S3 storage is full.", retry_after_s=wait_s)
-    if code in _PASSING or status >= 500 or status == 408:
+    # What a server does not have, it will not have in a minute: that is no outage, and opens no breaker.
+    if code in _PASSING or (status >= 500 and status not in (501, 505)) or status == 408:
         message = f"The S3 storage failed: {reason}."
         return TransientError(ErrorCode.STORAGE_UNAVAILABLE, message, retry_after_s=wait_s)
     return PermanentError(ErrorCode.STORAGE_DENIED, f"The S3 storage refuses: {reason}.")

@@ -1,11 +1,10 @@
 """Objects in any S3: Amazon's, MinIO, and what else speaks its protocol."""
 
-import base64
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError
@@ -14,18 +13,17 @@ from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, Trans
 from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject
 from storage.connections import HttpLimits
 from storage.credentials import parse_credentials
-from storage.keys import check_key, is_key, join_key
+from storage.keys import check_folder, check_key, is_key, join_key
 from storage.outbound import EndpointPolicy
 from storage.provider_settings import ProviderSettings
+from storage.s3.abilities import Abilities, status_of
 from storage.s3.client import make_client
 from storage.s3.credentials import MinioCredentials
-from storage.s3.errors import translated, unavailable
+from storage.s3.errors import translated
+from storage.s3.listing import list_in_order
 from storage.s3.reader import MinioReader, body_of, etag_of
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import PutObjectOutputTypeDef
-
-_PUT_TRIES: Final = 3
+from storage.s3.settings import S3Options
+from storage.s3.uploads import Uploads
 
 
 class MinioStorageProvider(StorageProvider):
@@ -38,13 +36,16 @@ class MinioStorageProvider(StorageProvider):
         base_path: str = "",
         policy: EndpointPolicy,
         limits: HttpLimits | None = None,
+        options: S3Options | None = None,
     ) -> None:
         """Connects at the first use. Raises PermanentError for an endpoint or a base path that is not allowed."""
         self._bucket: Final = credentials.bucket
-        self._base_path: Final = check_key(base_path) if base_path else ""
+        self._base_path: Final = check_folder(base_path) if base_path else ""
         self._client: Final = make_client(credentials, policy, limits or HttpLimits())
         self._url: Final = _base_url(credentials, self._client.meta.endpoint_url)
-        self._extra: Final[dict[str, Any]] = _encryption(credentials)
+        self._abilities: Final = Abilities()
+        extra = _extra(credentials, options or S3Options())
+        self._uploads: Final = Uploads(self._client, self._bucket, self._abilities, extra)
 
     @property
     def name(self) -> str:
@@ -52,39 +53,19 @@ class MinioStorageProvider(StorageProvider):
         return "minio"
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
-        """Store the object with one PUT. The server compares the SHA-256, and its first proof confirms it.
-
-        That is its own SHA-256, or an ETag that is the content's MD5, or the object read back.
-        """
-        object_key, digest = self._object_key(key), hashlib.sha256(content)
-        checksum = base64.b64encode(digest.digest()).decode()
+        """Store the object with one PUT, and have the server prove that it kept it: see `Uploads.put`."""
+        object_key = self._object_key(key)
         with translated(key):
-            answer = self._put(Key=object_key, Body=content, ContentType=content_type, ChecksumSHA256=checksum)
-        if answer.get("ChecksumSHA256") != checksum and not self._is_there(object_key, content, answer.get("ETag", "")):
+            etag = self._uploads.put(object_key, content, content_type)
+        if etag is None:
             with suppress(ThumbnailError):  # the error below says more
                 self.delete_file(key)
             raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The S3 storage did not keep what was sent as {key!r}.")
-        return StoredObject(key, len(content), digest.hexdigest(), etag_of(answer))
-
-    def _put(self, **request: Any) -> "PutObjectOutputTypeDef":
-        """Put, and again where access is denied: MinIO says so, too, when a deletion prunes the folder meanwhile."""
-        for _ in range(_PUT_TRIES - 1):
-            try:
-                return self._client.put_object(Bucket=self._bucket, **request, **self._extra)
-            except ClientError as exc:
-                if exc.response.get("Error", {}).get("Code") != "AccessDenied":
-                    raise
-        return self._client.put_object(Bucket=self._bucket, **request, **self._extra)
-
-    def _is_there(self, object_key: str, content: bytes, etag: str) -> bool:
-        if etag.strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest():
-            return True
-        with MinioReader(self._client, self._bucket, object_key, object_key) as found:
-            return found.size == len(content) and found.read_at(0, found.size) == content
+        return StoredObject(key, len(content), hashlib.sha256(content).hexdigest(), etag)
 
     def open_source(self, key: str) -> SourceReader:
         """Open the object with one request, which also brings its beginning."""
-        return MinioReader(self._client, self._bucket, self._object_key(key), key)
+        return MinioReader(self._client, self._bucket, self._object_key(key), key, self._abilities)
 
     def file_exists(self, key: str) -> bool:
         """Ask for the first byte: a HEAD does not distinguish a missing bucket from a missing object."""
@@ -112,22 +93,20 @@ class MinioStorageProvider(StorageProvider):
         """Page by page, while it is asked for more."""
         folder = f"{self._object_key(prefix)}/"
         base = f"{self._base_path}/" if self._base_path else ""
-        start: dict[str, Any] = {"StartAfter": f"{base}{after}"} if after else {}
-        with translated(prefix):
-            pages = self._client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self._bucket, Prefix=folder, **start):
-                if "Name" not in page:
-                    # An answer that was cut off in its head has no body, which botocore takes for an empty listing.
-                    raise unavailable("The S3 storage's answer is no listing.")
-                for found in page.get("Contents", ()):
-                    key = found["Key"].removeprefix(base)
-                    if is_key(key):
-                        # Without its time an object counts as new, so that nobody takes it for forgotten.
-                        yield ListedObject(key, found["Size"], found.get("LastModified") or datetime.now(UTC))
+        start = f"{base}{after}" if after else ""
+        for found in list_in_order(self._client, self._bucket, folder, start, self._abilities):
+            key = found["Key"].removeprefix(base)
+            if is_key(key):
+                # Without its time an object counts as new, so that nobody takes it for forgotten.
+                yield ListedObject(key, found["Size"], found.get("LastModified") or datetime.now(UTC))
 
     def get_file_url(self, key: str) -> str:
         """Below `public_base_url`, else the object's own address, which is readable where the bucket's policy says so."""
         return f"{self._url}/{quote(self._object_key(key))}"
+
+    def remarks(self) -> tuple[str, ...]:
+        """As in the contract."""
+        return self._abilities.remarks()
 
     def close(self) -> None:
         """Close the connection pool."""
@@ -146,20 +125,27 @@ def _base_url(credentials: MinioCredentials, endpoint_url: str) -> str:
     return f"{scheme}://{credentials.bucket}.{host}"
 
 
-def _encryption(credentials: MinioCredentials) -> dict[str, Any]:
-    extra: dict[str, Any] = {}
-    if credentials.sse is not None:
-        extra["ServerSideEncryption"] = credentials.sse
-    if credentials.sse_kms_key_id is not None:
-        extra["SSEKMSKeyId"] = credentials.sse_kms_key_id
-    return extra
+def _extra(credentials: MinioCredentials, options: S3Options) -> dict[str, Any]:
+    """Return the parameters of every put: what the connection and the operator want of an object."""
+    wanted = {
+        "ServerSideEncryption": credentials.sse,
+        "SSEKMSKeyId": credentials.sse_kms_key_id,
+        "StorageClass": credentials.storage_class,
+        "ACL": credentials.acl,
+        "CacheControl": options.storage_s3_cache_control,
+        "ContentDisposition": options.storage_s3_content_disposition,
+    }
+    return {name: value for name, value in wanted.items() if value}
 
 
 def _is_empty(exc: BaseException | None) -> bool:
-    return isinstance(exc, ClientError) and exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 416
+    return isinstance(exc, ClientError) and status_of(exc) == 416
 
 
 def build(credentials: Mapping[str, Any], base_path: str, settings: ProviderSettings) -> StorageProvider:
     """Return the provider of one connection. Raises PermanentError for credentials or an endpoint that cannot work."""
     found = parse_credentials(MinioCredentials, credentials)
-    return MinioStorageProvider(found, base_path=base_path, policy=settings.policy, limits=settings.limits)
+    options = settings.options_of(S3Options)
+    return MinioStorageProvider(
+        found, base_path=base_path, policy=settings.policy, limits=settings.limits, options=options
+    )

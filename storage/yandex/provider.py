@@ -14,7 +14,7 @@ from yadisk import exceptions as yandex
 from schemas.errors import ErrorCode, ObjectNotFoundError, TransientError
 from storage.base import ListedObject, SourceReader, StorageProvider, StoredObject
 from storage.credentials import parse_credentials
-from storage.keys import check_key, is_key, join_key
+from storage.keys import check_folder, check_key, is_key, join_key
 from storage.outbound import guarded_session
 from storage.provider_settings import ProviderSettings
 from storage.yandex.client import WAITING, GuardedYandexSession, make_client
@@ -41,7 +41,7 @@ class YandexDiskProvider(StorageProvider):
     ) -> None:
         """All traffic goes by `session`, which checks addresses: see storage.outbound. It is closed with the provider."""
         self._settings: Final = settings
-        self._base_path: Final = check_key(base_path) if base_path else ""
+        self._base_path: Final = check_folder(base_path) if base_path else ""
         self._session: Final = session
         self._transport: Final = GuardedYandexSession(session, settings.api_url)
         self._client: Final = make_client(settings, self._transport)

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import uuid
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from storage.credentials import parse_credentials
 from storage.factory import ProviderSettings, get_provider
 from storage.local_disk.provider import LocalStorageProvider
 from storage.memory import MemoryStorageProvider
-from storage.outbound import EndpointPolicy, guarded_session
+from storage.outbound import LOOKUPS, EndpointPolicy, guarded_session
 from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
 from storage.yandex.provider import YandexDiskProvider
@@ -22,6 +23,9 @@ from storage.yandex.settings import YandexDiskSettings
 from tests.contracts.kafka_clusters import Cluster, MemoryCluster, RealCluster
 from tests.doubles.documented_provider import documented_provider
 from tests.doubles.old_file_system import open_without_nameless_files
+from tests.doubles.quirk_s3 import NAME, QUIRKS
+from tests.doubles.scripted_s3 import ScriptedS3
+from tests.servers.s3.gateway import Gateway
 from tests.servers.s3.server import S3Server
 from tests.servers.yandex.server import YandexDouble
 
@@ -38,6 +42,8 @@ PROVIDERS = [
     "yandex_disk_with_base_path",
     "provider_of_the_documentation",
 ]
+_PARTS = count(256)
+"""Of the one bucket for all quirks, each test has a part of its own, with a name of three characters."""
 
 
 @pytest.fixture
@@ -111,9 +117,41 @@ def provider_of_the_documentation(tmp_path: Path) -> StorageProvider:
         return get_provider(connection, settings=ProviderSettings(LocalStorageSettings(root, URL)))
 
 
-@pytest.fixture(params=PROVIDERS)
+@pytest.fixture(scope="session")
+def quirk_bucket(s3_server: S3Server) -> Iterator[str]:
+    """A bucket for all tests of S3 servers with quirks: making one for each would take longer than the tests."""
+    name = f"q-{uuid.uuid4().hex[:12]}"
+    s3_server.make_bucket(name)
+    yield name
+    s3_server.remove_bucket(name)
+
+
+@pytest.fixture
+def quirk_s3(
+    request: pytest.FixtureRequest, s3_server: S3Server, quirk_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[StorageProvider]:
+    """An S3 that does otherwise what the test's parameter says, before the real one."""
+    gateway, name = Gateway(s3_server), request.node.callspec.params["provider"]
+    quirk = QUIRKS[name]
+    monkeypatch.setattr(LOOKUPS, "find", lambda _host, _port: ["127.0.0.1"])
+    with ScriptedS3(lambda asked: quirk(asked, gateway)) as server:
+        credentials = {
+            "endpoint": server.url.replace("127.0.0.1", NAME),
+            "bucket": quirk_bucket,
+            "access_key": "quirk",
+            "secret_key": "quirk",
+            "public_base_url": URL,
+            "addressing": "virtual" if name == "only_virtual_hosts" else "auto",
+        }
+        found = parse_credentials(MinioCredentials, credentials)
+        yield MinioStorageProvider(found, base_path=f"{next(_PARTS):03x}", policy=LOOPBACK)
+    gateway.close()
+
+
+@pytest.fixture(params=[*PROVIDERS, *(pytest.param(quirk, marks=pytest.mark.slow) for quirk in QUIRKS)])
 def provider(request: pytest.FixtureRequest) -> Iterator[StorageProvider]:
-    made: StorageProvider = request.getfixturevalue(request.param)
+    """Each provider, the one for S3 also before each server that has a quirk."""
+    made: StorageProvider = request.getfixturevalue("quirk_s3" if request.param in QUIRKS else request.param)
     yield made
     made.close()
 

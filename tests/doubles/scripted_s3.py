@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from types import TracebackType
@@ -37,6 +37,7 @@ class Asked:
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 class ScriptedS3:
@@ -76,16 +77,16 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = 65536
 
     def _serve(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        asked = Asked(self.command, self.path, dict(self.headers))
-        self.server.script.asked.append(asked)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        asked = Asked(self.command, self.path, dict(self.headers), body)
+        self.server.script.asked.append(replace(asked, body=b""))  # bodies of a whole run would fill the memory
         reply = self.server.script.answer(asked)
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
         if reply.length is not None:
             self.send_header("Content-Length", str(len(reply.body) if reply.length < 0 else reply.length))
-        is_short = reply.length is None or reply.length > len(reply.body)
+        is_short = self.command != "HEAD" and (reply.length is None or reply.length > len(reply.body))
         if is_short:
             self.send_header("Connection", "close")
             self.close_connection = True
@@ -98,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(reply.trickle_s)
 
-    do_GET = do_PUT = do_HEAD = do_DELETE = _serve  # noqa: N815 - http.server's names
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _serve  # noqa: N815 - http.server's names
 
     def handle_expect_100(self) -> bool:
         self.send_response_only(100)

@@ -25,6 +25,15 @@ class ForgetfulList(MemoryStorageProvider):
         return filter(None, "" if prefix else "never")
 
 
+class FirstBlockOnly(MemoryStorageProvider):
+    """A cache that answers ranges beyond its first block with zeros."""
+
+    def open_source(self, key: str) -> SourceReader:
+        content = self.objects[key]
+        self.objects[key] = content[: 256 * 1024] + bytes(max(0, len(content) - 256 * 1024))
+        return super().open_source(key)
+
+
 class Keeper(MemoryStorageProvider):
     def delete_file(self, key: str) -> None:
         assert key in self.objects, "it says yes, and does nothing"
@@ -56,6 +65,7 @@ def test_a_storage_that_does_all_has_no_problem_and_no_warning() -> None:
     [
         (ShortReader(), "The storage returned other bytes than were written."),
         (ForgetfulList(), "The storage does not list what was written."),
+        (FirstBlockOnly(), "The storage returned other bytes than were written."),
     ],
 )
 def test_what_a_storage_does_wrong_is_named_and_the_probe_is_deleted(
@@ -86,11 +96,13 @@ def test_a_page_that_shows_an_object_need_not_be_the_object() -> None:
 
 class _Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        status = 403 if "private" in self.path else 200
+        is_hotlink = "guarded" in self.path and "example.com" in self.headers.get("Referer", "")
+        status = 403 if "private" in self.path or is_hotlink else 200
         self.send_response(status)
         self.send_header("Content-Length", "1000000000" if "endless" in self.path else "5")
         self.end_headers()
-        self.wfile.write(b"x" * 100_000 if "endless" in self.path else b"bytes")
+        is_smaller = "smaller" in self.path and "image/avif" in self.headers["Accept"]
+        self.wfile.write(b"x" * 1_000_000 if "endless" in self.path else b"small" if is_smaller else b"bytes")
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -110,9 +122,28 @@ def site() -> Iterator[str]:
 def test_a_url_is_read_as_everybody_reads_it_and_only_so_far_as_needed(site: str) -> None:
     read = url_reader(EndpointPolicy(), is_own=True)
     assert read(f"{site}/open") == b"bytes"
-    assert len(read(f"{site}/endless")) < 100
+    assert len(read(f"{site}/endless")) < 400_000
     with pytest.raises(UrlError, match=f"answers 403 to everybody who is not logged in .{site}"):
         read(f"{site}/private")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("guarded", "answers 403 to a browser on another site's page"), ("smaller", "gives a browser other bytes")],
+)
+def test_a_url_that_is_not_for_browsers_is_told_apart(site: str, path: str, words: str) -> None:
+    with pytest.raises(UrlError, match=words):
+        url_reader(EndpointPolicy(), is_own=True)(f"{site}/{path}")
+
+
+class Remarking(MemoryStorageProvider):
+    def remarks(self) -> tuple[str, ...]:
+        return ("The server refuses checksums.",)
+
+
+def test_what_a_store_does_not_do_is_passed_on() -> None:
+    provider = Remarking()
+    assert prove_by_use(provider, partial(read_by, provider)) == Proof(remarks=("The server refuses checksums.",))
 
 
 def test_a_url_that_a_tenant_chose_leads_to_no_address_of_the_operator(site: str) -> None:

@@ -2,9 +2,7 @@
 
 import base64
 import hashlib
-import ipaddress
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,46 +11,14 @@ import pytest
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
 from storage import outbound
-from storage.connections import HttpLimits
-from storage.credentials import parse_credentials
-from storage.outbound import EndpointPolicy, ExchangeWatch
+from storage.outbound import ExchangeWatch
 from storage.ranges import MAX_SKIPPED_BYTES
-from storage.s3.credentials import MinioCredentials
 from storage.s3.provider import MinioStorageProvider
 from storage.s3.reader import FIRST_READ_BYTES
-from tests.doubles.scripted_s3 import ETAG, Asked, Reply, ScriptedS3, error
+from tests.doubles.s3_connection import CONTENT, SECRET, ranged, scripted, upload
+from tests.doubles.scripted_s3 import ETAG, Asked, Reply, error
 
-SECRET = "s3cr3t-of-a-t3nant"  # noqa: S105 - the tests look for it in messages
-LOOPBACK = EndpointPolicy((ipaddress.ip_network("127.0.0.0/8"),), allow_http=True)
-CONTENT = bytes(range(256)) * 4096
 PAGE = Reply(200, b"<html><body>Welcome</body></html>", {"Content-Type": "text/html"})
-
-
-@contextmanager
-def scripted(answer: Reply | Callable[[Asked], Reply]) -> Iterator[tuple[MinioStorageProvider, ScriptedS3]]:
-    with ScriptedS3(answer if callable(answer) else lambda _: answer) as server:
-        found = {"endpoint": server.url, "bucket": "bucket", "access_key": "key", "secret_key": SECRET}
-        limits = HttpLimits(max_connections=4, read_timeout_s=1.0)
-        provider = MinioStorageProvider(parse_credentials(MinioCredentials, found), policy=LOOPBACK, limits=limits)
-        yield provider, server
-        provider.close()
-
-
-def ranged(content: bytes = CONTENT, **changes: str) -> Callable[[Asked], Reply]:
-    """A sound answer to a GET with a range, headers changed or, when empty, left out."""
-
-    def answer(asked: Asked) -> Reply:
-        first, last = (int(part) for part in asked.headers["Range"].removeprefix("bytes=").split("-"))
-        part = content[first : last + 1]
-        headers = {"ETag": ETAG, "Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}"}
-        headers |= {name.replace("_", "-"): value for name, value in changes.items()}
-        return Reply(206, part, {name: value for name, value in headers.items() if value})
-
-    return answer
-
-
-def upload(provider: MinioStorageProvider) -> None:
-    provider.upload_file("acme/a", b"content", content_type="image/webp")
 
 
 CALLS: dict[str, Callable[[MinioStorageProvider], object]] = {
@@ -132,8 +98,9 @@ def test_a_web_page_is_no_answer(call: Callable[[MinioStorageProvider], object])
 
 def test_absence_and_replacement_while_reading_are_told_apart() -> None:
     replies = iter([error(404, "NoSuchKey"), error(412, "PreconditionFailed"), error(416, "InvalidRange")])
-    sound = ranged()
-    with scripted(lambda asked: sound(asked) if "If-Match" not in asked.headers else next(replies)) as (
+    # Without the condition, the answer after a 412 shows the new version.
+    unconditional = iter([ranged(), ranged(ETag='"other"')])
+    with scripted(lambda asked: next(unconditional)(asked) if "If-Match" not in asked.headers else next(replies)) as (
         provider,
         server,
     ):
