@@ -18,13 +18,13 @@ from streams.event_metrics import RecentIds, TaskType
 from streams.failures.dead_letter import Failure, make_dead_letter
 from streams.ingest.notifications import ObjectChange
 from streams.ingest.placing import Placer, Reading, RowsOf, paths_wanted
-from streams.ingest.rules import Rules
+from streams.ingest.rules import IngestRules
 from streams.kafka.client import NotAcknowledgedError, assigned_to, next_offsets, poll_quietly, read_records
 from streams.kafka.ports import KafkaClients, TopicPartition
 from streams.kafka.positions import Positions
 from streams.kafka.records import InboundRecord, OutboundRecord, bounded_by, place_of, read_delivery
 from streams.kafka.waiting import ClusterWait
-from streams.rows.by_path import MediaRow
+from streams.rows.by_path import PathRow
 from streams.tracing import NO_TRACING, Span, Tracing
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ MAX_TOLD: Final = 1000
 class FindRows(Protocol):
     """The platform's rows, as streams.rows.by_path has them."""
 
-    def find(self, paths: Collection[str]) -> Mapping[str, tuple[MediaRow, ...]]:
+    def find(self, paths: Collection[str]) -> Mapping[str, tuple[PathRow, ...]]:
         """Return the rows of each path that has some. Raises SQLAlchemyError."""
 
 
@@ -54,7 +54,7 @@ class IngestOptions:
     """
 
     group: str
-    rules: Rules
+    rules: IngestRules
     topics: Topics = UNPREFIXED
     rows: FindRows | None = None
     row_wait_s: float = 30.0

@@ -17,7 +17,7 @@ from schemas.media_state import MEDIA_DELETED_TYPE, MediaDeletion
 from streams.ingest.role import IngestOptions, IngestRole
 from streams.ingest.rules import parse_rules
 from streams.kafka.records import InboundRecord
-from streams.rows.by_path import MediaRow
+from streams.rows.by_path import PathRow
 from tests.doubles.memory_kafka.broker import KilledError
 from tests.doubles.memory_loops import Loop
 from tests.doubles.notifications import TEST_EVENT, aws, minio, of_minio, records
@@ -45,18 +45,18 @@ prefix = "rows/"
 lookup = true
 deletions = true
 """
-ROW = MediaRow(MediaKind.VIDEO, 42, 9, 1)
+ROW = PathRow(MediaKind.VIDEO, 42, 9, 1)
 
 
 class FakeRows:
     """Rows that come when the test says so, in a database that may be away."""
 
     def __init__(self) -> None:
-        self.found: dict[str, tuple[MediaRow, ...]] = {}
+        self.found: dict[str, tuple[PathRow, ...]] = {}
         self.fault: Exception | None = None
         self.asked = 0
 
-    def find(self, paths: Collection[str]) -> Mapping[str, tuple[MediaRow, ...]]:
+    def find(self, paths: Collection[str]) -> Mapping[str, tuple[PathRow, ...]]:
         self.asked += 1
         if self.fault is not None:
             raise self.fault
@@ -200,7 +200,7 @@ def test_headers_that_only_we_may_write_are_not_believed(loop: IngestLoop) -> No
 
 
 def test_a_path_is_looked_up_and_every_row_that_has_it_gets_an_upload(loop: IngestLoop) -> None:
-    loop.rows.found["rows/a.mp4"] = (ROW, MediaRow(MediaKind.IMAGE, 5, 5, 2))
+    loop.rows.found["rows/a.mp4"] = (ROW, PathRow(MediaKind.IMAGE, 5, 5, 2))
     loop.put(records(aws(key="rows/a.mp4")))
     loop.run()
     assert [(event.company_id, event.media.record_key) for event in loop.events] == [
