@@ -1,13 +1,20 @@
 """The topic of notifications is there only where it is named, and it is not ours to judge or to delete."""
 
+from typing import Any
+
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.topics import ALL_TOPICS
 from service.kafka.check import check_kafka
+from service.kafka.clients import consumers_of
 from service.kafka.topics import create_topics, delete_topics, list_topics
 from service.settings import KafkaSettings
+from streams.ingest.notifications import ObjectChange, read_notification
+from streams.kafka.topic_reader import TopicReader
+from tests.doubles.notifications import aws
+from tests.system.snippets import snippets_of
 
 
 @pytest.fixture
@@ -18,6 +25,26 @@ def name(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("KAFKA_REPLICATION_FACTOR", "1")
     monkeypatch.delenv("KAFKA_NOTIFICATIONS_TOPIC", raising=False)
     return f"{topic_prefix}buckets"
+
+
+def test_the_function_of_the_page_sends_what_amazon_s3_calls_it_with(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_NOTIFICATIONS_TOPIC", name)
+    settings = KafkaSettings()
+    create_topics(settings)
+    (example,) = [found for found in snippets_of("docs/upstreams.md", "python") if "def handler" in found]
+    made: dict[str, Any] = {}
+    exec(example, made)  # noqa: S102 - the page's own
+    called_with = {"Records": [aws(key="acme/uploads/red+flower.jpg"), aws("ObjectRemoved:Delete", key="b")]}
+    made["handler"](called_with, None)
+
+    with TopicReader(consumers_of(settings, f"{name}-test"), name) as reader:
+        (record,) = reader.read(reader.extents())
+    first, second = read_notification(record.value)
+    assert isinstance(first, ObjectChange)
+    assert isinstance(second, ObjectChange)
+    assert (first.key, second.kind) == ("acme/uploads/red flower.jpg", "removed")
 
 
 def names_in(kafka: str) -> set[str]:
