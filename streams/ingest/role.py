@@ -80,6 +80,8 @@ class IngestRole:
         self._tracing: Final = tracing
         self._now: Final = now
         self._stopping = False
+        self._rows_may_come_until_s = float("-inf")
+        """By the clock of waits: nobody could write a row while the database was away."""
         self._seen: Final = RecentIds()
         self._told: Final[set[tuple[str, str]]] = set()
         self.cluster: Final = ClusterWait(clients, lambda: self._stopping)
@@ -148,7 +150,7 @@ class IngestRole:
                 return False
             for reading in readings:
                 self._placer.place(reading, rows)
-                if reading.wait_until_s <= self._monotonic():
+                if max(reading.wait_until_s, self._rows_may_come_until_s) <= self._monotonic():
                     self._placer.give_up(reading)
             self.cluster.send([record for reading in readings for record in reading.take()], self._tracing)
             if not paths_wanted(readings):
@@ -176,6 +178,7 @@ class IngestRole:
             else:
                 if tries:
                     self.database_problem = None
+                    self._rows_may_come_until_s = self._monotonic() + self._options.row_wait_s
                     log.info("database_recovered", tries=tries)
                 return rows
 

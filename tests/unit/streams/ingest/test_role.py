@@ -148,6 +148,15 @@ def test_the_same_notification_has_the_same_event_and_another_change_another_one
     assert values[0] == values[3]
 
 
+def test_an_object_that_is_stored_and_removed_in_one_moment_has_two_events(loop: IngestLoop) -> None:
+    for name in ("ObjectCreated:Put", "ObjectRemoved:Delete"):
+        loop.put(records(aws(name, key="ids/9/42.mp4", eTag=None)))
+    loop.run()
+    stored, removed = loop.events
+    assert stored.occurred_at == removed.occurred_at
+    assert stored.event_id != removed.event_id
+
+
 def test_our_own_thumbnails_tests_and_other_events_publish_nothing(loop: IngestLoop) -> None:
     ours = "ids/thumbnails/video/42/20261130T100000.123000Z-0123456789ab-1-abcdefabcdef/medium.webp"
     for value in (records(aws(key=ours)), TEST_EVENT, records(aws("ObjectTagging:Put", key="ids/9/42.mp4"))):
@@ -222,6 +231,29 @@ def test_an_upload_waits_for_a_row_that_is_written_after_its_object(loop: Ingest
     assert loop.committed(TOPIC) == 2
 
 
+def test_what_comes_after_a_wait_is_read(loop: IngestLoop) -> None:
+    loop.put(records(aws(key="rows/late.mp4")))
+    loop.clock.after(5, lambda: loop.rows.found.update({"rows/late.mp4": (ROW,)}))
+    loop.clock.after(20, lambda: loop.put(records(aws(key="ids/9/1.mp4"))))
+    loop.run(30)
+    assert [event.media.record_key for event in loop.events] == ["video:42", "video:1"]
+
+
+@pytest.mark.parametrize("fault", [None, outage()], ids=["the row", "the database"])
+def test_a_stop_during_a_wait_commits_nothing_and_the_next_process_goes_on(
+    loop: IngestLoop, fault: Exception | None
+) -> None:
+    loop.rows.fault = fault
+    loop.put(records(aws(key="rows/late.mp4")))
+    loop.run(10)
+    assert (loop.events, loop.dead_letters, loop.committed(TOPIC)) == ([], [], None)
+    loop.restart()
+    loop.rows.fault, loop.rows.found = None, {"rows/late.mp4": (ROW,)}
+    loop.run(10)
+    assert [event.media.record_key for event in loop.events] == ["video:42"]
+    assert loop.committed(TOPIC) == 1
+
+
 def test_an_upload_whose_row_never_comes_is_a_dead_letter_after_the_wait(loop: IngestLoop) -> None:
     loop.put(records(aws(key="rows/never.mp4")))
     loop.run(29)
@@ -266,6 +298,16 @@ def test_a_database_that_is_away_is_waited_for_and_one_that_refuses_ends_the_rol
     loop.put(records(aws(key="rows/a.mp4")))
     with pytest.raises(ProgrammingError):
         loop.run(60)
+
+
+def test_the_wait_for_a_row_begins_again_with_a_database_that_could_not_be_written_to(loop: IngestLoop) -> None:
+    loop.rows.fault = outage()
+    loop.put(records(aws(key="rows/late.mp4")))
+    loop.clock.after(100, lambda: setattr(loop.rows, "fault", None))
+    loop.clock.after(120, lambda: loop.rows.found.update({"rows/late.mp4": (ROW,)}))
+    loop.run(200)
+    assert [event.media.record_key for event in loop.events] == ["video:42"]
+    assert loop.dead_letters == []
 
 
 DEATHS: list[tuple[str, Callable[[IngestLoop], Any]]] = [
