@@ -17,7 +17,7 @@ from service.kafka.clients import consumers_of, make_producer, make_waiting_cons
 from service.settings import Settings
 from streams.failures.retry_limits import parse_limits
 from streams.ingest.role import IngestOptions, IngestRole
-from streams.ingest.rules import Rules
+from streams.ingest.rules import IngestRules
 from streams.kafka.ports import KafkaClients
 from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole
@@ -96,7 +96,7 @@ def build_retry(settings: Settings, metrics: Metrics, tracing: Tracing = NO_TRAC
 
 
 def build_ingest(
-    settings: Settings, metrics: Metrics, rules: Rules, engine: sa.Engine | None, tracing: Tracing = NO_TRACING
+    settings: Settings, metrics: Metrics, rules: IngestRules, engine: sa.Engine | None, tracing: Tracing = NO_TRACING
 ) -> IngestRole:
     """Return the ingest role; `engine` is None where no rule looks anything up."""
     group = ingest_group(settings)

@@ -16,7 +16,7 @@ from service.check_result import CheckResult
 from service.roles.health.dependencies import Dependency
 from service.settings import HttpSettings, KafkaSettings, redact_url
 from storage.base import StorageProvider
-from streams.ingest.rules import Rules, RulesError, read_rules
+from streams.ingest.rules import IngestRules, RulesError, read_rules
 
 
 def check_database(engine: sa.Engine) -> CheckResult:
@@ -58,7 +58,7 @@ def check_http_port(settings: HttpSettings) -> CheckResult:
         )
 
 
-def check_rules(path: Path | None) -> tuple[CheckResult, Rules | None]:
+def check_rules(path: Path | None) -> tuple[CheckResult, IngestRules | None]:
     """Read the rules of the ingest role; None with a problem."""
     if path is None:
         problem = "It is not set: give the file of the rules that say whose media an object is, see docs/upstreams.md."

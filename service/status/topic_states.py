@@ -8,6 +8,7 @@ from typing import Final
 
 from schemas.topics import (
     ALL_TOPICS,
+    MEDIA_NOTIFICATIONS,
     MEDIA_UPLOADED,
     THUMBNAIL_CLEANUP,
     THUMBNAIL_CLEANUP_WAITING,
@@ -33,6 +34,8 @@ GROUP_SUFFIXES: Final[Mapping[str, tuple[Topic, ...]]] = {
     "-retry": (*THUMBNAIL_RETRIES, THUMBNAIL_CLEANUP_WAITING),
 }
 """What each role's consumer group reads; a group is called WORKER_GROUP and this suffix."""
+INGEST_SUFFIX: Final = "-ingest"
+"""Of the group that reads notifications, where their topic is named."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,12 @@ class TopicBacklogs:
 
 
 def read_topics(settings: Settings) -> TopicBacklogs:
-    """Return every topic of ours, in the order of schemas.topics.ALL_TOPICS.
+    """Return every topic of ours, in the order of schemas.topics.ALL_TOPICS; then that of notifications, where it is named.
 
     Takes some 50 ms, and 10 to 30 s at most when brokers are silent. Raises KafkaUnreachableError with a sentence.
     """
-    names = {topic: settings.kafka.topics.name_of(topic) for topic in ALL_TOPICS}
+    topics = (*ALL_TOPICS, MEDIA_NOTIFICATIONS) if settings.kafka.kafka_notifications_topic is not None else ALL_TOPICS
+    names = {topic: settings.kafka.topics.name_of(topic) for topic in topics}
     _, cluster = connect(settings.kafka)
     found = {topic: cluster.topics.get(name) for topic, name in names.items()}
     partitions = {
@@ -118,7 +122,10 @@ def retry_group(settings: Settings) -> str:
 
 
 def _groups(settings: Settings) -> dict[str, tuple[Topic, ...]]:
-    return {f"{settings.worker.worker_group}{suffix}": topics for suffix, topics in GROUP_SUFFIXES.items()}
+    suffixes = dict(GROUP_SUFFIXES)
+    if settings.kafka.kafka_notifications_topic is not None:
+        suffixes[INGEST_SUFFIX] = (MEDIA_NOTIFICATIONS,)
+    return {f"{settings.worker.worker_group}{suffix}": topics for suffix, topics in suffixes.items()}
 
 
 def _lag(settings: Settings, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, PartitionLag]:

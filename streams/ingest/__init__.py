@@ -15,7 +15,7 @@ A record has one or more changes of objects, or none. Each step, and what happen
 3. Where the rule says so, the media is the row that has the object's path (`streams.rows.by_path`). A row may be written
    after its object: the batch waits, up to INGEST_ROW_WAIT_S after the notification. After that an upload becomes a dead
    letter, to be replayed; a removed object without a row shows nothing, and is passed over. A database that is away is
-   waited for.
+   waited for, and for the rows once more after it.
 4. The events are produced to media.uploaded, and dead letters to thumbnail.dlq; all in-sync replicas acknowledge them.
    A cluster that takes nothing is waited for.
 5. The offsets are committed. A process that dies before this repeats the batch: the ids of its events are made of

@@ -9,15 +9,15 @@ from schemas.errors import ErrorCode, PermanentError
 from schemas.topics import Topics
 from streams.ingest.events import event_record
 from streams.ingest.notifications import ChangeKind, ObjectChange, PassedOver, read_notification
-from streams.ingest.rules import Match, Rules, Target, UnplacedError, is_ours
+from streams.ingest.rules import IngestRules, Match, Target, UnplacedError, is_ours
 from streams.kafka.records import Delivery, OutboundRecord
-from streams.rows.by_path import MediaRow
+from streams.rows.by_path import PathRow
 
 _SHOWN_KEY: Final = 200
-RowsOf = Mapping[str, Collection[MediaRow]]
+RowsOf = Mapping[str, Collection[PathRow]]
 
 
-class Outcome(StrEnum):
+class ChangeOutcome(StrEnum):
     """What a change of an object led to: a label of a metric. A dead letter is counted by its code instead."""
 
     UPLOADED = "uploaded"
@@ -41,7 +41,7 @@ class Reading:
 
     delivery: Delivery
     wait_until_s: float
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[ChangeOutcome] = field(default_factory=list)
     unmatched: list[ObjectChange] = field(default_factory=list)
     media: list[str] = field(default_factory=list)
     """The keys of its events."""
@@ -50,7 +50,7 @@ class Reading:
     """Why the record becomes a dead letter: the first reason. What else it holds is sent all the same."""
     _unsent: list[OutboundRecord] = field(default_factory=list)
 
-    def add(self, record: OutboundRecord, outcome: Outcome) -> None:
+    def add(self, record: OutboundRecord, outcome: ChangeOutcome) -> None:
         """Add an event that is to be sent."""
         self.media.append((record.key or b"").decode())
         self.outcomes.append(outcome)
@@ -65,7 +65,7 @@ class Reading:
 class Placer:
     """Applies the rules. Knows no Kafka and no database."""
 
-    def __init__(self, rules: Rules, topics: Topics) -> None:
+    def __init__(self, rules: IngestRules, topics: Topics) -> None:
         self._rules: Final = rules
         self._topics: Final = topics
 
@@ -83,14 +83,14 @@ class Placer:
 
     def _sort(self, reading: Reading, change: ObjectChange | PassedOver) -> None:
         if isinstance(change, PassedOver) or is_ours(change.key):
-            reading.outcomes.append(Outcome.SKIPPED)
+            reading.outcomes.append(ChangeOutcome.SKIPPED)
             return
         match = self._rules.find(change.bucket, change.key)
         if match is None:
-            reading.outcomes.append(Outcome.UNMATCHED)
+            reading.outcomes.append(ChangeOutcome.UNMATCHED)
             reading.unmatched.append(change)
         elif match.rule.skip or (change.kind is ChangeKind.REMOVED and not match.rule.deletions):
-            reading.outcomes.append(Outcome.SKIPPED)
+            reading.outcomes.append(ChangeOutcome.SKIPPED)
         elif match.rule.lookup:
             reading.waiting.append(Unplaced(change, match))
         else:
@@ -111,7 +111,7 @@ class Placer:
             for target in targets:
                 self._add(reading, unplaced.change, unplaced.match, target)
             if not targets and unplaced.change.kind is ChangeKind.REMOVED:
-                reading.outcomes.append(Outcome.NO_ROW)
+                reading.outcomes.append(ChangeOutcome.NO_ROW)
             elif not targets:
                 reading.waiting.append(unplaced)
 
@@ -130,7 +130,7 @@ class Placer:
         except PermanentError as error:
             _refuse(reading, error)
             return
-        reading.add(record, Outcome.DELETED if change.kind is ChangeKind.REMOVED else Outcome.UPLOADED)
+        reading.add(record, ChangeOutcome.DELETED if change.kind is ChangeKind.REMOVED else ChangeOutcome.UPLOADED)
 
 
 def paths_wanted(readings: Iterable[Reading]) -> set[str]:
@@ -138,7 +138,7 @@ def paths_wanted(readings: Iterable[Reading]) -> set[str]:
     return {unplaced.match.key for reading in readings for unplaced in reading.waiting}
 
 
-def _targets(match: Match, rows: Collection[MediaRow]) -> list[Target]:
+def _targets(match: Match, rows: Collection[PathRow]) -> list[Target]:
     company_id, kind = match.company_id, match.rule.kind
     return [
         Target(row.company_id, row.kind, row.id, row.ar_content_id)

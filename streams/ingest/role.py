@@ -18,13 +18,13 @@ from streams.event_metrics import RecentIds, TaskType
 from streams.failures.dead_letter import Failure, make_dead_letter
 from streams.ingest.notifications import ObjectChange
 from streams.ingest.placing import Placer, Reading, RowsOf, paths_wanted
-from streams.ingest.rules import Rules
+from streams.ingest.rules import IngestRules
 from streams.kafka.client import NotAcknowledgedError, assigned_to, next_offsets, poll_quietly, read_records
 from streams.kafka.ports import KafkaClients, TopicPartition
 from streams.kafka.positions import Positions
 from streams.kafka.records import InboundRecord, OutboundRecord, bounded_by, place_of, read_delivery
 from streams.kafka.waiting import ClusterWait
-from streams.rows.by_path import MediaRow
+from streams.rows.by_path import PathRow
 from streams.tracing import NO_TRACING, Span, Tracing
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ MAX_TOLD: Final = 1000
 class FindRows(Protocol):
     """The platform's rows, as streams.rows.by_path has them."""
 
-    def find(self, paths: Collection[str]) -> Mapping[str, tuple[MediaRow, ...]]:
+    def find(self, paths: Collection[str]) -> Mapping[str, tuple[PathRow, ...]]:
         """Return the rows of each path that has some. Raises SQLAlchemyError."""
 
 
@@ -54,7 +54,7 @@ class IngestOptions:
     """
 
     group: str
-    rules: Rules
+    rules: IngestRules
     topics: Topics = UNPREFIXED
     rows: FindRows | None = None
     row_wait_s: float = 30.0
@@ -80,6 +80,8 @@ class IngestRole:
         self._tracing: Final = tracing
         self._now: Final = now
         self._stopping = False
+        self._rows_may_come_until_s = float("-inf")
+        """By the clock of waits: nobody could write a row while the database was away."""
         self._seen: Final = RecentIds()
         self._told: Final[set[tuple[str, str]]] = set()
         self.cluster: Final = ClusterWait(clients, lambda: self._stopping)
@@ -148,7 +150,7 @@ class IngestRole:
                 return False
             for reading in readings:
                 self._placer.place(reading, rows)
-                if reading.wait_until_s <= self._monotonic():
+                if max(reading.wait_until_s, self._rows_may_come_until_s) <= self._monotonic():
                     self._placer.give_up(reading)
             self.cluster.send([record for reading in readings for record in reading.take()], self._tracing)
             if not paths_wanted(readings):
@@ -176,6 +178,7 @@ class IngestRole:
             else:
                 if tries:
                     self.database_problem = None
+                    self._rows_may_come_until_s = self._monotonic() + self._options.row_wait_s
                     log.info("database_recovered", tries=tries)
                 return rows
 

@@ -138,7 +138,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Rules:
+class IngestRules:
     """All rules, in their order."""
 
     rules: tuple[Rule, ...]
@@ -167,7 +167,7 @@ def is_ours(key: str) -> bool:
     return _OUR_THUMBNAILS.search(key) is not None or _PROBES.search(key) is not None
 
 
-def read_rules(path: Path) -> Rules:
+def read_rules(path: Path) -> IngestRules:
     """Return the rules of a file. Raises RulesError."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -180,7 +180,7 @@ def read_rules(path: Path) -> Rules:
         raise RulesError(f"{path}: {exc}") from exc
 
 
-def parse_rules(text: str) -> Rules:
+def parse_rules(text: str) -> IngestRules:
     """Return the rules of a file's text. Raises RulesError."""
     try:
         said = tomllib.loads(text)
@@ -189,7 +189,7 @@ def parse_rules(text: str) -> Rules:
     tables = said.get("rules")
     if set(said) != {"rules"} or not isinstance(tables, list) or not tables:
         raise RulesError("it must have one table [[rules]] or more, and nothing else.")
-    return Rules(tuple(_rule(number, table) for number, table in enumerate(tables, start=1)))
+    return IngestRules(tuple(_rule(number, table) for number, table in enumerate(tables, start=1)))
 
 
 def _rule(number: int, table: Any) -> Rule:

@@ -15,7 +15,7 @@ PATHS_A_QUERY: Final = 500
 
 
 @dataclass(frozen=True)
-class MediaRow:
+class PathRow:
     """A row of videos or ar_contents, by the ids that its events have."""
 
     kind: MediaKind
@@ -30,15 +30,15 @@ class RowsByPath:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine: Final = engine
 
-    def find(self, paths: Collection[str]) -> Mapping[str, tuple[MediaRow, ...]]:
+    def find(self, paths: Collection[str]) -> Mapping[str, tuple[PathRow, ...]]:
         """Return the rows of each path that has some. Raises SQLAlchemyError."""
-        found: dict[str, tuple[MediaRow, ...]] = {}
+        found: dict[str, tuple[PathRow, ...]] = {}
         left = iter(sorted(set(paths)))
         while some := list(islice(left, PATHS_A_QUERY)):
             with self._engine.connect() as connection:
                 for query, kind in ((_videos(some), MediaKind.VIDEO), (_photographs(some), MediaKind.IMAGE)):
                     for row in connection.execute(query):
-                        media = MediaRow(kind, row.id, row.ar_content_id, row.company_id)
+                        media = PathRow(kind, row.id, row.ar_content_id, row.company_id)
                         found[row.path] = (*found.get(row.path, ()), media)
         return found
 

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from streams.ingest.placing import Outcome
+from streams.ingest.placing import ChangeOutcome
 from streams.ingest.rules import Rule, parse_rules
 from tests.documents.pages import ROOT, blocks
 
@@ -33,7 +33,7 @@ def test_every_name_that_a_rule_may_have_is_explained() -> None:
 def test_every_outcome_that_is_counted_is_explained() -> None:
     table = TEXT.partition("### What becomes of a notification")[2].partition("\n###")[0]
     words = set(re.findall(r"`(\w+)`", table)) | {"uploaded", "deleted"}
-    assert {str(outcome) for outcome in Outcome} <= words
+    assert {str(outcome) for outcome in ChangeOutcome} <= words
 
 
 def test_the_connector_routes_to_the_topic_with_the_type_as_a_header_and_plain_json() -> None:

@@ -8,7 +8,7 @@ from schemas.events import MediaKind
 from schemas.migrations import upgrade
 from schemas.tables import ar_contents, companies, projects, videos
 from streams.rows import by_path
-from streams.rows.by_path import MediaRow, RowsByPath
+from streams.rows.by_path import PathRow, RowsByPath
 
 
 @pytest.fixture(params=["sqlite_url", "postgres_url"])
@@ -34,11 +34,11 @@ def test_each_path_has_the_rows_that_name_it(engine: sa.Engine, monkeypatch: pyt
     found = RowsByPath(engine).find(paths)
     engine.dispose()
     assert found == {
-        "a/Größe 1.mp4": (MediaRow(MediaKind.VIDEO, 42, 9, 1),),
-        "a/photo.jpg": (MediaRow(MediaKind.IMAGE, 10, 10, 2),),
+        "a/Größe 1.mp4": (PathRow(MediaKind.VIDEO, 42, 9, 1),),
+        "a/photo.jpg": (PathRow(MediaKind.IMAGE, 10, 10, 2),),
         "a/shared.bin": (
-            MediaRow(MediaKind.VIDEO, 43, 10, 2),
-            MediaRow(MediaKind.VIDEO, 44, 9, 1),
-            MediaRow(MediaKind.IMAGE, 11, 11, 2),
+            PathRow(MediaKind.VIDEO, 43, 10, 2),
+            PathRow(MediaKind.VIDEO, 44, 9, 1),
+            PathRow(MediaKind.IMAGE, 11, 11, 2),
         ),
     }

@@ -57,6 +57,21 @@ def commit(settings: Settings, suffix: str, topic: str, partition: int, offset: 
     consumer.close()
 
 
+def test_the_topic_of_notifications_is_told_where_it_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_NOTIFICATIONS_TOPIC", f"{settings.kafka.kafka_topic_prefix}buckets")
+    named = Settings()
+    create_topics(named.kafka)
+    produce(named, "buckets", 60, 30)
+    commit(named, "-ingest", "buckets", 0, 1)
+    found = of(named, "buckets")
+    assert (found.partitions, found.records) == (3, 2)
+    (group,) = found.groups
+    assert (group.group, group.lag_records) == (f"{named.worker.worker_group}-ingest", 1)
+    assert group.oldest_unprocessed_at == NOW - timedelta(seconds=30)
+
+
 def test_every_topic_is_told_with_the_groups_that_read_it(settings: Settings) -> None:
     prefix, group = settings.kafka.kafka_topic_prefix, settings.worker.worker_group
     states = read_topics(settings).states

@@ -2,21 +2,25 @@
 
 import json
 import os
+import re
 import signal
 import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.servers.s3.minio import LocalMinio
+from tests.system.snippets import snippets_of
 from tests.system.stack import Stack
 from tests.system.tenants import BucketStore, Tenant, add_tenant
 from tests.system.test_health import get
 from tests.system.test_tenants import an_encrypted_stack, minio_tenant
 
+PAGE = "docs/upstreams.md"
 BUCKET = "media"
 VIDEOS, PHOTOS = 12, 6
 # Videos are found by their paths, as the platform writes them; the names of photographs have their ids.
@@ -40,26 +44,27 @@ deletions = true
 
 
 def notify_kafka(minio: LocalMinio, kafka: str, topic: str) -> None:
-    """What docs/upstreams.md says of a MinIO and its bucket."""
-    minio.stop_process()
-    minio.settings = {
-        "MINIO_NOTIFY_KAFKA_ENABLE_THUMBNAILS": "on",
+    """Do with MinIO and its bucket what docs/upstreams.md says."""
+    (block,) = [found for found in snippets_of(PAGE, "bash") if "export MINIO_" in found]
+    documented = dict(re.findall(r"^export (\w+)=(\S+)$", block, re.MULTILINE))
+    ours = {
         "MINIO_NOTIFY_KAFKA_BROKERS_THUMBNAILS": kafka,
         "MINIO_NOTIFY_KAFKA_TOPIC_THUMBNAILS": topic,
         "MINIO_NOTIFY_KAFKA_QUEUE_DIR_THUMBNAILS": str(minio.folder / "unsent"),
     }
+    assert ours.keys() < documented.keys()
+    minio.stop_process()
+    minio.settings = documented | ours
     minio.start()
     minio.server.make_bucket(BUCKET)
-    client = minio.server.client()
-    target = {
-        "QueueArn": "arn:minio:sqs::THUMBNAILS:kafka",
-        "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
-    }
-    client.put_bucket_notification_configuration(
-        Bucket=BUCKET,
-        NotificationConfiguration={"QueueConfigurations": [target]},  # type: ignore[list-item]
-    )
-    client.close()
+    (example,) = [found for found in snippets_of(PAGE, "python") if "def announce" in found]
+    made: dict[str, Any] = {}
+    exec(example, made)  # noqa: S102 - the page's own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", minio.access_key)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", minio.secret_key)
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        made["announce"](minio.endpoint_url, BUCKET)
 
 
 def add_rows(stack: Stack, tenant: Tenant) -> None:

@@ -17,7 +17,7 @@ from schemas.media_state import MEDIA_DELETED_TYPE, MediaDeletion
 from streams.ingest.role import IngestOptions, IngestRole
 from streams.ingest.rules import parse_rules
 from streams.kafka.records import InboundRecord
-from streams.rows.by_path import MediaRow
+from streams.rows.by_path import PathRow
 from tests.doubles.memory_kafka.broker import KilledError
 from tests.doubles.memory_loops import Loop
 from tests.doubles.notifications import TEST_EVENT, aws, minio, of_minio, records
@@ -45,18 +45,18 @@ prefix = "rows/"
 lookup = true
 deletions = true
 """
-ROW = MediaRow(MediaKind.VIDEO, 42, 9, 1)
+ROW = PathRow(MediaKind.VIDEO, 42, 9, 1)
 
 
 class FakeRows:
     """Rows that come when the test says so, in a database that may be away."""
 
     def __init__(self) -> None:
-        self.found: dict[str, tuple[MediaRow, ...]] = {}
+        self.found: dict[str, tuple[PathRow, ...]] = {}
         self.fault: Exception | None = None
         self.asked = 0
 
-    def find(self, paths: Collection[str]) -> Mapping[str, tuple[MediaRow, ...]]:
+    def find(self, paths: Collection[str]) -> Mapping[str, tuple[PathRow, ...]]:
         self.asked += 1
         if self.fault is not None:
             raise self.fault
@@ -148,6 +148,15 @@ def test_the_same_notification_has_the_same_event_and_another_change_another_one
     assert values[0] == values[3]
 
 
+def test_an_object_that_is_stored_and_removed_in_one_moment_has_two_events(loop: IngestLoop) -> None:
+    for name in ("ObjectCreated:Put", "ObjectRemoved:Delete"):
+        loop.put(records(aws(name, key="ids/9/42.mp4", eTag=None)))
+    loop.run()
+    stored, removed = loop.events
+    assert stored.occurred_at == removed.occurred_at
+    assert stored.event_id != removed.event_id
+
+
 def test_our_own_thumbnails_tests_and_other_events_publish_nothing(loop: IngestLoop) -> None:
     ours = "ids/thumbnails/video/42/20261130T100000.123000Z-0123456789ab-1-abcdefabcdef/medium.webp"
     for value in (records(aws(key=ours)), TEST_EVENT, records(aws("ObjectTagging:Put", key="ids/9/42.mp4"))):
@@ -200,7 +209,7 @@ def test_headers_that_only_we_may_write_are_not_believed(loop: IngestLoop) -> No
 
 
 def test_a_path_is_looked_up_and_every_row_that_has_it_gets_an_upload(loop: IngestLoop) -> None:
-    loop.rows.found["rows/a.mp4"] = (ROW, MediaRow(MediaKind.IMAGE, 5, 5, 2))
+    loop.rows.found["rows/a.mp4"] = (ROW, PathRow(MediaKind.IMAGE, 5, 5, 2))
     loop.put(records(aws(key="rows/a.mp4")))
     loop.run()
     assert [(event.company_id, event.media.record_key) for event in loop.events] == [
@@ -220,6 +229,29 @@ def test_an_upload_waits_for_a_row_that_is_written_after_its_object(loop: Ingest
     assert [event.media.record_key for event in loop.events] == ["video:1", "video:42"]
     assert loop.dead_letters == []
     assert loop.committed(TOPIC) == 2
+
+
+def test_what_comes_after_a_wait_is_read(loop: IngestLoop) -> None:
+    loop.put(records(aws(key="rows/late.mp4")))
+    loop.clock.after(5, lambda: loop.rows.found.update({"rows/late.mp4": (ROW,)}))
+    loop.clock.after(20, lambda: loop.put(records(aws(key="ids/9/1.mp4"))))
+    loop.run(30)
+    assert [event.media.record_key for event in loop.events] == ["video:42", "video:1"]
+
+
+@pytest.mark.parametrize("fault", [None, outage()], ids=["the row", "the database"])
+def test_a_stop_during_a_wait_commits_nothing_and_the_next_process_goes_on(
+    loop: IngestLoop, fault: Exception | None
+) -> None:
+    loop.rows.fault = fault
+    loop.put(records(aws(key="rows/late.mp4")))
+    loop.run(10)
+    assert (loop.events, loop.dead_letters, loop.committed(TOPIC)) == ([], [], None)
+    loop.restart()
+    loop.rows.fault, loop.rows.found = None, {"rows/late.mp4": (ROW,)}
+    loop.run(10)
+    assert [event.media.record_key for event in loop.events] == ["video:42"]
+    assert loop.committed(TOPIC) == 1
 
 
 def test_an_upload_whose_row_never_comes_is_a_dead_letter_after_the_wait(loop: IngestLoop) -> None:
@@ -266,6 +298,16 @@ def test_a_database_that_is_away_is_waited_for_and_one_that_refuses_ends_the_rol
     loop.put(records(aws(key="rows/a.mp4")))
     with pytest.raises(ProgrammingError):
         loop.run(60)
+
+
+def test_the_wait_for_a_row_begins_again_with_a_database_that_could_not_be_written_to(loop: IngestLoop) -> None:
+    loop.rows.fault = outage()
+    loop.put(records(aws(key="rows/late.mp4")))
+    loop.clock.after(100, lambda: setattr(loop.rows, "fault", None))
+    loop.clock.after(120, lambda: loop.rows.found.update({"rows/late.mp4": (ROW,)}))
+    loop.run(200)
+    assert [event.media.record_key for event in loop.events] == ["video:42"]
+    assert loop.dead_letters == []
 
 
 DEATHS: list[tuple[str, Callable[[IngestLoop], Any]]] = [
