@@ -162,9 +162,9 @@ def test_what_is_no_file_is_refused_without_waiting(
 
 
 def test_a_file_whose_name_is_no_key_is_not_listed(provider: LocalStorageProvider, acme: Path) -> None:
-    for name in (b"back\\slash", b"line\nfeed", b"\xff", b"\xe2\x80\xae"):
+    for name in (b"back\\slash", b"line\nfeed", b"\xff", b"x\x7f"):
         Path(os.fsdecode(bytes(acme) + b"/" + name)).write_bytes(b"x")
-    assert list(provider.list_files("acme")) == ["acme/a"]
+    assert list(provider.list_files("acme")) == ["acme/a", "acme/back\\slash"]
 
 
 def test_an_object_cannot_take_the_place_of_a_folder(provider: LocalStorageProvider, acme: Path) -> None:
