@@ -146,7 +146,9 @@ def test_an_installation_without_a_company_is_told_the_next_step_and_is_no_failu
     assert "hint" not in with_one.stdout
 
 
-@pytest.mark.parametrize("target", ["demo", "dist", "test", "coverage", "check", "bench", "lock", "up", "clean", "help"])
+@pytest.mark.parametrize(
+    "target", ["demo", "dist", "test", "coverage", "check", "bench", "lock", "up", "clean", "help"]
+)
 def test_every_target_of_the_makefile_is_there(target: str) -> None:
     assert subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False).returncode == 0
 
