@@ -34,6 +34,7 @@ from processors.still.repair_png import repair_png
 from processors.still.tiff import decode_tiff
 from processors.still.tiff import is_whole as is_whole_tiff
 from processors.still.webp_scaled import decode_begun
+from processors.still.x_bitmap import as_pillow_reads, is_x_bitmap
 from processors.still.xpm import with_colours
 from processors.types import DecodedFrame, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
@@ -45,6 +46,11 @@ _BITS_OF_PILLOW: Final = 8
 """Of a JPEG's values; of others FFmpeg decodes the lossless ones."""
 _END_OF_CODESTREAM: Final = b"\xff\xd9"
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_REWRITTEN: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], bytes]], ...]] = (
+    (is_cursor, cursor_as_icon),
+    (lambda head: head.startswith((b"8BPS\0\1", b"8BPS\0\2")), composite_alone),
+    (is_x_bitmap, as_pillow_reads),
+)
 
 Rung = Callable[[], DecodedFrame | None]
 
@@ -83,9 +89,7 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
 
 def _as_pillow_reads(file: SourceFile, head: bytes) -> SourceFile:
     """Return the file itself, or, of the kinds of which Pillow reads a part wrong, one that says the same in another way."""
-    rewrite = (
-        cursor_as_icon if is_cursor(head) else composite_alone if head.startswith((b"8BPS\0\1", b"8BPS\0\2")) else None
-    )
+    rewrite = next((rewrite for is_kind, rewrite in _REWRITTEN if is_kind(head)), None)
     if rewrite is None or file.size > _MAX_BYTES:
         return file
     file.seek(0)
