@@ -13,7 +13,6 @@ from PIL import Image
 from processors.colour.linear_light import to_codes
 from processors.readers import DamagedMediaError, reading
 from processors.sniff import HEAD_BYTES, is_targa
-from processors.still.jpeg_end import is_lossless
 from processors.still.openexr.header import MAGIC, read_chromaticities
 from processors.still.openexr.light import in_srgb, without_multiplied_alpha
 
@@ -39,8 +38,6 @@ def decode_by_ffmpeg(content: bytes, max_pixels: int, codec: str | None = None) 
     name = codec or next((name for head, name in _CODECS if content.startswith(head)), None)
     if name is None and is_targa(content[:HEAD_BYTES]):
         name = "targa"
-    if name is None and is_lossless(content):
-        name = "mjpeg"
     if name is None:
         return None
     context = cast(VideoCodecContext, VideoCodecContext.create(name, "r"))
@@ -49,10 +46,15 @@ def decode_by_ffmpeg(content: bytes, max_pixels: int, codec: str | None = None) 
     try:
         with reading("picture"):
             frames: list[VideoFrame] = context.decode(av.Packet(content)) or context.decode(None)
-            is_sound = frames and not frames[0].is_corrupt
+            is_sound = frames and not frames[0].is_corrupt and not _are_planes_swapped(frames[0], name)
             return (_as_image(frames[0], content), _NAMES.get(name, name)) if is_sound else None
     except (FFmpegError, DamagedMediaError):
         return None
+
+
+def _are_planes_swapped(frame: VideoFrame, codec: str) -> bool:
+    """Return whether FFmpeg calls a JPEG's planes green, blue and red where they are red, green and blue: those of twelve bits."""
+    return codec == "mjpeg" and frame.format.name in ("gbrp16le", "gbrap16le")
 
 
 def _as_image(frame: VideoFrame, content: bytes) -> Image.Image:

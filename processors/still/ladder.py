@@ -28,6 +28,7 @@ from processors.still.openexr.decode import decode_openexr
 from processors.still.photoshop import composite_alone, decode_floats
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
+from processors.still.rare_jpeg import decode_rare_jpeg
 from processors.still.repair_avif import repair_avif
 from processors.still.repair_gif import repair_gif
 from processors.still.repair_png import repair_png
@@ -43,7 +44,7 @@ _MAX_BYTES: Final = 64 * MIB
 """Held in memory several times, from the second rung on; photographs are far smaller."""
 _NEXT_RUNG: Final = frozenset({ErrorCode.MEDIA_CORRUPT, ErrorCode.MEDIA_UNSUPPORTED})
 _BITS_OF_PILLOW: Final = 8
-"""Of a JPEG's values; of others FFmpeg decodes the lossless ones."""
+"""Of a JPEG's values."""
 _END_OF_CODESTREAM: Final = b"\xff\xd9"
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REWRITTEN: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], bytes]], ...]] = (
@@ -106,8 +107,8 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
     if content.startswith(b"\xff\xd8"):
         file = SourceFile(BytesInMemory(content))
         bits = sample_bits(content)
-        if is_lossless(content) and has_end(file, file.size):
-            yield lambda: _by_kind(content, spec)
+        if (is_lossless(content) or bits > _BITS_OF_PILLOW) and has_end(file, file.size):
+            yield lambda: decode_rare_jpeg(content, spec)
         if bits > _BITS_OF_PILLOW:
             raise unsupported(f"a JPEG of {bits} bits")
         completed = complete(file)
