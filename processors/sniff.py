@@ -17,6 +17,7 @@ _IMAGE_HEADS: Final = (
     *(b"\x76\x2f\x31\x01", b"#?RADIANCE", b"#?RGBE"),  # OpenEXR, Radiance
     b"\xb1\x68\xde\x3a",  # DCX
     b"SIMPLE  =",  # FITS
+    *(b"Image type: ", b"DanM", b"LinS"),  # IFUNC's IM, Microsoft Paint
 )
 _ICON: Final = re.compile(rb"\0\0[\x01\x02]\0[^\0]\0...[\0\xff]", re.DOTALL)
 """Of Windows, and its cursors: up to 255 in a file."""
@@ -24,10 +25,12 @@ _SHORT_IMAGE_HEADS: Final = (
     _ICON,
     re.compile(rb"P[1-6][ \t\r\n]+[0-9#]"),  # PBM, PGM, PPM
     re.compile(rb"\x01\xda[\0\x01][\x01\x02]"),  # SGI
-    re.compile(rb"P[Ff][ \t\r\n]+[0-9#]"),  # PFM
+    re.compile(rb"P[FfHh][ \t\r\n]+[0-9#]"),  # PFM, PHM
     re.compile(rb"\n[\0\x02-\x05][\0\x01][\x01\x02\x04\x08]"),  # PCX
     re.compile(rb"[\x28\x34\x38\x6c\x7c]\0\0\0.{4}.{4}\x01\0[\x01\x04\x08\x10\x18\x20]\0", re.DOTALL),  # DIB
     re.compile(rb"BA.{12}BM", re.DOTALL),  # an array of bitmaps
+    re.compile(rb"\0\0..\0\0\0\x07\0\0\0[\0-\x02]\0\0\0[\x01-\x20]", re.DOTALL),  # X window dumps
+    re.compile(rb"\0\0..\0\0\0\x02.{8}\0\0\0[\x01\x04]GIMP", re.DOTALL),  # GIMP's brushes
     re.compile(rb"\s{0,16}(/\*[^*]{0,40}\*/\s*)?#define\s+\w{0,40}width\s", re.ASCII),  # X bitmaps
 )
 _TARGA: Final = (

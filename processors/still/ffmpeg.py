@@ -19,12 +19,14 @@ from processors.still.openexr.light import in_srgb, without_multiplied_alpha
 _CODECS: Final[tuple[tuple[bytes, str], ...]] = (
     *((b"8BPS", "psd"), (b"DDS ", "dds"), (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\n", "pcx")),
     *((b"/* XPM */", "xpm"), (b"P7", "pam"), (b"PF", "pfm"), (b"Pf", "pfm")),
+    *((b"PH", "phm"), (b"Ph", "phm")),
     *((b"\0\0\0\x0cjP  ", "jpeg2000"), (b"\xff\x4f\xff\x51", "jpeg2000")),
     *((b"\x76\x2f\x31\x01", "exr"), (b"#?R", "hdr")),
 )
 """By the first bytes."""
 _NAMES: Final = {"mjpeg": "jpeg", "targa": "tga"}
 """Of codecs that Pillow calls otherwise."""
+_XWD_VERSION: Final = b"\0\0\0\x07"
 _BRIGHTEST: Final = 65504.0
 """The largest number that a half has."""
 _WITH_ALPHA: Final = 4
@@ -38,6 +40,8 @@ def decode_by_ffmpeg(content: bytes, max_pixels: int, codec: str | None = None) 
     name = codec or next((name for head, name in _CODECS if content.startswith(head)), None)
     if name is None and is_targa(content[:HEAD_BYTES]):
         name = "targa"
+    if name is None and content[4:8] == _XWD_VERSION:
+        name = "xwd"
     if name is None:
         return None
     context = cast(VideoCodecContext, VideoCodecContext.create(name, "r"))
@@ -59,7 +63,9 @@ def _are_planes_swapped(frame: VideoFrame, codec: str) -> bool:
 
 def _as_image(frame: VideoFrame, content: bytes) -> Image.Image:
     name = frame.format.name
-    has_alpha = any(mark in name for mark in ("rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8"))
+    has_alpha = content[4:8] != _XWD_VERSION and any(  # its fourth byte pads
+        mark in name for mark in ("rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8")
+    )
     if "f16" in name or "f32" in name:
         planar = "gbrapf32le" if has_alpha else "gbrpf32le"
         light = frame.reformat(format=planar, threads=1).to_ndarray()

@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from processors.sandbox.pool import DecodeSlots
 from processors.sniff import HEAD_BYTES, is_targa
@@ -67,6 +68,14 @@ def test_pictures_that_are_text_are_read() -> None:
     red, green, blue = np.asarray(photograph().resize((2, 2)))[0, 0].tolist()
     assert is_near(colour_at(pixels_of(pixmap.renditions[2]), 0.25, 0.25), (red, green, blue), 30)
     assert (bitmap.source.codec, pixmap.source.codec) == ("xbm", "xpm")
+
+
+def test_a_drawing_of_microsoft_paint_is_black_and_white() -> None:
+    half = Image.new("1", (64, 48), 1)
+    half.paste(0, (0, 0, 64, 24))
+    made = make(saved(half, "MSP"))
+    shown = pixels_of(made.renditions[2])
+    assert (made.source.codec, shown[:24].max(), shown[24:].min()) == ("msp", 0, 255)
 
 
 @pytest.mark.parametrize("key", ["s", "m", "g4", "g"])
