@@ -16,6 +16,7 @@ _IMAGE_HEADS: Final = (
     *(b"8BPS", b"/* XPM */", b"P7\n"),  # Photoshop, X pixmaps, PAM
     *(b"\x76\x2f\x31\x01", b"#?RADIANCE", b"#?RGBE"),  # OpenEXR, Radiance
     b"\xb1\x68\xde\x3a",  # DCX
+    *(b"\x8aMNG\r\n\x1a\n", b"\x8bJNG\r\n\x1a\n"),  # PNG's relatives
     b"SIMPLE  =",  # FITS
     *(b"Image type: ", b"DanM", b"LinS"),  # IFUNC's IM, Microsoft Paint
 )
@@ -61,8 +62,6 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"\xff\xd8\xff\xf7": "JPEG-LS",
     b"II\xbc": "JPEG XR",
     b"gimp xcf ": "a GIMP document",
-    b"\x8aMNG\r\n\x1a\n": "an MNG animation",
-    b"\x8bJNG\r\n\x1a\n": "a JNG picture",
     b"SDPX": "DPX",
     b"XPDS": "DPX",
     b"\x80\x2a\x5f\xd7": "Cineon",
@@ -111,6 +110,8 @@ _PARTLY_READ_HEADS: Final[dict[bytes, str]] = {
     b"8BPS": "a Photoshop document of a rare kind",
     b"DDS ": "a DirectDraw surface of a rare kind",
     b"\x76\x2f\x31\x01": "an OpenEXR picture of a rare kind",
+    b"\x8aMNG\r\n\x1a\n": "an MNG animation of a rare kind",
+    b"\x8bJNG\r\n\x1a\n": "a JNG picture of a rare kind",
     b"P7\n": "a PAM picture of a rare kind",
     b"icns": "an Apple icon of a rare kind",
 }

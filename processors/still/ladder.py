@@ -24,6 +24,7 @@ from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, witho
 from processors.still.iso_grid import decode_by_items
 from processors.still.jpeg_end import complete, has_end, is_lossless, sample_bits
 from processors.still.large_webp import decode_large_webp
+from processors.still.network_graphics import decode_jng, first_picture, is_mng
 from processors.still.openexr.decode import decode_openexr
 from processors.still.photoshop import composite_alone, decode_floats
 from processors.still.pillow import DeepDecoder, take, unsupported
@@ -51,6 +52,7 @@ _REWRITTEN: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], bytes]]
     (is_cursor, cursor_as_icon),
     (lambda head: head.startswith((b"8BPS\0\1", b"8BPS\0\2")), composite_alone),
     (is_x_bitmap, as_pillow_reads),
+    (is_mng, first_picture),
 )
 
 Rung = Callable[[], DecodedFrame | None]
@@ -73,7 +75,7 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
         first_error = error
     file.seek(0)
     file.expect_whole()
-    content = composite_alone(file.read())
+    content = first_picture(composite_alone(file.read()))
     for rung in _rungs(content, spec, take_deep):
         try:
             found = rung()
@@ -156,6 +158,9 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         begun = decode_begun(content, spec.max_pixels)
         return None if begun is None else _part(Image.fromarray(begun[0]), begun[1], "webp", spec)
+    jng = decode_jng(content, spec.max_pixels)
+    if jng is not None:
+        return finish(jng, spec)
     light = decode_floats(content, spec.max_pixels)
     if light is not None:
         return finish(StoredPicture(light, "psd"), spec)

@@ -1,12 +1,14 @@
 """Generated files of kinds that old programs and few new ones write: by hand, after their specifications, where Pillow writes none."""
 
 import struct
+import zlib
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from PIL import Image
 
-from tests.doubles.corpus_kinds import HEIGHT, WIDTH, cut_out, photograph
+from tests.doubles.corpus_kinds import HEIGHT, WIDTH, cut_out, photograph, saved
 
 _XWD_NUMBERS: Final = 25
 
@@ -66,10 +68,49 @@ def ifunc() -> bytes:
     return (head + b"\0" * (511 - len(head)) + b"\x1a") + np.asarray(photograph())[::-1].transpose(0, 2, 1).tobytes()
 
 
+def png_chunk(name: bytes, body: bytes = b"") -> bytes:
+    return struct.pack(">L", len(body)) + name + body + struct.pack(">L", zlib.crc32(name + body))
+
+
+def jng(alpha: str | None = None) -> bytes:
+    """JPEG inside PNG's chunks, after JNG 1.0; its transparency is packed as a PNG or a JPEG is, by the name of `alpha`."""
+    packing = {None: 0, "PNG": 0, "JPEG": 8}[alpha]
+    kinds = (10, 8, 8, 0, 0, 0, 0, 0) if alpha is None else (14, 8, 8, 0, 8, packing, 0, 0)
+    mask = cut_out().getchannel("A")
+    parts = png_chunk(b"JHDR", struct.pack(">LL8B", WIDTH, HEIGHT, *kinds))
+    if alpha == "PNG":
+        rows = b"".join(b"\0" + mask.crop((0, row, WIDTH, row + 1)).tobytes() for row in range(HEIGHT))
+        parts += png_chunk(b"IDAT", zlib.compress(rows))
+    if alpha == "JPEG":
+        parts += png_chunk(b"JDAA", saved(mask, "JPEG", quality=95))
+    pixels = saved(photograph(), "JPEG", quality=95)
+    parts += b"".join(png_chunk(b"JDAT", pixels[at : at + 4096]) for at in range(0, len(pixels), 4096))
+    return b"\x8bJNG\r\n\x1a\n" + parts + png_chunk(b"IEND")
+
+
+def mng(first: bytes, before: bytes = b"") -> bytes:
+    """An animation of two pictures, the second all black, after MNG 1.0."""
+    second = saved(Image.new("RGB", (WIDTH, HEIGHT)), "PNG")
+    head = png_chunk(b"MHDR", struct.pack(">7L", WIDTH, HEIGHT, 10, 2, 0, 0, 1))
+    return b"\x8aMNG\r\n\x1a\n" + head + before + first[8:] + second[8:] + png_chunk(b"MEND")
+
+
+def mng_with_one_palette() -> bytes:
+    """The pictures' own palettes are empty, and stand for that of the whole animation."""
+    picture = saved(photograph().quantize(256), "PNG")
+    at = picture.index(b"PLTE") - 4
+    end = at + 12 + int.from_bytes(picture[at : at + 4])
+    return mng(picture[:at] + png_chunk(b"PLTE") + picture[end:], before=picture[at:end])
+
+
 OLD: Final[dict[str, Callable[[], bytes]]] = {
     "window dump": lambda: window_dump(is_indexed=False),
     "window dump with a map": lambda: window_dump(is_indexed=True),
     "halves": halves,
     "ifunc": ifunc,
+    "jng": jng,
+    "mng": lambda: mng(saved(photograph(), "PNG")),
+    "mng with one palette": mng_with_one_palette,
+    "mng of jng": lambda: mng(jng()),
 }
 """By name: files of the whole scene."""
