@@ -8,7 +8,7 @@ from processors.types import Kind
 HEAD_BYTES: Final = 64
 
 _IMAGE_HEADS: Final = (
-    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"),
+    *(b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"),
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF and BigTIFF
     *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),  # JPEG 2000, in its container and bare
     *(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),  # JPEG XL, bare and in its container

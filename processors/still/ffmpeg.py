@@ -26,6 +26,8 @@ _CODECS: Final[tuple[tuple[bytes, str], ...]] = (
 """By the first bytes."""
 _NAMES: Final = {"mjpeg": "jpeg", "targa": "tga"}
 """Of codecs that Pillow calls otherwise."""
+_OPTIONS: Final = {"mjpeg": {"err_detect": "explode"}}
+"""Of a damaged JPEG FFmpeg makes a picture in wrong colours, and does not mark it, unless it is told to be strict."""
 _XWD_VERSION: Final = b"\0\0\0\x07"
 _BRIGHTEST: Final = 65504.0
 """The largest number that a half has."""
@@ -46,7 +48,7 @@ def decode_by_ffmpeg(content: bytes, max_pixels: int, codec: str | None = None) 
         return None
     context = cast(VideoCodecContext, VideoCodecContext.create(name, "r"))
     context.thread_count = 1  # threads would not be caged
-    context.options = {"max_pixels": str(max_pixels)}
+    context.options = {"max_pixels": str(max_pixels), **_OPTIONS.get(name, {})}
     try:
         with reading("picture"):
             frames: list[VideoFrame] = context.decode(av.Packet(content)) or context.decode(None)

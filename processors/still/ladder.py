@@ -29,7 +29,7 @@ from processors.still.openexr.decode import decode_openexr
 from processors.still.photoshop import composite_alone, decode_floats
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
-from processors.still.rare_jpeg import decode_rare_jpeg
+from processors.still.rare_jpeg import decode_rare_jpeg, without_strange_parts
 from processors.still.repair_avif import repair_avif
 from processors.still.repair_gif import repair_gif
 from processors.still.repair_png import repair_png
@@ -107,16 +107,8 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
         return take(SourceFile(BytesInMemory(changed)), spec, take_deep, is_tolerant=is_tolerant)
 
     if content.startswith(b"\xff\xd8"):
-        file = SourceFile(BytesInMemory(content))
-        bits = sample_bits(content)
-        if (is_lossless(content) or bits > _BITS_OF_PILLOW) and has_end(file, file.size):
-            yield lambda: decode_rare_jpeg(content, spec)
-        if bits > _BITS_OF_PILLOW:
-            raise unsupported(f"a JPEG of {bits} bits")
-        completed = complete(file)
-        if completed is not None:
-            yield lambda: _as_damaged(again(completed.content), is_whole=completed.is_whole)
-        if not has_end(file, file.size):
+        yield from _rungs_of_jpeg(content, spec, again)
+        if not has_end(SourceFile(BytesInMemory(content)), len(content)):
             return  # too little of it is there: what Pillow would show is its own filling
     elif content.startswith(b"\x89PNG"):
         yield lambda: _repaired_png(content, spec, again)
@@ -127,6 +119,21 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
     else:
         yield lambda: _by_kind(content, spec)
     yield lambda: _as_damaged(again(repair_gif(content), is_tolerant=True), is_whole=False)
+
+
+def _rungs_of_jpeg(content: bytes, spec: ThumbnailSpec, again: Callable[[bytes], DecodedFrame]) -> Iterator[Rung]:
+    file = SourceFile(BytesInMemory(content))
+    bits = sample_bits(content)
+    if (is_lossless(content) or bits > _BITS_OF_PILLOW) and has_end(file, file.size):
+        yield lambda: decode_rare_jpeg(content, spec)
+    if bits > _BITS_OF_PILLOW:
+        raise unsupported(f"a JPEG of {bits} bits")
+    plain = without_strange_parts(content)
+    if plain != content:  # more of it may be damaged: libjpeg would say nothing, and mix up the colours
+        yield lambda: again(plain) if decode_by_ffmpeg(plain, spec.max_pixels, "mjpeg") else None
+    completed = complete(file)
+    if completed is not None:
+        yield lambda: _as_damaged(again(completed.content), is_whole=completed.is_whole)
 
 
 def _as_damaged(taken: DecodedFrame, *, is_whole: bool) -> DecodedFrame:

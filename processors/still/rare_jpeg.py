@@ -1,6 +1,9 @@
-"""JPEGs that Pillow's libjpeg does not decode, and FFmpeg does: without loss, and of twelve bits, as medical devices write them."""
+"""JPEGs that Pillow does not read as they are: without loss, and of twelve bits, as medical devices write them, which FFmpeg decodes;
+and those with strange parts before their pixels, over which every browser steps.
+"""
 
 import io
+from typing import Final
 
 from PIL import Image
 
@@ -14,6 +17,37 @@ from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import StoredPicture, finish
 from processors.still.jpeg_end import as_if_of_eight_bits
 from processors.types import DecodedFrame, ThumbnailSpec
+
+_START: Final = b"\xff\xd8"
+_SOS: Final = 0xDA
+_APP1, _APP2, _ADOBE = 0xE1, 0xE2, 0xEE
+_NEEDED: Final = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDC, 0xDD, _ADOBE})
+"""Frames, tables, and what the colours are."""
+_DESCRIBING: Final = frozenset({_APP1, _APP2})
+"""Orientation and profile: kept where there is something in them."""
+_LEAST_BYTES: Final = 16
+_MAX_SEGMENTS: Final = 20_000
+
+
+def without_strange_parts(content: bytes) -> bytes:
+    """Return the JPEG with nothing but what decoders need before its pixels; as it is where its pixels do not come."""
+    made, at = _START, 2
+    for _ in range(_MAX_SEGMENTS):
+        at = content.find(b"\xff", at)
+        while content[at + 1 : at + 2] == b"\xff":
+            at += 1  # fill bytes
+        if at < 0 or at + 4 > len(content):
+            break
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
+        if marker == _SOS:
+            return made + content[at:]
+        if marker < min(_NEEDED) or length < 2:
+            at += 2  # no marker of a segment: a byte of what does not belong here
+            continue
+        if marker in _NEEDED or (marker in _DESCRIBING and length >= _LEAST_BYTES):
+            made += content[at : at + 2 + length]
+        at += 2 + length
+    return content
 
 
 def decode_rare_jpeg(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:

@@ -1,10 +1,12 @@
-"""JPEGs of twelve bits: the pixels that libjpeg-turbo's encoder was given, upright; what FFmpeg would mix up is not read."""
+"""JPEGs of twelve bits: the pixels that libjpeg-turbo's encoder was given, upright; what FFmpeg would mix up is not read.
+And JPEGs with strange parts: what libjpeg, here OpenCV's, makes of them.
+"""
 
 import struct
 
 import numpy as np
 import pytest
-from imagecodecs import jpeg8_encode
+from imagecodecs import jpeg8_decode, jpeg8_encode
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -14,7 +16,7 @@ from service.demo.media import scene
 from tests.doubles.sources import BytesSource, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
-from tests.unit.processors.still.test_pictures import make
+from tests.unit.processors.still.test_pictures import encoded, make
 
 SCENE = scene(320, 240, 0.3)
 GREY = np.asarray(Image.fromarray(SCENE).convert("L"))
@@ -58,6 +60,54 @@ def test_one_of_red_green_and_blue_planes_is_not_read() -> None:
         make(twelve_bits(SCENE, colorspace="RGB", outcolorspace="RGB"))
     assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED
     assert "a JPEG of 12 bits" in caught.value.message
+
+
+JUNK = bytes(range(256))
+JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+
+
+def with_strange_parts(case: str) -> bytes:
+    content = encoded(Image.fromarray(SCENE), "JPEG", quality=95)
+    assert content[2:20] == JFIF
+    at = content.index(b"\xff\xdb")
+    junk = content[:2] + JUNK + content[2:at] + JUNK + content[at:]
+    return {
+        "bytes between the segments": junk,
+        "an empty JFIF segment": b"\xff\xd8\xff\xe0\0\x07JFIF\0" + content[20:],
+        "bytes, and an orientation": content[:2] + JUNK + with_orientation(content)[2:],
+        "the second marker is spoilt": content[:2] + b"\0\xe0" + content[4:],
+        "the second marker is none": content[:2] + b"\xfe\xdc" + content[4:],
+    }[case]
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["bytes between the segments", "an empty JFIF segment", "the second marker is spoilt", "the second marker is none"],
+)
+def test_strange_parts_are_stepped_over(case: str) -> None:
+    made = make(with_strange_parts(case))
+    assert (made.source.codec, made.frame.method, made.degraded) == ("jpeg", "image", False)
+    by_libjpeg = jpeg8_decode(with_strange_parts(case)).astype(int)
+    assert np.abs(pixels_of(made.renditions[2]) - by_libjpeg).mean() < 6
+
+
+def test_behind_strange_bytes_the_orientation_is_followed() -> None:
+    assert make(with_strange_parts("bytes, and an orientation")).source.rotation == 90
+
+
+@pytest.mark.parametrize("case", ["strange parts", "twelve bits"])
+def test_one_whose_pixels_are_damaged_as_well_is_not_shown_in_wrong_colours(case: str) -> None:
+    content = with_strange_parts("the second marker is none") if case == "strange parts" else twelve_bits(SCENE)
+    middle = content.index(b"\xff\xda") + 400
+    with pytest.raises(PermanentError):
+        make(content[:middle] + bytes(range(0, 250, 3)) + content[middle + 84 :])
+
+
+def test_one_whose_pixels_do_not_come_is_damaged() -> None:
+    with pytest.raises(PermanentError) as caught:
+        make(b"\xff\xd8" + JUNK * 4)
+    assert caught.value.code is ErrorCode.MEDIA_CORRUPT
+    assert "picture" in caught.value.message
 
 
 def test_it_is_read_in_the_cage() -> None:
