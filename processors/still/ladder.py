@@ -26,6 +26,7 @@ from processors.still.jpeg_end import complete, has_end, is_lossless, sample_bit
 from processors.still.large_webp import decode_large_webp
 from processors.still.network_graphics import decode_jng, first_picture, is_mng
 from processors.still.openexr.decode import decode_openexr
+from processors.still.pcx import decode_planes
 from processors.still.photoshop import composite_alone, decode_floats
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
@@ -168,6 +169,9 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     jng = decode_jng(content, spec.max_pixels)
     if jng is not None:
         return finish(jng, spec)
+    planes = decode_planes(content, spec.max_pixels)
+    if planes is not None:
+        return finish(StoredPicture(planes, "pcx"), spec)
     light = decode_floats(content, spec.max_pixels)
     if light is not None:
         return finish(StoredPicture(light, "psd"), spec)

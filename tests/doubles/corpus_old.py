@@ -68,6 +68,13 @@ def ifunc() -> bytes:
     return (head + b"\0" * (511 - len(head)) + b"\x1a") + np.asarray(photograph())[::-1].transpose(0, 2, 1).tobytes()
 
 
+def pcx_of_four_planes() -> bytes:
+    """Each row has its reds, greens, blues and transparencies; in runs of one, where a byte could be taken for a length."""
+    head = struct.pack("<BBBB4H52xBBH60x", 10, 5, 1, 8, 0, 0, WIDTH - 1, HEIGHT - 1, 0, 4, WIDTH)
+    rows = np.asarray(cut_out()).transpose(0, 2, 1).tobytes()
+    return head + b"".join(bytes((0xC1, value)) if value >= 0xC0 else bytes((value,)) for value in rows)
+
+
 def png_chunk(name: bytes, body: bytes = b"") -> bytes:
     return struct.pack(">L", len(body)) + name + body + struct.pack(">L", zlib.crc32(name + body))
 

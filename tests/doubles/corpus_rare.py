@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from processors.colour.linear_light import srgb_to_light
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, cut_out, photograph, saved
-from tests.doubles.corpus_old import OLD, brush, jng
+from tests.doubles.corpus_old import OLD, brush, jng, pcx_of_four_planes
 
 Pixels = NDArray[Any]
 
@@ -437,6 +437,7 @@ RARE_WITH_ALPHA: Final[dict[str, Callable[[], bytes]]] = {
     "large photoshop": lambda: psb(fourth=True),
     "windows cursor": cursor,
     "brush": brush,
+    "pcx of four planes": pcx_of_four_planes,
     "jng": lambda: jng("PNG"),
     "jng with a jpeg for its alpha": lambda: jng("JPEG"),
 }

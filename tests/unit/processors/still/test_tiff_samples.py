@@ -40,7 +40,7 @@ def test_halves_are_light(predictor: int, order: Literal["<", ">"]) -> None:
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_of_more_samples_than_colours_the_first_are_the_colours(kind: type) -> None:
-    more = np.dstack([pixels(), np.full((HEIGHT, WIDTH, 2), 99, np.uint8)]).astype(kind)
+    more: NDArray[Any] = np.dstack([pixels(), np.full((HEIGHT, WIDTH, 2), 99, np.uint8)]).astype(kind)
     made = make(tiff(more * 257 if kind is np.uint16 else more, t338=0))
     assert_whole(made)
     assert_upright(made)
