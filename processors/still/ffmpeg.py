@@ -69,6 +69,9 @@ def _as_image(frame: VideoFrame, content: bytes) -> Image.Image:
         mark in name for mark in ("rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8")
     )
     if "f16" in name or "f32" in name:
+        if name.startswith("gray"):  # whose change into colours would stretch the values
+            grey = frame.reformat(format="grayf32le", threads=1).to_ndarray()
+            return Image.fromarray(light_to_srgb(np.repeat(grey[..., None], 3, axis=2)))
         planar = "gbrapf32le" if has_alpha else "gbrpf32le"
         light = frame.reformat(format=planar, threads=1).to_ndarray()
         return Image.fromarray(light_to_srgb(_of_openexr(light, content) if content.startswith(MAGIC) else light))

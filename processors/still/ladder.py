@@ -26,6 +26,7 @@ from processors.still.jpeg_end import complete, has_end, is_lossless, sample_bit
 from processors.still.large_webp import decode_large_webp
 from processors.still.network_graphics import decode_jng, first_picture, is_mng
 from processors.still.openexr.decode import decode_openexr
+from processors.still.openexr.header import with_luminance
 from processors.still.pcx import decode_planes
 from processors.still.photoshop import composite_alone, decode_floats
 from processors.still.pillow import DeepDecoder, take, unsupported
@@ -175,7 +176,7 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     light = decode_floats(content, spec.max_pixels)
     if light is not None:
         return finish(StoredPicture(light, "psd"), spec)
-    decoded = decode_by_ffmpeg(with_colours(with_plain_header(content)), spec.max_pixels)
+    decoded = decode_by_ffmpeg(with_colours(with_plain_header(with_luminance(content))), spec.max_pixels)
     if decoded is None:
         openexr = decode_openexr(content, spec)
         return None if openexr is None else finish(openexr, spec)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from processors.colour.linear_light import srgb_to_light
 from processors.sandbox.pool import DecodeSlots
 from processors.sniff import HEAD_BYTES, is_targa
 from processors.thumbnails import create_thumbnails
@@ -58,6 +59,14 @@ def test_of_a_cursor_the_largest_is_shown() -> None:
 def test_a_selection_that_photoshop_kept_hides_nothing() -> None:
     shown = pixels_of(make(psd(fourth=True, layers=1)).renditions[1], "RGBA")
     assert shown[..., 3].min() == 255
+
+
+@pytest.mark.parametrize(("order", "scale"), [("<", "-1.0"), (">", "1.0")])
+def test_grey_halves_are_as_bright_as_they_are_stored(order: str, scale: str) -> None:
+    grey = np.asarray(photograph().convert("L"))
+    stored = srgb_to_light(grey[::-1] / 255).astype(order + "f2").tobytes()
+    made = make(f"Ph\n{WIDTH} {HEIGHT}\n{scale}\n".encode() + stored)
+    assert np.abs(pixels_of(made.renditions[2]).astype(int) - grey[..., None]).mean() < 3
 
 
 def test_pictures_that_are_text_are_read() -> None:
