@@ -13,7 +13,7 @@ from processors.thumbnails import create_thumbnails
 from processors.types import Kind, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
-from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, eps_with_preview, pict, psd, tiff, xbm, xpm
+from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, eps_with_preview, psd, tiff, xbm, xpm
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
@@ -128,14 +128,6 @@ def test_tiles_that_only_others_unpack_are_unsupported_and_not_shown_black(compr
     with pytest.raises(PermanentError, match="a TIFF picture of a rare depth or compression") as caught:
         make(content)
     assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED
-
-
-def test_of_a_quickdraw_picture_in_parts_the_first_is_shown_and_called_degraded() -> None:
-    content = pict()
-    twice = struct.pack(">4h", 0, 0, 2 * HEIGHT, WIDTH)
-    made = make(content[:514] + twice + content[522:])
-    assert (made.source.width, made.source.height) == (WIDTH, HEIGHT), "the frame of all parts is twice as high"
-    assert (made.frame.method, made.degraded) == ("image-damaged", True)
 
 
 def test_of_an_eps_drawing_the_preview_is_shown_and_called_one() -> None:
