@@ -19,6 +19,7 @@ _IMAGE_HEADS: Final = (
     *(b"\x8aMNG\r\n\x1a\n", b"\x8bJNG\r\n\x1a\n"),  # PNG's relatives
     b"SIMPLE  =",  # FITS
     *(b"Image type: ", b"DanM", b"LinS"),  # IFUNC's IM, Microsoft Paint
+    *(b"BLP1", b"BLP2", b"FTEX"),  # textures of games
 )
 _ICON: Final = re.compile(rb"\0\0[\x01\x02]\0[^\0]\0...[\0\xff]", re.DOTALL)
 """Of Windows, and its cursors: up to 255 in a file."""
@@ -68,8 +69,6 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"BPG\xfb": "BPG",
     b"FLIF": "FLIF",
     b"\xabKTX ": "a KTX texture",
-    b"BLP1": "a BLP texture",
-    b"BLP2": "a BLP texture",
     b"farbfeld": "farbfeld",
     b"\xd7\xcd\xc6\x9a": "a Windows metafile",
     b"FUJIFILMCCD-RAW": "a raw camera file",
@@ -114,6 +113,8 @@ _PARTLY_READ_HEADS: Final[dict[bytes, str]] = {
     b"\x8bJNG\r\n\x1a\n": "a JNG picture of a rare kind",
     b"P7\n": "a PAM picture of a rare kind",
     b"icns": "an Apple icon of a rare kind",
+    b"BLP": "a BLP texture of a rare kind",
+    b"FTEX": "an FTEX texture of a rare kind",
 }
 _ZIP_NAME_AT: Final = 30
 """Where a ZIP archive has the name of its first file."""

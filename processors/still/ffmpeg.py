@@ -26,18 +26,19 @@ _CODECS: Final[tuple[tuple[bytes, str], ...]] = (
 """By the first bytes."""
 _NAMES: Final = {"mjpeg": "jpeg", "targa": "tga"}
 """Of codecs that Pillow calls otherwise."""
-_OPTIONS: Final = {"mjpeg": {"err_detect": "explode"}}
-"""Of a damaged JPEG FFmpeg makes a picture in wrong colours, and does not mark it, unless it is told to be strict."""
 _XWD_VERSION: Final = b"\0\0\0\x07"
 _BRIGHTEST: Final = 65504.0
 """The largest number that a half has."""
 _WITH_ALPHA: Final = 4
 
 
-def decode_by_ffmpeg(content: bytes, max_pixels: int, codec: str | None = None) -> tuple[Image.Image, str] | None:
+def decode_by_ffmpeg(
+    content: bytes, max_pixels: int, codec: str | None = None, *, is_strict: bool = False
+) -> tuple[Image.Image, str] | None:
     """Return the picture in mode RGB or RGBA, floats as sRGB of eight bits, and its codec; None where FFmpeg has none, or a damaged one.
 
-    `codec` is FFmpeg's name of it, where the first bytes do not tell.
+    `codec` is FFmpeg's name of it, where the first bytes do not tell. `is_strict`: nothing may be wrong with it; of a damaged JPEG
+    FFmpeg makes a picture in wrong colours otherwise, and does not mark it.
     """
     name = codec or next((name for head, name in _CODECS if content.startswith(head)), None)
     if name is None and is_targa(content[:HEAD_BYTES]):
@@ -48,7 +49,7 @@ def decode_by_ffmpeg(content: bytes, max_pixels: int, codec: str | None = None) 
         return None
     context = cast(VideoCodecContext, VideoCodecContext.create(name, "r"))
     context.thread_count = 1  # threads would not be caged
-    context.options = {"max_pixels": str(max_pixels), **_OPTIONS.get(name, {})}
+    context.options = {"max_pixels": str(max_pixels), **({"err_detect": "explode"} if is_strict else {})}
     try:
         with reading("picture"):
             frames: list[VideoFrame] = context.decode(av.Packet(content)) or context.decode(None)

@@ -132,7 +132,7 @@ def _rungs_of_jpeg(content: bytes, spec: ThumbnailSpec, again: Callable[[bytes],
         raise unsupported(f"a JPEG of {bits} bits")
     plain = without_strange_parts(content)
     if plain != content:  # more of it may be damaged: libjpeg would say nothing, and mix up the colours
-        yield lambda: again(plain) if decode_by_ffmpeg(plain, spec.max_pixels, "mjpeg") else None
+        yield lambda: again(plain) if decode_by_ffmpeg(plain, spec.max_pixels, "mjpeg", is_strict=True) else None
     completed = complete(file)
     if completed is not None:
         yield lambda: _as_damaged(again(completed.content), is_whole=completed.is_whole)

@@ -15,7 +15,7 @@ from processors.still.colours import colours_of
 from processors.still.decode import turn_of
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import StoredPicture, finish
-from processors.still.jpeg_end import as_if_of_eight_bits
+from processors.still.jpeg_end import as_if_of_eight_bits, is_lossless
 from processors.types import DecodedFrame, ThumbnailSpec
 
 _START: Final = b"\xff\xd8"
@@ -52,7 +52,8 @@ def without_strange_parts(content: bytes) -> bytes:
 
 def decode_rare_jpeg(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     """Return the picture, reduced and upright; None where FFmpeg has none, or a damaged one. Raises DamagedMediaError."""
-    decoded = decode_by_ffmpeg(content, spec.max_pixels, "mjpeg")
+    # of the lossless kind FFmpeg is strict with sound ones, too
+    decoded = decode_by_ffmpeg(content, spec.max_pixels, "mjpeg", is_strict=not is_lossless(content))
     if decoded is None:
         return None
     image, codec = decoded

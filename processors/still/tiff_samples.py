@@ -1,6 +1,7 @@
-"""TIFFs whose samples no library here takes as they are: more of them a pixel than colours, halves, and tiles that are whole pictures.
+"""TIFFs whose samples no library here takes as they are: more of them a pixel than colours, halves, numbers of a long palette; and those
+whose tiles are whole pictures.
 
-The first two are decoded as a grey picture in which each sample is a pixel. Source: TIFF 6.0; Adobe's TIFF Technical Notes 1 and 3.
+All but the last are decoded as a grey picture in which each sample is a pixel. Source: TIFF 6.0; Adobe's TIFF Technical Notes 1 and 3.
 """
 
 import io
@@ -21,7 +22,7 @@ _FORMS: Final = {34712: "JPEG2000", 33005: "JPEG2000", 34933: "PNG", 50001: "WEB
 _OF_BYTES: Final = frozenset({1, 5, 8, 32773, 32946})
 """Compressions that know nothing of samples."""
 _CLASSIC: Final = (b"*\0", b"\0*")
-_WHITE_IS_0, _BLACK_IS_0, _RGB = 0, 1, 2
+_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE = 0, 1, 2, 3
 _CHUNKY: Final = 1
 _NO_PREDICTOR, _DIFFERENCES, _OF_FLOATS = 1, 2, 3
 _WHOLE_NUMBERS, _FLOATS = 1, 3
@@ -39,7 +40,7 @@ def decode_samples(content: bytes, found: tags.Tags, max_pixels: int) -> Image.I
     if (
         not (is_plain and content[2:4] in _CLASSIC and 0 < width * height * count <= max_pixels)
         or tags.one(found, tags.COMPRESSION, 1) not in _OF_BYTES
-        or tags.one(found, tags.PHOTOMETRIC) not in (_WHITE_IS_0, _BLACK_IS_0, _RGB)
+        or tags.one(found, tags.PHOTOMETRIC) not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE)
         or (bits, formats) not in (({8}, {_WHOLE_NUMBERS}), ({16}, {_WHOLE_NUMBERS}), ({16}, {_FLOATS}))
         or predictor
         not in ((_NO_PREDICTOR,) if tags.TILE_WIDTH in found else (_NO_PREDICTOR, _DIFFERENCES, _OF_FLOATS))
@@ -82,7 +83,9 @@ def _joined_halves(stored: NDArray[np.uint16]) -> NDArray[np.uint16]:
     return (upper.astype(np.uint16) << np.uint16(8)) + lower.astype(np.uint16)
 
 
-def _shown(values: Samples, found: tags.Tags) -> Image.Image:
+def _shown(values: Samples, found: tags.Tags) -> Image.Image | None:
+    if tags.one(found, tags.PHOTOMETRIC) == _PALETTE:
+        return _of_palette(values[..., 0], found.get(tags.COLOUR_MAP, ()))
     if tags.one(found, tags.PHOTOMETRIC) != _RGB or values.shape[2] < _COLOURS:
         grey = _eight_bits(values[..., 0])
         return Image.fromarray(255 - grey if tags.one(found, tags.PHOTOMETRIC) == _WHITE_IS_0 else grey)
@@ -91,6 +94,15 @@ def _shown(values: Samples, found: tags.Tags) -> Image.Image:
     if colours.dtype == np.float32 and np.nanmedian(colours[..., :_COLOURS]) <= 1:
         return Image.fromarray(light_to_srgb(colours))
     return Image.fromarray(_eight_bits(colours))
+
+
+def _of_palette(numbers: Samples, colour_map: tuple[int, ...]) -> Image.Image | None:
+    """Return the colours, whose reds stand before all greens and blues; None where some are missing."""
+    count = len(colour_map) // _COLOURS
+    if not count or numbers.dtype == np.float32 or int(numbers.max()) >= count:
+        return None
+    table = (np.array(colour_map[: _COLOURS * count]) >> 8).astype(np.uint8).reshape(_COLOURS, count)
+    return Image.fromarray(np.ascontiguousarray(table.T)[numbers])
 
 
 def _eight_bits(values: Samples) -> NDArray[np.uint8]:

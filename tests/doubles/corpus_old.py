@@ -110,11 +110,19 @@ def mng_with_one_palette() -> bytes:
     return mng(picture[:at] + png_chunk(b"PLTE") + picture[end:], before=picture[at:end])
 
 
+def texture() -> bytes:
+    """FTEX, of Independence War 2: three bytes a pixel, behind a directory of one form."""
+    pixels = photograph().tobytes()
+    return struct.pack("<4s7i", b"FTEX", 1, WIDTH, HEIGHT, 1, 1, 1, 32) + struct.pack("<i", len(pixels)) + pixels
+
+
 OLD: Final[dict[str, Callable[[], bytes]]] = {
     "window dump": lambda: window_dump(is_indexed=False),
     "window dump with a map": lambda: window_dump(is_indexed=True),
     "halves": halves,
     "ifunc": ifunc,
+    "ftex": texture,
+    "blp": lambda: saved(photograph().quantize(256), "BLP", blp_version="BLP2"),
     "jng": jng,
     "mng": lambda: mng(saved(photograph(), "PNG")),
     "mng with one palette": mng_with_one_palette,

@@ -6,7 +6,7 @@ import pytest
 from processors.types import ThumbnailSet
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles import corpus_pict as pict
-from tests.doubles.corpus_kinds import HEIGHT, WIDTH
+from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph
 from tests.doubles.sources import pixels_of
 from tests.unit.processors.still.test_pictures import assert_upright, make
 
@@ -31,7 +31,7 @@ def test_numbers_of_a_map_are_shown() -> None:
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_numbers_of_few_bits_are_shown(bits: int) -> None:
     made = make(pict.picture(pict.numbers(bits)))
-    scene = np.asarray(pict.photograph().quantize(1 << bits).convert("RGB")).astype(int)
+    scene = np.asarray(photograph().quantize(1 << bits).convert("RGB")).astype(int)
     assert np.abs(pixels_of(made.renditions[2]) - scene).mean() < 12
 
 

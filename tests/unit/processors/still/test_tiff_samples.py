@@ -54,6 +54,18 @@ def test_of_more_samples_than_grey_the_first_is_the_grey(photometric: int) -> No
     assert difference(made, (grey if photometric else 255 - grey)[..., None]) < 3
 
 
+def test_a_palette_of_65536_colours_is_followed() -> None:
+    numbers = (np.arange(WIDTH * HEIGHT, dtype=np.uint32) % 65536).reshape(HEIGHT, WIDTH)
+    colours = np.zeros((65536, 3), np.uint8)
+    colours[numbers[HEIGHT // 2]] = pixels()[HEIGHT // 2]
+    strip = numbers.astype("<u2").tobytes()
+    tags = {256: [WIDTH], 257: [HEIGHT], 258: [16], 259: [1], 262: [3], 277: [1], 278: [HEIGHT]}
+    content = tiff_of_parts(tags | {320: [257 * int(value) for value in colours.T.reshape(-1)]}, [strip])
+    made = make(content)
+    assert_whole(made)
+    assert difference(made, colours[numbers]) < 6
+
+
 @pytest.mark.parametrize(("form", "compression"), [("WEBP", 50001), ("PNG", 34933), ("JPEG2000", 34712)])
 def test_tiles_that_are_pictures_are_put_together(form: str, compression: int) -> None:
     options: dict[str, Any] = {"WEBP": {"lossless": True}, "JPEG2000": {"no_jp2": True}}.get(form, {})
