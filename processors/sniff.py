@@ -134,6 +134,7 @@ _METAFILE: Final = re.compile(rb"[\x01\x02]\0\x09\0\0[\x01\x03]")
 _UNREAD_AT: Final[tuple[tuple[int, bytes, str], ...]] = (
     (40, b" EMF", "an enhanced Windows metafile (EMF)"),
     (4, b"ftypcrx ", "a raw camera file"),
+    (4, b"ftypmif3", "a HEIF or AVIF picture in the short form"),
     (6, b"HEAPCCDR", "a raw camera file"),
     *((8, kind, "an IFF picture") for kind in (b"ILBM", b"PBM ", b"DEEP", b"RGB8", b"RGBN", b"ACBM")),
 )
