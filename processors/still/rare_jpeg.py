@@ -34,9 +34,11 @@ def without_strange_parts(content: bytes) -> bytes:
     made, at = _START, 2
     for _ in range(_MAX_SEGMENTS):
         at = content.find(b"\xff", at)
+        if at < 0:
+            break
         while content[at + 1 : at + 2] == b"\xff":
             at += 1  # fill bytes
-        if at < 0 or at + 4 > len(content):
+        if at + 4 > len(content):
             break
         marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
         if marker == _SOS:

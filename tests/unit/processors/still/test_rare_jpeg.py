@@ -3,6 +3,7 @@ And JPEGs with strange parts: what libjpeg, here OpenCV's, makes of them.
 """
 
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processors.sandbox.pool import DecodeSlots
+from processors.still.rare_jpeg import without_strange_parts
 from schemas.errors import ErrorCode, PermanentError
 from service.demo.media import scene
 from tests.doubles.sources import BytesSource, pixels_of
@@ -108,6 +110,14 @@ def test_one_whose_pixels_do_not_come_is_damaged() -> None:
         make(b"\xff\xd8" + JUNK * 4)
     assert caught.value.code is ErrorCode.MEDIA_CORRUPT
     assert "picture" in caught.value.message
+
+
+def test_one_without_any_marker_is_given_up_at_its_end() -> None:
+    """It was begun again, twenty thousand times."""
+    content = b"\xff\xd8" + bytes(4 * 1024**2)
+    started = time.process_time()
+    assert without_strange_parts(content) == content
+    assert time.process_time() - started < 1
 
 
 def test_it_is_read_in_the_cage() -> None:
