@@ -8,7 +8,7 @@ from processors.types import Kind
 HEAD_BYTES: Final = 64
 
 _IMAGE_HEADS: Final = (
-    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"),
+    *(b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"),
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF and BigTIFF
     *(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),  # JPEG 2000, in its container and bare
     *(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),  # JPEG XL, bare and in its container
@@ -16,7 +16,10 @@ _IMAGE_HEADS: Final = (
     *(b"8BPS", b"/* XPM */", b"P7\n"),  # Photoshop, X pixmaps, PAM
     *(b"\x76\x2f\x31\x01", b"#?RADIANCE", b"#?RGBE"),  # OpenEXR, Radiance
     b"\xb1\x68\xde\x3a",  # DCX
+    *(b"\x8aMNG\r\n\x1a\n", b"\x8bJNG\r\n\x1a\n"),  # PNG's relatives
     b"SIMPLE  =",  # FITS
+    *(b"Image type: ", b"DanM", b"LinS"),  # IFUNC's IM, Microsoft Paint
+    *(b"BLP1", b"BLP2", b"FTEX"),  # textures of games
 )
 _ICON: Final = re.compile(rb"\0\0[\x01\x02]\0[^\0]\0...[\0\xff]", re.DOTALL)
 """Of Windows, and its cursors: up to 255 in a file."""
@@ -24,10 +27,12 @@ _SHORT_IMAGE_HEADS: Final = (
     _ICON,
     re.compile(rb"P[1-6][ \t\r\n]+[0-9#]"),  # PBM, PGM, PPM
     re.compile(rb"\x01\xda[\0\x01][\x01\x02]"),  # SGI
-    re.compile(rb"P[Ff][ \t\r\n]+[0-9#]"),  # PFM
+    re.compile(rb"P[FfHh][ \t\r\n]+[0-9#]"),  # PFM, PHM
     re.compile(rb"\n[\0\x02-\x05][\0\x01][\x01\x02\x04\x08]"),  # PCX
     re.compile(rb"[\x28\x34\x38\x6c\x7c]\0\0\0.{4}.{4}\x01\0[\x01\x04\x08\x10\x18\x20]\0", re.DOTALL),  # DIB
     re.compile(rb"BA.{12}BM", re.DOTALL),  # an array of bitmaps
+    re.compile(rb"\0\0..\0\0\0\x07\0\0\0[\0-\x02]\0\0\0[\x01-\x20]", re.DOTALL),  # X window dumps
+    re.compile(rb"\0\0..\0\0\0\x02.{8}\0\0\0[\x01\x04]GIMP", re.DOTALL),  # GIMP's brushes
     re.compile(rb"\s{0,16}(/\*[^*]{0,40}\*/\s*)?#define\s+\w{0,40}width\s", re.ASCII),  # X bitmaps
 )
 _TARGA: Final = (
@@ -58,16 +63,12 @@ _UNREAD_HEADS: Final[dict[bytes, str]] = {
     b"\xff\xd8\xff\xf7": "JPEG-LS",
     b"II\xbc": "JPEG XR",
     b"gimp xcf ": "a GIMP document",
-    b"\x8aMNG\r\n\x1a\n": "an MNG animation",
-    b"\x8bJNG\r\n\x1a\n": "a JNG picture",
     b"SDPX": "DPX",
     b"XPDS": "DPX",
     b"\x80\x2a\x5f\xd7": "Cineon",
     b"BPG\xfb": "BPG",
     b"FLIF": "FLIF",
     b"\xabKTX ": "a KTX texture",
-    b"BLP1": "a BLP texture",
-    b"BLP2": "a BLP texture",
     b"farbfeld": "farbfeld",
     b"\xd7\xcd\xc6\x9a": "a Windows metafile",
     b"FUJIFILMCCD-RAW": "a raw camera file",
@@ -108,8 +109,12 @@ _PARTLY_READ_HEADS: Final[dict[bytes, str]] = {
     b"8BPS": "a Photoshop document of a rare kind",
     b"DDS ": "a DirectDraw surface of a rare kind",
     b"\x76\x2f\x31\x01": "an OpenEXR picture of a rare kind",
+    b"\x8aMNG\r\n\x1a\n": "an MNG animation of a rare kind",
+    b"\x8bJNG\r\n\x1a\n": "a JNG picture of a rare kind",
     b"P7\n": "a PAM picture of a rare kind",
     b"icns": "an Apple icon of a rare kind",
+    b"BLP": "a BLP texture of a rare kind",
+    b"FTEX": "an FTEX texture of a rare kind",
 }
 _ZIP_NAME_AT: Final = 30
 """Where a ZIP archive has the name of its first file."""
@@ -129,6 +134,7 @@ _METAFILE: Final = re.compile(rb"[\x01\x02]\0\x09\0\0[\x01\x03]")
 _UNREAD_AT: Final[tuple[tuple[int, bytes, str], ...]] = (
     (40, b" EMF", "an enhanced Windows metafile (EMF)"),
     (4, b"ftypcrx ", "a raw camera file"),
+    (4, b"ftypmif3", "a HEIF or AVIF picture in the short form"),
     (6, b"HEAPCCDR", "a raw camera file"),
     *((8, kind, "an IFF picture") for kind in (b"ILBM", b"PBM ", b"DEEP", b"RGB8", b"RGBN", b"ACBM")),
 )

@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from PIL import Image
 
+from processors.orientation import EXIF_TURNS, Turn
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still.floats import USUAL_OF_NUMBERS, codes_of_floats
@@ -22,6 +23,7 @@ from processors.still.webp_scaled import decode_scaled
 Pixels = NDArray[np.uint8]
 """Height x width x 3, red first."""
 
+_ORIENTATION_TAG: Final = 0x0112
 _SPARE: Final = 5 / 4
 """More than the target, so that the better filter of the last step has something to do."""
 _MIN_FACTOR: Final = 2
@@ -68,6 +70,13 @@ def exif_of(opened: Image.Image, file: SourceFile) -> Image.Exif:
     file.seek(max(0, file.size - _TAIL_BYTES))
     is_behind = b"eXIf" in file.read()
     return opened.getexif() if is_behind else Image.Exif()
+
+
+@reading("picture")
+def turn_of(exif: Image.Exif) -> Turn:
+    """Return what makes the picture upright, by its tag, which Pillow reads only now. Raises DamagedMediaError."""
+    orientation = exif.get(_ORIENTATION_TAG)
+    return EXIF_TURNS.get(orientation) if isinstance(orientation, int) else None
 
 
 def _from_jpeg(data: bytes, factor: int) -> Pixels | None:

@@ -13,52 +13,66 @@ from PIL import Image
 from processors.colour.linear_light import to_codes
 from processors.readers import DamagedMediaError, reading
 from processors.sniff import HEAD_BYTES, is_targa
-from processors.still.jpeg_end import is_lossless
 from processors.still.openexr.header import MAGIC, read_chromaticities
 from processors.still.openexr.light import in_srgb, without_multiplied_alpha
 
 _CODECS: Final[tuple[tuple[bytes, str], ...]] = (
     *((b"8BPS", "psd"), (b"DDS ", "dds"), (b"II*\0", "tiff"), (b"MM\0*", "tiff"), (b"\n", "pcx")),
     *((b"/* XPM */", "xpm"), (b"P7", "pam"), (b"PF", "pfm"), (b"Pf", "pfm")),
+    *((b"PH", "phm"), (b"Ph", "phm")),
     *((b"\0\0\0\x0cjP  ", "jpeg2000"), (b"\xff\x4f\xff\x51", "jpeg2000")),
     *((b"\x76\x2f\x31\x01", "exr"), (b"#?R", "hdr")),
 )
 """By the first bytes."""
 _NAMES: Final = {"mjpeg": "jpeg", "targa": "tga"}
 """Of codecs that Pillow calls otherwise."""
+_XWD_VERSION: Final = b"\0\0\0\x07"
 _BRIGHTEST: Final = 65504.0
 """The largest number that a half has."""
 _WITH_ALPHA: Final = 4
 
 
-def decode_by_ffmpeg(content: bytes, max_pixels: int, codec: str | None = None) -> tuple[Image.Image, str] | None:
+def decode_by_ffmpeg(
+    content: bytes, max_pixels: int, codec: str | None = None, *, is_strict: bool = False
+) -> tuple[Image.Image, str] | None:
     """Return the picture in mode RGB or RGBA, floats as sRGB of eight bits, and its codec; None where FFmpeg has none, or a damaged one.
 
-    `codec` is FFmpeg's name of it, where the first bytes do not tell.
+    `codec` is FFmpeg's name of it, where the first bytes do not tell. `is_strict`: nothing may be wrong with it; of a damaged JPEG
+    FFmpeg makes a picture in wrong colours otherwise, and does not mark it.
     """
     name = codec or next((name for head, name in _CODECS if content.startswith(head)), None)
     if name is None and is_targa(content[:HEAD_BYTES]):
         name = "targa"
-    if name is None and is_lossless(content):
-        name = "mjpeg"
+    if name is None and content[4:8] == _XWD_VERSION:
+        name = "xwd"
     if name is None:
         return None
     context = cast(VideoCodecContext, VideoCodecContext.create(name, "r"))
     context.thread_count = 1  # threads would not be caged
-    context.options = {"max_pixels": str(max_pixels)}
+    context.options = {"max_pixels": str(max_pixels), **({"err_detect": "explode"} if is_strict else {})}
     try:
         with reading("picture"):
             frames: list[VideoFrame] = context.decode(av.Packet(content)) or context.decode(None)
-            is_sound = frames and not frames[0].is_corrupt
+            is_sound = frames and not frames[0].is_corrupt and not _are_planes_swapped(frames[0], name)
             return (_as_image(frames[0], content), _NAMES.get(name, name)) if is_sound else None
     except (FFmpegError, DamagedMediaError):
         return None
 
 
+def _are_planes_swapped(frame: VideoFrame, codec: str) -> bool:
+    """Return whether FFmpeg calls a JPEG's planes green, blue and red where they are red, green and blue: those of twelve bits."""
+    return codec == "mjpeg" and frame.format.name in ("gbrp16le", "gbrap16le")
+
+
 def _as_image(frame: VideoFrame, content: bytes) -> Image.Image:
     name = frame.format.name
-    has_alpha = any(mark in name for mark in ("rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8"))
+    has_alpha = content[4:8] != _XWD_VERSION and any(  # its fourth byte pads
+        mark in name for mark in ("rgba", "bgra", "argb", "abgr", "gbrap", "ya", "pal8")
+    )
     if "f16" in name or "f32" in name:
+        if name.startswith("gray"):  # whose change into colours would stretch the values
+            grey = frame.reformat(format="grayf32le", threads=1).to_ndarray()
+            return Image.fromarray(light_to_srgb(np.repeat(grey[..., None], 3, axis=2)))
         planar = "gbrapf32le" if has_alpha else "gbrpf32le"
         light = frame.reformat(format=planar, threads=1).to_ndarray()
         return Image.fromarray(light_to_srgb(_of_openexr(light, content) if content.startswith(MAGIC) else light))

@@ -33,6 +33,7 @@ _FRAME_HEADERS: Final = frozenset({0xC0, 0xC1, _LOSSLESS, 0xC9}) | _PROGRESSIVE
 """Of what libjpeg decodes."""
 _SEGMENTS: Final = frozenset({_DHT, _DQT, _DNL, _DRI, _COM, *range(0xE0, 0xF0)})
 _WITHOUT_SEGMENT: Final = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
+_USUAL_BITS: Final = 8
 _MAX_SEGMENTS: Final = 20_000
 """And bytes between them, before the pixels."""
 _SEARCHED_BYTES: Final = 128 * 1024
@@ -110,28 +111,33 @@ def _first_scan(file: SourceFile) -> int | None:
 
 def is_lossless(content: bytes) -> bool:
     """Return whether the JPEG is of the lossless kind, of which Pillow's library reads some."""
-    at = 2
-    for _ in range(_MAX_SEGMENTS):
-        segment = _segment(content, at)
-        if segment is None:
-            return False
-        marker, _, at = segment
-        if marker in _FRAME_HEADERS:
-            return marker == _LOSSLESS
-    return False
+    frame = _frame_header(content)
+    return frame is not None and frame[0] == _LOSSLESS
 
 
 def sample_bits(content: bytes) -> int:
     """Return of how many bits the JPEG's values are; 8 where no header says so."""
+    frame = _frame_header(content)
+    return _USUAL_BITS if frame is None else content[frame[1]]
+
+
+def as_if_of_eight_bits(content: bytes) -> bytes:
+    """Return the JPEG with a header of eight bits: its tags can be read then, and its pixels no more."""
+    frame = _frame_header(content)
+    return content if frame is None else content[: frame[1]] + bytes((_USUAL_BITS,)) + content[frame[1] + 1 :]
+
+
+def _frame_header(content: bytes) -> tuple[int, int] | None:
+    """Return the marker of the header that says what the values are, and where its content begins."""
     at = 2
     for _ in range(_MAX_SEGMENTS):
         segment = _segment(content, at)
         if segment is None:
-            break
+            return None
         marker, start, at = segment
         if marker in _FRAME_HEADERS:
-            return content[start]
-    return 8
+            return marker, start
+    return None
 
 
 def complete(file: SourceFile) -> CompletedJpeg | None:

@@ -24,16 +24,21 @@ from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, witho
 from processors.still.iso_grid import decode_by_items
 from processors.still.jpeg_end import complete, has_end, is_lossless, sample_bits
 from processors.still.large_webp import decode_large_webp
+from processors.still.network_graphics import decode_jng, first_picture, is_mng
 from processors.still.openexr.decode import decode_openexr
+from processors.still.openexr.header import with_luminance
+from processors.still.pcx import decode_planes
 from processors.still.photoshop import composite_alone, decode_floats
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
+from processors.still.rare_jpeg import decode_rare_jpeg, without_strange_parts
 from processors.still.repair_avif import repair_avif
 from processors.still.repair_gif import repair_gif
 from processors.still.repair_png import repair_png
 from processors.still.tiff import decode_tiff
 from processors.still.tiff import is_whole as is_whole_tiff
 from processors.still.webp_scaled import decode_begun
+from processors.still.x_bitmap import as_pillow_reads, is_x_bitmap
 from processors.still.xpm import with_colours
 from processors.types import DecodedFrame, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
@@ -42,9 +47,15 @@ _MAX_BYTES: Final = 64 * MIB
 """Held in memory several times, from the second rung on; photographs are far smaller."""
 _NEXT_RUNG: Final = frozenset({ErrorCode.MEDIA_CORRUPT, ErrorCode.MEDIA_UNSUPPORTED})
 _BITS_OF_PILLOW: Final = 8
-"""Of a JPEG's values; of others FFmpeg decodes the lossless ones."""
+"""Of a JPEG's values."""
 _END_OF_CODESTREAM: Final = b"\xff\xd9"
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_REWRITTEN: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], bytes]], ...]] = (
+    (is_cursor, cursor_as_icon),
+    (lambda head: head.startswith((b"8BPS\0\1", b"8BPS\0\2")), composite_alone),
+    (is_x_bitmap, as_pillow_reads),
+    (is_mng, first_picture),
+)
 
 Rung = Callable[[], DecodedFrame | None]
 
@@ -66,7 +77,7 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
         first_error = error
     file.seek(0)
     file.expect_whole()
-    content = composite_alone(file.read())
+    content = first_picture(composite_alone(file.read()))
     for rung in _rungs(content, spec, take_deep):
         try:
             found = rung()
@@ -83,9 +94,7 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
 
 def _as_pillow_reads(file: SourceFile, head: bytes) -> SourceFile:
     """Return the file itself, or, of the kinds of which Pillow reads a part wrong, one that says the same in another way."""
-    rewrite = (
-        cursor_as_icon if is_cursor(head) else composite_alone if head.startswith((b"8BPS\0\1", b"8BPS\0\2")) else None
-    )
+    rewrite = next((rewrite for is_kind, rewrite in _REWRITTEN if is_kind(head)), None)
     if rewrite is None or file.size > _MAX_BYTES:
         return file
     file.seek(0)
@@ -100,16 +109,8 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
         return take(SourceFile(BytesInMemory(changed)), spec, take_deep, is_tolerant=is_tolerant)
 
     if content.startswith(b"\xff\xd8"):
-        file = SourceFile(BytesInMemory(content))
-        bits = sample_bits(content)
-        if is_lossless(content) and has_end(file, file.size):
-            yield lambda: _by_kind(content, spec)
-        if bits > _BITS_OF_PILLOW:
-            raise unsupported(f"a JPEG of {bits} bits")
-        completed = complete(file)
-        if completed is not None:
-            yield lambda: _as_damaged(again(completed.content), is_whole=completed.is_whole)
-        if not has_end(file, file.size):
+        yield from _rungs_of_jpeg(content, spec, again)
+        if not has_end(SourceFile(BytesInMemory(content)), len(content)):
             return  # too little of it is there: what Pillow would show is its own filling
     elif content.startswith(b"\x89PNG"):
         yield lambda: _repaired_png(content, spec, again)
@@ -120,6 +121,21 @@ def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Itera
     else:
         yield lambda: _by_kind(content, spec)
     yield lambda: _as_damaged(again(repair_gif(content), is_tolerant=True), is_whole=False)
+
+
+def _rungs_of_jpeg(content: bytes, spec: ThumbnailSpec, again: Callable[[bytes], DecodedFrame]) -> Iterator[Rung]:
+    file = SourceFile(BytesInMemory(content))
+    bits = sample_bits(content)
+    if (is_lossless(content) or bits > _BITS_OF_PILLOW) and has_end(file, file.size):
+        yield lambda: decode_rare_jpeg(content, spec)
+    if bits > _BITS_OF_PILLOW:
+        raise unsupported(f"a JPEG of {bits} bits")
+    plain = without_strange_parts(content)
+    if plain != content:  # more of it may be damaged: libjpeg would say nothing, and mix up the colours
+        yield lambda: again(plain) if decode_by_ffmpeg(plain, spec.max_pixels, "mjpeg", is_strict=True) else None
+    completed = complete(file)
+    if completed is not None:
+        yield lambda: _as_damaged(again(completed.content), is_whole=completed.is_whole)
 
 
 def _as_damaged(taken: DecodedFrame, *, is_whole: bool) -> DecodedFrame:
@@ -151,10 +167,16 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         begun = decode_begun(content, spec.max_pixels)
         return None if begun is None else _part(Image.fromarray(begun[0]), begun[1], "webp", spec)
+    jng = decode_jng(content, spec.max_pixels)
+    if jng is not None:
+        return finish(jng, spec)
+    planes = decode_planes(content, spec.max_pixels)
+    if planes is not None:
+        return finish(StoredPicture(planes, "pcx"), spec)
     light = decode_floats(content, spec.max_pixels)
     if light is not None:
         return finish(StoredPicture(light, "psd"), spec)
-    decoded = decode_by_ffmpeg(with_colours(with_plain_header(content)), spec.max_pixels)
+    decoded = decode_by_ffmpeg(with_colours(with_plain_header(with_luminance(content))), spec.max_pixels)
     if decoded is None:
         openexr = decode_openexr(content, spec)
         return None if openexr is None else finish(openexr, spec)

@@ -10,16 +10,16 @@ from PIL import Image
 
 from processors.colour.convert import PictureColours, to_srgb
 from processors.limits import MAX_PROFILE_BYTES
-from processors.orientation import EXIF_TURNS, clockwise, swaps_sides
+from processors.orientation import clockwise, swaps_sides
 from processors.output.geometry import ROUGH_GAP, needed_size, scale
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 from processors.still.claims import check_held
+from processors.still.decode import turn_of
 from processors.still.webp_scaled import decode_scaled
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 
 _MAX_CHUNKS: Final = 4096
-_ORIENTATION_TAG: Final = 0x0112
 _MAX_EXIF_BYTES: Final = 1024**2
 _HELD_BYTES: Final = {b"VP8L": 4, b"ALPH": 2}
 """For each pixel, by the kind of chunk."""
@@ -67,7 +67,6 @@ def _turn(exif: bytes) -> Image.Transpose | None:
     try:
         with reading("picture"):
             tags.load(exif)
-            orientation = tags.get(_ORIENTATION_TAG)
+        return turn_of(tags)
     except DamagedMediaError:
         return None
-    return EXIF_TURNS.get(orientation) if isinstance(orientation, int) else None

@@ -9,7 +9,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from processors.colour.convert import to_srgb
 from processors.limits import LEAST_SHOWN
-from processors.orientation import EXIF_TURNS, Turn, clockwise, swaps_sides
+from processors.orientation import clockwise, swaps_sides
 from processors.output.geometry import ROUGH_GAP, needed_size, scale
 from processors.readers import DamagedMediaError, reading
 from processors.sniff import HEAD_BYTES, partly_read_kind, sniff_kind, unread_kind
@@ -17,15 +17,13 @@ from processors.source_file import SourceFile
 from processors.still.animation import show_frame
 from processors.still.claims import check_size, is_large
 from processors.still.colours import colours_of
-from processors.still.decode import decode_reduced, exif_of, plain_mode
+from processors.still.decode import decode_reduced, exif_of, plain_mode, turn_of
 from processors.still.finish import blank_share, fill_rows, share_of_rows
 from processors.still.jpeg_2000 import reduce_jpeg_2000
 from processors.still.jpeg_end import has_end
 from processors.still.large import decode_large
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
-
-_ORIENTATION_TAG = 0x0112
 
 DeepDecoder = Callable[[SourceFile, Literal["pq", "hlg"], tuple[int, int], tuple[int, int]], Image.Image | None]
 """Decodes an HDR photograph in all its bits: file, curve, its size as stored, wanted size. None where it cannot."""
@@ -88,7 +86,7 @@ def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, tak
         raise DamagedMediaError("The picture has no pixels.")
     check_size(width, height, spec)
     exif = _exif(opened, file)
-    turn = _turn(exif)
+    turn = turn_of(exif)
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow rotates TIFF itself and reports the rotated size
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(left_to_turn))
     colours = colours_of(opened, exif, file)
@@ -152,10 +150,3 @@ def _exif(opened: Image.Image, file: SourceFile) -> Image.Exif:
         return exif_of(opened, file)
     except DamagedMediaError:
         return Image.Exif()
-
-
-@reading("picture")
-def _turn(exif: Image.Exif) -> Turn:
-    """Of the tag, which Pillow reads only now."""
-    orientation = exif.get(_ORIENTATION_TAG)
-    return EXIF_TURNS.get(orientation) if isinstance(orientation, int) else None

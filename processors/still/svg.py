@@ -14,7 +14,7 @@ from processors.limits import MIB
 from processors.output.geometry import needed_size
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
-from processors.still.svg_depth import is_too_deep
+from processors.still.svg_depth import is_too_deep, without_circles
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.degraded import DegradedReason
 from schemas.errors import ErrorCode, PermanentError
@@ -61,6 +61,8 @@ def decode_svg(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
     most = max(1.0, up)
     target = needed_size(max(1, round(width * most)), max(1, round(height * most)), spec.renditions)
     text = _OUTSIDE.sub(r"\1#", _decode(content))
+    if is_too_deep(text):
+        text = without_circles(text)
     if is_too_deep(text):
         raise DamagedMediaError("The drawing is no XML, or goes too deep.")
     with reading("picture"):

@@ -1,8 +1,6 @@
 """TIFFs of depths and colours that Pillow does not decode, by OpenCV's libtiff; and damaged ones, strip by strip."""
 
 import io
-import struct
-from collections.abc import Iterator
 from typing import Any, Final
 
 import cv2
@@ -19,14 +17,13 @@ from processors.still.decode import plain_mode
 from processors.still.ffmpeg import decode_by_ffmpeg, light_to_srgb
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, blank_share
 from processors.still.floats import USUAL_OF_NUMBERS, codes_of_floats
+from processors.still.tiff_samples import decode_pictures, decode_samples, is_of_halves, is_of_pictures
 from schemas.errors import PermanentError
 
 _MOST_ATTEMPTS: Final = 256
 """To decode a run of strips; a run that fails is tried in halves."""
-_COMPRESSIONS: Final = frozenset(
-    {1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000, 50001}
-)
-"""That some libtiff decodes; with others OpenCV leaves every tile black, and says nothing. JPEG 2000, JPEG XR and PNG are not in it."""
+_COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000})
+"""That some libtiff decodes; with others OpenCV leaves every tile black, and says nothing. JPEG XR and LERC are not in it."""
 _CHUNKY: Final = 1
 _OLD_JPEG: Final = 6
 
@@ -36,19 +33,22 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     found = next(tags.read_directories(content), None)
     if found is None:
         return None
-    width, height = tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT)
-    if not 0 < width * height <= max_pixels or tags.one(found, tags.COMPRESSION, 1) not in _COMPRESSIONS:
+    size = (tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT))
+    if not 0 < size[0] * size[1] <= max_pixels:
         return None
-    size = (width, height)
+    if is_of_pictures(found):
+        return _of_pictures(content, found)
+    if tags.one(found, tags.COMPRESSION, 1) not in _COMPRESSIONS:
+        return None
     inner = _jpeg_inside(content, found)
     if inner is not None:
         return _stored(inner, found, WHOLE)
     if not _is_known(content):  # by Pillow: nothing is damaged then, as far as it says
-        if tags.one(found, tags.PLANAR, _CHUNKY) != _CHUNKY and tags.one(found, tags.BITS, 8) % 8:
-            return None  # OpenCV and FFmpeg take such planes apart as if they were none, and show noise
-        whole = _by_opencv(content, size)
-        if whole is not None:
-            return _stored(whole, found, WHOLE if is_whole(content) else DAMAGED)
+        is_noise = _is_noise_to_others(found)
+        whole = None if is_noise else _by_opencv(content, size)
+        whole = whole or decode_samples(content, found, max_pixels)
+        if whole is not None or is_noise:
+            return None if whole is None else _stored(whole, found, WHOLE if is_whole(content) else DAMAGED)
     pieces = _by_strips(content, found) or _by_opencv(content, size)
     if pieces is None:
         decoded = decode_by_ffmpeg(content, max_pixels)
@@ -56,6 +56,19 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     if pieces is None or blank_share(pieces) > 1 - LEAST_SHOWN:
         return None
     return _stored(pieces, found, DAMAGED)
+
+
+def _of_pictures(content: bytes, found: tags.Tags) -> StoredPicture | None:
+    pictures = decode_pictures(content, found)
+    if pictures is None or pictures[1] < LEAST_SHOWN:
+        return None
+    return _stored(pictures[0], found, WHOLE if pictures[1] == 1 else DAMAGED)
+
+
+def _is_noise_to_others(found: tags.Tags) -> bool:
+    """Return whether OpenCV and FFmpeg take the samples for others: planes of odd bits for none, halves for whole numbers."""
+    is_planar = tags.one(found, tags.PLANAR, _CHUNKY) != _CHUNKY
+    return (is_planar and tags.one(found, tags.BITS, 8) % 8 > 0) or is_of_halves(found)
 
 
 def _jpeg_inside(content: bytes, found: tags.Tags) -> Image.Image | None:
@@ -159,7 +172,7 @@ def _by_strips(content: bytes, found: tags.Tags) -> Image.Image | None:
             tags.ROWS_PER_STRIP: (rows,),
         }
         try:
-            with reading("picture"), Image.open(io.BytesIO(_with_tags(content, {**size, **part}))) as opened:
+            with reading("picture"), Image.open(io.BytesIO(tags.with_tags(content, {**size, **part}))) as opened:
                 # libtiff's tags for which way up would turn the piece
                 piece = plain_mode(opened).convert("RGBA")
         except DamagedMediaError:
@@ -169,27 +182,3 @@ def _by_strips(content: bytes, found: tags.Tags) -> Image.Image | None:
         canvas.paste(piece, (0, top))
         is_any = True
     return canvas if is_any else None
-
-
-def _with_tags(content: bytes, changed: dict[int, tuple[int, ...]]) -> bytes:
-    """Return the file with another first directory, behind its end: its own entries, but for those in `changed`."""
-    order = "<" if content[:2] == b"II" else ">"
-    at = struct.unpack_from(order + "L", content, 4)[0]
-    (count,) = struct.unpack_from(order + "H", content, at)
-    entries = dict(_entries(content, at, count, order))
-    entries.pop(tags.ORIENTATION, None)
-    values = b""
-    place = len(content) + 6 + 12 * (len(entries) + len(changed.keys() - entries.keys()))
-    for number, numbers in changed.items():
-        data = struct.pack(f"{order}{len(numbers)}L", *numbers)
-        if len(numbers) > 1:
-            data, values = struct.pack(order + "L", place + len(values)), values + data
-        entries[number] = struct.pack(order + "HHL", number, 4, len(numbers)) + data
-    directory = struct.pack(order + "H", len(entries)) + b"".join(entries[number] for number in sorted(entries))
-    return content[:4] + struct.pack(order + "L", len(content)) + content[8:] + directory + bytes(4) + values
-
-
-def _entries(content: bytes, at: int, count: int, order: str) -> Iterator[tuple[int, bytes]]:
-    for entry in range(at + 2, at + 2 + 12 * min(count, 1000), 12):
-        if entry + 12 <= len(content):
-            yield struct.unpack_from(order + "H", content, entry)[0], content[entry : entry + 12]

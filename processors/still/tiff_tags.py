@@ -18,6 +18,7 @@ WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES = 273, 274, 277, 278, 279
 PLANAR, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 284, 322, 323, 324, 325
 SUBFILE_TYPE, SUB_DIRECTORIES, JPEG_TABLES, JPEG_OFFSET, JPEG_BYTES = 254, 330, 347, 513, 514
+PREDICTOR, COLOUR_MAP, EXTRA_SAMPLES, SAMPLE_FORMAT = 317, 320, 338, 339
 EXIF_DIRECTORY, PROFILE, DNG_VERSION, PANASONIC_JPEG = 34665, 34675, 50706, 46
 
 Tags = dict[int, tuple[int, ...]]
@@ -103,3 +104,32 @@ class _Reader:
         if place + size > len(self._content):
             return ()
         return struct.unpack(f"{self._order}{count}{code}", self._content[place : place + size])
+
+
+def with_tags(content: bytes, changed: Tags) -> bytes:
+    """Return the file with another first directory, behind its end: its own entries, but for those in `changed`.
+
+    Those without a value, and which way up the picture is, are left out. Not for BigTIFF.
+    """
+    order = "<" if content[:2] == b"II" else ">"
+    at = struct.unpack_from(order + "L", content, 4)[0]
+    (count,) = struct.unpack_from(order + "H", content, at)
+    entries = dict(_entries(content, at, count, order))
+    for number in (ORIENTATION, *(number for number, numbers in changed.items() if not numbers)):
+        entries.pop(number, None)
+    changed = {number: numbers for number, numbers in changed.items() if numbers}
+    values = b""
+    place = len(content) + 6 + 12 * (len(entries) + len(changed.keys() - entries.keys()))
+    for number, numbers in changed.items():
+        data = struct.pack(f"{order}{len(numbers)}L", *numbers)
+        if len(numbers) > 1:
+            data, values = struct.pack(order + "L", place + len(values)), values + data
+        entries[number] = struct.pack(order + "HHL", number, 4, len(numbers)) + data
+    directory = struct.pack(order + "H", len(entries)) + b"".join(entries[number] for number in sorted(entries))
+    return content[:4] + struct.pack(order + "L", len(content)) + content[8:] + directory + bytes(4) + values
+
+
+def _entries(content: bytes, at: int, count: int, order: str) -> Iterator[tuple[int, bytes]]:
+    for entry in range(at + 2, at + 2 + 12 * min(count, 1000), 12):
+        if entry + 12 <= len(content):
+            yield struct.unpack_from(order + "H", content, entry)[0], content[entry : entry + 12]

@@ -72,6 +72,7 @@ UNREAD: Final[dict[str, tuple[bytes, str]]] = {
     "photoshop": (b"8BPS\0\x01\0\0\0\0\0\0\0\x03", "a Photoshop document of a rare kind"),
     "large photoshop": (b"8BPS\0\x02\0\0\0\0\0\0\0\x03", "a large Photoshop document"),
     "openexr": (b"\x76\x2f\x31\x01\x02\0\0\0channels\0", "an OpenEXR picture of a rare kind"),
+    "short heif": (b"\0\0\0\x10ftypmif3avif\0\0\x18\x96mini", "a HEIF or AVIF picture in the short form"),
     "canon": (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "a raw camera file"),
     "panasonic": (b"IIU\0\x18\0\0\0\x88\xe7\x74\xd8", "a raw camera file"),
     "sigma": (b"FOVb\0\0\x02\0", "a raw camera file"),

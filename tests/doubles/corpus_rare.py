@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 
 from processors.colour.linear_light import srgb_to_light
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, cut_out, photograph, saved
+from tests.doubles.corpus_old import OLD, brush, jng, pcx_of_four_planes
 
 Pixels = NDArray[Any]
 
@@ -419,6 +420,7 @@ RARE: Final[dict[str, Callable[[], bytes]]] = {
     "tiff of 32 bits": lambda: tiff(pixels().astype(np.uint32) * 0x1010101),
     "tiff in planes": lambda: tiff(pixels(), planar=2),
     "tiff of 16 bits in planes": lambda: tiff(pixels().astype(np.uint16) * 257, planar=2),
+    **OLD,
 }
 """By name: files of the whole scene."""
 
@@ -434,6 +436,10 @@ RARE_WITH_ALPHA: Final[dict[str, Callable[[], bytes]]] = {
     "photoshop": lambda: psd(fourth=True, layers=-1),
     "large photoshop": lambda: psb(fourth=True),
     "windows cursor": cursor,
+    "brush": brush,
+    "pcx of four planes": pcx_of_four_planes,
+    "jng": lambda: jng("PNG"),
+    "jng with a jpeg for its alpha": lambda: jng("JPEG"),
 }
 """By name: files of the scene's right half."""
 

@@ -24,6 +24,20 @@ _FARTHEST: Final = 1 << 24
 """From the middle of the plane that the windows lie in."""
 
 
+_ONE_CHANNEL: Final = b"channels\0chlist\0\x13\0\0\0"
+"""The attribute of a single channel whose name has one letter."""
+_HEADER_BYTES: Final = 4096
+
+
+def with_luminance(content: bytes) -> bytes:
+    """Return a picture of one colour alone as one of luminance, which FFmpeg reads; all else as it is."""
+    at = content.find(_ONE_CHANNEL, 8, _HEADER_BYTES) + len(_ONE_CHANNEL)
+    is_one_colour = (
+        content.startswith(MAGIC) and at >= 8 + len(_ONE_CHANNEL) and content[at : at + 1] in (b"R", b"G", b"B")
+    )
+    return content[:at] + b"Y" + content[at + 1 :] if is_one_colour else content
+
+
 @dataclass(frozen=True)
 class Channel:
     """One number of each pixel whose place is a multiple of both steps. `is_linear`: B44 packs its exponential."""

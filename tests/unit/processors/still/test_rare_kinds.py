@@ -4,14 +4,16 @@ import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from processors.colour.linear_light import srgb_to_light
 from processors.sandbox.pool import DecodeSlots
 from processors.sniff import HEAD_BYTES, is_targa
 from processors.thumbnails import create_thumbnails
 from processors.types import Kind, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
-from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, eps_with_preview, pict, psd, tiff, xbm, xpm
+from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, eps_with_preview, psd, tiff, xbm, xpm
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
@@ -59,6 +61,14 @@ def test_a_selection_that_photoshop_kept_hides_nothing() -> None:
     assert shown[..., 3].min() == 255
 
 
+@pytest.mark.parametrize(("order", "scale"), [("<", "-1.0"), (">", "1.0")])
+def test_grey_halves_are_as_bright_as_they_are_stored(order: str, scale: str) -> None:
+    grey = np.asarray(photograph().convert("L"))
+    stored = srgb_to_light(grey[::-1] / 255).astype(order + "f2").tobytes()
+    made = make(f"Ph\n{WIDTH} {HEIGHT}\n{scale}\n".encode() + stored)
+    assert np.abs(pixels_of(made.renditions[2]).astype(int) - grey[..., None]).mean() < 3
+
+
 def test_pictures_that_are_text_are_read() -> None:
     bitmap, pixmap = make(xbm()), make(xpm())
     assert is_near(colour_at(pixels_of(bitmap.renditions[2]), 0.5, 0.2), (0, 0, 0), 12) != is_near(
@@ -67,6 +77,14 @@ def test_pictures_that_are_text_are_read() -> None:
     red, green, blue = np.asarray(photograph().resize((2, 2)))[0, 0].tolist()
     assert is_near(colour_at(pixels_of(pixmap.renditions[2]), 0.25, 0.25), (red, green, blue), 30)
     assert (bitmap.source.codec, pixmap.source.codec) == ("xbm", "xpm")
+
+
+def test_a_drawing_of_microsoft_paint_is_black_and_white() -> None:
+    half = Image.new("1", (64, 48), 1)
+    half.paste(0, (0, 0, 64, 24))
+    made = make(saved(half, "MSP"))
+    shown = pixels_of(made.renditions[2])
+    assert (made.source.codec, shown[:24].max(), shown[24:].min()) == ("msp", 0, 255)
 
 
 @pytest.mark.parametrize("key", ["s", "m", "g4", "g"])
@@ -110,14 +128,6 @@ def test_tiles_that_only_others_unpack_are_unsupported_and_not_shown_black(compr
     with pytest.raises(PermanentError, match="a TIFF picture of a rare depth or compression") as caught:
         make(content)
     assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED
-
-
-def test_of_a_quickdraw_picture_in_parts_the_first_is_shown_and_called_degraded() -> None:
-    content = pict()
-    twice = struct.pack(">4h", 0, 0, 2 * HEIGHT, WIDTH)
-    made = make(content[:514] + twice + content[522:])
-    assert (made.source.width, made.source.height) == (WIDTH, HEIGHT), "the frame of all parts is twice as high"
-    assert (made.frame.method, made.degraded) == ("image-damaged", True)
 
 
 def test_of_an_eps_drawing_the_preview_is_shown_and_called_one() -> None:

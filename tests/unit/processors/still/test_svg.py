@@ -165,6 +165,27 @@ def test_bombs_end_as_ready_or_as_a_code() -> None:
     with_slots(body)
 
 
+CIRCLES = {
+    "a group in itself": "<g id='a'><use xlink:href='#a'/>{}</g>",
+    "two groups": "<g id='a'><use xlink:href='#b'/>{}</g><defs><g id='b'><use xlink:href='#a'/></g></defs>",
+    "a pattern in itself": (
+        "<pattern id='p' width='5' height='5' patternUnits='userSpaceOnUse'><rect width='5' height='5' fill='url(#p)'/></pattern>"
+        "<rect width='20' height='20' fill='url(#p)'/>{}"
+    ),
+    "a pattern in a style": (
+        "<pattern id='p' width='5' height='5'><rect width='5' height='5' style='fill: url( \"#p\" ); stroke: none'/></pattern>"
+        "<rect width='20' height='20' style='fill:url(#p)'/>{}"
+    ),
+    "a gradient of itself": "<linearGradient id='l' xlink:href='#l'/><rect width='1' height='1' fill='url(#l)'/>{}",
+}
+
+
+@pytest.mark.parametrize("name", CIRCLES)
+def test_what_would_be_drawn_inside_itself_is_left_out_and_the_rest_is_shown(name: str) -> None:
+    """As Chromium does, whose rule is SVG 2's: a reference in a circle is invalid, and paints nothing."""
+    assert_halves(make(svg(inside=CIRCLES[name].format(INSIDE))))
+
+
 @pytest.mark.parametrize(
     "content", [b"<html><body>svg</body></html>", b"<?xml version='1.0'?><rss>svg</rss>", b"<svgs/>"]
 )

@@ -48,6 +48,14 @@ def test_luminance_and_chroma_are_shown_in_their_colours() -> None:
     assert np.abs(shown(made, "RGB") - codes(light)).mean() < 4
 
 
+@pytest.mark.parametrize("name", ["R", "G", "B"])
+def test_one_colour_alone_is_shown_in_grey(name: str) -> None:
+    light = photographed()[..., 1]
+    made = make(openexr({name: (light.astype(np.float32), 1)}))
+    assert (made.frame.method, made.degraded) == ("image", False)
+    assert np.abs(shown(made, "RGB") - codes(light)[..., None]).mean() < 4
+
+
 def test_of_a_deep_picture_is_shown_what_is_seen_from_the_front() -> None:
     """A white veil before the upper half, and nothing in the first columns: as libvips shows it."""
     made = make(by_openexr("DEEP"))
