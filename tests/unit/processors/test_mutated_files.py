@@ -3,11 +3,9 @@
 MUTATIONS=5000 tries more than the suite does; MUTATIONS_SEED tries others. `make fuzz` tries them by the hour.
 """
 
-import asyncio
 import io
 import os
 import struct
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -17,16 +15,14 @@ import pytest
 
 from processors.sandbox.pool import DecodeSlots
 from schemas.errors import ErrorCode
-from tests.campaign.fuzz.__main__ import hunt
-from tests.campaign.fuzz.ledger import Ledger
-from tests.campaign.fuzz.seeds import sound_files
+from tests.campaign.fuzz.seeds import kept_files
 from tests.doubles.corpus_rare import bitmap, pfm
 from tests.doubles.sources import BytesSource
+from tests.unit.campaign.fuzz.test_hunt import run_alone
 from tests.unit.processors.sandbox.test_pool import code_of, with_slots
 
 MUTATIONS = int(os.environ.get("MUTATIONS", "600"))
 SEED = int(os.environ.get("MUTATIONS_SEED", "20"))
-LONG_S = 3600.0
 DURATION = b"\x44\x89\x88"
 """Of a Matroska file: what stands before its eight bytes."""
 IVF = b"DKIF\0\0\x20\0VP80\xa0\0\x80\0\x19\0\0\0\1\0\0\0"
@@ -58,22 +54,11 @@ FOUND: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.slow
 def test_damaged_files_end_as_ready_or_as_a_code(tmp_path: Path) -> None:
-    files = sound_files()
-    ledger = Ledger.load(tmp_path / "ledger.json", SEED, files)
-    run = hunt(
-        ledger,
-        tmp_path / "ledger.json",
-        files,
-        timeout_s=10.0,
-        most=MUTATIONS,
-        deadline=time.monotonic() + LONG_S,
-        say=print,
-    )
-    asyncio.run(run)
+    ledger = run_alone(tmp_path, SEED, MUTATIONS)
     assert ledger.findings == []
     assert ledger.outcomes.total() == ledger.next == MUTATIONS
     assert min(ledger.outcomes["ready"], ledger.outcomes[ErrorCode.MEDIA_CORRUPT]) > MUTATIONS / 10, ledger.outcomes
-    assert set(ledger.by_seed_file) == set(files)
+    assert set(ledger.by_seed_file) == set(kept_files(tmp_path / "sound"))
 
 
 @pytest.mark.parametrize("name", FOUND)
