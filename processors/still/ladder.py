@@ -16,7 +16,7 @@ from PIL import Image
 from processors.limits import LEAST_SHOWN, MIB
 from processors.sniff import HEAD_BYTES, is_cursor
 from processors.source_file import BytesInMemory, SourceFile
-from processors.still.bmp import decode_bmp, is_bmp
+from processors.still.bmp import MASKS_END, decode_bmp, has_alpha_mask, is_bmp
 from processors.still.claims import is_large, webp_size
 from processors.still.cursors import cursor_as_icon
 from processors.still.ffmpeg import decode_by_ffmpeg
@@ -58,15 +58,16 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
     head = file.read(HEAD_BYTES)
     if head[:4] == b"RIFF" and is_large(webp_size(head), spec):
         return decode_large_webp(file, webp_size(head), spec)
+    transparent = _by_kind(_all_of(file), spec) if _is_transparent_bmp(file, head) else None
+    if transparent is not None:
+        return transparent
     try:
         return take(_as_pillow_reads(file, head), spec, take_deep)
     except PermanentError as error:
         if error.code not in _NEXT_RUNG or file.size > _MAX_BYTES:
             raise
         first_error = error
-    file.seek(0)
-    file.expect_whole()
-    content = composite_alone(file.read())
+    content = composite_alone(_all_of(file))
     for rung in _rungs(content, spec, take_deep):
         try:
             found = rung()
@@ -81,6 +82,13 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
     raise first_error
 
 
+def _is_transparent_bmp(file: SourceFile, head: bytes) -> bool:
+    if not is_bmp(head) or file.size > _MAX_BYTES:
+        return False
+    file.seek(0)
+    return has_alpha_mask(file.read(MASKS_END))
+
+
 def _as_pillow_reads(file: SourceFile, head: bytes) -> SourceFile:
     """Return the file itself, or, of the kinds of which Pillow reads a part wrong, one that says the same in another way."""
     rewrite = (
@@ -88,9 +96,13 @@ def _as_pillow_reads(file: SourceFile, head: bytes) -> SourceFile:
     )
     if rewrite is None or file.size > _MAX_BYTES:
         return file
+    return SourceFile(BytesInMemory(rewrite(_all_of(file))))
+
+
+def _all_of(file: SourceFile) -> bytes:
     file.seek(0)
     file.expect_whole()
-    return SourceFile(BytesInMemory(rewrite(file.read())))
+    return file.read()
 
 
 def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Iterator[Rung]:

@@ -29,7 +29,9 @@ _LENGTH: Final = re.compile(r"\s*\+?(\d*\.?\d+(?:[eE][+-]?\d+)?)\s*(px|pt|pc|mm|
 _PIXELS: Final = {None: 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96.0}
 _DPI: Final = 96.0
 _REPLACED_SIZE: Final = (300.0, 150.0)
-"""CSS's size of what has none."""
+"""CSS's size of what has none; also of the one side that has none, where no view box gives the shape."""
+_LANGUAGES: Final = ["en"]
+"""For which a drawing may have a part of its own: the one that browsers are most often set to."""
 _LARGEST: Final = 1_000_000
 _OUTSIDE: Final = re.compile(r"""(href\s*=\s*["'])\s*(?!data:|#)""", re.IGNORECASE)
 _TEXT: Final = re.compile(r"<(?:\w+:)?text[\s>]")
@@ -76,7 +78,9 @@ def decode_svg(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
 
 def _draw(text: str, width: int, height: int) -> bytes:
     try:
-        return resvg_py.svg_to_bytes(svg_string=text, width=width, height=height, dpi=_DPI, skip_system_fonts=True)
+        return resvg_py.svg_to_bytes(
+            svg_string=text, width=width, height=height, dpi=_DPI, skip_system_fonts=True, languages=_LANGUAGES
+        )
     except BaseException as exc:
         if type(exc).__name__ == "PanicException":  # PyO3's, of no class that is an Exception
             raise DamagedMediaError("The drawing cannot be drawn.") from exc
@@ -141,15 +145,15 @@ def _size(root: Mapping[str, str]) -> tuple[float, float]:
     """Return the drawing's size in CSS pixels: its own, or by its view box."""
     width, height = _length(root.get("width")), _length(root.get("height"))
     box = [float(value) for value in re.findall(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?", root.get("viewBox", ""))[:4]]
-    has_box = len(box) == 4 and 0 < box[2] < _LARGEST and 0 < box[3] < _LARGEST
-    aspect = box[2] / box[3] if has_box else _REPLACED_SIZE[0] / _REPLACED_SIZE[1]
+    if len(box) < 4 or not (0 < box[2] < _LARGEST and 0 < box[3] < _LARGEST):
+        return width or _REPLACED_SIZE[0], height or _REPLACED_SIZE[1]
     if width and height:
         return width, height
     if width:
-        return width, width / aspect
+        return width, width * box[3] / box[2]
     if height:
-        return height * aspect, height
-    return (box[2], box[3]) if has_box else _REPLACED_SIZE
+        return height * box[2] / box[3], height
+    return box[2], box[3]
 
 
 def _length(text: str | None) -> float | None:
