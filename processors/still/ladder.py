@@ -21,6 +21,7 @@ from processors.still.claims import is_large, webp_size
 from processors.still.cursors import cursor_as_icon
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
+from processors.still.gif_canvas import CANVAS_HEAD_BYTES, leaves_canvas_free, on_clear_canvas
 from processors.still.iso_grid import decode_by_items
 from processors.still.jpeg_end import complete, has_end, is_lossless, sample_bits
 from processors.still.large_webp import decode_large_webp
@@ -91,12 +92,19 @@ def _is_transparent_bmp(file: SourceFile, head: bytes) -> bool:
 
 def _as_pillow_reads(file: SourceFile, head: bytes) -> SourceFile:
     """Return the file itself, or, of the kinds of which Pillow reads a part wrong, one that says the same in another way."""
-    rewrite = (
-        cursor_as_icon if is_cursor(head) else composite_alone if head.startswith((b"8BPS\0\1", b"8BPS\0\2")) else None
-    )
-    if rewrite is None or file.size > _MAX_BYTES:
-        return file
-    return SourceFile(BytesInMemory(rewrite(_all_of(file))))
+    rewrite = _rewriter_of(file, head) if file.size <= _MAX_BYTES else None
+    return file if rewrite is None else SourceFile(BytesInMemory(rewrite(_all_of(file))))
+
+
+def _rewriter_of(file: SourceFile, head: bytes) -> Callable[[bytes], bytes] | None:
+    if is_cursor(head):
+        return cursor_as_icon
+    if head.startswith((b"8BPS\0\1", b"8BPS\0\2")):
+        return composite_alone
+    if head.startswith(b"GIF8"):
+        file.seek(0)
+        return on_clear_canvas if leaves_canvas_free(file.read(CANVAS_HEAD_BYTES)) else None
+    return None
 
 
 def _all_of(file: SourceFile) -> bytes:

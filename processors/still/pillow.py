@@ -17,7 +17,7 @@ from processors.source_file import SourceFile
 from processors.still.animation import show_frame
 from processors.still.claims import check_size, is_large
 from processors.still.colours import colours_of
-from processors.still.decode import decode_reduced, exif_of, plain_mode
+from processors.still.decode import decode_reduced, exif_of, plain_mode, scale_clear_value
 from processors.still.finish import blank_share, fill_rows, share_of_rows
 from processors.still.jpeg_2000 import reduce_jpeg_2000
 from processors.still.jpeg_end import has_end
@@ -119,6 +119,8 @@ def _stored(
     opened: Image.Image, target: tuple[int, int], spec: ThumbnailSpec, file: SourceFile
 ) -> tuple[Image.Image, Frame]:
     """Return the pixels as they are stored, at least as many as `target`, in a mode that can be scaled; of films one frame."""
+    if opened.format == "PNG":
+        scale_clear_value(opened)
     reduced = decode_reduced(opened, file, target)
     if reduced is not None:
         return reduced, Frame(None, "image")
