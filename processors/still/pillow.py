@@ -22,6 +22,7 @@ from processors.still.finish import blank_share, fill_rows, share_of_rows
 from processors.still.jpeg_2000 import reduce_jpeg_2000
 from processors.still.jpeg_end import has_end
 from processors.still.large import decode_large
+from processors.still.tiff_planes import is_misread
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
@@ -87,6 +88,8 @@ def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, tak
     if width < 1 or height < 1:
         raise DamagedMediaError("The picture has no pixels.")
     check_size(width, height, spec)
+    if opened.format == "TIFF" and not is_large(opened.size, spec) and is_misread(opened):
+        raise DamagedMediaError("The picture's planes cannot be decoded.")
     exif = _exif(opened, file)
     turn = _turn(exif)
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow rotates TIFF itself and reports the rotated size
