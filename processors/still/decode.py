@@ -2,7 +2,7 @@
 Pillow's), and of any kind as one of the few kinds that can be scaled and converted: eight bits, straight alpha.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import av
 import cv2
@@ -11,10 +11,11 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImagePalette
 
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import BytesInMemory, SourceFile
+from processors.still import tiff_tags as tags
 from processors.still.floats import USUAL_OF_NUMBERS, codes_of_floats
 from processors.still.jpeg_end import has_end
 from processors.still.webp_scaled import decode_scaled
@@ -118,6 +119,13 @@ def scale_clear_value(opened: Image.Image) -> None:
         opened.info["transparency"] = (clear & most) * step
     elif tile[0].args == "RGB;16B" and isinstance(clear, tuple):
         opened.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
+def widen_palette(opened: Any) -> None:
+    """Take a TIFF's palette for one of eight bits where no value needs more, as libtiff does: in 16 bits all of it would be black."""
+    values = opened.tag_v2.get(tags.COLOUR_MAP, ())
+    if values and max(values) < 256:
+        opened.palette = ImagePalette.raw("RGB;L", bytes(values))
 
 
 def plain_mode(image: Image.Image) -> Image.Image:

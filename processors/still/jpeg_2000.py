@@ -31,27 +31,38 @@ def reduce_jpeg_2000(opened: Image.Image, file: SourceFile, target: tuple[int, i
     return -(-opened.width >> halvings), -(-opened.height >> halvings)
 
 
+def has_uneven_colours(opened: Image.Image, file: SourceFile) -> bool:
+    """Return whether the last column or row has colours for more of them than there are: Pillow shears the colours then."""
+    steps = _steps(_codestream(file))
+    return any(opened.width % across or opened.height % down for across, down in steps if across and down)
+
+
 def _halvings_of(file: SourceFile) -> int:
     """Return how many smaller resolutions there are, by the marker COD; 0 where it is not found.
 
     Also where colours have fewer values than brightness, or the picture does not begin at the grid's corner: in the smaller ones a
     row may be of another length then than Pillow takes it to be, which shears the colours.
     """
+    codestream = _codestream(file)
+    at = codestream.find(_CODING_STYLE)
+    if any(codestream[_PLACE]) or any(steps != (1, 1) for steps in _steps(codestream)):
+        return 0
+    if not 0 < at < len(codestream) - _LEVELS_AT or codestream[at + _LEVELS_AT] > _MOST_LEVELS:
+        return 0
+    return codestream[at + _LEVELS_AT]
+
+
+def _codestream(file: SourceFile) -> bytes:
+    """Return its beginning; `file` is left where it was."""
     position = file.tell()
     file.seek(0)
     head = file.read(_HEAD_BYTES)
     file.seek(position)
-    begin = max(0, head.find(_CODESTREAM))
-    at = head.find(_CODING_STYLE, begin)
-    if not _is_plain(head[begin : max(0, at)]):
-        return 0
-    if not 0 < at < len(head) - _LEVELS_AT or head[at + _LEVELS_AT] > _MOST_LEVELS:
-        return 0
-    return head[at + _LEVELS_AT]
+    return head[max(0, head.find(_CODESTREAM)) :]
 
 
-def _is_plain(codestream: bytes) -> bool:
-    """Return whether each component has a value for each place of the grid, from its corner on."""
+def _steps(codestream: bytes) -> list[tuple[int, int]]:
+    """Return of each component how many columns and rows of the grid a value is for."""
     first = _COUNT_AT + 2
-    steps = codestream[first : first + _COMPONENT_BYTES * int.from_bytes(codestream[_COUNT_AT:first])]
-    return not any(codestream[_PLACE]) and {*steps[1::_COMPONENT_BYTES], *steps[2::_COMPONENT_BYTES]} <= {1}
+    sizes = codestream[first : first + _COMPONENT_BYTES * int.from_bytes(codestream[_COUNT_AT:first])]
+    return list(zip(sizes[1::_COMPONENT_BYTES], sizes[2::_COMPONENT_BYTES], strict=False))

@@ -1,12 +1,14 @@
-"""Uncompressed TIFFs in planes of 16 and 32 bits, as GraphicsMagick and Photoshop write them. The scene that was written is the judge."""
+"""TIFFs that Pillow misreads: uncompressed planes of 16 and 32 bits, and palettes of eight. The scene that was written is the judge."""
 
+import io
 import struct
 from typing import Literal
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from tests.doubles.corpus_kinds import photograph
+from tests.doubles.corpus_kinds import photograph, saved
 from tests.doubles.sources import pixels_of
 from tests.unit.processors.still.test_pictures import make
 
@@ -52,3 +54,15 @@ def test_planes_of_many_bits_are_shown(order: Literal["<", ">"], bits: int, phot
     assert np.abs(shown - wanted).mean() < 3
     if photometric == RGB:
         assert np.abs(shown - np.asarray(photograph())).mean() < 4
+
+
+def test_a_palette_whose_values_have_eight_bits_is_no_black_one() -> None:
+    """As some scanners write it; libtiff's viewers show it."""
+    content = saved(photograph().quantize(64), "TIFF")
+    with Image.open(io.BytesIO(content)) as opened:
+        wide = opened.tag_v2[320]  # type: ignore[attr-defined]
+    narrow = struct.pack(f"<{len(wide)}H", *(value >> 8 for value in wide))
+    spoilt = content.replace(struct.pack(f"<{len(wide)}H", *wide), narrow)
+    assert spoilt != content
+    shown, wanted = (pixels_of(make(one).renditions[2]).astype(int) for one in (spoilt, content))
+    assert np.abs(shown - wanted).mean() < 2
