@@ -34,6 +34,7 @@ _LANGUAGES: Final = ["en"]
 """For which a drawing may have a part of its own: the one that browsers are most often set to."""
 _LARGEST: Final = 1_000_000
 _OUTSIDE: Final = re.compile(r"""(href\s*=\s*["'])\s*(?!data:|#)""", re.IGNORECASE)
+_ROOT_TAG: Final = re.compile(r"<(?:[\w.-]+:)?svg(?=[\s>/])")
 _TEXT: Final = re.compile(r"<(?:\w+:)?text[\s>]")
 _DECLARED: Final = re.compile(rb"""^<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 WITHOUT_TEXT: Final = "image-without-text"
@@ -62,7 +63,7 @@ def decode_svg(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
     up = max(max(rendition.width / width, rendition.height / height) for rendition in spec.renditions)
     most = max(1.0, up)
     target = needed_size(max(1, round(width * most)), max(1, round(height * most)), spec.renditions)
-    text = _OUTSIDE.sub(r"\1#", _decode(content))
+    text = _with_size(_OUTSIDE.sub(r"\1#", _decode(content)), root, width, height)
     if is_too_deep(text):
         raise DamagedMediaError("The drawing is no XML, or goes too deep.")
     with reading("picture"):
@@ -154,6 +155,16 @@ def _size(root: Mapping[str, str]) -> tuple[float, float]:
     if height:
         return height * box[2] / box[3], height
     return box[2], box[3]
+
+
+def _with_size(text: str, root: Mapping[str, str], width: float, height: float) -> str:
+    """Return the drawing with the sides that its root leaves out, which resvg would take from what is drawn."""
+    if "viewBox" in root:
+        return text
+    missing = "".join(
+        f' {name}="{side:g}"' for name, side in (("width", width), ("height", height)) if name not in root
+    )
+    return _ROOT_TAG.sub(lambda found: found[0] + missing, text, count=1)
 
 
 def _length(text: str | None) -> float | None:

@@ -71,8 +71,10 @@ def test_it_is_drawn_as_large_as_it_is_shown(name: str) -> None:
 
 @pytest.mark.parametrize(("attribute", "size"), [('width="40"', (40, 150)), ('height="20"', (300, 20))])
 def test_without_a_view_box_one_side_says_nothing_of_the_other(attribute: str, size: tuple[int, int]) -> None:
-    source = make(svg(attribute)).source
-    assert (source.width, source.height) == size
+    made = make(svg(attribute))
+    assert (made.source.width, made.source.height) == size
+    shown = pixels_of(made.renditions[2], "RGBA")
+    assert shown.shape[1] / shown.shape[0] == pytest.approx(size[0] / size[1], rel=0.02)
 
 
 def test_what_is_not_drawn_is_transparent() -> None:
