@@ -1,10 +1,10 @@
 """Pictures that others made, by this program and by its peers: who reads what, and whose pixels differ.
 
 Run by hand: python -m benchmarks.real_pictures FOLDER --out OUT [--most 200] [--files 1000] [--again] [--declared]. Fetches nothing:
-FOLDER holds one folder a collection. Ours are made in the cage. The peers (Pillow, libvips, FFmpeg, Chromium, those that are
-installed) are asked one after the other, until one shows what we show; their pictures are kept in OUT/peers. A run that was stopped
-goes on where it ended; `--again` makes again what was suspicious, as after a change. Writes OUT/results.json and OUT/sheet-N.png: peer
-and ours, beside each other, of everything suspicious, to be looked at by eye.
+FOLDER holds one folder a collection. Ours are made in the cage. The peers (Chromium, libvips, FFmpeg, Pillow, those that are
+installed) are asked one after the other, until one shows what we show; their pictures are kept in OUT/peers. The first that reads a
+file is the one we are held to. A run that was stopped goes on where it ended; `--again` makes again what was suspicious, as after a
+change. Writes OUT/results.json and OUT/sheet-N.png: peer and ours, beside each other, of everything suspicious, to be looked at by eye.
 """
 
 import argparse
@@ -15,15 +15,15 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, cast
 
-import numpy as np
 from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.picture_comparison import compare
 from benchmarks.picture_peers import PEERS, SIDE, ask
 from processors.sandbox.pool import DecodeSlots
 from processors.source_file import BytesInMemory
@@ -31,10 +31,9 @@ from processors.still.heic import is_heic_installed
 from processors.types import Kind, PictureFormat, RenditionSpec, ThumbnailSpec
 from schemas.errors import ThumbnailError
 
-DIFFERS: Final = 12.0
-"""Mean difference of the values, 0 to 255, from which two pictures count as unlike."""
-ASPECT_DIFFERS: Final = 0.03
 ALIKE: Final = "both read, alike"
+UNDECIDED: Final = "both read, unlike the first peer, like another"
+UNLIKE: Final = "both read, unlike every peer"
 REFUSED: Final = "we refuse, a peer reads"
 NOT_SUSPICIOUS: Final = (ALIKE, "both refuse")
 MEANT_BROKEN: Final = re.compile(
@@ -121,30 +120,26 @@ def premultiplied(content: bytes) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", picture.size, (128, 128, 128, 255)), picture).convert("RGB")
 
 
-def difference(one: Image.Image, other: Image.Image) -> float:
-    """Mean difference of the values at the smaller of both sizes; 255 where the shapes differ."""
-    size = (min(one.width, other.width), min(one.height, other.height))
-    aspects = [picture.width / picture.height for picture in (one, other)]
-    if min(size) >= 8 and abs(aspects[0] / aspects[1] - 1) > ASPECT_DIFFERS + 2 / min(size):
-        return 255.0
-    arrays = [np.asarray(picture.resize(size, Image.Resampling.BOX), np.int16) for picture in (one, other)]
-    return float(np.abs(arrays[0] - arrays[1]).mean())
-
-
 def shows_something(picture: Path) -> bool:
     """Return whether the picture is of more than one colour: decoders fill with grey or black what they cannot decode."""
     return any(most - least > 2 for least, most in premultiplied(picture.read_bytes()).getextrema())  # type: ignore[misc]
 
 
-def classify(row: Row, peers: dict[str, str]) -> tuple[str, float | None]:
-    """Which line of the table the file belongs to, and how unlike the nearest peer it is."""
+def classify(row: Row, peers: dict[str, str]) -> tuple[str, str]:
+    """Which line of the table the file belongs to, and how unlike each peer it is."""
     if row["ours"] != "ready":
-        return (REFUSED if any(shows_something(Path(peer)) for peer in peers.values()) else "both refuse"), None
+        return (REFUSED if any(shows_something(Path(peer)) for peer in peers.values()) else "both refuse"), ""
     if not peers:
-        return "we read, no peer does", None
-    ours = premultiplied(Path(str(row["picture"])).read_bytes())
-    nearest = min(difference(ours, premultiplied(Path(peer).read_bytes())) for peer in peers.values())
-    return ("both read, unlike every peer" if nearest > DIFFERS else ALIKE), nearest
+        return "we read, no peer does", ""
+    ours = Path(str(row["picture"]))
+    found = {name: compare(ours, Path(peer)) for name, peer in peers.items()}
+    seen = " ".join(
+        f"{name[:2]} {difference.mean:.0f} {difference.structure:.2f}" for name, difference in found.items()
+    )
+    alike = [name for name, difference in found.items() if difference.is_alike]
+    if not alike:
+        return UNLIKE, seen
+    return (ALIKE if alike[0] == next(iter(found)) else UNDECIDED), seen
 
 
 def ask_peers(rows: dict[Path, Row], kept: Path) -> dict[Path, dict[str, str]]:
@@ -176,11 +171,24 @@ def sheets(rows: dict[Path, Row], out: Path) -> Iterator[Path]:
             label = f"{path.parent.name[:12]}/{path.name[-40:]}"
             draw.text((left, top + cell), label, fill="black")
             draw.text(
-                (left, top + cell + 12), f"{'/'.join(peers)} {row.get('message') or row['nearest']}"[:50], fill="red"
+                (left, top + cell + 12), f"{'/'.join(peers)} {row.get('message') or row['unlike']}"[:50], fill="red"
             )
         name = out / f"sheet-{page // (across * down)}.png"
         sheet.save(name)
         yield name
+
+
+def judged(rows: Iterable[Row]) -> Table:
+    """Of what is ready and somebody else reads: how much is unlike, by the peer that it is held to."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        if row["ours"] == "ready" and row["peers"]:
+            counts.setdefault(next(iter(cast(dict[str, str], row["peers"]))), Counter())[str(row["class"])] += 1
+    table = Table("held to", "compared", *(ALIKE, UNDECIDED, UNLIKE), "share unlike every peer", title="Ready pictures")
+    for name, found in [*counts.items(), ("all", sum(counts.values(), Counter()))]:
+        share = f"{found[UNLIKE] / max(1, found.total()):.2%}"
+        table.add_row(name, str(found.total()), *(str(found[each]) for each in (ALIKE, UNDECIDED, UNLIKE)), share)
+    return table
 
 
 def main() -> None:
@@ -206,7 +214,7 @@ def main() -> None:
     kinds: Counter[str] = Counter()
     for path, row in rows.items():
         read_by = peers[path]
-        row["class"], row["nearest"] = classify(row, read_by)
+        row["class"], row["unlike"] = classify(row, read_by)
         row["peers"] = read_by  # type: ignore[assignment]
         is_meant = MEANT_BROKEN.search(str(path.relative_to(options.folder).as_posix()).partition("/")[2]) is not None
         row["meant broken"] = is_meant
@@ -222,6 +230,7 @@ def main() -> None:
     for name, count in sorted(counts.items()):
         table.add_row(name, str(count), f"{count / len(rows):.2%}")
     console.print(table)
+    console.print(judged(rows.values()))
     console.print("Outcomes:", dict(codes))
     console.print("We refuse, a peer reads:", dict(kinds.most_common()))
     _save(rows, options.out / "results.json")

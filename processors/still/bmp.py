@@ -5,7 +5,7 @@ pixel, run lengths of 24 bits or cut ones, fax rows, arrays of bitmaps.
 import io
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +13,30 @@ from PIL import Image
 
 from processors.readers import DamagedMediaError, reading
 
+MASKS_END: Final = 70
+"""Bytes from the file's beginning."""
 _HEADER_BYTES: Final = 14
 _ARRAY: Final = b"BA"
 _CORE_BYTES: Final = 12
 """Of OS/2's first header, whose sizes have two bytes and whose palette three a colour."""
 _SMALLEST_INFO_BYTES: Final = 40
 _WITH_ALPHA_BYTES: Final = 56
+_OS2_BYTES: Final = 64
+"""Of OS/2's second header, which has other things where Windows' have masks."""
 _MOST_INFO_BYTES: Final = 256
 _NONE, _RLE8, _RLE4, _BITFIELDS, _RLE24, _ALPHA_BITFIELDS = 0, 1, 2, 3, 4, 6
 _FAX: Final = 3
 """With one bit a pixel: as OS/2 has it."""
-_FIVE_BITS: Final = (0x7C00, 0x3E0, 0x1F, 0)
+_USUAL_MASKS: Final = {16: (0x7C00, 0x3E0, 0x1F), 32: (0xFF0000, 0xFF00, 0xFF)}
 _HIGH_BIT_FIRST, _LOW_BIT_FIRST = 1, 2
 """As TIFF's tag FillOrder has them."""
 _LOW_BIT_MARK: Final = 8
 """Of the second byte, the lower half, where a row's mark (eleven zeros and a one) has its low bits first."""
-_PLAIN_BITS: Final = (1, 2, 4, 8, 16, 24)
+_PLAIN_BITS: Final = (1, 2, 4, 8, 24)
 _RUN_LENGTHS: Final = {(_RLE8, 8), (_RLE4, 4), (_RLE24, 24)}
+_LARGEST_TABLE: Final = 0xFFFF
 Bytes = NDArray[np.uint8]
+Words = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,15 @@ def is_bmp(content: bytes) -> bool:
     return content[:2] in (b"BM", _ARRAY)
 
 
+def has_alpha_mask(head: bytes) -> bool:
+    """Return whether Windows' fourth or fifth header names bits for transparency: browsers heed it always, Pillow of few pixels.
+
+    `head` is the file's first MASKS_END bytes.
+    """
+    info = _read_info(head, 0)
+    return info is not None and info.bits in _USUAL_MASKS and _alpha_mask(head, info, 0) != 0
+
+
 def decode_bmp(content: bytes, max_pixels: int) -> tuple[Image.Image, float] | None:
     """Return the picture in mode RGB or RGBA, and which part of it is there; None where it is no such bitmap.
 
@@ -61,7 +76,7 @@ def decode_bmp(content: bytes, max_pixels: int) -> tuple[Image.Image, float] | N
     info = _read_info(content, start)
     if info is None or not 0 < info.width * info.height <= max_pixels:
         return None
-    if info.compression in (_BITFIELDS, _ALPHA_BITFIELDS) and info.bits in (16, 32):
+    if info.bits in _USUAL_MASKS and info.compression in (_NONE, _BITFIELDS, _ALPHA_BITFIELDS):
         pixels, shown = _masked(content, info, start)
     elif info.compression == _FAX and info.bits == 1:
         return _fax(content, info, start)
@@ -94,21 +109,30 @@ def _read_info(content: bytes, start: int) -> _Info | None:
     )
 
 
+def _alpha_mask(content: bytes, info: _Info, start: int) -> int:
+    has_mask = info.info_bytes >= _WITH_ALPHA_BYTES and info.info_bytes != _OS2_BYTES
+    if not has_mask and info.compression != _ALPHA_BITFIELDS:
+        return 0
+    place = start + _HEADER_BYTES + _SMALLEST_INFO_BYTES + 12
+    return int.from_bytes(content[place : place + 4], "little") & (1 << info.bits) - 1
+
+
 def _masked(content: bytes, info: _Info, start: int) -> tuple[Bytes, float]:
-    masks = struct.unpack_from("<4L", content.ljust(start + 70, b"\0"), start + _HEADER_BYTES + _SMALLEST_INFO_BYTES)
-    has_alpha = info.info_bytes >= _WITH_ALPHA_BYTES or info.compression == _ALPHA_BITFIELDS
-    return _by_masks(content, info, masks if has_alpha else (*masks[:3], 0))
-
-
-def _by_masks(content: bytes, info: _Info, masks: tuple[int, ...]) -> tuple[Bytes, float]:
+    masks = _USUAL_MASKS[info.bits]
+    if info.compression != _NONE:
+        masks = struct.unpack_from(
+            "<3L", content.ljust(start + MASKS_END, b"\0"), start + _HEADER_BYTES + _SMALLEST_INFO_BYTES
+        )
     rows, there = _rows(content, info)
-    words = rows.view(f"<u{info.bits // 8}")[:, : info.width].astype(np.uint32)
-    channels = [_channel(words, mask) for mask in masks[: 4 if masks[3] else 3]]
-    if there < info.height:
-        alpha = channels[3] if len(channels) > 3 else np.full(words.shape, 255, np.uint8)
-        alpha[there:] = 0
-        channels[3:] = [alpha]
-    return np.dstack(channels), there / info.height
+    words = rows.view(f"<u{info.bits // 8}")[:, : info.width]
+    channels = [_channel(words, mask & (1 << info.bits) - 1) for mask in masks]
+    alpha = _channel(words, _alpha_mask(content, info, start))
+    if there == info.height and not alpha.any():  # of no use, so that it is not meant
+        return np.dstack(channels), 1.0
+    if not alpha.any():
+        alpha = np.full(words.shape, 255, np.uint8)
+    alpha[there:] = 0
+    return np.dstack([*channels, alpha]), there / info.height
 
 
 def _rows(content: bytes, info: _Info) -> tuple[Bytes, int]:
@@ -120,20 +144,22 @@ def _rows(content: bytes, info: _Info) -> tuple[Bytes, int]:
     return rows.reshape(info.height, line), len(data) // line
 
 
-def _channel(words: NDArray[np.uint32], mask: int) -> Bytes:
+def _channel(words: Words, mask: int) -> Bytes:
     """Return the bits of a mask, from its lowest one on, as 0 to 255."""
     if mask == 0:
         return np.zeros(words.shape, np.uint8)
     shift = (mask & -mask).bit_length() - 1
     top = mask >> shift
-    values = (words & np.uint32(mask)) >> np.uint32(shift)
+    values = (words & words.dtype.type(mask)) >> words.dtype.type(shift)
+    if top == 255:
+        return values.astype(np.uint8)
+    if top <= _LARGEST_TABLE:
+        return np.asarray((np.arange(top + 1) * 255 // top).astype(np.uint8)[values])
     return np.asarray(values.astype(np.uint64) * 255 // np.uint64(top), dtype=np.uint8)
 
 
 def _plain(content: bytes, info: _Info, start: int) -> tuple[Bytes, float]:
     """By palette, or with three bytes a pixel; packed or not."""
-    if info.bits == 16:
-        return _by_masks(content, info, _FIVE_BITS)
     if info.compression != _NONE:
         values, is_written = _run_lengths(content[info.pixels_at :], info)
         there = is_written.any(axis=1)

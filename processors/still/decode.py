@@ -2,7 +2,7 @@
 Pillow's), and of any kind as one of the few kinds that can be scaled and converted: eight bits, straight alpha.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import av
 import cv2
@@ -11,11 +11,12 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImagePalette
 
 from processors.orientation import EXIF_TURNS, Turn
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import BytesInMemory, SourceFile
+from processors.still import tiff_tags as tags
 from processors.still.floats import USUAL_OF_NUMBERS, codes_of_floats
 from processors.still.jpeg_end import has_end
 from processors.still.webp_scaled import decode_scaled
@@ -33,6 +34,8 @@ _TAIL_BYTES: Final = 65536
 _REDUCED: Final = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 _WITH_ALPHA: Final = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 _DEEP: Final = frozenset({"I", "F"})
+_CLEAR_GREYS: Final = {"1": (1, 255), "L;2": (3, 85), "L;4": (15, 17), "L": (255, 1)}
+"""By how Pillow unpacks a PNG's greys: the largest one, and what each is multiplied by. Of more bits than those the lowest count."""
 
 
 def decode_reduced(opened: Image.Image, file: SourceFile, target: tuple[int, int]) -> Image.Image | None:
@@ -115,14 +118,31 @@ def _from_png(data: bytes, size: tuple[int, int], factor: int) -> Pixels | None:
     return np.asarray(averaged, dtype=np.uint8)
 
 
+def scale_clear_value(opened: Image.Image) -> None:
+    """Name the one transparent grey or colour of a PNG as Pillow will have it, in eight bits; the file has it in those of its pixels."""
+    clear, tile = opened.info.get("transparency"), getattr(opened, "tile", ())
+    if not tile or not isinstance(clear, (int, tuple)):
+        return
+    if tile[0].args in _CLEAR_GREYS and isinstance(clear, int):
+        most, step = _CLEAR_GREYS[tile[0].args]
+        opened.info["transparency"] = (clear & most) * step
+    elif tile[0].args == "RGB;16B" and isinstance(clear, tuple):
+        opened.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
+def widen_palette(opened: Any) -> None:
+    """Take a TIFF's palette for one of eight bits where no value needs more, as libtiff does: in 16 bits all of it would be black."""
+    values = opened.tag_v2.get(tags.COLOUR_MAP, ())
+    if values and max(values) < 256:
+        opened.palette = ImagePalette.raw("RGB;L", bytes(values))
+
+
 def plain_mode(image: Image.Image) -> Image.Image:
     """Mode RGB, RGBA, L, CMYK or LAB; the image itself where it is of such a mode already."""
     if image.mode.startswith("I;16") or image.mode in _DEEP:
         return _from_deep(image)
     if image.mode in ("La", "RGBa"):
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
-    if image.mode == "RGB" and "transparency" in image.info:
-        return _keyed(image)
     has_clear_colours = image.mode == "P" and image.palette is not None and image.palette.mode == "RGBA"
     if image.mode in _WITH_ALPHA or "transparency" in image.info or has_clear_colours:
         return image.convert("RGBA")
@@ -134,18 +154,13 @@ def plain_mode(image: Image.Image) -> Image.Image:
 def _from_deep(image: Image.Image) -> Image.Image:
     """Grey of 16 bits, of floats, or of 32 bits. Pillow has a PGM's in 32, after it has scaled them to 16."""
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        values = np.asarray(image)
+        grey, clear = (values >> 8).astype(np.uint8), image.info.get("transparency")
+        if not isinstance(clear, int):
+            return Image.fromarray(grey)
+        return Image.fromarray(np.dstack([grey, grey, grey, np.where(values == clear, 0, 255).astype(np.uint8)]))
     if image.mode == "F":
         return Image.fromarray(codes_of_floats(np.asarray(image)))
     if image.format == "PPM":
         return Image.fromarray((np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8))
     return Image.fromarray(codes_of_floats(np.asarray(image), USUAL_OF_NUMBERS))
-
-
-def _keyed(image: Image.Image) -> Image.Image:
-    """PNG's one transparent colour; of 16-bit pictures it has 16 bits, while Pillow keeps eight of the pixels'."""
-    key = image.info["transparency"]
-    if isinstance(key, tuple) and any(value > 255 for value in key):
-        image = image.copy()
-        image.info["transparency"] = tuple(value >> 8 for value in key)
-    return image.convert("RGBA")

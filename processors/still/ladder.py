@@ -16,11 +16,12 @@ from PIL import Image
 from processors.limits import LEAST_SHOWN, MIB
 from processors.sniff import HEAD_BYTES, is_cursor
 from processors.source_file import BytesInMemory, SourceFile
-from processors.still.bmp import decode_bmp, is_bmp
+from processors.still.bmp import MASKS_END, decode_bmp, has_alpha_mask, is_bmp
 from processors.still.claims import is_large, webp_size
 from processors.still.cursors import cursor_as_icon
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
+from processors.still.gif_canvas import CANVAS_HEAD_BYTES, leaves_canvas_free, on_clear_canvas
 from processors.still.iso_grid import decode_by_items
 from processors.still.jpeg_end import complete, has_end, is_lossless, sample_bits
 from processors.still.large_webp import decode_large_webp
@@ -69,15 +70,16 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
     head = file.read(HEAD_BYTES)
     if head[:4] == b"RIFF" and is_large(webp_size(head), spec):
         return decode_large_webp(file, webp_size(head), spec)
+    transparent = _by_kind(_all_of(file), spec) if _is_transparent_bmp(file, head) else None
+    if transparent is not None:
+        return transparent
     try:
         return take(_as_pillow_reads(file, head), spec, take_deep)
     except PermanentError as error:
         if error.code not in _NEXT_RUNG or file.size > _MAX_BYTES:
             raise
         first_error = error
-    file.seek(0)
-    file.expect_whole()
-    content = first_picture(composite_alone(file.read()))
+    content = first_picture(composite_alone(_all_of(file)))
     for rung in _rungs(content, spec, take_deep):
         try:
             found = rung()
@@ -92,14 +94,30 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
     raise first_error
 
 
+def _is_transparent_bmp(file: SourceFile, head: bytes) -> bool:
+    if not is_bmp(head) or file.size > _MAX_BYTES:
+        return False
+    file.seek(0)
+    return has_alpha_mask(file.read(MASKS_END))
+
+
 def _as_pillow_reads(file: SourceFile, head: bytes) -> SourceFile:
     """Return the file itself, or, of the kinds of which Pillow reads a part wrong, one that says the same in another way."""
-    rewrite = next((rewrite for is_kind, rewrite in _REWRITTEN if is_kind(head)), None)
-    if rewrite is None or file.size > _MAX_BYTES:
-        return file
+    rewrite = _rewriter_of(file, head) if file.size <= _MAX_BYTES else None
+    return file if rewrite is None else SourceFile(BytesInMemory(rewrite(_all_of(file))))
+
+
+def _rewriter_of(file: SourceFile, head: bytes) -> Callable[[bytes], bytes] | None:
+    if head.startswith(b"GIF8"):
+        file.seek(0)
+        return on_clear_canvas if leaves_canvas_free(file.read(CANVAS_HEAD_BYTES)) else None
+    return next((rewrite for is_kind, rewrite in _REWRITTEN if is_kind(head)), None)
+
+
+def _all_of(file: SourceFile) -> bytes:
     file.seek(0)
     file.expect_whole()
-    return SourceFile(BytesInMemory(rewrite(file.read())))
+    return file.read()
 
 
 def _rungs(content: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> Iterator[Rung]:

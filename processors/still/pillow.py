@@ -17,11 +17,19 @@ from processors.source_file import SourceFile
 from processors.still.animation import show_frame
 from processors.still.claims import check_size, is_large
 from processors.still.colours import colours_of
-from processors.still.decode import decode_reduced, exif_of, plain_mode, turn_of
+from processors.still.decode import (
+    decode_reduced,
+    exif_of,
+    plain_mode,
+    scale_clear_value,
+    turn_of,
+    widen_palette,
+)
 from processors.still.finish import blank_share, fill_rows, share_of_rows
-from processors.still.jpeg_2000 import reduce_jpeg_2000
+from processors.still.jpeg_2000 import has_uneven_colours, reduce_jpeg_2000
 from processors.still.jpeg_end import has_end
 from processors.still.large import decode_large
+from processors.still.tiff_planes import is_misread
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 
@@ -85,6 +93,8 @@ def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, tak
     if width < 1 or height < 1:
         raise DamagedMediaError("The picture has no pixels.")
     check_size(width, height, spec)
+    if opened.format == "TIFF" and not is_large(opened.size, spec) and is_misread(opened):
+        raise DamagedMediaError("The picture's planes cannot be decoded.")
     exif = _exif(opened, file)
     turn = turn_of(exif)
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow rotates TIFF itself and reports the rotated size
@@ -117,6 +127,7 @@ def _stored(
     opened: Image.Image, target: tuple[int, int], spec: ThumbnailSpec, file: SourceFile
 ) -> tuple[Image.Image, Frame]:
     """Return the pixels as they are stored, at least as many as `target`, in a mode that can be scaled; of films one frame."""
+    _correct(opened, file)
     reduced = decode_reduced(opened, file, target)
     if reduced is not None:
         return reduced, Frame(None, "image")
@@ -142,6 +153,16 @@ def _stored(
         )  # zeros in its place would be taken for pixels
     with reading("picture"):  # it converts by what the file says of its pixels: a palette, a transparent colour
         return plain_mode(shown), frame
+
+
+def _correct(opened: Image.Image, file: SourceFile) -> None:
+    """Put right what Pillow gets wrong of what the file says. Raises DamagedMediaError where only others can decode it."""
+    if opened.format == "PNG":
+        scale_clear_value(opened)
+    elif opened.format == "TIFF" and opened.mode == "P":
+        widen_palette(opened)
+    elif opened.format == "JPEG2000" and has_uneven_colours(opened, file):
+        raise DamagedMediaError("The picture's colours cannot be decoded.")
 
 
 def _exif(opened: Image.Image, file: SourceFile) -> Image.Exif:

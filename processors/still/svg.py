@@ -29,9 +29,12 @@ _LENGTH: Final = re.compile(r"\s*\+?(\d*\.?\d+(?:[eE][+-]?\d+)?)\s*(px|pt|pc|mm|
 _PIXELS: Final = {None: 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96.0}
 _DPI: Final = 96.0
 _REPLACED_SIZE: Final = (300.0, 150.0)
-"""CSS's size of what has none."""
+"""CSS's size of what has none; also of the one side that has none, where no view box gives the shape."""
+_LANGUAGES: Final = ["en"]
+"""For which a drawing may have a part of its own: the one that browsers are most often set to."""
 _LARGEST: Final = 1_000_000
 _OUTSIDE: Final = re.compile(r"""(href\s*=\s*["'])\s*(?!data:|#)""", re.IGNORECASE)
+_ROOT_TAG: Final = re.compile(r"<(?:[\w.-]+:)?svg(?=[\s>/])")
 _TEXT: Final = re.compile(r"<(?:\w+:)?text[\s>]")
 _DECLARED: Final = re.compile(rb"""^<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 WITHOUT_TEXT: Final = "image-without-text"
@@ -60,7 +63,7 @@ def decode_svg(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
     up = max(max(rendition.width / width, rendition.height / height) for rendition in spec.renditions)
     most = max(1.0, up)
     target = needed_size(max(1, round(width * most)), max(1, round(height * most)), spec.renditions)
-    text = _OUTSIDE.sub(r"\1#", _decode(content))
+    text = _with_size(_OUTSIDE.sub(r"\1#", _decode(content)), root, width, height)
     if is_too_deep(text):
         text = without_circles(text)
     if is_too_deep(text):
@@ -78,7 +81,9 @@ def decode_svg(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
 
 def _draw(text: str, width: int, height: int) -> bytes:
     try:
-        return resvg_py.svg_to_bytes(svg_string=text, width=width, height=height, dpi=_DPI, skip_system_fonts=True)
+        return resvg_py.svg_to_bytes(
+            svg_string=text, width=width, height=height, dpi=_DPI, skip_system_fonts=True, languages=_LANGUAGES
+        )
     except BaseException as exc:
         if type(exc).__name__ == "PanicException":  # PyO3's, of no class that is an Exception
             raise DamagedMediaError("The drawing cannot be drawn.") from exc
@@ -143,15 +148,25 @@ def _size(root: Mapping[str, str]) -> tuple[float, float]:
     """Return the drawing's size in CSS pixels: its own, or by its view box."""
     width, height = _length(root.get("width")), _length(root.get("height"))
     box = [float(value) for value in re.findall(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?", root.get("viewBox", ""))[:4]]
-    has_box = len(box) == 4 and 0 < box[2] < _LARGEST and 0 < box[3] < _LARGEST
-    aspect = box[2] / box[3] if has_box else _REPLACED_SIZE[0] / _REPLACED_SIZE[1]
+    if len(box) < 4 or not (0 < box[2] < _LARGEST and 0 < box[3] < _LARGEST):
+        return width or _REPLACED_SIZE[0], height or _REPLACED_SIZE[1]
     if width and height:
         return width, height
     if width:
-        return width, width / aspect
+        return width, width * box[3] / box[2]
     if height:
-        return height * aspect, height
-    return (box[2], box[3]) if has_box else _REPLACED_SIZE
+        return height * box[2] / box[3], height
+    return box[2], box[3]
+
+
+def _with_size(text: str, root: Mapping[str, str], width: float, height: float) -> str:
+    """Return the drawing with the sides that its root leaves out, which resvg would take from what is drawn."""
+    if "viewBox" in root:
+        return text
+    missing = "".join(
+        f' {name}="{side:g}"' for name, side in (("width", width), ("height", height)) if name not in root
+    )
+    return _ROOT_TAG.sub(lambda found: found[0] + missing, text, count=1)
 
 
 def _length(text: str | None) -> float | None:

@@ -17,6 +17,7 @@ from processors.still.decode import plain_mode
 from processors.still.ffmpeg import decode_by_ffmpeg, light_to_srgb
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, blank_share
 from processors.still.floats import USUAL_OF_NUMBERS, codes_of_floats
+from processors.still.tiff_planes import in_pixels
 from processors.still.tiff_samples import decode_pictures, decode_samples, is_of_halves, is_of_pictures
 from schemas.errors import PermanentError
 
@@ -43,6 +44,10 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     inner = _jpeg_inside(content, found)
     if inner is not None:
         return _stored(inner, found, WHOLE)
+    planes = in_pixels(content, found)
+    if planes is not None:
+        whole = _whole(_with_tags(content + planes[0], planes[1]), size)
+        return None if whole is None else _stored(whole, found, WHOLE)
     if not _is_known(content):  # by Pillow: nothing is damaged then, as far as it says
         is_noise = _is_noise_to_others(found)
         whole = None if is_noise else _by_opencv(content, size)
@@ -81,6 +86,17 @@ def _jpeg_inside(content: bytes, found: tags.Tags) -> Image.Image | None:
         with reading("picture"), Image.open(io.BytesIO(inner), formats=("JPEG",)) as opened:
             is_same = opened.size == (tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT))
             return opened.copy() if is_same else None
+    except DamagedMediaError:
+        return None
+
+
+def _whole(content: bytes, size: tuple[int, int]) -> Image.Image | None:
+    """Return a sound picture, without turning it."""
+    if not _is_known(content):
+        return _by_opencv(content, size)
+    try:
+        with reading("picture"), Image.open(io.BytesIO(content)) as opened:
+            return plain_mode(opened.copy())
     except DamagedMediaError:
         return None
 

@@ -38,6 +38,8 @@ def decode_openexr(content: bytes, spec: ThumbnailSpec) -> StoredPicture | None:
     is_deep = part is not None and part.is_deep and part.compression <= exr.ZIPS
     if part is None or not ({b"R", b"G", b"B"} <= names or b"Y" in names) or (part.is_deep and not is_deep):
         return None
+    if is_deep and any((channel.x_step, channel.y_step) != (1, 1) for channel in part.channels):
+        raise DamagedMediaError("A channel of the deep picture has fewer pixels than the others.")
     for left, top, right, bottom in (part.data, part.display):
         size = (right + 1 - left, bottom + 1 - top)
         check_held(size, _HELD_BYTES * size[0] * size[1], spec, "an OpenEXR picture of this kind")

@@ -42,7 +42,10 @@ class Trial:
 
 
 class Trials:
-    """One slot as a worker's: `async with Trials(timeout_s) as trials`. What a job leaves behind is seen after it."""
+    """One slot as a worker's: `async with Trials(timeout_s) as trials`. What a job leaves behind is seen after it.
+
+    The process must do nothing else: a descriptor that any of its threads opens counts as the job's.
+    """
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s: Final = timeout_s

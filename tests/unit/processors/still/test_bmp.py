@@ -9,6 +9,18 @@ from tests.doubles.corpus_rare import bitmap, bmp_of_runs, fax_bitmap, indexed, 
 from tests.doubles.sources import pixels_of
 from tests.unit.processors.still.test_pictures import code_of, make
 
+MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0x8000), 32: (0xFF0000, 0xFF00, 0xFF, 0xFF000000)}
+"""The usual ones, so that a file may also leave them out."""
+
+
+def transparent_bmp(bits: int, compression: int, *, is_all: bool = False) -> bytes:
+    """The scene with its left half transparent, or all of it."""
+    content = bytearray(masked_bmp(bits, MASKS[bits]))
+    content[30] = compression
+    words = np.frombuffer(content, f"<u{bits // 8}", offset=14 + 56).reshape(HEIGHT, WIDTH)
+    words[:, : WIDTH if is_all else WIDTH // 2] &= sum(MASKS[bits][:3])
+    return bytes(content)
+
 
 @pytest.mark.parametrize("low_bit_first", [False, True])
 def test_fax_rows_are_shown(low_bit_first: bool) -> None:
@@ -40,6 +52,23 @@ def test_run_lengths_that_are_cut_show_their_rows_and_nothing_above(bits: int) -
     colours = np.frombuffer(palette, np.uint8).reshape(-1, 4)[:, 2::-1]
     assert shown[lower, :, 3].min() == 255
     assert np.abs(shown[lower, :, :3] - colours[numbers][lower]).mean() < 4
+
+
+@pytest.mark.parametrize(("bits", "compression"), [(16, 0), (16, 3), (32, 0), (32, 3)])
+def test_a_mask_for_transparency_is_heeded_with_masks_for_colours_and_without(bits: int, compression: int) -> None:
+    """As Chromium does, which alone of the readers has the files of image-rs as their makers mean them."""
+    shown = pixels_of(make(transparent_bmp(bits, compression)).renditions[2], "RGBA").astype(int)
+    left, right = shown[:, : WIDTH // 2 - 4], shown[:, WIDTH // 2 + 4 :]
+    assert left[..., 3].max() == 0
+    assert right[..., 3].min() == 255
+    scene = np.asarray(photograph())[:, WIDTH // 2 + 4 :].astype(int)
+    assert np.abs(right[..., :3] - scene).mean() < 6
+
+
+def test_transparency_that_leaves_nothing_to_be_seen_is_not_meant() -> None:
+    shown = pixels_of(make(transparent_bmp(32, 3, is_all=True)).renditions[2], "RGBA").astype(int)
+    assert shown[..., 3].min() == 255
+    assert np.abs(shown[..., :3] - np.asarray(photograph())).mean() < 4
 
 
 def test_of_masked_ones_that_are_cut_the_upper_rows_are_missing() -> None:

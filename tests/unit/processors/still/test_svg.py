@@ -69,6 +69,14 @@ def test_it_is_drawn_as_large_as_it_is_shown(name: str) -> None:
     assert_halves(made)
 
 
+@pytest.mark.parametrize(("attribute", "size"), [('width="40"', (40, 150)), ('height="20"', (300, 20))])
+def test_without_a_view_box_one_side_says_nothing_of_the_other(attribute: str, size: tuple[int, int]) -> None:
+    made = make(svg(attribute))
+    assert (made.source.width, made.source.height) == size
+    shown = pixels_of(made.renditions[2], "RGBA")
+    assert shown.shape[1] / shown.shape[0] == pytest.approx(size[0] / size[1], rel=0.02)
+
+
 def test_what_is_not_drawn_is_transparent() -> None:
     made = make(svg('width="40" height="40"'))
     alpha = pixels_of(made.renditions[2], "RGBA")[..., 3]
@@ -98,6 +106,14 @@ def test_a_picture_inside_of_the_file_is_drawn() -> None:
     data = base64.b64encode(encoded(Image.new("RGB", (40, 20), (0, 200, 0)))).decode()
     made = make(svg(inside=f"{INSIDE}<image width='40' height='20' xlink:href='data:image/png;base64,{data}'/>"))
     assert is_near(colour_at(pixels_of(made.renditions[2]), 0.5, 0.5), (0, 200, 0), 12)
+
+
+@pytest.mark.parametrize("languages", ["en", "en-US", "ru, en"])
+def test_of_parts_in_several_languages_the_english_one_is_drawn(languages: str) -> None:
+    """As in Chromium; without any language the last part, which is for all others, stood in its place."""
+    other = '<rect width="40" height="20" fill="#0f0"/>'
+    inside = f'<switch><g systemLanguage="ja">{other}</g><g systemLanguage="{languages}">{INSIDE}</g>{other}</switch>'
+    assert_halves(make(svg(inside=inside)))
 
 
 def test_scripts_do_nothing() -> None:
