@@ -32,10 +32,8 @@ _OLD_JPEG: Final = 6
 def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     """Return the first picture of a TIFF that Pillow refuses; None where nothing of it can be read, or it is too large."""
     found = next(tags.read_directories(content), None)
-    if found is None:
-        return None
-    size = (tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT))
-    if not 0 < size[0] * size[1] <= max_pixels:
+    size = _size_of(found or {})
+    if found is None or not 0 < size[0] * size[1] <= max_pixels:
         return None
     if is_of_pictures(found):
         return _of_pictures(content, found)
@@ -46,8 +44,7 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
         return _stored(inner, found, WHOLE)
     planes = in_pixels(content, found)
     if planes is not None:
-        whole = _whole(_with_tags(content + planes[0], planes[1]), size)
-        return None if whole is None else _stored(whole, found, WHOLE)
+        return _of_planes(content, found, planes)
     if not _is_known(content):  # by Pillow: nothing is damaged then, as far as it says
         is_noise = _is_noise_to_others(found)
         whole = None if is_noise else _by_opencv(content, size)
@@ -61,6 +58,15 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     if pieces is None or blank_share(pieces) > 1 - LEAST_SHOWN:
         return None
     return _stored(pieces, found, DAMAGED)
+
+
+def _size_of(found: tags.Tags) -> tuple[int, int]:
+    return tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT)
+
+
+def _of_planes(content: bytes, found: tags.Tags, planes: tuple[bytes, tags.Tags]) -> StoredPicture | None:
+    whole = _whole(tags.with_tags(content + planes[0], planes[1]), _size_of(found))
+    return None if whole is None else _stored(whole, found, WHOLE)
 
 
 def _of_pictures(content: bytes, found: tags.Tags) -> StoredPicture | None:
