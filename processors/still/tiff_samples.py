@@ -62,6 +62,8 @@ def decode_samples(content: bytes, found: tags.Tags, max_pixels: int) -> Image.I
             grey = np.asarray(opened)
     except DamagedMediaError:
         return None
+    if grey.shape != (height, width * count):
+        return None
     values = grey.astype(np.uint8 if bits == {8} else np.uint16).reshape(height, width, count)
     if predictor == _DIFFERENCES:
         values = np.cumsum(values, axis=1, dtype=values.dtype)

@@ -1,5 +1,6 @@
 """TIFFs of halves, of more samples than colours, and of tiles that are pictures: the scene that they were made of."""
 
+import struct
 from typing import Any, Literal
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from processors.types import ThumbnailSet
+from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
 from tests.doubles.corpus_rare import light, pixels, tiff
 from tests.doubles.sources import pixels_of
@@ -78,3 +80,12 @@ def test_tiles_that_are_pictures_are_put_together(form: str, compression: int) -
     cut = make(tiff_of_parts(tags, [*tiles[:-1], b"no picture"]))
     assert (cut.frame.method, cut.degraded) == ("image-damaged", True)
     assert pixels_of(cut.renditions[2], "RGBA")[-1, -1, 3] == 0
+
+
+def test_one_whose_tags_contradict_each_other_is_not_read() -> None:
+    """Its height is there twice: Pillow takes the one, and this program the other."""
+    content = tiff(light().astype(np.float16))
+    twice = content.replace(struct.pack("<HHL", 262, 4, 1), struct.pack("<HHL", 257, 4, 1), 1)
+    with pytest.raises(PermanentError) as caught:
+        make(twice)
+    assert caught.value.code is ErrorCode.MEDIA_UNSUPPORTED
