@@ -93,8 +93,8 @@ def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, tak
     if width < 1 or height < 1:
         raise DamagedMediaError("The picture has no pixels.")
     check_size(width, height, spec)
-    if opened.format == "TIFF" and not is_large(opened.size, spec) and is_misread(opened):
-        raise DamagedMediaError("The picture's planes cannot be decoded.")
+    if not is_large(opened.size, spec):
+        _correct(opened, file)
     exif = _exif(opened, file)
     turn = turn_of(exif)
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow rotates TIFF itself and reports the rotated size
@@ -127,7 +127,6 @@ def _stored(
     opened: Image.Image, target: tuple[int, int], spec: ThumbnailSpec, file: SourceFile
 ) -> tuple[Image.Image, Frame]:
     """Return the pixels as they are stored, at least as many as `target`, in a mode that can be scaled; of films one frame."""
-    _correct(opened, file)
     reduced = decode_reduced(opened, file, target)
     if reduced is not None:
         return reduced, Frame(None, "image")
@@ -155,10 +154,13 @@ def _stored(
         return plain_mode(shown), frame
 
 
+@reading("picture")
 def _correct(opened: Image.Image, file: SourceFile) -> None:
     """Put right what Pillow gets wrong of what the file says. Raises DamagedMediaError where only others can decode it."""
     if opened.format == "PNG":
         scale_clear_value(opened)
+    elif opened.format == "TIFF" and is_misread(opened):
+        raise DamagedMediaError("The picture's planes cannot be decoded.")
     elif opened.format == "TIFF" and opened.mode == "P":
         widen_palette(opened)
     elif opened.format == "JPEG2000" and has_uneven_colours(opened, file):
