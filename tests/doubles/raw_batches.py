@@ -58,8 +58,9 @@ def not_compressed(*records: RawRecord) -> bytes:
     return bytes(builder.build())
 
 
-async def produce(servers: str, topic: str, *batches: bytes, partition: int = 0) -> None:
-    """Send each batch as it is. Raises AssertionError when the broker refuses one."""
+async def produce(servers: str, topic: str, *batches: bytes, partition: int = 0) -> list[int]:
+    """Send each batch as it is; return the offset of each one's first record. Raises AssertionError for what the broker refuses."""
+    offsets = []
     client = AIOKafkaClient(bootstrap_servers=servers)
     await client.bootstrap()
     try:
@@ -67,6 +68,9 @@ async def produce(servers: str, topic: str, *batches: bytes, partition: int = 0)
         leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
         for batch in batches:
             answer = await client.send(leader, ProduceRequest(None, -1, 10_000, [(topic, [(partition, batch)])]))
-            assert answer.topics[0][1][0][1] == 0, answer
+            _, error, offset, *_ = answer.topics[0][1][0]
+            assert error == 0, answer
+            offsets.append(offset)
     finally:
         await client.close()
+    return offsets

@@ -118,7 +118,7 @@ class _Sending:
         self._platform: Final = stack.platform
         self._flood: Final = flood
         self._producers: Final[dict[str, Producer]] = {}
-        self._raw: Final[list[RawRecord]] = []
+        self._raw: Final[list[tuple[int, RawRecord]]] = []
 
     def _producer(self, codec: str) -> Producer:
         if codec not in self._producers:
@@ -140,7 +140,8 @@ class _Sending:
         self._flood.strangers.append(stranger)
         if stranger.kind is Kind.RAW:
             marks = [(name.encode(), value) for name, value in stranger.all_headers]
-            self._raw.append((stranger.key, stranger.value, [(b"bad\xff", b"1"), *marks]))
+            record = (stranger.key, stranger.value, [(b"bad\xff", b"1"), *marks])
+            self._raw.append((stranger.number, record))
             return
         topic = f"{self._platform.topic_prefix}{stranger.topic}"
         self._produce(
@@ -177,10 +178,13 @@ class _Sending:
                 raise AssertionError("not all records were answered")
         batches = [self._raw[at : at + _RAW_BATCH] for at in range(0, len(self._raw), _RAW_BATCH)]
         now_ms = int(time.time() * 1000)
-        made = [a_batch(*batch, timestamp_ms=now_ms) for batch in batches]
+        made = [a_batch(*(record for _, record in batch), timestamp_ms=now_ms) for batch in batches]
         topic = f"{self._platform.topic_prefix}media.uploaded"
         if made:
-            asyncio.run(produce(self._platform.bootstrap_servers, topic, *made))
+            offsets = asyncio.run(produce(self._platform.bootstrap_servers, topic, *made))
+            for batch, first in zip(batches, offsets, strict=True):
+                for offset, (number, _) in enumerate(batch, start=first):
+                    self._flood.places["media.uploaded", 0, offset] = number
 
 
 def _must_arrive(error: Any, _message: Any) -> None:
