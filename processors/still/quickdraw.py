@@ -15,7 +15,7 @@ from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish
 from processors.still.pillow import unsupported
-from processors.still.quickdraw_pixels import Cursor, Rect, read_pixels
+from processors.still.quickdraw_pixels import OpcodeCursor, Rect, read_pixels
 from processors.types import DecodedFrame, ThumbnailSpec
 
 _VERSION_AT: Final = 512 + 10
@@ -117,7 +117,7 @@ def decode_pict(file: SourceFile, spec: ThumbnailSpec) -> DecodedFrame:
 def _parts(content: bytes, max_pixels: int) -> Iterator[tuple[Image.Image, Rect] | None]:
     """Yield pixels and where they belong; None for what is not drawn. Raises DamagedMediaError where it cannot go on."""
     is_first = content[_VERSION_AT : _VERSION_AT + 2] == _FIRST
-    cursor = Cursor(content, _VERSION_AT + (2 if is_first else 4))
+    cursor = OpcodeCursor(content, _VERSION_AT + (2 if is_first else 4))
     has_quicktime = False
     for _ in range(_MOST_OPERATIONS):
         code = cursor.number(1 if is_first else 2)
@@ -142,7 +142,7 @@ def _parts(content: bytes, max_pixels: int) -> Iterator[tuple[Image.Image, Rect]
             cursor.take(1)
 
 
-def _skip(cursor: Cursor, code: int) -> None:
+def _skip(cursor: OpcodeCursor, code: int) -> None:
     if code in _REGIONS:
         cursor.take(cursor.number(2) - 2)
     elif code in _LONG_AS_SAID:

@@ -25,7 +25,7 @@ _SIDE: Final = 1 << 14
 _LONGEST_PADDING: Final = 64
 
 
-class Cursor:
+class OpcodeCursor:
     """A place in a picture's bytes, which moves on. All methods raise DamagedMediaError where the bytes end."""
 
     def __init__(self, content: bytes, at: int) -> None:
@@ -74,7 +74,7 @@ class _Map:
         return self.bounds[2] - self.bounds[0]
 
 
-def read_pixels(cursor: Cursor, *, is_direct: bool, is_packed: bool, has_region: bool, max_pixels: int) -> Pixels:
+def read_pixels(cursor: OpcodeCursor, *, is_direct: bool, is_packed: bool, has_region: bool, max_pixels: int) -> Pixels:
     """Return what an operation draws; the cursor stands behind its code. Raises DamagedMediaError."""
     if is_direct:
         cursor.take(4)
@@ -96,7 +96,7 @@ def read_pixels(cursor: Cursor, *, is_direct: bool, is_packed: bool, has_region:
     return Pixels(colours[_numbers(rows, pixel_map)], place)
 
 
-def _read_map(cursor: Cursor, flags: int, *, is_direct: bool) -> tuple[_Map, NDArray[np.uint8]]:
+def _read_map(cursor: OpcodeCursor, flags: int, *, is_direct: bool) -> tuple[_Map, NDArray[np.uint8]]:
     """Return the map, and the colours of its numbers."""
     bounds = cursor.rect()
     black_on_white = np.repeat(np.array([[255], [0]], np.uint8), 3, axis=1)
@@ -127,7 +127,7 @@ def _numbers(rows: NDArray[np.uint8], pixel_map: _Map) -> NDArray[np.uint8]:
     return _of_width(numbers, pixel_map)
 
 
-def _direct(cursor: Cursor, pixel_map: _Map) -> NDArray[np.uint8]:
+def _direct(cursor: OpcodeCursor, pixel_map: _Map) -> NDArray[np.uint8]:
     width = pixel_map.width
     packing = _UNPACKED if pixel_map.row_bytes < _SHORTEST_PACKED else pixel_map.packing
     if pixel_map.bits == 16 and packing in (_UNPACKED, _WORDS):
@@ -152,7 +152,7 @@ def _of_width(values: NDArray[Any], pixel_map: _Map) -> NDArray[Any]:
     return values[:, : pixel_map.width]
 
 
-def _rows(cursor: Cursor, pixel_map: _Map, size: int, *, is_packed: bool, unit: int = 1) -> NDArray[np.uint8]:
+def _rows(cursor: OpcodeCursor, pixel_map: _Map, size: int, *, is_packed: bool, unit: int = 1) -> NDArray[np.uint8]:
     """Return the rows, each of `size` bytes."""
     if not is_packed or pixel_map.row_bytes < _SHORTEST_PACKED:
         return np.frombuffer(cursor.take(size * pixel_map.height), np.uint8).reshape(pixel_map.height, size)

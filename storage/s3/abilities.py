@@ -11,7 +11,7 @@ _HEADER_CODES: Final = frozenset(
 """Codes of answers with status 400 that may mean a header. Others name the key, the credentials or the bytes."""
 
 
-class Proof(IntEnum):
+class UploadProof(IntEnum):
     """What an upload carries for the server to compare, the strongest first."""
 
     SHA256 = 0
@@ -24,7 +24,7 @@ class Abilities:
 
     def __init__(self) -> None:
         """Begin with a server that does all that Amazon's does."""
-        self.proof = Proof.SHA256
+        self.proof = UploadProof.SHA256
         self.confirms_sha256 = True
         self.has_if_match = True
         self.has_ranges = True
@@ -34,12 +34,12 @@ class Abilities:
     def remarks(self) -> tuple[str, ...]:
         """Return a sentence for each ability that the server was found to lack, and what is done instead."""
         proof = {
-            Proof.SHA256: "The server does not confirm the SHA-256 of an upload: an ETag that is its MD5 does, or it is read back.",
-            Proof.MD5: "The server refuses SHA-256 checksums: uploads carry an MD5, and the ETag confirms it, or they are read back.",
-            Proof.NONE: "The server refuses checksums: an ETag that is the MD5 of an upload confirms it, or it is read back.",
+            UploadProof.SHA256: "The server does not confirm the SHA-256 of an upload: an ETag that is its MD5 does, or it is read back.",
+            UploadProof.MD5: "The server refuses SHA-256 checksums: uploads carry an MD5, and the ETag confirms it, or they are read back.",
+            UploadProof.NONE: "The server refuses checksums: an ETag that is the MD5 of an upload confirms it, or it is read back.",
         }[self.proof]
         found = (
-            (self.proof is Proof.SHA256 and self.confirms_sha256, proof),
+            (self.proof is UploadProof.SHA256 and self.confirms_sha256, proof),
             (
                 self.has_if_match,
                 "The server refuses If-Match: each read compares ETag, size and modification time itself.",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from storage.s3.abilities import Abilities, Proof, code_of, may_be_a_header
+from schemas.errors import ErrorCode, TransientError
+from storage.s3.abilities import Abilities, UploadProof, code_of, may_be_a_header
 from storage.s3.reader import MinioReader, bare_etag, etag_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Uploads:
 
     def _put_with_proof(self, content: bytes, checksum: str, **request: Any) -> "PutObjectOutputTypeDef":
         md5 = _base64(hashlib.md5(content, usedforsecurity=False).digest())
-        headers = {Proof.SHA256: {"ChecksumSHA256": checksum}, Proof.MD5: {"ContentMD5": md5}}
+        headers = {UploadProof.SHA256: {"ChecksumSHA256": checksum}, UploadProof.MD5: {"ContentMD5": md5}}
         for proof, header in headers.items():
             if proof < self.abilities.proof:
                 continue
@@ -57,7 +58,7 @@ class Uploads:
                 self.abilities.proof = proof
                 return answer
         answer = self._put(Body=content, **request)
-        self.abilities.proof = Proof.NONE
+        self.abilities.proof = UploadProof.NONE
         return answer
 
     def _put(self, **request: Any) -> "PutObjectOutputTypeDef":
@@ -73,8 +74,13 @@ class Uploads:
     def _is_there(self, object_key: str, content: bytes, etag: str) -> bool:
         if bare_etag(etag) == hashlib.md5(content, usedforsecurity=False).hexdigest():
             return True
-        with MinioReader(self.client, self.bucket, object_key, object_key, self.abilities) as found:
-            return found.size == len(content) and found.read_at(0, found.size) == content
+        try:
+            with MinioReader(self.client, self.bucket, object_key, object_key, self.abilities) as found:
+                return found.size == len(content) and found.read_at(0, found.size) == content
+        except TransientError as error:  # it is not there, or was replaced while it was read
+            if error.code not in (ErrorCode.SOURCE_MISSING, ErrorCode.SOURCE_UNREADABLE):
+                raise
+            return False
 
 
 def _base64(digest: bytes) -> str:

@@ -137,24 +137,32 @@ def test_a_check_leaves_nothing_behind(provider: StorageProvider) -> None:
     assert list(provider.list_files("health-probe")) == []
 
 
-def test_readers_see_one_upload_or_the_other_never_a_part(provider: StorageProvider) -> None:
+def test_readers_see_one_upload_or_the_other_never_a_part(
+    provider: StorageProvider, request: pytest.FixtureRequest
+) -> None:
+    """Where an upload is proved by reading it back, another one of the same key disproves it, and its caller tries again."""
+    is_read_back = request.node.callspec.params["provider"] in ("etag_not_md5", "etag_of_parts")
     contents = [bytes([number]) * 200_000 for number in range(4)]
     put(provider, "acme/a", contents[0])
     stop = threading.Event()
 
     def write(content: bytes) -> None:
         while not stop.is_set():
-            put(provider, "acme/a", content)
+            try:
+                put(provider, "acme/a", content)
+            except TransientError as error:
+                assert (is_read_back, error.code) == (True, ErrorCode.UPLOAD_UNVERIFIED)
 
     writers = [threading.Thread(target=write, args=(content,)) for content in contents]
     for writer in writers:
         writer.start()
+    may_be_away = {ErrorCode.SOURCE_MISSING} if is_read_back else set()  # MinIO's, for a moment, under so many requests
     try:
         for _ in range(60):
             try:
                 assert read_all(provider, "acme/a") in contents
             except TransientError as error:
-                assert error.code is ErrorCode.SOURCE_UNREADABLE
+                assert error.code in {ErrorCode.SOURCE_UNREADABLE} | may_be_away
     finally:
         stop.set()
         for writer in writers:

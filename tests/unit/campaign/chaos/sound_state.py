@@ -98,7 +98,7 @@ def a_ready(upload: Published) -> dict[str, Any]:
         thumbnail_url=renditions[1]["url"],
         renditions=renditions,
         storage={"provider": own, "connection_id": planned.company_id, "fallback": None},
-        source=source | {"rotation": 0, "bytes_read": 1},
+        source=source | {"rotation": 0, "bytes_read": 1, "size_bytes": 1, "contradicts": []},
         frame={"time_s": None, "method": "image", "score": None, "candidates": 1},
         degraded=False,
         degraded_reason=None,

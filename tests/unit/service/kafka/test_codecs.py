@@ -1,5 +1,6 @@
 """A worker whose Kafka client lacks a codec says so before it takes a record."""
 
+import json
 from typing import Any, NoReturn
 
 import aiokafka.codec  # type: ignore[import-untyped] # it has no stubs
@@ -42,4 +43,6 @@ def test_a_worker_without_a_codec_does_not_start(
     monkeypatch.setattr("service.roles.worker.check_kafka", lambda _: CheckResult("Kafka", None))
     monkeypatch.setenv("HTTP_PORT", "0")
     assert run_worker_role(Settings()) == 1
-    assert f"{NAME}: aiokafka cannot read snappy, lz4, zstd" in capsys.readouterr().err
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (problem,) = [line["problem"] for line in said if line.get("dependency") == NAME]
+    assert problem.startswith("aiokafka cannot read snappy, lz4, zstd")
