@@ -40,6 +40,13 @@ MOST_ATTEMPTS: Final = 3
 _QUIET: Final = logging.Logger("librdkafka", logging.CRITICAL + 1)
 """Ignore librdkafka's error callback: the same error also comes as an exception."""
 _PROBE: Final = b"probe"
+_NOT_ACKNOWLEDGED: Final = frozenset(
+    {
+        KafkaError._MSG_TIMED_OUT,  # noqa: SLF001 - librdkafka's public constants begin with an underscore
+        KafkaError._PURGE_QUEUE,  # noqa: SLF001 - as above; so end the other records of a transaction that has failed
+        KafkaError._PURGE_INFLIGHT,  # noqa: SLF001 - as above
+    }
+)
 _NO_TRANSACTIONS: Final = frozenset(
     {
         KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001 - librdkafka's public constants begin with an underscore
@@ -149,18 +156,22 @@ class TransactionalSender:
                     break
                 except KafkaException as exc:
                     is_undone = self._abort()
-                    if not (attempts_left and is_undone and exc.args[0].code() == KafkaError._MSG_TIMED_OUT):  # noqa: SLF001 - public
+                    if not (attempts_left and is_undone and exc.args[0].code() in _NOT_ACKNOWLEDGED):
                         raise  # the first error says more than that of the end
         with _telling_errors(f"The broker did not say whether the last batch was {done}; the next command will know"):
             self._producer.commit_transaction(CALL_TIMEOUT_S)
 
     def _abort(self) -> bool:
         """Return whether the broker has undone the transaction, so that the batch may be sent again."""
-        try:
-            self._producer.abort_transaction(CALL_TIMEOUT_S)
-        except KafkaException:
-            return False
-        return True
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                self._producer.abort_transaction(CALL_TIMEOUT_S)
+            except KafkaException as exc:
+                if not exc.args[0].retriable():  # as librdkafka's documentation of the call says
+                    return False
+            else:
+                return True
+        return False
 
 
 class AcknowledgedSender:

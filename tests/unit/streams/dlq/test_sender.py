@@ -39,10 +39,11 @@ class Cluster:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_batch_that_was_undone_because_no_broker_acknowledged_it_is_sent_again(times: int) -> None:
+@pytest.mark.parametrize("code", [KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT])
+def test_a_batch_that_was_undone_because_no_broker_acknowledged_it_is_sent_again(times: int, code: int) -> None:
     cluster = Cluster()
     for _ in range(times):
-        cluster.producer.fail("deliver", TIMED_OUT)
+        cluster.producer.fail("deliver", KafkaError(code))
     cluster.mark()
     assert cluster.committed() == len(LETTERS)
 
