@@ -98,7 +98,7 @@ def yandex_disk() -> Iterator[StorageProvider]:
 @pytest.fixture
 def yandex_disk_with_base_path() -> Iterator[StorageProvider]:
     with YandexDouble() as double:
-        double.api.moves_become_operations = True
+        double.api.moves_become_operations, double.api.polls_of_a_move = True, 0
         yield a_yandex_disk(double, "b/c")
 
 

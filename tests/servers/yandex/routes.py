@@ -29,6 +29,7 @@ class Api:
     redirects_downloads: bool = False
     redirect_target: str | None = None
     moves_become_operations: bool = False
+    polls_of_a_move: int = 1
     uploads: dict[str, tuple[Disk, str, float]] = field(default_factory=dict)
     downloads: dict[str, tuple[Disk, str]] = field(default_factory=dict)
 
@@ -99,7 +100,7 @@ class Api:
         target = _path(query)
         disk.move(_path(query, "from"), target, overwrite=query.get("overwrite") == "true")
         if self.moves_become_operations or query.get("force_async") == "true":
-            return self._operation_link(disk.begin_operation())
+            return self._operation_link(disk.begin_operation(self.polls_of_a_move))
         return self._resource_link(201, target)
 
     def give_upload_link(self, disk: Disk, query: Query) -> Answer:
