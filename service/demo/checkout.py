@@ -8,12 +8,10 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
+from service.demo.broker import LocalKafka
 from service.demo.processes import NoServerError
-
-if TYPE_CHECKING:
-    from service.demo.broker import LocalKafka
 
 _ROOT: Final = Path(__file__).parents[2]
 _MODULE: Final = "tests.servers.demo"
@@ -38,7 +36,7 @@ class S3Access(Protocol):
 class CheckoutServers(Protocol):
     """What the module `tests.servers.demo` offers. Its servers end with their `with`."""
 
-    def apache_kafka(self) -> "LocalKafka | None":
+    def apache_kafka(self) -> LocalKafka | None:
         """Return Apache Kafka from its jars or in a container, not yet started; None without Java and Docker."""
 
     def minio(self, bucket: str, say: Callable[[str], None]) -> AbstractContextManager[S3Access]:

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 
 from schemas.database import create_engine_for, write_transaction
 from schemas.migrations import upgrade
-from service.demo.broker import ExternalKafka, LocalKafka, choose_for_demo
+from service.demo.broker import ExternalKafka, LocalKafka
+from service.demo.choose_broker import choose_for_demo
 from service.demo.processes import end_process, free_port, owned_folder, owned_process
 from service.demo.storages import DemoCompany, DemoStorages
 from service.kafka.topics import create_topics, delete_topics

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from service.demo import checkout
-from service.demo.broker import NoKafkaError, choose_for_demo
+from service.demo.broker import NoKafkaError
+from service.demo.choose_broker import choose_for_demo
 from service.demo.processes import NoServerError
 from service.demo.storages import DemoStorages, chosen_companies
 
@@ -40,7 +41,7 @@ def test_without_any_broker_the_demo_says_what_to_install(
         request.getfixturevalue("installed")
     monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("service.demo.broker.tansu_binary", lambda: None)
+    monkeypatch.setattr("service.demo.choose_broker.tansu_binary", lambda: None)
     monkeypatch.setattr("tests.servers.kafka.docker.can_run", lambda: False)
     with pytest.raises(NoKafkaError, match=r"thumbnail-pipeline\[demo\].*KAFKA_BOOTSTRAP_SERVERS.*Java 17 and Maven"):
         choose_for_demo()
