@@ -40,14 +40,14 @@ def swaps_sides(turn: Turn) -> bool:
 
 
 def turn_of_angle(degrees: float) -> Turn:
-    """Of a rotation clockwise; the nearest right angle's."""
+    """Return the turn of a clockwise rotation, rounded to a right angle."""
     return (None, Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_90)[
         round(degrees / 90) % 4
     ]
 
 
 def turn_of_matrix(matrix: Sequence[int]) -> Turn:
-    """Of the matrix (a b u c d v x y w), which maps a point to (a*x + c*y, b*x + d*y), as ISO 14496-12 has it.
+    """Return the turn of the matrix (a b u c d v x y w), which maps a point to (a*x + c*y, b*x + d*y), as ISO 14496-12 has it.
 
     Turns between the right angles are taken as the nearest one, and what is no matrix as none.
     """

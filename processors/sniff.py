@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: names and declared types of uploads are often wrong."""
+"""The kind of a file, by its first bytes: names and declared types of uploads are often wrong."""
 
 import re
 from typing import Final

@@ -27,7 +27,7 @@ class BytesInMemory:
         self.size: Final = len(content)
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """As processors.types.Source asks."""
+        """See processors.types.Source."""
         return self._content[offset : offset + length]
 
 
@@ -65,7 +65,7 @@ class SourceFile(io.BufferedIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As io's; positions beyond the end are allowed and read as empty."""
+        """See io. Positions beyond the end are allowed and read as empty."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         self._position = max(0, base + offset)
         return self._position
@@ -84,7 +84,7 @@ class SourceFile(io.BufferedIOBase):
         return data
 
     def read1(self, size: int = -1, /) -> bytes:
-        """As read()."""
+        """Do the same as read()."""
         return self.read(size)
 
     def expect_whole(self) -> None:

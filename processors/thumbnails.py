@@ -37,7 +37,7 @@ VideoWay = Callable[[SourceFile, ThumbnailSpec], DecodedFrame]
 
 
 def create_thumbnails(source: Source, spec: ThumbnailSpec, *, kind: Kind | None = None) -> ThumbnailSet:
-    """Return the renditions of `spec`. What the bytes are counts; `kind`, as the uploader declared it, only where they are unclear.
+    """Return the renditions of `spec`. The bytes decide the kind; the uploader's `kind` counts only if they are unclear.
 
     Raises PermanentError media.unsupported, media.corrupt, media.no_picture, media.too_many_pixels,
     media.too_many_frames or source.too_large; what the source raises comes through unchanged.

@@ -77,7 +77,7 @@ STANDARD_RENDITIONS: Final = (
 
 @dataclass(frozen=True)
 class ThumbnailSpec:
-    """What is wanted of one source, and what it may cost.
+    """The wish for one source, and its limits.
 
     `frame_time_s` is the uploader's own choice, clamped to the duration. `background` is RRGGBB, in hexadecimal.
     """
@@ -121,7 +121,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """What the source turned out to be. Pixels before rotation; rotation in degrees clockwise that was applied."""
+    """The facts of a source. Pixels before rotation; rotation in degrees clockwise that was applied."""
 
     kind: Kind
     width: int

@@ -85,14 +85,14 @@ OpenDegradedReason = Annotated[
 
 
 class MediaKind(StrEnum):
-    """What was uploaded: a video belongs to a row of videos, an image is the photograph of a row of ar_contents."""
+    """The kind of an upload: a video belongs to a row of videos, an image is the photograph of a row of ar_contents."""
 
     VIDEO = "video"
     IMAGE = "image"
 
 
 class Event(BaseModel):
-    """What all events and their parts have in common."""
+    """The base of all events and their parts."""
 
     model_config = ConfigDict(
         frozen=True,

@@ -112,7 +112,7 @@ def _plain(name: str) -> str:
 
 
 def _shown(given: object) -> str:
-    """Return a value as JSON in one short line. Of an object only its names are shown, of a URL not its query, which may be signed."""
+    """Return a value as JSON in one short line: an object by its names only, a URL without its query, which may be signed."""
     if isinstance(given, Mapping):
         names = ", ".join(json.dumps(str(name)[:20]) for name in list(given)[:5])
         return f"an object with {names}"[:MAX_VALUE_CHARS] if names else "{}"

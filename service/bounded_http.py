@@ -46,7 +46,7 @@ class _Bounded(H11Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """As uvicorn's; makes room where there is none."""
+        """Extend uvicorn's: makes room where there is none."""
         super().connection_made(transport)
         if len(self.connections) > self._max_connections:
             longest = next(iter(self._unread), self)
@@ -56,33 +56,33 @@ class _Bounded(H11Protocol):
         self._look()
 
     def data_received(self, data: bytes) -> None:
-        """As uvicorn's; a whole request has come, or not yet."""
+        """Extend uvicorn's: a whole request has come, or not yet."""
         super().data_received(data)
         self._look()
 
     def on_response_complete(self) -> None:
-        """As uvicorn's; the next request may come."""
+        """Extend uvicorn's: the next request may come."""
         super().on_response_complete()
         self._look()
 
     def pause_writing(self) -> None:
-        """As uvicorn's; the visitor has to take something."""
+        """Extend uvicorn's: the visitor has to take something."""
         super().pause_writing()
         self._look()
 
     def resume_writing(self) -> None:
-        """As uvicorn's; the visitor has taken something."""
+        """Extend uvicorn's: the visitor has taken something."""
         super().resume_writing()
         self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """As uvicorn's; nothing of the connection stays."""
+        """Extend uvicorn's: nothing of the connection stays."""
         self._unread.pop(self, None)
         self._set_timer(None)
         super().connection_lost(exc)
 
     def _look(self) -> None:
-        """What the connection waits for has an end: one timer, for an answer that is not taken or a request that does not come."""
+        """Bound the wait of a connection by one timer: for an answer that is not read, or a request that does not come."""
         if self.flow.write_paused:
             awaits: _Awaits = "taking"
         elif self.conn.their_state in _UNREAD and not self.transport.is_closing():

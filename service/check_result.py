@@ -1,4 +1,4 @@
-"""What the check of one dependency has found."""
+"""The result of the check of one dependency."""
 
 from dataclasses import dataclass
 

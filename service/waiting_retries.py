@@ -34,11 +34,11 @@ class Cancellation:
 
 @dataclass
 class CancelReport:
-    """What a cancellation did, or, in a dry run, would do.
+    """The effect of a cancellation; in a dry run, the effect that it would have.
 
     `cancelled_before` were cancelled already. `cleanups` and deletions cannot be cancelled, and are left out. `not_waiting` are
-    positions that were named and do not wait any more. `too_late` were handed back to work while they were marked; of
-    `perhaps_too_late`, which are due now, nobody knows yet.
+    positions that were named and do not wait any more. `too_late` were handed back to work while they were marked;
+    `perhaps_too_late` are due now, and may have been.
     """
 
     cancelled: list[WaitingRetry] = field(default_factory=list)
@@ -51,7 +51,7 @@ class CancelReport:
 
 
 class RetryBox:
-    """What waits in the retry topics. Use it in a `with`; every method may raise TopicReadError."""
+    """The records that wait in the retry topics. Use it in a `with`; every method may raise TopicReadError."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings: Final = settings

@@ -176,38 +176,38 @@ class BreakerProvider(StorageProvider):
         return self._provider.name
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
-        """As in the contract."""
+        """See the contract."""
         with self._breaker.call():
             return self._provider.upload_file(key, content, content_type=content_type)
 
     def download_file(self, key: str, path: Path) -> None:
-        """As in the contract."""
+        """See the contract."""
         with self._breaker.call():
             self._provider.download_file(key, path)
 
     def open_source(self, key: str) -> SourceReader:
-        """As in the contract; its reads are behind the breaker, too."""
+        """See the contract. Its reads are behind the breaker, too."""
         with self._breaker.call():
             return _BreakerReader(self._provider.open_source(key), self._breaker)
 
     def file_exists(self, key: str) -> bool:
-        """As in the contract."""
+        """See the contract."""
         with self._breaker.call():
             return self._provider.file_exists(key)
 
     def delete_file(self, key: str) -> None:
-        """As in the contract."""
+        """See the contract."""
         with self._breaker.call():
             self._provider.delete_file(key)
 
     def list_files(self, prefix: str) -> Iterator[str]:
-        """As in the contract, all at once: the time that the caller takes between two keys is not the store's."""
+        """See the contract. Read all keys at once: the caller's time between two keys is not the store's."""
         with self._breaker.call():
             found = list(self._provider.list_files(prefix))
         return iter(found)
 
     def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
-        """As in the contract, some at a time: the time that the caller takes between two objects is not the store's."""
+        """See the contract. Read some objects at a time: the caller's time between two objects is not the store's."""
         found = self._provider.list_objects(prefix, after=after)
         while True:
             with self._breaker.call():
@@ -217,12 +217,12 @@ class BreakerProvider(StorageProvider):
                 return
 
     def get_file_url(self, key: str) -> str:
-        """As in the contract."""
+        """See the contract."""
         with self._breaker.call():
             return self._provider.get_file_url(key)
 
     def remarks(self) -> tuple[str, ...]:
-        """As in the contract."""
+        """See the contract."""
         return self._provider.remarks()
 
     def close(self) -> None:

@@ -55,11 +55,11 @@ class MemoryStorageProvider(StorageProvider):
 
     @property
     def name(self) -> str:
-        """As in the contract."""
+        """See the contract."""
         return "memory"
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:  # noqa: ARG002 - nobody asks for it
-        """As in the contract."""
+        """See the contract."""
         check_key(key)
         self.raise_planned("upload_file")
         sha256 = hashlib.sha256(content).hexdigest()
@@ -69,7 +69,7 @@ class MemoryStorageProvider(StorageProvider):
         return StoredObject(key=key, size_bytes=len(content), sha256=sha256, version=sha256)
 
     def download_file(self, key: str, path: Path) -> None:
-        """As in the contract."""
+        """See the contract."""
         check_key(key)
         self.raise_planned("download_file")
         content = self.get(key)
@@ -77,7 +77,7 @@ class MemoryStorageProvider(StorageProvider):
             file.write(content)
 
     def open_source(self, key: str) -> SourceReader:
-        """As in the contract."""
+        """See the contract."""
         check_key(key)
         self.raise_planned("open_source")
         return _MemoryReader(self, key)
@@ -92,21 +92,21 @@ class MemoryStorageProvider(StorageProvider):
         return content
 
     def file_exists(self, key: str) -> bool:
-        """As in the contract."""
+        """See the contract."""
         check_key(key)
         self.raise_planned("file_exists")
         with self._lock:
             return key in self.objects
 
     def delete_file(self, key: str) -> None:
-        """As in the contract."""
+        """See the contract."""
         check_key(key)
         self.raise_planned("delete_file")
         with self._lock:
             self.objects.pop(key, None)
 
     def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
-        """As in the contract."""
+        """See the contract."""
         check_key(prefix)
         self.raise_planned("list_objects")
         with self._lock:
@@ -116,13 +116,13 @@ class MemoryStorageProvider(StorageProvider):
         yield from (ListedObject(*one) for one in found if one[0] > after and is_inside(one[0], prefix))
 
     def list_files(self, prefix: str) -> Iterator[str]:
-        """As in the contract."""
+        """See the contract."""
         check_key(prefix)
         self.raise_planned("list_files")
         yield from super().list_files(prefix)
 
     def get_file_url(self, key: str) -> str:
-        """As in the contract."""
+        """See the contract."""
         return f"{self._base_url}/{quote(check_key(key))}"
 
 

@@ -276,7 +276,7 @@ def guarded_session(
 ) -> requests.Session:
     """Return a requests session for several threads that keeps to `policy` at every hop, and uses no proxy and no .netrc.
 
-    What is refused raises EndpointRefusedError, or requests' InvalidSchema for a redirect to a forbidden scheme.
+    A refused request raises EndpointRefusedError, or requests' InvalidSchema for a redirect to a forbidden scheme.
     """
     session = requests.Session()
     session.trust_env = False

@@ -14,7 +14,7 @@ from storage.outbound import EndpointPolicy
 
 @dataclass(frozen=True)
 class ProviderSettings:
-    """What the operator decides for the providers of all tenants. `options` holds the settings of single providers."""
+    """The operator's settings for the providers of all tenants. `options` holds the settings of single providers."""
 
     local: LocalStorageSettings
     cipher: CredentialsCipher = field(default_factory=CredentialsCipher, repr=False)

@@ -78,31 +78,31 @@ class TenantStorage:
         self.release()
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
-        """As StorageProvider's."""
+        """See StorageProvider."""
         return self.provider.upload_file(self._confined(key), content, content_type=content_type)
 
     def open_source(self, key: str) -> SourceReader:
-        """As StorageProvider's."""
+        """See StorageProvider."""
         return self.provider.open_source(self._confined(key))
 
     def file_exists(self, key: str) -> bool:
-        """As StorageProvider's."""
+        """See StorageProvider."""
         return self.provider.file_exists(self._confined(key))
 
     def delete_file(self, key: str) -> None:
-        """As StorageProvider's."""
+        """See StorageProvider."""
         self.provider.delete_file(self._confined(key))
 
     def list_files(self, prefix: str) -> Iterator[str]:
-        """As StorageProvider's; `prefix` may also be the company's whole part."""
+        """See StorageProvider. `prefix` may also be the company's whole folder."""
         return self.provider.list_files(prefix if prefix == self.prefix else self._confined(prefix))
 
     def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
-        """As StorageProvider's."""
+        """See StorageProvider."""
         return self.provider.list_objects(self._confined(prefix), after=after)
 
     def get_file_url(self, key: str) -> str:
-        """As StorageProvider's."""
+        """See StorageProvider."""
         return self.provider.get_file_url(self._confined(key))
 
     def _confined(self, key: str) -> str:

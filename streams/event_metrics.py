@@ -68,8 +68,8 @@ class EventSample:
 class EventMetrics:
     """Adds the samples to the metrics.
 
-    It counts an event's attempt, once the record is acknowledged. What a process could not acknowledge, because
-    its partition went elsewhere or the process ended, is counted by whoever does. So an event can be counted twice only
+    It counts an event's attempt, once the record is acknowledged. A record that a process could not acknowledge, because it
+    ended or lost the partition, is counted by the process that does. So an event can be counted twice only
     when a process is killed between acknowledging it and committing the offset (a second at most), and comes back in
     another process; in the same process it is known, for the last REMEMBERED events.
     """

@@ -49,7 +49,7 @@ def finishing_s(timeout_s: float) -> float:
 def end_at_once(reason: str) -> None:
     """End this process without finishing anything: what is not acknowledged is redelivered. Does not return.
 
-    As after a SIGKILL, but with a line that says why; decoders end with the process.
+    End as a SIGKILL would, after one line with the reason; decoders end with the process.
     """
     faulthandler.dump_traceback_later(LAST_LINE_S, exit=True)
     log.critical("role_exit_forced", reason=reason)

@@ -37,7 +37,7 @@ def pq_light(coded: NDArray[np.uint16]) -> Light:
 
 
 def tone_map_light(light: Light, matrix: Matrix) -> Codes:
-    """As tone_map(), of light itself, 1.0 for reference white."""
+    """Do the work of tone_map() on light itself, with 1.0 for reference white."""
     light = into_gamut(light, matrix)
     # The strongest channel is bent and the others follow: hues stay, and nothing is clipped.
     top = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])

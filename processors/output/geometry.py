@@ -36,7 +36,7 @@ def fill(
 ) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
     """Size and source rectangle (left, top, right, bottom) of the middle of a picture, with the aspect of the box.
 
-    As large as the box; where the picture is smaller than it, as large as the picture allows.
+    Return the size of the box, or, for a smaller picture, the largest size that it allows.
     """
     aspect = box_width / box_height
     crop_width, crop_height = min(float(width), height * aspect), min(float(height), width / aspect)

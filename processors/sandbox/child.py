@@ -95,7 +95,7 @@ class _RemoteSource:
         self.size: Final = size
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """As processors.types.Source asks; leaves by _SourceGoneError when the worker has given up."""
+        """See processors.types.Source; leaves by _SourceGoneError when the worker has given up."""
         try:
             _send(self._job_fd, FRAME.pack(READ, length, offset))
             kind, found, _ = FRAME.unpack(_receive(self._connection, FRAME.size))

@@ -104,7 +104,7 @@ class DecodeSlots:
         """processors.thumbnails.create_thumbnails in a child of its own.
 
         Raises what that raises; TransientError media.timeout, media.crashed_decoder or, when the deadline passed while
-        the storage was being waited for, storage.unavailable. What the source raises comes through unchanged.
+        the storage was being waited for, storage.unavailable. Errors of the source are raised unchanged.
         """
         slot = await self._idle.get()
         release = _Once(lambda: self._idle.put_nowait(slot))

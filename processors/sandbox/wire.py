@@ -51,7 +51,7 @@ class WireError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """What a child needs to know; goes towards the child only."""
+    """The order to a child; goes towards the child only."""
 
     size: int
     spec: ThumbnailSpec

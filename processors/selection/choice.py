@@ -97,7 +97,7 @@ def choose(
 def choose_among(
     candidates: Iterable[tuple[Found, Judgement]], strategy: FrameStrategy, budget: SearchBudget
 ) -> Choice[Found] | None:
-    """As choose(), of judged frames in the order in which they come; none is made that is not looked at."""
+    """Do the work of choose() on judged frames in their order; no frame is made that is not looked at."""
     kept: list[tuple[Found, Judgement]] = []
     histograms = []
     for frame, judgement in candidates:
@@ -113,9 +113,9 @@ def choose_among(
 
 
 def _best(candidates: Sequence[tuple[Found, Judgement]], mean: NDArray[np.float64], looked_at: int) -> Choice[Found]:
-    """Of frames that are all less than good; the earlier one where two are about as good.
+    """Choose among frames that are all less than good; the earlier one if two are about as good.
 
-    What looks like the rest of the video is worth more: a flash, a title or a broken frame is the odd one out.
+    A frame that looks like the rest of the video is worth more: a flash, a title or a broken frame differs.
     """
     best, best_worth = candidates[0], -1.0
     for found in candidates:

@@ -47,7 +47,7 @@ class BandPlan:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """What of the smaller picture the picture covers: blocks at the right and at the bottom may be cut."""
+        """The part of the smaller picture that the picture covers: blocks at the right and at the bottom may be cut."""
         return 0, 0, self.width / self.factor, self.height / self.factor
 
 

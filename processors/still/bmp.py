@@ -68,7 +68,7 @@ def has_alpha_mask(head: bytes) -> bool:
 def decode_bmp(content: bytes, max_pixels: int) -> tuple[Image.Image, float] | None:
     """Return the picture in mode RGB or RGBA, and which part of it is there; None where it is no such bitmap.
 
-    What is not there is transparent, as browsers have it.
+    Missing pixels are transparent, as in browsers.
     """
     start = (
         _HEADER_BYTES if content[:2] == _ARRAY else 0

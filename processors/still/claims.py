@@ -1,4 +1,4 @@
-"""What a picture's headers claim, read before any decoder sees it: its size and its number of frames.
+"""The claims of a picture's headers, read before any decoder sees it: its size and its number of frames.
 
 Only formats whose library would read, allocate or count first are looked at; of the others Pillow reads the size alone.
 """
@@ -187,7 +187,7 @@ class _GifWalk:
 
 
 def _apng_frames(file: SourceFile) -> int:
-    """As the chunk acTL says, which stands before the pixels; 1 without it."""
+    """Return the number in the chunk acTL, which stands before the pixels; 1 without it."""
     at = 8
     for _ in range(_MAX_CHUNKS):
         file.seek(at)

@@ -1,4 +1,4 @@
-"""What the numbers of a photograph's pixels mean: by its ICC profile, its PNG chunks, its AVIF boxes or its EXIF."""
+"""The meaning of a photograph's numbers: by its ICC profile, its PNG chunks, its AVIF boxes or its EXIF."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ _SRGB: Final = PictureColours()
 
 
 def colours_of(opened: Image.Image, exif: Image.Exif, file: SourceFile) -> PictureColours:
-    """Of a picture that is opened and not yet loaded; `file` is left where it was."""
+    """Return the colours of a picture that is opened and not yet loaded; `file` keeps its position."""
     position = file.tell()
     try:
         code_points = _code_points(opened.format or "", file)
@@ -63,7 +63,7 @@ def _by_gamma(opened: Image.Image) -> PictureColours:
 
 
 def _is_adobe_rgb(exif: Image.Exif) -> bool:
-    """As cameras say it (DCF 2.0): space 2 of old, or an index "R03" beside "uncalibrated"."""
+    """Return True for the marks of cameras (DCF 2.0): the old space 2, or an index "R03" beside "uncalibrated"."""
     try:
         with reading("picture"):
             if exif.get_ifd(_EXIF_IFD).get(_COLOUR_SPACE) == _ADOBE_SPACE:

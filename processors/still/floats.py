@@ -23,7 +23,7 @@ _IGNORED_PERCENT: Final = 0.1
 def codes_of_floats(values: NDArray[Any], usual: tuple[float, ...] = _USUAL) -> NDArray[np.uint8]:
     """Return eight bits of numbers of any shape: 0 to one of the `usual` whites as they are, all else from its least to its largest.
 
-    What is missing, no number or infinite is black.
+    Missing values, NaN and infinity are black.
     """
     low, high, marker = _range(values, usual)
     is_there = np.isfinite(values) & (np.abs(values) < marker)

@@ -55,7 +55,7 @@ class CompletedJpeg:
 
 @dataclass
 class _Markers:
-    """What the markers of a JPEG without an end announce. `end` is where they, and the pixels, stop making sense."""
+    """The facts in the markers of a JPEG without an end. From `end` on, markers and pixels make no sense."""
 
     end: int = 0
     is_progressive: bool = False

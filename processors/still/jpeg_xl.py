@@ -34,7 +34,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class _Deep:
-    """What sixteen bits mean: by a curve, of which eight bits would leave bands, in a gamut."""
+    """The meaning of sixteen bits: a curve, which would show bands in eight bits, and a gamut."""
 
     curve: Literal["linear", "pq", "hlg"]
     matrix: Matrix

@@ -1,7 +1,7 @@
 """The ladder of pictures: a fast, strict reader first, then whatever shows what there is.
 
 1. Pillow with its fast ways: what ordinary, sound files take.
-2. What the file lacks is put to it, or what is broken in it left out, and the first rung reads it: JPEG, PNG, AVIF.
+2. Missing parts are added or broken ones left out, and the first rung reads the result: JPEG, PNG, AVIF.
 3. Readers of single kinds, which know more of them than Pillow, or show a part of one: TIFF, BMP, WebP, FFmpeg's pictures.
 4. The picture that a raw camera file has beside its own.
 5. Pillow again, told to go on behind damage.

@@ -1,6 +1,6 @@
 """Pictures of more pixels than are held at a time: decoded straight to a smaller size, or in parts, each of which is averaged down.
 
-What would need more memory, or longer, is refused by what its headers say, before a decoder sees it.
+A picture that would need more memory, or longer, is refused by its headers, before a decoder sees it.
 """
 
 from typing import Any, Final
@@ -163,7 +163,7 @@ def _iso_pixels(picture: IsoPicture, target: Size, spec: ThumbnailSpec, kind: st
 
 
 def _plain_rows(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSpec) -> Image.Image:
-    """Of a file that holds its pixels as they are, row after row: BMP, PPM, Targa and others."""
+    """Return the rows of a file with plain pixels, row after row: BMP, PPM, Targa and others."""
     kind = f"a {opened.format} picture"
     tiles: list[Any] = getattr(opened, "tile", [])
     if (

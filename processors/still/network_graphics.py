@@ -1,4 +1,4 @@
-"""PNG's relatives. Of an MNG animation the first picture, which is a PNG or a JNG; of a JNG its JPEG with its transparency.
+"""PNG's relatives. The first picture of an MNG animation, a PNG or a JNG; and the JPEG of a JNG with its transparency.
 
 Source: libpng's MNG 1.0 and JNG 1.0. Places, masks and objects of an MNG that are kept for later are not followed.
 """

@@ -75,7 +75,7 @@ def repair_png(content: bytes, max_pixels: int) -> RepairedFile | None:
 
 
 class _Parts:
-    """What a PNG is made of, sound or not."""
+    """The parts of a PNG, sound or not."""
 
     def __init__(self) -> None:
         self.header = self.palette = b""

@@ -171,7 +171,7 @@ def refuse_claims(said: Messages) -> None:
 
 
 def refuse_first_packets(container: InputContainer, max_pixels: int) -> None:
-    """As refuse_claims(), of the beginning of every video stream: for files in which no frame could be decoded."""
+    """Do the work of refuse_claims() on the beginning of every video stream: for files without a decodable frame."""
     with heard() as said:
         for stream in container.streams.video:
             context: object = stream.codec_context

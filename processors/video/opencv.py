@@ -117,7 +117,7 @@ def _choose(
 def _from_start(file: SourceFile) -> Iterator[tuple[tuple[float, Picture], Judgement]]:
     """Yield some of the frames from the beginning on, where seeks find none, or none that shows much.
 
-    Of a stream without a container nothing is read any more once a seek has failed, so that it is opened again.
+    A stream without a container cannot be read after a failed seek, so it is opened again.
     """
     with _opened(file) as capture:
         for number in range(MAX_FRAMES_FROM_START):

@@ -68,7 +68,7 @@ class FrameColours:
 
 @dataclass(frozen=True)
 class FrameShape:
-    """What the container and the codec say about every frame."""
+    """The facts of the container and the codec about every frame."""
 
     codec: str
     sample_aspect: Fraction | None
@@ -178,7 +178,7 @@ def _reformat(frame: VideoFrame, width: int, height: int, pixels: str, interpola
 
 @reading("video")
 def colours_of(frame: VideoFrame) -> FrameColours:
-    """As the frame is marked; HDR without a gamut is BT.2020."""
+    """Return the colours that the frame's marks name; HDR without a gamut is BT.2020."""
     transfer: Literal["sdr", "pq", "hlg"] = "sdr"
     if frame.color_trc == ColorTrc.SMPTE2084:
         transfer = "pq"

@@ -1,4 +1,4 @@
-"""What an MP4 says of a video track beside its codec: the boxes within its sample entry."""
+"""The facts of an MP4 about a video track beside its codec: the boxes within its sample entry."""
 
 from collections.abc import Iterator
 from itertools import islice

@@ -125,7 +125,7 @@ Action = Literal["send", "receive"]
 
 @dataclass(frozen=True)
 class Operation:
-    """What one role does with one topic; `messages` by name."""
+    """The use of one topic by one role; `messages` by name."""
 
     name: str
     role: str

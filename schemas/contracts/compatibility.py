@@ -58,7 +58,7 @@ def _of_channels(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _of_messages(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Headers and keys. What is sent by an operation is written by us, all else by others."""
+    """Headers and keys. We write the messages of send operations; others write the rest."""
     sent = {
         reference["$ref"].rpartition("/")[2]
         for operation in old["operations"].values()

@@ -36,7 +36,7 @@ stderr = Console(stderr=True, highlight=False)
 
 
 class View:
-    """Shows one run. What programs read goes to standard output; the bar, and sentences, to standard error."""
+    """Shows one run. Lines for programs go to standard output; the bar, and sentences, to standard error."""
 
     def __init__(self, run: Run, *, as_json: bool) -> None:
         self.run: Final = run

@@ -10,7 +10,7 @@ def loading() -> Iterator[None]:
     """Load modules inside, without Python looking for garbage.
 
     It would look hundreds of times, at everything that was loaded so far, and find nothing: a tenth to a quarter of the
-    time. What was loaded stays to the end, and is not looked at afterwards either.
+    time. Loaded objects stay to the end, and later collections skip them.
     """
     gc.disable()
     try:

@@ -25,7 +25,7 @@ _SAID: Final = {
 
 
 class ReconcileView:
-    """Shows one run. What programs read goes to standard output, and sentences to standard error."""
+    """Shows one run. Lines for programs go to standard output, and sentences to standard error."""
 
     def __init__(self, run: Reconciliation, *, as_json: bool) -> None:
         self._run: Final = run

@@ -34,7 +34,7 @@ class S3Access(Protocol):
 
 
 class CheckoutServers(Protocol):
-    """What the module `tests.servers.demo` offers. Its servers end with their `with`."""
+    """The functions of the module `tests.servers.demo`. Its servers end with their `with`."""
 
     def apache_kafka(self) -> LocalKafka | None:
         """Return Apache Kafka from its jars or in a container, not yet started; None without Java and Docker."""

@@ -38,7 +38,7 @@ def outcome(journey: Journey) -> str:
 
 
 def print_dead_letters(console: Console, journeys: list[Journey]) -> None:
-    """What the dead letter topic says of each file that failed."""
+    """Print the dead letter of each failed file."""
     names = (h.ERROR_CODE, h.ERROR_MESSAGE, h.ERROR_STAGE, h.ATTEMPTS, h.ORIGINAL_TOPIC, h.NEXT_ACTION)
     for journey in journeys:
         if journey.dead_letter is not None:

@@ -36,7 +36,7 @@ DEFAULT_OUT: Final = Path("thumbnails-demo")
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What the command line asks for."""
+    """The options of the command line."""
 
     out: Path | None = None
     open_browser: bool = True

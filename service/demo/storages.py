@@ -88,7 +88,7 @@ class DemoStorages:
 
     @property
     def settings(self) -> ProviderSettings:
-        """As the roles have them from `environment`."""
+        """Return the settings that the roles read from `environment`."""
         return ProviderSettings(
             LocalStorageSettings(self._root, self._local_url),
             cipher=CredentialsCipher([SecretStr(self._key)]),

@@ -1,4 +1,4 @@
-"""What each record says of one upload: pure, so that a test needs no broker."""
+"""The steps of one upload, as its records tell them: pure functions, so that a test needs no broker."""
 
 import json
 import re
@@ -52,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Sought:
-    """What is followed: an upload's event id, or the newest upload of a key."""
+    """The upload to follow: by its event id, or the newest one of a key."""
 
     text: str
 

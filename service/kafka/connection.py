@@ -31,7 +31,7 @@ class KafkaUnreachableError(Exception):
 
 
 class _Complaints(logging.Handler):
-    """What librdkafka says while it tries: errors that it hands over, and that a server hung up, which it only logs."""
+    """Errors of librdkafka while it connects: those that it hands over, and that a server hung up, which it only logs."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -48,7 +48,7 @@ class TopicChange:
 
 @dataclass(frozen=True)
 class UpdatePlan:
-    """What can be changed, and one sentence for each thing that should be and is not."""
+    """The possible changes, and one sentence for each change that is needed but impossible."""
 
     changes: tuple[TopicChange, ...]
     left: tuple[str, ...]

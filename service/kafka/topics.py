@@ -133,7 +133,7 @@ def _whom(settings: KafkaSettings) -> str:
 
 
 def _hidden(admin: AdminClient, names: list[str]) -> set[str]:
-    """Of the topics that the cluster does not list, those that are kept from us by its rules."""
+    """Return those of the unlisted topics that exist, but that the cluster's ACLs hide from us."""
     if not names:
         return set()
     asked = admin.describe_topics(TopicCollection(names), request_timeout=ADMIN_TIMEOUT_S)

@@ -36,7 +36,7 @@ class OtelTracing:
         self._group: Final = group
 
     def receive(self, record: InboundRecord) -> tuple[InboundRecord, Span]:
-        """As in the port: a span «process TOPIC» that goes on from the record's creation context."""
+        """See the port. The span is «process TOPIC», and continues the record's creation context."""
         parent = _context_of(record.headers)
         created = get_current_span(parent).get_span_context()
         attributes = _attributes("process", record.topic, record.key, record.value) | {
@@ -60,7 +60,7 @@ class OtelTracing:
         return changed, _OpenSpan(self, span)
 
     def send(self, record: OutboundRecord) -> tuple[OutboundRecord, Span]:
-        """As in the port: a span «send TOPIC», whose context goes with the record as its creation context."""
+        """See the port. The span is «send TOPIC», and its context is the record's creation context."""
         parent = _context_of(record.headers)
         attributes = _attributes("send", record.topic, record.key, record.value)
         span = self._tracer.start_span(f"send {record.topic}", parent, SpanKind.PRODUCER, attributes)

@@ -32,7 +32,7 @@ class TellingExporter(SpanExporter):
         self._lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """As the inner one's."""
+        """Call the inner exporter's."""
         result = self._inner.export(spans)
         if result is not SpanExportResult.SUCCESS:
             self._lost += len(spans)
@@ -43,11 +43,11 @@ class TellingExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """As the inner one's."""
+        """Call the inner exporter's."""
         self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """As the inner one's."""
+        """Call the inner exporter's."""
         return self._inner.force_flush(timeout_millis)
 
 

@@ -1,4 +1,4 @@
-"""What a reconciliation sends, and what it asks of the topics before it takes an upload for stuck."""
+"""The records that a reconciliation sends, and its look at the topics before it takes an upload for stuck."""
 
 import time
 from collections.abc import Callable

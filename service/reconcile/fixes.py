@@ -20,9 +20,8 @@ ONE: Final = timedelta(microseconds=1)
 
 
 class Done(StrEnum):
-    """What became of a trouble.
-
-    deleted: its objects are. announced: an upload was published again, or the new place of its pictures; rows and objects
+    """The outcome of a trouble. deleted: its objects are deleted. announced: an upload was published again, or the new place of
+    its pictures; rows and objects
     follow as after every upload. waits: uploads as old wait for the workers. person: nothing here can help.
     """
 
@@ -39,7 +38,7 @@ class Done(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FixResult:
-    """What became of a trouble, and one phrase that says why."""
+    """The outcome of a trouble, and its reason in one phrase."""
 
     done: Done
     why: str = ""
@@ -64,8 +63,8 @@ class Repairs:
     """Acts on what was seen a moment ago.
 
     Side effects, each of one media:
-    - a deletion asks the row once more right before each object. What it deletes can never come to be shown, whatever
-      happens in between: docs/decisions.md.
+    - a deletion asks the row once more right before each object. A deleted object can never be shown later, whatever happens in
+    between: docs/decisions.md.
     - an upload is published again with a time just after that which the row holds, and an id made of that: a repetition
       is the same event. Every later upload wins.
     - a move writes the objects below the company's own storage, each confirmed, and announces them. Dying in between

@@ -21,9 +21,8 @@ _COMPANY: Final = re.compile(r"-(?P<company>\d+)-[0-9a-f]{12}")
 
 
 class Trouble(StrEnum):
-    """What is wrong with a media.
-
-    missing, incomplete: none, or not all, of the objects that the row shows are there. damaged: one has another size, or
+    """The fault of a media. missing, incomplete: none, or not all, of the objects that the row shows are there. damaged: one
+    has another size, or
     another checksum, than the row says. orphan: objects that the row does not show, and never will. ownerless: the row is
     gone, or another company's. away: the row shows objects in local storage, and the company has a storage of its own.
     stuck: an upload without an outcome. elsewhere: the row shows objects outside of the company's folder.
@@ -81,8 +80,7 @@ class JudgeRules:
 def judge(row: MediaRow | None, objects: Mapping[StoragePlace, MediaObjects], rules: JudgeRules) -> list[Finding]:
     """Return the troubles of a media. `objects` has LOCAL only where the company has a storage of its own as well.
 
-    What this says of a row without an outcome depends on the age of its source, which is not known here: it is STUCK
-    unless something else is said.
+    A row without an outcome is STUCK unless the age of its source, which is unknown here, says otherwise.
     """
     found = list(_about_shown(row, objects, rules)) if row is not None and row.company_id == rules.company_id else []
     leftovers = [one for place, at in objects.items() for one in _about_leftovers(row, place, at, rules)]

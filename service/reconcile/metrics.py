@@ -1,4 +1,4 @@
-"""What the last run found, as a text file for node exporter."""
+"""The findings of the last run, as a text file for node exporter."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -17,7 +17,7 @@ _NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}")
 
 @dataclass(frozen=True, slots=True)
 class MediaObjects:
-    """What one storage holds of one media: the objects of each folder that has a version's name."""
+    """The objects of one media in one storage, by folder: only folders with a version's name count."""
 
     row_id: int
     folders: dict[str, list[ListedObject]]

@@ -72,7 +72,7 @@ class Reconciler:
         """Go on with `run`; return whether it is through, False when it was stopped.
 
         Raises RowError, PublishError, TransientError database.unavailable and what `save` raises: it can then go on from
-        its state. What fails in one company's storage is noted, and the next company comes.
+        its state. A failure in one company's storage is noted, and the next company follows.
         """
         try:
             while not self.stop.is_set() and self._begin_company(run):

@@ -1,4 +1,4 @@
-"""What a reconciliation compares, how far it is, and what it found: the whole of its state, small enough for a file."""
+"""The state of a reconciliation: its task, its progress and its findings, small enough for a file."""
 
 from collections import Counter
 from datetime import UTC, datetime

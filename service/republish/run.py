@@ -1,4 +1,4 @@
-"""What `thumbnails republish` writes again, and how far it is: small enough for a file."""
+"""The task of a `thumbnails republish` and its progress: small enough for a file."""
 
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from service.run_file import RunFile
 class Republish(BaseModel):
     """Goes through the tables in order, and through each by its ids, up to the greatest when it began.
 
-    What was written later has its state from persist. `since` compares thumbnail_updated_at. `after_id` is the last row of
+    Persist itself sent the states of later changes. `since` compares thumbnail_updated_at. `after_id` is the last row of
     `kinds[kind_index]` that is done; once `kind_index` is behind the kinds, all are.
     """
 

@@ -164,14 +164,14 @@ class HttpSettings(Component):
 
 
 class LogSettings(Component):
-    """What is logged, and how it looks."""
+    """The level and the format of logs."""
 
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: JSON unless on a terminal.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Minimum level of log lines.")
 
 
 class TraceSettings(Component):
-    """Whether traces are sent; where and how many is said by OpenTelemetry's own OTEL_… variables."""
+    """The switch for traces; OpenTelemetry's own OTEL_… variables say where they go, and how many."""
 
     traces: Literal["auto", "on", "off"] = Field(
         "auto", description="auto: where OTEL_EXPORTER_OTLP_ENDPOINT is set. Needs the extra `otel`: docs/traces.md."

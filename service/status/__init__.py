@@ -1,1 +1,1 @@
-"""What the installation is doing now: from Kafka and from the roles' metrics, for `thumbnails status` and the web page."""
+"""The present state of the installation, from Kafka and the roles' metrics, for `thumbnails status` and the web page."""

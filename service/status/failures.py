@@ -1,4 +1,4 @@
-"""What fails, by error code: dead letters that wait for somebody and records that wait for a retry, with one action for all of them."""
+"""Failures by error code: waiting dead letters and waiting retries, with one action for all of a code."""
 
 import shlex
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Poll Kafka and the roles. What cannot be reached is shown, never raised."""
+"""Poll Kafka and the roles. An unreachable source is shown, never raised."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What became of uploads of late: counted by tenant and by provider from the records of thumbnail.ready and .failed."""
+"""Recent results by tenant and by provider, counted from the records of thumbnail.ready and .failed."""
 
 import json
 from collections import Counter, deque

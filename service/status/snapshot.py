@@ -28,7 +28,7 @@ _WAITING: Final = (*_RETRIES, THUMBNAIL_CLEANUP_WAITING.name)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was found. The parts read from Kafka are None where `kafka_problem` says why."""
+    """The state at one moment. The parts read from Kafka are None where `kafka_problem` says why."""
 
     at: datetime
     roles: Sequence[RoleState]

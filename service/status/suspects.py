@@ -1,4 +1,4 @@
-"""A company or a deploy? What the owners and the times of failures say about their cause."""
+"""A company or a deploy? The likely cause of failures, by their companies and times."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the rooms around the platform's rows share: errors of one sentence, and the right to change the rows."""
+"""Errors of one sentence about the platform's rows, and the right to change these rows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

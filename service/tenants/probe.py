@@ -37,9 +37,8 @@ _ANYWHERE: Final = EndpointPolicy((IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 
 @dataclass(frozen=True)
 class Proof:
-    """What a probe found: why the storage cannot be used (`problem`), and what keeps nothing from working (`warning`).
-
-    `remarks` are sentences about what the store does not do, and what is done instead.
+    """The result of a probe: the reason why the storage cannot be used (`problem`), or a harmless fault (`warning`). `remarks`
+    name what the store does not do, and what is done instead.
     """
 
     problem: str | None = None

@@ -1,7 +1,6 @@
 """Turn the options of `thumbnails storage add|set` into a provider's credentials; ask for what is missing on a terminal.
 
-A secret is read from standard input or from a file. What is on the command line can be seen by every user of the host,
-and stays in the shell's history.
+A secret is read from standard input or from a file. Every user of the host can see a command line, and the shell's history keeps it.
 """
 
 import sys

@@ -27,7 +27,7 @@ def connection_id_of(engine: sa.Engine, given: str) -> int:
 
 
 def found_company_id(connection: sa.Connection, given: str) -> int:
-    """As `company_id_of`, inside of a transaction."""
+    """Do the work of `company_id_of` within a transaction."""
     ids = _matches(connection, companies, given, ("slug", "name"))
     if not ids:
         raise RowError(
@@ -38,7 +38,7 @@ def found_company_id(connection: sa.Connection, given: str) -> int:
 
 
 def found_connection_id(connection: sa.Connection, given: str) -> int:
-    """As `connection_id_of`, inside of a transaction."""
+    """Do the work of `connection_id_of` within a transaction."""
     ids = _matches(connection, storage_connections, given, ("name",))
     if not ids:
         raise RowError(

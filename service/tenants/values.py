@@ -1,4 +1,4 @@
-"""What a new company and a new storage connection are made of, checked before anything is written."""
+"""The values of a new company and of a new storage connection, checked before anything is written."""
 
 import re
 import unicodedata

@@ -34,7 +34,7 @@ def access_problem(host: str, token: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Access:
-    """What is asked of every request. `token` is None where only this machine can connect."""
+    """The conditions for every request. `token` is None where only this machine can connect."""
 
     host: str
     token: str | None

@@ -34,7 +34,7 @@ WRONG_TOKEN_WAIT_S: Final = 0.5
 
 @dataclass(frozen=True)
 class WebParts:
-    """What the page is made of. Without `replay` it is read-only."""
+    """The parts of the page. Without `replay` it is read-only."""
 
     wall: Wall
     access: Access

@@ -1,4 +1,4 @@
-"""What stands before every route: the Host header is ours, the visitor has the token, the answer has safe headers."""
+"""Guards before every route: the Host header is ours, the visitor has the token, the answer has safe headers."""
 
 from http import HTTPStatus
 from typing import Final
@@ -31,7 +31,7 @@ class SafeHeaders:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI wants it."""
+        """Answer one ASGI call."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -49,7 +49,7 @@ class Gate:
         self._access: Final = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI wants it."""
+        """Answer one ASGI call."""
         refusal = self._refusal(scope) if scope["type"] == "http" else None
         await (refusal or self._app)(scope, receive, send)
 

@@ -74,7 +74,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """As uvicorn's, ten times a second."""
+        """Extend uvicorn's method, which runs ten times a second."""
         must_end = await super().on_tick(counter)
         if must_end:
             self._feed.close()

@@ -25,7 +25,7 @@ class EventStream:
         self._beat_s: Final = beat_s
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI wants it."""
+        """Answer one ASGI call."""
         ways_to_end: list[Awaitable[None]] = [self._pump(send), _disconnected(receive), self._stuck()]
         tasks = [asyncio.ensure_future(way) for way in ways_to_end]
         try:

@@ -20,7 +20,7 @@ MAX_PLACEHOLDER_CHARS: Final = 64
 
 @dataclass(frozen=True)
 class Tile:
-    """What became of one upload. `key` is the same for every outcome of it, so that a later one replaces an earlier.
+    """The outcome of one upload. `key` is the same for every outcome of it, so that a later one replaces an earlier.
 
     `at_ms` is the record's time in Unix milliseconds; `data` is what the browser gets, ready for JSON.
     """
@@ -128,7 +128,7 @@ def _ready_facts(ready: ThumbnailReady) -> dict[str, Any]:
 
 
 def _next_action(error: ErrorInfo) -> str:
-    """As this version knows it, else as a newer worker has said."""
+    """Return the action that this version knows for the code, or else the worker's own."""
     try:
         return NEXT_ACTIONS[ErrorCode(error.code)]
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the page shows at this moment, in bounded memory: the newest tiles, the state of Kafka, the topics."""
+"""The present content of the page, in bounded memory: the newest tiles, the state of Kafka, the topics."""
 
 import heapq
 from collections.abc import Iterable

@@ -112,7 +112,7 @@ class LocalReader(SourceReader):
 
     @property
     def size(self) -> int:
-        """As in the contract."""
+        """See the contract."""
         return self._size
 
     @property
@@ -137,7 +137,7 @@ class LocalReader(SourceReader):
         return data
 
     def close(self) -> None:
-        """As in the contract."""
+        """See the contract."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

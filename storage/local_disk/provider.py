@@ -39,7 +39,7 @@ class LocalStorageProvider(StorageProvider):
 
     @property
     def name(self) -> str:
-        """As in the contract."""
+        """See the contract."""
         return "local_disk"
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:  # noqa: ARG002 - a folder keeps no types
@@ -79,7 +79,7 @@ class LocalStorageProvider(StorageProvider):
             return LocalReader(os.open(name, FILE_FLAGS, dir_fd=folder), key)
 
     def file_exists(self, key: str) -> bool:
-        """As in the contract; anything but a regular file is not an object."""
+        """See the contract. Only a regular file is an object."""
         try:
             with self._translated(key), self._folder_of(key) as (folder, name):
                 return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)

@@ -1,4 +1,4 @@
-"""What one S3 server turned out not to do, learned by use: what it refuses once, it is not asked for again."""
+"""The abilities of one S3 server, learned by use: a refused feature is not requested again."""
 
 from enum import IntEnum
 from typing import Any, Final
@@ -12,7 +12,7 @@ _HEADER_CODES: Final = frozenset(
 
 
 class UploadProof(IntEnum):
-    """What an upload carries for the server to compare, the strongest first."""
+    """The proofs of an upload that a server can check, the strongest first."""
 
     SHA256 = 0
     MD5 = 1

@@ -49,7 +49,7 @@ class MinioStorageProvider(StorageProvider):
 
     @property
     def name(self) -> str:
-        """As in the contract."""
+        """See the contract."""
         return "minio"
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
@@ -84,7 +84,7 @@ class MinioStorageProvider(StorageProvider):
         return True
 
     def delete_file(self, key: str) -> None:
-        """As in the contract: S3 itself takes the deletion of what is absent for done."""
+        """See the contract. S3 itself accepts the deletion of an absent object."""
         object_key = self._object_key(key)
         with suppress(ObjectNotFoundError), translated(key):
             self._client.delete_object(Bucket=self._bucket, Key=object_key)
@@ -105,7 +105,7 @@ class MinioStorageProvider(StorageProvider):
         return f"{self._url}/{quote(self._object_key(key))}"
 
     def remarks(self) -> tuple[str, ...]:
-        """As in the contract."""
+        """See the contract."""
         return self._abilities.remarks()
 
     def close(self) -> None:

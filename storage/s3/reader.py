@@ -29,7 +29,7 @@ _SETTLED: Final = timedelta(seconds=2)
 
 @dataclass(frozen=True)
 class _Version:
-    """What an answer says about the object's version."""
+    """The object's version, as an answer tells it."""
 
     etag: str
     size: int
@@ -91,7 +91,7 @@ class MinioReader(SourceReader):
 
     @property
     def size(self) -> int:
-        """As in the contract."""
+        """See the contract."""
         return self._opened.size
 
     @property
@@ -100,7 +100,7 @@ class MinioReader(SourceReader):
         return self._opened.etag
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """As in the contract; what came with the opening is not asked for again.
+        """See the contract. Bytes that came with the opening are not requested again.
 
         A condition that is refused proves nothing: the answer without it says whether the object is still the same.
         """

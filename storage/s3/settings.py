@@ -1,4 +1,4 @@
-"""What the operator decides about objects in all S3 connections."""
+"""The operator's settings for objects in all S3 connections."""
 
 from pydantic import BaseModel, Field
 

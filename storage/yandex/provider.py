@@ -50,7 +50,7 @@ class YandexDiskProvider(StorageProvider):
 
     @property
     def name(self) -> str:
-        """As in the contract."""
+        """See the contract."""
         return "yandex_disk"
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:  # noqa: ARG002 - Yandex Disk goes by the name
@@ -82,7 +82,7 @@ class YandexDiskProvider(StorageProvider):
             return self._client.get_download_link(path)
 
     def file_exists(self, key: str) -> bool:
-        """As in the contract."""
+        """See the contract."""
         path = self._path(key)
         try:
             with self._translated(key):

@@ -50,7 +50,7 @@ class YandexReader(SourceReader):
 
     @property
     def size(self) -> int:
-        """As in the contract."""
+        """See the contract."""
         return self._meta.size
 
     @property
@@ -59,7 +59,7 @@ class YandexReader(SourceReader):
         return self._meta.version
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """As in the contract. A link that has expired is renewed."""
+        """See the contract. A link that has expired is renewed."""
         length = span(offset, length, self.size)
         if not length:
             return b""

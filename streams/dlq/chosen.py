@@ -46,7 +46,7 @@ class ChosenCode:
 
 @dataclass
 class Chosen:
-    """What was chosen so far. Keeps no dead letter: its memory grows with the codes and companies alone."""
+    """The dead letters chosen so far. Keeps no dead letter: its memory grows with the codes and companies alone."""
 
     by_code: dict[str, ChosenCode] = field(default_factory=dict)
 

@@ -38,10 +38,10 @@ class Decision:
 
 @dataclass
 class DecisionReport:
-    """What a decision did, or, in a dry run, would do.
+    """The effect of a decision; in a dry run, the effect that it would have.
 
     `decided_before` had the same state already; `left_discarded` stay discarded, since no acknowledgement named them.
-    `replayed_before` were replayed or parked. Of `half_sent` nobody knows whether they were sent: these are positions.
+    `replayed_before` were replayed or parked. `half_sent` are positions that a replay may or may not have sent.
     `not_found` were named, and are not there.
     """
 

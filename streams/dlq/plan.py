@@ -1,4 +1,4 @@
-"""What a replay does with one dead letter: pure, so that every rule can be tested without a broker."""
+"""The plan of a replay for one dead letter: pure, so that every rule can be tested without a broker."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -123,7 +123,7 @@ def is_code(code: str, wanted: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is kept of one dead letter: times in Unix seconds and milliseconds.
+    """The facts kept about one dead letter: times in Unix seconds and milliseconds.
 
     `state` is that of its mark, None without any; `born` is the state that holds until it has a mark: see born_mark.
     """

@@ -22,7 +22,7 @@ MAX_EXAMPLES: Final = 20
 
 @dataclass
 class ReplayReport:
-    """What a replay did, or, in a dry run, would do.
+    """The effect of a replay; in a dry run, the effect that it would have.
 
     Where the broker is not transactional, a replay that is killed sends its last batch again when it goes on:
     `maybe_twice` names the dead letters of such a batch. `refused` has an example position for each reason.

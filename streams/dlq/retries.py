@@ -22,7 +22,7 @@ MAX_WAITING: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class WaitingRetry:
-    """One record in a retry topic; `tier` is 1-based. What its headers and its value do not say is None or ""."""
+    """One record in a retry topic; `tier` is 1-based. Facts that its headers and its value lack are None or ""."""
 
     tier: int
     topic: str
@@ -92,7 +92,7 @@ class RetryFilter:
 
 @dataclass
 class RetryGroup:
-    """What waits with one code for one company; `next` is the record that is due first. `cancelled` of them are dropped then."""
+    """The waiting records of one code and one company; `next` is the record that is due first. `cancelled` of them are dropped then."""
 
     code: str
     company_id: int | None

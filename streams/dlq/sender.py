@@ -1,6 +1,6 @@
 """Sends a batch of replays together with the marks that say so: in one transaction where the broker has them.
 
-What people decide about dead letters is marked by the same senders: so that no replay is at work meanwhile, and sends what was discarded.
+The same senders mark people's decisions about dead letters, so that no running replay sends a discarded one.
 
 With transactions (Apache Kafka) a batch and its marks become visible together or not at all: a replay that is killed
 at any moment has replayed each dead letter once or not at all, and the next one knows which. The transactional id is one for
@@ -60,7 +60,7 @@ Step = tuple[InboundRecord, Send]
 
 
 class ReplayError(Exception):
-    """A batch was not replayed; the message says why and what to do. What was replayed before is marked."""
+    """A batch was not replayed; the message says why and what to do. Dead letters replayed before the error are marked."""
 
 
 class ReplaySender(Protocol):
@@ -91,8 +91,8 @@ def open_sender(
     """Return the sender that this broker allows for, and the ledger as no other replay can change it any more.
 
     The order matters: first the id is taken, which ends the transaction of a replay that was killed, or that is still
-    at work; only then is the ledger final. Whether the broker keeps aborted transactions from readers is tried out with
-    a probe: there are brokers that accept transactions and show them anyway. Raises ReplayError, TopicReadError.
+    at work; only then is the ledger final. A probe finds out whether the broker hides aborted transactions: some accept
+    transactions and show aborted records. Raises ReplayError, TopicReadError.
     """
     probe = uuid4().hex.encode()
     producer = _take_the_id(options, probe)
@@ -139,12 +139,12 @@ class TransactionalSender:
         self._ledger_topic: Final = ledger_topic
 
     def send(self, steps: Sequence[Step], now: datetime) -> None:
-        """As in the contract."""
+        """See the contract."""
         records = [*(step.record for _, step in steps), *_marks(self._ledger_topic, steps, now)]
         self._commit(records, "replayed")
 
     def mark(self, marks: Sequence[tuple[InboundRecord, Mark]]) -> None:
-        """As in the contract."""
+        """See the contract."""
         self._commit([mark_record(self._ledger_topic, dead_letter, mark) for dead_letter, mark in marks], "marked")
 
     def _commit(self, records: Sequence[OutboundRecord], done: str) -> None:
@@ -184,7 +184,7 @@ class AcknowledgedSender:
         self._ledger_topic: Final = ledger_topic
 
     def send(self, steps: Sequence[Step], now: datetime) -> None:
-        """As in the contract."""
+        """See the contract."""
         with _telling_errors(
             "The last batch was perhaps replayed; the next replay says which dead letters may come twice"
         ):
@@ -193,7 +193,7 @@ class AcknowledgedSender:
             send_and_wait(self._producer, _marks(self._ledger_topic, steps, now))
 
     def mark(self, marks: Sequence[tuple[InboundRecord, Mark]]) -> None:
-        """As in the contract."""
+        """See the contract."""
         records = [mark_record(self._ledger_topic, dead_letter, mark) for dead_letter, mark in marks]
         with _telling_errors("The last batch was perhaps not marked"):
             send_and_wait(self._producer, records)
@@ -208,7 +208,7 @@ class TracedSender:
         self._tracing: Final = tracing
 
     def send(self, steps: Sequence[Step], now: datetime) -> None:
-        """As in the contract."""
+        """See the contract."""
         received = [self._tracing.receive(dead_letter) for dead_letter, _ in steps]
         planned = [
             replace(step.record, headers=_continued(step.record.headers, dead_letter.headers))
@@ -229,7 +229,7 @@ class TracedSender:
             span.end()
 
     def mark(self, marks: Sequence[tuple[InboundRecord, Mark]]) -> None:
-        """As in the contract: a mark has no trace."""
+        """See the contract. A mark has no trace."""
         self._inner.mark(marks)
 
 

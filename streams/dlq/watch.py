@@ -23,8 +23,8 @@ MAX_EARLY_MARKS: Final = 10_000
 class DeadLetterWatch:
     """Knows the newest dead letters, `most` of them, of several topics, and what became of each. For one thread.
 
-    A mark is kept as a part of its dead letter; one of a dead letter that is gone takes no memory. What retention or
-    a purge removes is forgotten at the next look, and so is a topic that was created again.
+    A mark is kept as a part of its dead letter; one of a dead letter that is gone takes no memory. The next look forgets
+    records that retention or a purge removed, and a topic that was created again.
     """
 
     def __init__(

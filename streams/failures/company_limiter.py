@@ -91,8 +91,8 @@ class _Company:
 class CompanyLimiter:
     """Counts each company's uploads by how they end, and holds back those of a company that is limited.
 
-    Of a limited company one upload at a time is tried, `per_minute` in a minute at most (twice that after a pause), and
-    fewer where they take long before they fail. All others wait in the retry topics, where they hold back nobody: a
+    A limited company's uploads are tried one at a time, at most `per_minute` in a minute (twice that after a pause), and fewer
+    if they take long before they fail. All others wait in the retry topics, where they hold back nobody: a
     fresh one behind those that wait already, each for its turn. The limit ends when most of what is tried succeeds, or
     nothing failed for a window. One process counts for itself. Not thread-safe, but for limited(): one event loop owns it.
     """

@@ -100,7 +100,7 @@ class DeadLetterGuard:
     ) -> None:
         """Take into account the last window's dead letters by owner, companies with results of late, and `known` ones.
 
-        Of the known ones, those of the database, two are enough.
+        Two of the database's companies are enough.
 
         Without all this a supervisor that restarts the worker would let a full row of dead letters through each time, or one
         company's flood would stop the worker again before it meets a record of another company.

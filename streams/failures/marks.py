@@ -16,9 +16,9 @@ MAX_EARLIER: Final = 10
 
 
 class MarkState(StrEnum):
-    """What became of a dead letter. `SENDING` is only written where the broker has no transactions: perhaps it was sent.
+    """The outcome of a dead letter. `SENDING` is only written for brokers without transactions: perhaps it was sent.
 
-    A person has seen what is acknowledged, and may still replay it. What is discarded is given up: only who names it replays it.
+    A person has seen what is acknowledged, and may still replay it. A discarded one is given up: only a replay that names it sends it.
     A waiting retry that is cancelled is not tried again when it is due.
     Version 0.1 does not know these three, and takes such a dead letter for one that waits.
     """
@@ -33,7 +33,7 @@ class MarkState(StrEnum):
 
 @dataclass(frozen=True)
 class Mark:
-    """What became of one dead letter, when, and to which topic it went; "" where it went nowhere.
+    """The outcome of one dead letter, its time, and its target topic; "" for none.
 
     `by` and `note` say who decided so, and why; both are "" for a replay. `earlier` are the decisions before, the oldest first.
     """

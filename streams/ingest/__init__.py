@@ -8,10 +8,10 @@ S3, MinIO, Ceph, EventBridge ──> notifications topic ──> ingest ─┬�
 
 A record has one or more changes of objects, or none. Each step, and what happens when it fails:
 
-1. The record is read (`notifications`). What is no notification becomes a dead letter. Tests, tags, access, folders and
+1. The record is read (`notifications`). A record that is no notification becomes a dead letter. Tests, tags, access, folders and
    versions that are no longer current are passed over, and counted.
-2. The first rule that matches the object says whose media it is (`rules`). What no rule matches is counted and passed
-   over; the log says it once for each bucket and first folder. Our own thumbnails never come to a rule.
+2. The first rule that matches the object says whose media it is (`rules`). An object that no rule matches is counted and
+skipped; the log names each bucket and first folder once. Our own thumbnails never come to a rule.
 3. Where the rule says so, the media is the row that has the object's path (`streams.rows.by_path`). A row may be written
    after its object: the batch waits, up to INGEST_ROW_WAIT_S after the notification. After that an upload becomes a dead
    letter, to be replayed; a removed object without a row shows nothing, and is passed over. A database that is away is

@@ -29,7 +29,7 @@ _NO_VERSION: Final = frozenset({None, "", "null"})
 
 
 class ChangeKind(StrEnum):
-    """What happened to an object."""
+    """The kind of change of an object."""
 
     CREATED = "created"
     REMOVED = "removed"

@@ -1,4 +1,4 @@
-"""What becomes of one notification: which events, or why none."""
+"""The events of one notification, or the reason why it has none."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ RowsOf = Mapping[str, Collection[PathRow]]
 
 
 class ChangeOutcome(StrEnum):
-    """What a change of an object led to: a label of a metric. A dead letter is counted by its code instead."""
+    """The outcome of a change of an object: a label of a metric. A dead letter is counted by its code instead."""
 
     UPLOADED = "uploaded"
     DELETED = "deleted"

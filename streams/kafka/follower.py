@@ -12,7 +12,7 @@ from streams.kafka.topic_reader import TopicReader
 
 @dataclass(frozen=True)
 class Listener:
-    """What is done with the records of one topic.
+    """The callbacks for the records of one topic.
 
     `on_forget` gets the number of a partition whose records so far are not there any more, because the topic was
     deleted and created again: all that is still there comes again. `first` returns the offset to begin with, of a

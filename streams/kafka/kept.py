@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """One item for each record, by its place. Of more than `most` items, the oldest of the fullest partition goes."""
+    """One item for each record, by its place. Beyond `most` items, the oldest of the fullest partition is dropped."""
 
     def __init__(self, most: int) -> None:
         self._most: Final = most

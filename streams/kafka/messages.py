@@ -1,4 +1,4 @@
-"""What confluent-kafka's messages hold beside plain values: header names that are no UTF-8, and batches that nobody can read."""
+"""The oddities of confluent-kafka's messages: header names that are not UTF-8, and batches that nobody can read."""
 
 import gc
 from collections.abc import Callable

@@ -28,7 +28,7 @@ class Item:
 
 @dataclass
 class Written:
-    """What became of a batch: an outcome for each item that the database took, an error for each refused one.
+    """The result of a batch: an outcome for each item that the database took, an error for each refused one.
 
     A ready one of another company stands in both. A failed one has its dead letter already, with the upload's own bytes.
     """

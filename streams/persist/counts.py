@@ -1,4 +1,4 @@
-"""What the persist role's batches add to metrics, log and traces: each record once, however often it is delivered."""
+"""The metrics, log lines and traces of the persist role's batches: each record once, however often it is delivered."""
 
 import logging
 from collections import Counter
@@ -39,8 +39,8 @@ _REPLAY_IT: Final = (
 class ResultCounts:
     """The guarantee: a result that was applied is counted once for ever, because the row itself knows it.
 
-    What left no trace in a row (stale, without a row, refused) is counted once by whoever commits its offset; it comes
-    again after that only when the broker lost the commit, and then this process knows it by its place.
+    A result that changed no row (stale, without a row, refused) is counted by the process that commits its offset. It comes
+    again only if the broker lost the commit, and this process then knows it by its position.
     """
 
     def __init__(self, metrics: Metrics, now: Callable[[], datetime]) -> None:

@@ -59,7 +59,7 @@ class BatchReader:
     def read(self, records: list[InboundRecord]) -> Batch:
         """Return the results and deletions in `records`, and the records that hold none.
 
-        What was rejected has no row: its record on thumbnail.failed is passed over.
+        A rejected record has no row: its record on thumbnail.failed is skipped.
         """
         batch = Batch(records)
         for record, span in map(self._tracing.receive, records):

@@ -33,7 +33,7 @@ class StateSender:
     sends later. Why the last record of a media is what its row says: each change of a row is committed before its state is
     sent, and the offset of its cause is committed after that. Dying in between repeats it: the same row has the same bytes.
 
-    What is left are two faults at once: docs/decisions.md, "One topic with the present state".
+    Only two faults at once break this: docs/decisions.md, "One topic with the present state".
     """
 
     def __init__(self, engine: sa.Engine, topic: str, metrics: Metrics, *, lock: StateLock | None = None) -> None:

@@ -73,8 +73,8 @@ class RetryRole:
 
     Side effects, in this order:
     1. The record is produced to thumbnail.due and acknowledged by all replicas. Dying here sends it twice: the worker's
-       results are the same both times. What must wait for longer than a tier does is produced to a retry topic again.
-       What somebody cancelled goes to the worker, too, which gives it up. A cleanup is produced to thumbnail.cleanup.
+       results are the same both times. A record that must wait longer than its tier is produced to a retry topic again.
+       A cancelled record also goes to the worker, which gives it up. A cleanup is produced to thumbnail.cleanup.
     2. Its offset is committed. Dying before the first leaves the record where it is.
     """
 
@@ -141,7 +141,7 @@ class RetryRole:
     def _read(self) -> None:
         """Hold what is there, or comes before the next record is due: a batch that is waited for would be late.
 
-        What was read is held before more is read, because reading may take partitions away, with what is held of them.
+        Records are held before more are read, because a read may revoke partitions together with their held records.
         """
         soonest_s = min((held[0].due_s for held in self._held.values()), default=None)
         wait_s = POLL_S if soonest_s is None else soonest_s - self._monotonic()

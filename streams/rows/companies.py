@@ -24,7 +24,7 @@ class SqlCompanyDirectory:
         self._engine: Final = engine
 
     def find_company(self, company_id: int) -> Company | None:
-        """As storage.tenants.CompanyDirectory asks."""
+        """See storage.tenants.CompanyDirectory."""
         query = (
             sa.select(companies, storage_connections.c.id.label("found_connection_id"), *CONNECTION_COLUMNS)
             .outerjoin(storage_connections, companies.c.storage_connection_id == storage_connections.c.id)

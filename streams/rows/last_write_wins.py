@@ -20,7 +20,7 @@ NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class RowOutcome(StrEnum):
-    """What became of a result: applied to a fresh row, or in place of an earlier result, or not at all.
+    """The outcome of a result: applied to a fresh row, or in place of an earlier result, or not at all.
 
     OVERRULED are pictures whose version was given up before they were read. UNREMEMBERED is a failure of so many of
     one upload that the row cannot remember its version.
@@ -94,8 +94,8 @@ class RowState:
 def counted_time(occurred_at: datetime | None, written_at: datetime | None) -> datetime:
     """Return the time by which an upload is compared: its own, but at most the time at which that was written down.
 
-    A time that was in the future then is a wrong clock's, and would win over every later upload. What 0.2 writes is
-    never in the future: the worker refuses such uploads, sets no `produced_at` before `occurred_at`, and rows are
+    A time that was in the future then is a wrong clock's, and would win over every later upload. Version 0.2 writes no time in
+    the future: the worker refuses such uploads, sets no `produced_at` before `occurred_at`, and rows are
     written likewise. So the limit is felt by results and rows of 0.1 alone, and never changes as time goes by.
     """
     return min(occurred_at or NEVER, written_at or NEVER)

@@ -1,4 +1,4 @@
-"""What a media's row shows at this moment: asked before anything of it is deleted, and before it is tried again."""
+"""The present content of a media's row, read before any of its objects is deleted, and before a retry."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

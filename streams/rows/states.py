@@ -1,4 +1,4 @@
-"""What thumbnail.state says of a media, read from its row, and the lock under which it is read and sent."""
+"""The value of thumbnail.state for a media, read from its row, and the lock under which it is read and sent."""
 
 import hashlib
 import uuid

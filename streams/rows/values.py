@@ -1,4 +1,4 @@
-"""What a batch changes in a row, and what a result looks like in the row's columns."""
+"""The change that a batch makes to a row, and the columns of a result."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +13,7 @@ _RENDITIONS: Final = TypeAdapter(tuple[RenditionInfo, ...])
 
 @dataclass(slots=True)
 class RowChange:
-    """What a batch changes in one row: the newest result, the newest pictures, which an earlier one may bring, and its memory.
+    """The change that a batch makes to one row: the newest result, the newest pictures, which an earlier one may bring, and its memory.
 
     `last` is None where another failure of the row's upload adds to the memory alone.
     """

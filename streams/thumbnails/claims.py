@@ -1,4 +1,4 @@
-"""What the file of an upload turned out to be, compared with what its event says."""
+"""The facts of an uploaded file, compared with the claims of its event."""
 
 from collections.abc import Mapping
 from typing import Final

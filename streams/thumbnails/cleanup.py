@@ -26,8 +26,8 @@ class CleanupService:
     one that is newer than the request's, for its own result may be on its way. A folder that the row does not show
     when it is asked may not come to be shown afterwards, or the delete would take it away: a row never goes back to an
     older upload, or to a version that it says was given up (docs/decisions.md). The upload's other versions go as soon
-    as that is known of them, too. What may have been shown until a moment ago is left to the cleanup of whatever took its
-    place: see Grace. Where the row is another company's, nothing goes but the request's own version, in
+    as that is known of them, too. A version that may have been shown until a moment ago is left to the cleanup of its
+    successor: see Grace. Where the row is another company's, nothing goes but the request's own version, in
     the storages of the company that stored it.
     """
 
@@ -116,7 +116,7 @@ def _is_outdated(folder: str, requested: str, unclaimed_from: datetime) -> bool:
     """Return whether a request for `requested` is also one for a folder of another upload, unless the row shows it.
 
     No upload that is accepted has a time from `unclaimed_from` on: its row gave way to an upload with a right time.
-    What lies there under another name is not the pipeline's: the storage is the company's, and others use it too.
+    Objects with another name are not the pipeline's: the storage is the company's, and others use it too.
     """
     if version_in(folder) is None:
         return False

@@ -56,7 +56,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class _Facts:
-    """What is announced beside the pictures and their places."""
+    """The facts that are announced beside the pictures and their places."""
 
     source: SourceInfo
     attempt: int

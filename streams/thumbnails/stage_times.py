@@ -36,8 +36,8 @@ def read_stage(opening_s: float, source: CountedSource, opened_s: float) -> Stag
 def made_stages(asked_s: float, answered_s: float, made: ThumbnailSet) -> tuple[StageTime, StageTime]:
     """Return decoding and rendering, as long as the decoder says they took, before its answer at `answered_s`.
 
-    The decoder knows no clock of ours: the spans are laid so that rendering ends with the answer. What is left between `asked_s`
-    and them was spent on waiting for a free slot.
+    The decoder knows no clock of ours: the spans are laid so that rendering ends with the answer. The rest of the time since
+    `asked_s` was a wait for a free slot.
     """
     rendering_s = max(asked_s, answered_s - made.render_ms / 1000)
     decoding_s = max(asked_s, rendering_s - (made.read_ms + made.decode_ms) / 1000)

@@ -29,7 +29,7 @@ class Stale(StrEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """What an upload's row says of it: why it needs no thumbnails any more, and which versions of it were given up."""
+    """The row's view of an upload: why it needs no thumbnails any more, and which of its versions were given up."""
 
     stale: Stale | None = None
     given_up: tuple[str, ...] = ()

@@ -36,8 +36,8 @@ class RenditionStore:
     between two deliveries. The row shows those of the first result, and nothing changes what they are.
 
     A failure takes nothing away. Another delivery of the same upload, in this process or in another one, writes the same
-    keys and may have announced them; only the row tells later what will not be shown. What is left is written again by
-    the next attempt, or deleted by the cleanup that follows when the upload is given up, overtaken or shown otherwise.
+    keys and may have announced them; only the row tells later what will not be shown. Objects that are left behind are written
+    again by the next attempt, or deleted by the cleanup that follows when the upload is given up, overtaken or shown otherwise.
     """
 
     def __init__(self, calls: StorageCalls) -> None:

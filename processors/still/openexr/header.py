@@ -51,7 +51,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Part:
-    """What the header says of the first picture. `rows` are those of a chunk; `chunks` the places of all, from the top down."""
+    """The header's facts about the first picture. `rows` are those of a chunk; `chunks` the places of all, from the top down."""
 
     channels: tuple[Channel, ...]
     compression: int

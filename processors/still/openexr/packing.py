@@ -139,7 +139,7 @@ def _from_piz(packed: bytes, block: Block) -> list[Plane]:
 def _by_ffmpeg(coded: bytes, count: int) -> NDArray[np.uint16]:
     """Return `count` numbers in Huffman's code: FFmpeg takes them for the only row of a grey picture in which all numbers occur.
 
-    One row has no wavelets. What is as long as its pixels is not packed, so that a few more of them are claimed.
+    One row has no wavelets. Data as long as its pixels is not packed, so the header claims a few more pixels.
     """
     packed = b"\0\0\xff\x1f" + b"\xff" * (_HALF_RANGE // 8) + coded
     wanted, count = count, max(count, len(packed) // 2 + 1)
@@ -198,14 +198,14 @@ def _undo_wavelets(plane: NDArray[np.int32], *, is_short: bool) -> None:
 
 
 def _undo_short(low: Plane, high: Plane) -> tuple[Plane, Plane]:
-    """Of numbers below 2 to the 14th, as signed ones of 16 bits."""
+    """Undo numbers below 2 to the 14th, as signed ones of 16 bits."""
     low, high = low.astype(np.int16).astype(np.int32), high.astype(np.int16).astype(np.int32)
     one = low + (high & 1) + (high >> 1)
     return one & 0xFFFF, (one - high) & 0xFFFF
 
 
 def _undo_long(low: Plane, high: Plane) -> tuple[Plane, Plane]:
-    """Of all others, which go round at 2 to the 16th."""
+    """Undo all others, which wrap at 2 to the 16th."""
     other = (low - (high >> 1)) & 0xFFFF
     return (high + other - 0x8000) & 0xFFFF, other
 

@@ -21,7 +21,7 @@ _FEW: Final = 8
 
 @dataclass(frozen=True)
 class Decoding:
-    """What is wanted of each file, and decoders: `make_slots` returns so many, warm ones if asked."""
+    """The wish for each file, and the decoders: `make_slots` returns so many, warm ones if asked."""
 
     spec: ThumbnailSpec
     max_slots: int

@@ -1,4 +1,4 @@
-"""What became of each file: a line, a JSON object, and the sentence at the end."""
+"""The outcome of each file as a line or a JSON object, and the sentence at the end."""
 
 from collections import Counter
 from collections.abc import Sequence

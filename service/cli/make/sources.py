@@ -36,7 +36,7 @@ class MediaFile:
 
 @dataclass(frozen=True)
 class Found:
-    """What the arguments mean; `passed_over` files in folders are no media."""
+    """The files that the arguments name; `passed_over` files in folders are no media."""
 
     items: list[MediaFile]
     passed_over: int
@@ -57,7 +57,7 @@ class FileSource:
         self.size = os.fstat(self._fd).st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """As processors.types.Source asks."""
+        """See processors.types.Source."""
         return os.pread(self._fd, length, offset)
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class StandardInput:
             raise
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """As processors.types.Source asks."""
+        """See processors.types.Source."""
         return os.pread(self._file.fileno(), length, offset)
 
     def close(self) -> None:

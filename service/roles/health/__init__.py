@@ -1,1 +1,1 @@
-"""Whether a role makes progress (live) and what it needs answers (ready), with what an operator needs to know."""
+"""The health of a role: it makes progress (live), its dependencies answer (ready), and the details for an operator."""

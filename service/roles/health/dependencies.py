@@ -1,4 +1,4 @@
-"""What a role depends on, proven again and again: what is up, since when, and what to do about what is not."""
+"""The dependencies of a role, tested again and again: which are up, since when, and what to do about the others."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Whether a role makes progress. An idle one does; one that waits for what is down does, for a restart would not help."""
+"""The progress of a role. An idle one does; one that waits for what is down does, for a restart would not help."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ class Liveness:
     - No event may be in work for longer than `event_bound_s`.
     - Where there are unprocessed records, one must be finished within twice that.
 
-    What happened while a dependency was down, and soon after, is not the role's fault: each bound starts again then.
+    An outage of a dependency is not the role's fault: each bound starts again soon after it.
     """
 
     def __init__(

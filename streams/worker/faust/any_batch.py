@@ -58,7 +58,7 @@ class _LenientRecords(_MemoryRecordsPy):  # type: ignore[misc] # it has no stubs
 
 
 class FetchedRecords(MemoryRecords):  # type: ignore[misc] # it has no stubs
-    """What a broker sent of one partition, read by aiokafka's reader in C, with the bytes to read it once more."""
+    """The bytes that a broker sent of one partition, read by aiokafka's reader in C, and kept to be read once more."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -68,8 +68,7 @@ class FetchedRecords(MemoryRecords):  # type: ignore[misc] # it has no stubs
 class AnyRecords(fetcher.PartitionRecords):  # type: ignore[misc] # it has no stubs
     """Reads with aiokafka's fast reader as far as it can, then leniently. Raises UnreadableBatchError.
 
-    What was read before an unreadable batch is handed out first: the worker works on it, and the error is raised when
-    nothing but that batch is next.
+    Records before an unreadable batch are handed out first; the error is raised once that batch is next.
     """
 
     def __init__(self, tp: Any, records: Any, aborted_transactions: Any, *others: Any) -> None:

@@ -27,8 +27,8 @@ class Copartitioned:
 def divide(groups: Iterable[Copartitioned], held: Held) -> Shares:
     """Return the share of each member.
 
-    Of each group, one member has at most one partition number more than another; so it is with the sum over the groups
-    where all members subscribe to the same topics. Within that, nearly all partitions stay that can. The result depends
+    Within each group, a member has at most one partition number more than another. The same holds for the sum over the groups
+    if all members subscribe to the same topics. Within that, nearly all partitions stay that can. The result depends
     on nothing but the arguments.
     """
     plans = [_Plan(group, held) for group in sorted(groups, key=lambda group: sorted(group.topics))]
