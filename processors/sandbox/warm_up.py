@@ -1,4 +1,4 @@
-"""What a slot does before its first job, so that each of its children starts warm, and with a fresh heap."""
+"""The work of a slot before its first job: each of its children then starts warm, and with a fresh heap."""
 
 import ctypes
 import io

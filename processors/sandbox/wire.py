@@ -1,4 +1,4 @@
-"""What crosses between the worker and a decoder: fixed structures, bounded, and never unpickled."""
+"""The messages between the worker and a decoder: fixed structures, bounded, and never unpickled."""
 
 import base64
 import binascii

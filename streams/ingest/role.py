@@ -142,7 +142,7 @@ class IngestRole:
     def _place(self, readings: Sequence[Reading]) -> bool:
         """Send all events, once their rows are there or were waited for; False when stop() came first.
 
-        What is known is sent before the wait for the rest: one upload without a row delays those behind it alone.
+        Known uploads are sent before the wait for the rest: one upload without a row delays only those behind it.
         """
         while True:
             rows = self._look_up(paths_wanted(readings))

@@ -25,8 +25,8 @@ _WAITS_FOR_OTHERS: Final = (JoinGroupRequest, SyncGroupRequest)
 def bound_answers(consumer: AIOKafkaConsumer) -> None:
     """Let `consumer`, which is not started yet, wait as long as before only when it joins its group.
 
-    Of all other questions, those about its membership get less than its session: a group whose coordinator stands still
-    has another one after some seconds, and who is heard there in time stays a member, and does nothing twice.
+    Other requests about the membership get less than its session: a group whose coordinator hangs has another one after some
+    seconds, and a member that reaches it in time stays one, and repeats no work.
     """
     client: Any = consumer._client  # noqa: SLF001 - there is no public way to bound a single request
     longest_s: float = client._request_timeout_ms / 1000  # noqa: SLF001 - see above
