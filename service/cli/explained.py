@@ -48,11 +48,7 @@ def explain(exc: Exception) -> tuple[str, int] | None:
     if isinstance(exc, OSError):
         return _about_system(exc), EXIT_FAILED
     if isinstance(exc, ModuleNotFoundError) and (exc.name or "").partition(".")[0] not in _OURS:
-        return (
-            f"The package of {exc.name} is not installed here. The light image has no decoders and no storages: use the"
-            " other one, see docs/containers.md. Elsewhere: pip install --require-hashes -r requirements.lock",
-            EXIT_FAILED,
-        )
+        return _about_package(exc.name), EXIT_FAILED
     if isinstance(exc, UnicodeError):
         return "An argument, a setting or a name of a file is not UTF-8 text where it has to be.", EXIT_USAGE
     if isinstance(exc, MemoryError):
@@ -84,6 +80,13 @@ def _about_setting(exc: "ValidationError") -> str:
     name = ".".join(str(part) for part in problem["loc"]).upper()
     # What contradicts itself has no name of its own: the message names both.
     return f"{name}{': ' if name else ''}{problem['msg']}. See docs/configuration.md."
+
+
+def _about_package(module: str | None) -> str:
+    return (
+        f"The package of {module} is not installed here. The light image has no decoders and no storages: use the other"
+        " one, see docs/containers.md. Elsewhere: pip install --require-hashes -r requirements.lock"
+    )
 
 
 def _about_system(exc: OSError) -> str:

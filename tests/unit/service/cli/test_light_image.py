@@ -85,4 +85,4 @@ def test_every_expected_error_is_a_class_of_its_module(module: str, name: str) -
 
 def test_a_missing_module_of_our_own_is_a_bug_and_keeps_its_traceback() -> None:
     assert explain(ModuleNotFoundError("x", name="streams.nothing")) is None
-    assert explain(PermanentError(ErrorCode.MEDIA_CORRUPT, "It is broken.")) == ("It is broken.", 1)
+    assert explain(PermanentError(ErrorCode.MEDIA_CORRUPT, "It is broken.")) == ("media.corrupt: It is broken.", 1)
