@@ -68,7 +68,7 @@ def _company(engine: sa.Engine, settings: Settings, s3_credentials: str | None) 
     known = {str(row["slug"]): int(row["id"]) for row in list_companies(engine)}
     if known or settings.database.tenant_tables_read_only:
         return known.get(SLUG)
-    has_key = settings.storage.storage_credentials_key is not None
+    has_key = settings.connections.storage_credentials_key is not None
     connection = _connection(engine, settings, s3_credentials) if s3_credentials and has_key else None
     return add_company(engine, new_company("Sample", SLUG, None, connection))
 
