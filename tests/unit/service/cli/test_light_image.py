@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 
 from schemas.errors import ErrorCode, PermanentError
 from service.cli.explained import EXPECTED, explain
@@ -49,6 +50,20 @@ def in_the_light_image(program: str) -> subprocess.CompletedProcess[str]:
     )
     command = [sys.executable, "-c", hide + program]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def test_kubernetes_runs_the_other_image_where_something_is_decoded_or_stored() -> None:
+    commands: dict[str, set[str]] = {}
+    for path in (ROOT / "deploy" / "kubernetes").rglob("*.yaml"):
+        for found in yaml.safe_load_all(path.read_text()):
+            spec = found.get("spec", {}) if isinstance(found, dict) else {}
+            pod = spec.get("jobTemplate", {"spec": spec})["spec"].get("template", {}).get("spec", {})
+            for container in pod.get("containers", ()):
+                commands.setdefault(container["image"], set()).add(container["args"][0])
+    assert commands == {
+        "thumbnail-pipeline": {"worker", "reconcile"},
+        "thumbnail-pipeline-light": {"persist", "retry", "ingest", "web", "topics", "db"},
+    }
 
 
 def test_the_packages_that_are_left_out_are_packages_of_the_lock() -> None:
