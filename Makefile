@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo dist fmt test test-quick coverage chaos chaos-plants strangers database broker-faults fuzz drill contact-sheet screenshots check schemas schemas-check bench up down lock clean
+.PHONY: help install demo dist fmt test test-quick coverage chaos chaos-plants strangers database broker-faults fuzz drill contact-sheet screenshots check schemas schemas-check bench up down test-containers lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,7 +28,9 @@ help: ## Show what can be done here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or later is needed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is needed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/ready-for-demo: requirements.lock requirements-demo.lock pyproject.toml | $(BIN)/python
@@ -128,12 +130,24 @@ bench: install ## Compare with other tools, and a worker's slots with bare proce
 	$(BIN)/python -m benchmarks.worker
 	$(BIN)/python -m benchmarks.persistence
 
+# The images' tag: the version, and outside of a release the commit. `make up THUMBNAILS_VERSION=0.1.1 BUILD=` goes back to one.
+RELEASE := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+THUMBNAILS_REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+THUMBNAILS_VERSION ?= $(RELEASE)-$(THUMBNAILS_REVISION)
+BUILD := --build
+
+up: export THUMBNAILS_VERSION := $(THUMBNAILS_VERSION)
+up: export THUMBNAILS_REVISION := $(THUMBNAILS_REVISION)
 up: ## Start the whole stack in containers, and print where to look
-	docker compose up --build --detach
+	@deploy/before-up
+	docker compose up $(BUILD) --detach
 	@deploy/after-up
 
 down: ## Stop the containers and keep their data
-	docker compose --profile web --profile ingest down
+	docker compose --profile ingest down
+
+test-containers: ## Build both images, start the stack, prove both and remove them; needs a Docker engine
+	$(PYTHON) -m tests.deployment.containers
 
 LOCK := uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 

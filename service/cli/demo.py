@@ -35,6 +35,10 @@ def demo(
 
 def sample(
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait for the thumbnail.")] = 120.0,
+    credentials: Annotated[
+        str | None,
+        typer.Option(help="Credentials of an S3 for the sample's files, as JSON: - is standard input, @FILE a file."),
+    ] = None,
 ) -> None:
     """Give an installation without companies a company `sample` with one small video, and print its thumbnail's URL.
 
@@ -43,9 +47,11 @@ def sample(
     with loading():
         from service.demo.sample import SampleError, show_sample
         from service.settings import Settings
+        from service.tenants.provider_options import read_credentials
 
+    s3_credentials = None if credentials is None else read_credentials(credentials, "minio")
     try:
-        url = show_sample(Settings(), timeout_s=timeout_s)
+        url = show_sample(Settings(), timeout_s=timeout_s, s3_credentials=s3_credentials)
     except SampleError as exc:
         fail(str(exc))
     typer.echo(url or "No sample is made: the database has companies already, or a platform adds them.")

@@ -1,12 +1,35 @@
 """Errors that are expected, each as one sentence with a way out."""
 
 import errno
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Final
 
 from service.exits import EXIT_FAILED, EXIT_USAGE
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+EXPECTED: Final = (
+    ("processors.sandbox.confinement", "ConfinementError"),
+    ("schemas.database", "DatabaseUrlError"),
+    ("schemas.errors", "ThumbnailError"),
+    ("schemas.migrations", "MigrationError"),
+    ("service.kafka.connection", "KafkaUnreachableError"),
+    ("service.kafka.security", "KafkaFilesError"),
+    ("service.observability.traces", "TracesError"),
+    ("service.publish.files", "UnreadableFileError"),
+    ("service.publish.uploads", "PublishError"),
+    ("service.reconcile.state", "ReconcileError"),
+    ("service.run_file", "RunFileError"),
+    ("service.tenants.values", "RowError"),
+    ("storage.credentials", "CredentialsKeyError"),
+    ("streams.dlq.export", "ExportFileError"),
+    ("streams.dlq.sender", "ReplayError"),
+    ("streams.kafka.reader", "TopicReadError"),
+)
+"""Module and class of each error whose message is a sentence with a way out. They are not imported: an image without
+decoders and storages has not all of their libraries."""
+_OURS: Final = frozenset({"service", "streams", "processors", "storage", "schemas"})
 
 
 def explain(exc: Exception) -> tuple[str, int] | None:
@@ -24,6 +47,8 @@ def explain(exc: Exception) -> tuple[str, int] | None:
         return _about_setting(exc), EXIT_USAGE
     if isinstance(exc, OSError):
         return _about_system(exc), EXIT_FAILED
+    if isinstance(exc, ModuleNotFoundError) and (exc.name or "").partition(".")[0] not in _OURS:
+        return _about_package(exc.name), EXIT_FAILED
     if isinstance(exc, UnicodeError):
         return "An argument, a setting or a name of a file is not UTF-8 text where it has to be.", EXIT_USAGE
     if isinstance(exc, MemoryError):
@@ -32,29 +57,8 @@ def explain(exc: Exception) -> tuple[str, int] | None:
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
-    """Those whose messages are sentences with a way out."""
-    from processors.sandbox.confinement import ConfinementError
-    from schemas.database import DatabaseUrlError
-    from schemas.errors import ThumbnailError
-    from schemas.migrations import MigrationError
-    from service.kafka.connection import KafkaUnreachableError
-    from service.kafka.security import KafkaFilesError
-    from service.observability.traces import TracesError
-    from service.publish.files import UnreadableFileError
-    from service.publish.uploads import PublishError
-    from service.reconcile.state import ReconcileError
-    from service.run_file import RunFileError
-    from service.tenants.values import RowError
-    from storage.credentials import CredentialsKeyError
-    from streams.dlq.export import ExportFileError
-    from streams.dlq.sender import ReplayError
-    from streams.kafka.reader import TopicReadError
-
-    of_kafka = KafkaUnreachableError, KafkaFilesError, PublishError, TopicReadError, ReplayError, ExportFileError
-    of_the_database = DatabaseUrlError, MigrationError, RowError
-    runs = RunFileError, ReconcileError
-    others = *runs, ThumbnailError, CredentialsKeyError, ConfinementError, TracesError, UnreadableFileError
-    return *others, *of_kafka, *of_the_database
+    """Those whose messages are sentences with a way out; only a module that is loaded can have raised one."""
+    return tuple(getattr(sys.modules[module], name) for module, name in EXPECTED if module in sys.modules)
 
 
 def _database_errors() -> tuple[type[Exception], ...]:
@@ -76,6 +80,13 @@ def _about_setting(exc: "ValidationError") -> str:
     name = ".".join(str(part) for part in problem["loc"]).upper()
     # What contradicts itself has no name of its own: the message names both.
     return f"{name}{': ' if name else ''}{problem['msg']}. See docs/configuration.md."
+
+
+def _about_package(module: str | None) -> str:
+    return (
+        f"The package of {module} is not installed here. The light image has no decoders and no storages: use the other"
+        " one, see docs/containers.md. Elsewhere: pip install --require-hashes -r requirements.lock"
+    )
 
 
 def _about_system(exc: OSError) -> str:

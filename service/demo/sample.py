@@ -15,23 +15,30 @@ from schemas.tables import ar_contents, videos
 from service.demo.media import write_meadow
 from service.publish.publisher import Publisher, outcome_of
 from service.roles import build as bootstrap
+from service.roles import build_storage
 from service.settings import Settings
 from service.tenants.company_rows import add_company, list_companies
+from service.tenants.connection_rows import add_connection, list_connections
 from service.tenants.explained import explained
+from service.tenants.new_connection import new_connection, prove
 from service.tenants.values import new_company
 from streams.rows.last_write_wins import READY
 from streams.tracing import NO_TRACING
 
 SLUG: Final = "sample"
 TITLE: Final = "sample.mp4"
+CONNECTION: Final = "Sample S3"
 
 
 class SampleError(Exception):
     """The sample has no picture; the message says why and what to do."""
 
 
-def show_sample(settings: Settings, *, timeout_s: float) -> str | None:
+def show_sample(settings: Settings, *, timeout_s: float, s3_credentials: str | None = None) -> str | None:
     """Return the URL of the sample's thumbnail; without one, upload the sample and wait for it.
+
+    The company that it adds keeps its files in the S3 of `s3_credentials`, JSON text; without them, or without a
+    STORAGE_CREDENTIALS_KEY to encrypt them, in local storage.
 
     None where companies exist and the sample's is not among them: an installation in use gets no company that nobody
     asked for, and neither does one whose platform adds the companies. It may be repeated: the company and the row are
@@ -39,7 +46,7 @@ def show_sample(settings: Settings, *, timeout_s: float) -> str | None:
     thumbnail, and the next run announces that row's file again. Raises SampleError, and what Publisher raises.
     """
     with bootstrap.open_engine(settings) as engine:
-        company_id = _company(engine, may_add=not settings.database.tenant_tables_read_only)
+        company_id = _company(engine, settings, s3_credentials)
         if company_id is None:
             return None
         row = _newest(engine, company_id)
@@ -57,11 +64,24 @@ def show_sample(settings: Settings, *, timeout_s: float) -> str | None:
     raise SampleError(f"The sample failed with {said} See docs/errors.md.")
 
 
-def _company(engine: sa.Engine, *, may_add: bool) -> int | None:
+def _company(engine: sa.Engine, settings: Settings, s3_credentials: str | None) -> int | None:
     known = {str(row["slug"]): int(row["id"]) for row in list_companies(engine)}
-    if known or not may_add:
+    if known or settings.database.tenant_tables_read_only:
         return known.get(SLUG)
-    return add_company(engine, new_company("Sample", SLUG, None, None))
+    has_key = settings.connections.storage_credentials_key is not None
+    connection = _connection(engine, settings, s3_credentials) if s3_credentials and has_key else None
+    return add_company(engine, new_company("Sample", SLUG, None, connection))
+
+
+def _connection(engine: sa.Engine, settings: Settings, credentials: str) -> str:
+    """Return the id of the sample's connection, proved by use; a run that was killed after this step has left one."""
+    for row in list_connections(engine):
+        if row["name"] == CONNECTION:
+            return str(row["id"])
+    of_all_tenants = build_storage.provider_settings(settings)
+    connection = new_connection(CONNECTION, "minio", credentials, "", of_all_tenants)
+    prove(connection, of_all_tenants, not_done="added")
+    return str(add_connection(engine, connection, None))
 
 
 def _newest(engine: sa.Engine, company_id: int) -> sa.Row[Any] | None:

@@ -36,7 +36,7 @@ _COMMANDS: Final = {
     "web": (["web", "--host", "127.0.0.1", "--port", "0"], "shows the newest thumbnails"),
 }
 """What is started, and what its log has when it is there."""
-_START_TIMEOUT_S: Final = 45.0
+_START_TIMEOUT_S: Final = 120.0
 
 
 class DemoError(Exception):

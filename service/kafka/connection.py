@@ -92,7 +92,8 @@ def _explain(settings: KafkaSettings, complaints: _Complaints) -> str | None:
     if complaints.hang_ups:
         return (
             f"Something answers at {asked}, but does not speak {settings.kafka_security_protocol}:"
-            " set KAFKA_SECURITY_PROTOCOL to that of the listener, or give another port."
+            " set KAFKA_SECURITY_PROTOCOL to that of the listener, or give another port. A broker in a container that is"
+            " still starting looks the same: try again in a few seconds."
         )
     return None
 

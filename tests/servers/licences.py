@@ -41,9 +41,9 @@ _SAID_IN_A_FILE: Final = {"python-dateutil": "Apache-2.0 AND BSD-3-Clause", "res
 _HEAD: Final = """# Licences
 <!-- Made by `python -m tests.servers.licences`: change the code, not this page. -->
 
-What each package in the image is licensed under, by its own metadata. Versions are in `requirements.lock`.
+The licence of each package in the image, by its own metadata. Versions are in `requirements.lock`.
 
-What is bundled inside wheels is not in this table. PyAV's has an FFmpeg that says «LGPL version 3 or later», and beside it libx264 and
+This table leaves out what is bundled inside wheels. PyAV's has an FFmpeg that says «LGPL version 3 or later», and beside it libx264 and
 libx265, which are under the GPL, version 2 or later; OpenCV's has an FFmpeg under the LGPL, version 2.1 or later; Pillow's has the
 libraries of its formats. Whoever passes the image on must meet these licences, too: each wheel carries its notices. The extras
 `heic` and `jxl` are not in the image: [formats.md](formats.md#heic). LGPL packages are used unchanged, and can be replaced in the image.

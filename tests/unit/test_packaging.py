@@ -44,4 +44,4 @@ def test_every_pattern_of_data_files_finds_some(package: str, pattern: str) -> N
 
 def test_the_example_of_a_deployment_names_the_version_of_this_project() -> None:
     overlay = yaml.safe_load((ROOT / "deploy/kubernetes/overlays/example/kustomization.yaml").read_text())
-    assert [image["newTag"] for image in overlay["images"]] == [PROJECT["project"]["version"]]
+    assert {image["newTag"] for image in overlay["images"]} == {PROJECT["project"]["version"]}
