@@ -9,7 +9,7 @@ import uvicorn
 
 from service.bounded_http import bounded
 from service.ingest_http.app import IngestApp
-from streams.kafka.acknowledged import AcknowledgedSender
+from streams.kafka.acknowledged import SingleSender
 
 MAX_CONNECTIONS: Final = 512
 POLL_S: Final = 0.1
@@ -20,7 +20,7 @@ FINISH_S: Final = 16
 class IngestHttpRole:
     """`cluster` is where events go; its `problem` is why none is acknowledged, while that is so."""
 
-    def __init__(self, app: IngestApp, sender: AcknowledgedSender, listener: socket.socket) -> None:
+    def __init__(self, app: IngestApp, sender: SingleSender, listener: socket.socket) -> None:
         self.cluster: Final = sender
         self.last_progress_at = time.monotonic()
         self._listener: Final = listener

@@ -24,7 +24,7 @@ from streams.failures.retry_limits import parse_limits
 from streams.ingest.intake import Intake, IntakeOptions
 from streams.ingest.role import IngestOptions, IngestRole
 from streams.ingest.rules import IngestRules
-from streams.kafka.acknowledged import AcknowledgedSender
+from streams.kafka.acknowledged import SingleSender
 from streams.kafka.ports import KafkaClients
 from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole
@@ -131,7 +131,7 @@ class IngestParts:
 
 def build_ingest_http(settings: Settings, metrics: Metrics, parts: IngestParts) -> IngestHttpRole:
     """Return the role that takes events by HTTP."""
-    sender = AcknowledgedSender(make_producer(settings.kafka))
+    sender = SingleSender(make_producer(settings.kafka))
     options = IntakeOptions(
         settings.kafka.topics,
         parts.rules,

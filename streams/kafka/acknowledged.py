@@ -31,7 +31,7 @@ class UnacknowledgedError(Exception):
     """The broker refused the record, or did not acknowledge it in time: then it may still be written later."""
 
 
-class AcknowledgedSender:
+class SingleSender:
     """At most `most_waiting` records wait at once. `problem` says why none is acknowledged, while that is so.
 
     send() is called in an event loop, poll() in one other thread, which the acknowledgements come by.

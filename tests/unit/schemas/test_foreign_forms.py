@@ -79,7 +79,7 @@ def test_an_event_behind_the_frame_of_a_registrys_json_serializer_is_read() -> N
     event = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, FRAMED["JSON"], ())
     assert event == read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, EVENT.encode(), ())
     wrong = FRAMED["JSON"].replace(b'"video"', b'"VIDEO"')
-    with pytest.raises(RefusedEventError, match='media.kind is "VIDEO"'):
+    with pytest.raises(RefusedEventError, match=r'media\.kind is "VIDEO"'):
         read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, wrong, ())
     assert ReadableIds(wrong, (), most_bytes=1000).upload_event_id == "e-1"
 

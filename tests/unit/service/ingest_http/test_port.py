@@ -21,7 +21,7 @@ from service.ingest_http.role import IngestHttpRole
 from service.ingest_http.tokens import Tokens, TokensError
 from streams.ingest.intake import Intake, IntakeOptions
 from streams.ingest.rules import parse_rules
-from streams.kafka.acknowledged import AcknowledgedSender
+from streams.kafka.acknowledged import SingleSender
 from streams.rows.by_path import PathRow
 from streams.worker.clock_skew import ClockSkew
 from tests.doubles.sources import wait_until
@@ -86,7 +86,7 @@ class Port:
 
     def __init__(self, tokens: Tokens) -> None:
         self.producer, self.rows, self.metrics = HeldProducer(), Rows(), Metrics(role="ingest")
-        sender = AcknowledgedSender(self.producer, most_waiting=3, answer_s=0.3)  # type: ignore[arg-type]
+        sender = SingleSender(self.producer, most_waiting=3, answer_s=0.3)  # type: ignore[arg-type]
         options = IntakeOptions(rules=parse_rules(RULES), rows=self.rows, row_wait_s=0)
         intake = Intake(sender.send, options, ClockSkew(300).check, lambda: NOW)
         self.role = IngestHttpRole(
