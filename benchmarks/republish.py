@@ -38,6 +38,8 @@ class Ended:
     seconds: float
     peak_mib: float
     code: int
+    rate_per_s: int = 0
+    """As the command itself says, without its start."""
 
 
 def fill(engine: sa.Engine, rows: int) -> None:
@@ -72,9 +74,10 @@ def run(environment: dict[str, str], state: Path, *arguments: str, kill_at: int 
             process.kill()
         time.sleep(0.02)
     said, _ = process.communicate()
-    if kill_at is None:
-        sent = int(json.loads(said.splitlines()[-1])["sent"])
-    return Ended(sent, time.monotonic() - began, peak / 2**20, process.returncode)
+    last = json.loads((said.splitlines() or ["{}"])[-1])
+    sent = int(last.get("sent", 0)) if kill_at is None else sent
+    took_s = time.monotonic() - began
+    return Ended(sent, took_s, peak / 2**20, process.returncode, last.get("rate_per_s", 0))
 
 
 def keys_in(settings: KafkaSettings) -> tuple[int, int]:
@@ -127,8 +130,7 @@ def measure(rows: int) -> None:
                 if name == "killed":
                     runs.append(run(environment, state, "--resume"))
                 for one in runs:
-                    rate = one.sent / one.seconds if name == "uninterrupted" else 0
-                    print(f"{name}: {one}, {rate:.0f} a second with its start")
+                    print(f"{name}: {one}; load {os.getloadavg()[0]:.0f}", flush=True)
                 print(f"{name}: records and media in the topic: {keys_in(settings)}")
     finally:
         kafka.stop()

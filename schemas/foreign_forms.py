@@ -90,7 +90,7 @@ def _is_tusd_hook(said: Mapping[str, Any]) -> bool:
 _TO_INGEST: Final = (
     "it names no company and no media, so send it to a topic of its own, which `thumbnails ingest s3` reads"
 )
-_EVENT_NEEDED: Final = "it names no company and no media, so send a media.uploaded event after it"
+_EVENT_NEEDED: Final = "it names no company and no media, so send it to `thumbnails ingest http`, whose rules name them"
 _OBJECTS: Final[tuple[tuple[Callable[[Mapping[str, Any]], bool], str], ...]] = (
     (
         lambda said: _has(said, "schema", "payload") and len(said) == 2,

@@ -1,6 +1,7 @@
 """Send single records from an event loop, and say of each when all in-sync replicas have it."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -12,6 +13,7 @@ from streams.kafka.records import OutboundRecord
 
 WAITING: Final = 1000
 ANSWER_S: Final = 15.0
+PROBLEM_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class UnacknowledgedError(Exception):
 
 
 class SingleSender:
-    """At most `most_waiting` records wait at once. `problem` says why none is acknowledged, while that is so.
+    """At most `most_waiting` records wait at once.
 
     send() is called in an event loop, poll() in one other thread, which the acknowledgements come by.
     """
@@ -42,7 +44,18 @@ class SingleSender:
         self._most_waiting: Final = most_waiting
         self._answer_s: Final = answer_s
         self._waiting: Final[set[asyncio.Future[Acknowledged]]] = set()
-        self.problem: str | None = None
+        self._fault: tuple[str, float] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Return why nothing is acknowledged: while records wait, and for PROBLEM_S after the last that failed.
+
+        Not longer: where health decides who gets requests, none would come to show that it is over.
+        """
+        fault = self._fault
+        if fault is None or (not self._waiting and time.monotonic() > fault[1] + PROBLEM_S):
+            return None
+        return fault[0]
 
     async def send(self, record: OutboundRecord) -> Acknowledged:
         """Return when all in-sync replicas have the record. Raises QueueFullError and UnacknowledgedError."""
@@ -69,7 +82,7 @@ class SingleSender:
         try:
             return await asyncio.wait_for(asyncio.shield(acknowledged), self._answer_s)
         except TimeoutError as exc:
-            self.problem = NO_ANSWER
+            self._fault = NO_ANSWER, time.monotonic()
             raise UnacknowledgedError(NO_ANSWER) from exc
 
     def poll(self, seconds: float) -> None:
@@ -79,10 +92,11 @@ class SingleSender:
     def _settle(self, acknowledged: "asyncio.Future[Acknowledged]", error: KafkaError | None, message: Message) -> None:
         self._waiting.discard(acknowledged)
         if error is None:
-            self.problem = None
+            self._fault = None
             place = Acknowledged(message.topic() or "", message.partition() or 0, message.offset() or 0)
             acknowledged.set_result(place)
             return
-        self.problem = explain_fault(KafkaException(error))
-        acknowledged.set_exception(UnacknowledgedError(self.problem))
+        reason = explain_fault(KafkaException(error))
+        self._fault = reason, time.monotonic()
+        acknowledged.set_exception(UnacknowledgedError(reason))
         acknowledged.exception()  # whoever sent it may have gone: then nobody else looks

@@ -21,6 +21,7 @@ from service.ingest_http.role import IngestHttpRole
 from service.ingest_http.tokens import Tokens, TokensError
 from streams.ingest.intake import Intake, IntakeOptions
 from streams.ingest.rules import parse_rules
+from streams.kafka import acknowledged
 from streams.kafka.acknowledged import SingleSender
 from streams.rows.by_path import PathRow
 from streams.worker.clock_skew import ClockSkew
@@ -225,7 +226,7 @@ def test_without_a_token_nothing_is_taken_and_tokens_rotate_while_it_runs(port: 
         Tokens("short", None)
 
 
-def test_nothing_is_accepted_before_the_broker_has_it(port: Port) -> None:
+def test_nothing_is_accepted_before_the_broker_has_it(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     port.producer.is_cut_off = True
     late = port.post(EVENT)
     assert (late.status_code, late.headers["retry-after"]) == (503, "5")
@@ -238,6 +239,9 @@ def test_nothing_is_accepted_before_the_broker_has_it(port: Port) -> None:
     refused = port.post(EVENT)
     assert (refused.status_code, "min.insync.replicas" in refused.json()["error"]["message"]) == (503, True)
     port.producer.error = None
+    assert port.role.cluster.problem is not None
+    monkeypatch.setattr(acknowledged, "PROBLEM_S", 0.0)  # requests may not come while it is red: so it ends by itself
+    assert port.role.cluster.problem is None
 
 
 def test_a_full_queue_is_answered_with_too_many_requests(port: Port) -> None:
