@@ -74,7 +74,7 @@ def test_a_media_keeps_the_name_that_the_platform_gave_it_last_also_through_a_fa
     def states() -> list[str | None]:
         with engine.connect() as connection:
             found = read_media_states(connection, [(MediaKind.VIDEO, 42)])
-        return [state and state.media.external_id for state in found.values()]
+        return [None if state is None else state.media.external_id for state in found.values()]
 
     apply(engine, failed(1, named("0b36-Größe/1")))
     assert states() == ["0b36-Größe/1"]
