@@ -57,7 +57,7 @@ def port_of(stack: Stack) -> int:
 
 
 def is_ready(stack: Stack, key: str) -> bool:
-    return (stack.platform.row(key) or {})["thumbnail_status"] == "ready"
+    return bool((stack.platform.row(key) or {})["thumbnail_status"] == "ready")
 
 
 @pytest.mark.timeout(300)
