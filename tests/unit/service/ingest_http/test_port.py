@@ -210,7 +210,7 @@ def test_without_a_token_nothing_is_taken_and_tokens_rotate_while_it_runs(port: 
     def status(authorization: str) -> int:
         return port.post(EVENT, authorization=authorization).status_code
 
-    basic = requests.auth._basic_auth_str("tusd", OLD)  # type: ignore[no-untyped-call]
+    basic = requests.auth._basic_auth_str("tusd", OLD)
     assert [status(shown) for shown in (f"Bearer {OLD}", basic, f"bearer {OLD}")] == [202] * 3
     wrong = ("", "Bearer", f"Bearer {OLD}x", f"Bearer {NEW}", "Basic !", f"Digest {OLD}", f"Bearer {OLD[:-1]}\xe9")
     assert {status(shown) for shown in wrong} == {401}
