@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo dist fmt test test-quick coverage chaos chaos-plants strangers database broker-faults fuzz drill contact-sheet screenshots check schemas schemas-check bench up down test-containers lock clean
+.PHONY: help install demo dist fmt test test-quick coverage chaos chaos-plants strangers database broker-faults fuzz drill contact-sheet screenshots generated-code sdks check schemas schemas-check bench up down test-containers lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -119,6 +119,12 @@ schemas-check: install ## Are the exported schemas up to date, valid, and compat
 	$(BIN)/thumbnails schemas check
 	$(BIN)/check-jsonschema --check-metaschema schemas/exported/*.schema.json
 	$(BIN)/check-jsonschema --schemafile tests/contracts/asyncapi/3.0.0.json schemas/exported/asyncapi.json
+
+generated-code: install ## Code that datamodel-code-generator and quicktype make of the schemas reads their examples
+	$(BIN)/python -m tests.servers.generated_code
+
+sdks: install ## CloudEvents' SDKs for Python, Node and Java read our records, and we theirs
+	$(BIN)/python -m tests.servers.cloudevents_sdks
 
 bench: install ## Compare with other tools, and a worker's slots with bare processes, side by side
 	@# The peers are optional: without them the tables have fewer rows.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from schemas import headers as h
 from schemas.errors import ErrorCode
 from schemas.faults import RefusedEventError, faults_in, of_the_whole
-from schemas.foreign_forms import foreign_form
+from schemas.foreign_forms import FRAME_BYTES, foreign_form
 from schemas.headers import Headers
 
 MAX_EVENT_BYTES: Final = 262_144
@@ -66,7 +66,11 @@ def read_event(model: type[TEvent], event_type: str, value: bytes | None, header
 
 
 def unescaped(value: bytes) -> bytes:
-    """Return the event in a JSON string, as Kafka Connect's JsonConverter makes of text; another value as it is."""
+    """Return the event in a JSON string, as Kafka Connect's JsonConverter makes of text, or behind the frame of a schema
+    registry's JSON serializer; another value as it is.
+    """
+    if value[:1] == b"\0" and value[FRAME_BYTES : FRAME_BYTES + 1] == b"{":
+        return value[FRAME_BYTES:]
     if value.lstrip()[:1] != b'"':
         return value
     try:

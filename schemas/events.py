@@ -57,6 +57,15 @@ EventId = Annotated[
 DatabaseId = Annotated[int, Field(ge=1, le=MAX_DATABASE_ID)]
 ObjectKey = Annotated[str, Field(min_length=1, max_length=4096)]
 ShortText = Annotated[str, Field(max_length=1024)]
+ExternalId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="The platform's own name for the media, such as a UUID: handed on as it was given, in results and states.",
+    ),
+]
 
 # Open lists: a release may add words, so readers, ours among them, take words that they do not know.
 OpenErrorCode = Annotated[
@@ -115,6 +124,7 @@ class Media(Event):
     version: Annotated[str, Field(max_length=1024)] | None = Field(
         None, description="The storage's own version of the object."
     )
+    external_id: ExternalId | None = None
 
     @property
     def row_id(self) -> int:

@@ -21,7 +21,8 @@ _MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xff\xd8\xff", "is a JPEG picture: store the file first, and send its key"),
     (b"\x89PNG", "is a PNG picture: store the file first, and send its key"),
 )
-_FRAME_BYTES: Final = 5
+FRAME_BYTES: Final = 5
+"""Of a schema registry: a zero, and the number of the schema."""
 
 
 def foreign_form(value: bytes) -> str | None:
@@ -43,11 +44,11 @@ def _of_bytes(value: bytes) -> str | None:
         return "is UTF-16: write JSON in UTF-8"
     if value[4:8] == b"ftyp":
         return "is a video or a picture: store the file first, and send its key"
-    if value[0] == 0 and len(value) > _FRAME_BYTES:
-        number = int.from_bytes(value[1:_FRAME_BYTES], "big")
+    if value[0] == 0 and len(value) > FRAME_BYTES:
+        number = int.from_bytes(value[1:FRAME_BYTES], "big")
         return (
-            f"begins with a schema registry's frame (schema id {number}), as Avro, Protobuf and JSON Schema serializers write it:"
-            " this topic takes plain JSON, so use a string or byte serializer"
+            f"begins with a schema registry's frame (schema id {number}), as Avro and Protobuf serializers write it: this topic takes"
+            " JSON, so use the registry's JSON serializer, a string or byte serializer, or a converter (docs/upstreams.md)"
         )
     if value.lstrip()[:1] == b"<":
         return f"is XML or HTML: {_PLAIN_JSON}"
@@ -89,7 +90,7 @@ def _is_tusd_hook(said: Mapping[str, Any]) -> bool:
 _TO_INGEST: Final = (
     "it names no company and no media, so send it to a topic of its own, which `thumbnails ingest s3` reads"
 )
-_EVENT_NEEDED: Final = "it names no company and no media, so send a media.uploaded event after it"
+_EVENT_NEEDED: Final = "it names no company and no media, so send it to `thumbnails ingest http`, whose rules name them"
 _OBJECTS: Final[tuple[tuple[Callable[[Mapping[str, Any]], bool], str], ...]] = (
     (
         lambda said: _has(said, "schema", "payload") and len(said) == 2,

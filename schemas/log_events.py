@@ -220,9 +220,26 @@ DEPENDENCY_EVENTS: Final = (
     LogEvent("observation_works_again", "info", "It can be read again."),
     LogEvent("span_export_failed", "warning", "The collector refuses spans; `lost` counts those lost so far.", ()),
     LogEvent("span_export_recovered", "info", "The collector accepts spans again; `lost` counts those lost meanwhile."),
+    LogEvent(
+        "tokens_unreadable", "warning", "The file of tokens has changed and cannot be used; those that it had stay."
+    ),
     LogEvent("tracing_unavailable", "warning", "Tracing is configured, but the extra `otel` is not installed."),
 )
 """Events about dependencies."""
+
+REQUEST_EVENTS: Final = (
+    LogEvent("request_taken", "info", "A request is published and acknowledged; `events` has ids and keys."),
+    LogEvent(
+        "request_refused", "warning", "A request was answered with an error; `error_code` says why.", ("error_code",)
+    ),
+    LogEvent(
+        "ingest_internal_error",
+        "error",
+        "A bug in the pipeline, with its traceback; the request was answered with 500.",
+    ),
+    LogEvent("ingest_listening", "info", "Requests are answered on `ingest_port`."),
+)
+"""Of `thumbnails ingest http`."""
 
 WEB_EVENTS: Final = (
     LogEvent("results_unreachable", "info", "The page cannot read results; it shows that and keeps trying."),
@@ -237,6 +254,7 @@ GROUPS: Final[dict[str, tuple[LogEvent, ...]]] = {
     "While a record is processed": RECORD_STEPS,
     "Process life cycle": PROCESS_EVENTS,
     "Dependencies": DEPENDENCY_EVENTS,
+    "Requests to `thumbnails ingest http`": REQUEST_EVENTS,
     "The web page": WEB_EVENTS,
 }
 LOG_EVENTS: Final[dict[str, LogEvent]] = {event.name: event for group in GROUPS.values() for event in group}

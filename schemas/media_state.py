@@ -9,6 +9,7 @@ from schemas.events import (
     DatabaseId,
     Event,
     EventId,
+    ExternalId,
     MediaKind,
     ObjectKey,
     OpenDegradedReason,
@@ -37,6 +38,7 @@ class DeletedMedia(Event):
     id: DatabaseId
     ar_content_id: DatabaseId
     key: ObjectKey | None = Field(None, description="The key that the object had; nothing reads it any more.")
+    external_id: ExternalId | None = None
 
     @property
     def row_id(self) -> int:
@@ -77,6 +79,9 @@ class StateMedia(Event):
     kind: MediaKind
     id: DatabaseId = Field(description="Of the row: a video's own id, an image's AR content.")
     ar_content_id: DatabaseId
+    external_id: ExternalId | None = Field(
+        None, description="As the newest upload that gave one gave it; null where none did, and for rows of 0.1."
+    )
 
 
 class StateError(Event):

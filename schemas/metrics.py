@@ -264,6 +264,13 @@ class Metrics:
             _INGEST,
             "outcome",
         )
+        self.ingest_requests_total = self._counter(
+            "thumbnail_ingest_requests_total",
+            "Requests to `thumbnails ingest http` by their answer: uploaded, deleted, checked or skipped (hooks that announce nothing),"
+            " refused, unauthorized, busy (too many wait) or unavailable (Kafka or a row is not there).",
+            _INGEST,
+            "outcome",
+        )
 
     def _declare_process_metrics(self) -> None:
         self.dependency_up = self._gauge(

@@ -7,7 +7,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from schemas import headers as h
 from schemas.cloudevents import unescaped
-from schemas.events import DatabaseId, DeadLetterInfo, ErrorInfo, Event, EventId, MediaKind, ObjectKey, UtcTime
+from schemas.events import (
+    DatabaseId,
+    DeadLetterInfo,
+    ErrorInfo,
+    Event,
+    EventId,
+    ExternalId,
+    MediaKind,
+    ObjectKey,
+    UtcTime,
+)
 from schemas.faults import MAX_FAULTS, Fault
 from schemas.headers import Headers
 
@@ -21,6 +31,7 @@ class RejectedMedia(Event):
     id: DatabaseId | None
     ar_content_id: DatabaseId | None
     key: ObjectKey | None
+    external_id: ExternalId | None = None
 
 
 class RecordPlace(Event):
@@ -74,6 +85,7 @@ class ReadableIds:
             id=_one(_DATABASE_ID, self._media.get("id")),
             ar_content_id=_one(_DATABASE_ID, self._media.get("ar_content_id")),
             key=_one(_OBJECT_KEY, self._media.get("key")),
+            external_id=_one(_EXTERNAL_ID, self._media.get("external_id")),
         )
 
 
@@ -81,6 +93,7 @@ T = TypeVar("T")
 _EVENT_ID: Final[TypeAdapter[str]] = TypeAdapter(EventId)
 _DATABASE_ID: Final[TypeAdapter[int]] = TypeAdapter(DatabaseId)
 _OBJECT_KEY: Final[TypeAdapter[str]] = TypeAdapter(ObjectKey)
+_EXTERNAL_ID: Final[TypeAdapter[str]] = TypeAdapter(ExternalId)
 
 
 def _one(adapter: TypeAdapter[T], value: object) -> T | None:

@@ -22,6 +22,7 @@ def _thumbnail_columns() -> tuple[sa.Column[object], ...]:
         sa.Column("thumbnail_settings", sa.String(64)),
         sa.Column("thumbnail_revision", sa.BigInteger),
         sa.Column("thumbnail_details", sa.JSON),
+        sa.Column("thumbnail_external_id", sa.String(200)),
     )
 
 

@@ -22,6 +22,7 @@ _MEDIA: Final[dict[str, Any]] = {
     "content_type": "video/mp4",
     "size_bytes": 1048576,
     "version": None,
+    "external_id": "2f1a6c0e-8a52-4a55-9d61-0b8c6b3f7d10",
 }
 _RESULT: Final[dict[str, Any]] = {
     "upload_event_id": _UPLOAD_ID,
@@ -109,7 +110,13 @@ MEDIA_REJECTED: Final[tuple[dict[str, Any], ...]] = (
         "produced_at": "2026-11-23T19:31:24.201744Z",
         "upload_event_id": _UPLOAD_ID,
         "company_id": None,
-        "media": {"kind": "video", "id": 42, "ar_content_id": 9, "key": "acme/uploads/holiday.mp4"},
+        "media": {
+            "kind": "video",
+            "id": 42,
+            "ar_content_id": 9,
+            "key": "acme/uploads/holiday.mp4",
+            "external_id": None,
+        },
         "error": {
             "code": "event.malformed",
             "message": " ".join(_REJECTED),
@@ -141,7 +148,7 @@ THUMBNAIL_CLEANUP: Final[tuple[dict[str, Any], ...]] = (
 _DELETED: Final[dict[str, Any]] = {
     "occurred_at": "2026-11-24T09:00:00Z",
     "company_id": 1,
-    "media": {"kind": "video", "id": 42, "ar_content_id": 9},
+    "media": {"kind": "video", "id": 42, "ar_content_id": 9, "external_id": None},
 }
 MEDIA_DELETED: Final[tuple[dict[str, Any], ...]] = ({"event_id": "deletion-of-video-42", **_DELETED},)
 
@@ -169,7 +176,7 @@ THUMBNAIL_STATE: Final[tuple[dict[str, Any], ...]] = (
         "revision": 1,
         "updated_at": "2026-11-23T19:31:25.402117Z",
         "company_id": 1,
-        "media": {"kind": "video", "id": 42, "ar_content_id": 9},
+        "media": {"kind": "video", "id": 42, "ar_content_id": 9, "external_id": None},
         "status": "ready",
         "upload_event_id": _UPLOAD_ID,
         "occurred_at": "2026-11-23T19:31:24.182393Z",
@@ -181,7 +188,7 @@ THUMBNAIL_STATE: Final[tuple[dict[str, Any], ...]] = (
         "revision": 2,
         "updated_at": "2026-11-24T08:00:01.530211Z",
         "company_id": 1,
-        "media": {"kind": "video", "id": 42, "ar_content_id": 9},
+        "media": {"kind": "video", "id": 42, "ar_content_id": 9, "external_id": None},
         "status": "failed",
         "upload_event_id": "0c8f6f0e-1d7e-4a8e-9d57-7a1b9a3d5e21",
         "occurred_at": "2026-11-24T08:00:00Z",

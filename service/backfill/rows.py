@@ -69,6 +69,7 @@ def media_rows(kind: MediaKind, *more: str) -> sa.Select[Any]:
         table.c.thumbnail_event_id,
         table.c.thumbnail_occurred_at,
         table.c.thumbnail_updated_at,
+        table.c.thumbnail_external_id,
         companies.c.id.label("company_id"),
         companies.c.slug,
         companies.c.storage_path,
@@ -139,6 +140,7 @@ def event_of(
             key=row.key,
             content_type=row.content_type or None,
             size_bytes=size_bytes,
+            external_id=row.thumbnail_external_id,
         )
         derived = derived_event_id(f"{run_name}:{media.key}", row.company_id, media, "backfill")
         event_id = f"{BACKFILL_PREFIX}{derived}"

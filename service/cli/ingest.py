@@ -23,6 +23,19 @@ def s3() -> None:
     raise typer.Exit(run_ingest_role(Settings()))
 
 
+@ingest_app.command("http")
+def http() -> None:
+    """Run the ingest port: events and hooks of tusd by HTTP in, uploads and deletions out.
+
+    Example: INGEST_HTTP_TOKENS=$(openssl rand -hex 16) thumbnails ingest http.
+    """
+    with loading():
+        from service.roles.run import run_ingest_http_role
+        from service.settings import Settings
+
+    raise typer.Exit(run_ingest_http_role(Settings()))
+
+
 @ingest_app.command("rules")
 def rules(
     objects: Annotated[list[str], typer.Argument(metavar="BUCKET/KEY...", help="Objects as the bucket names them.")],

@@ -4,8 +4,10 @@ Only these files build things, and nothing connects before its role is started. 
 command loads no libraries of another's: persist and retry need neither Faust nor a client of a tenant's storage.
 """
 
+import socket
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -13,11 +15,16 @@ import sqlalchemy as sa
 
 from schemas.database import create_engine_for
 from schemas.metrics import Metrics
+from service.ingest_http.app import IngestApp
+from service.ingest_http.role import IngestHttpRole
+from service.ingest_http.tokens import Tokens
 from service.kafka.clients import consumers_of, make_producer, make_waiting_consumer, membership
 from service.settings import Settings
 from streams.failures.retry_limits import parse_limits
+from streams.ingest.intake import Intake, IntakeOptions
 from streams.ingest.role import IngestOptions, IngestRole
 from streams.ingest.rules import IngestRules
+from streams.kafka.acknowledged import SingleSender
 from streams.kafka.ports import KafkaClients
 from streams.persist.limits import PersistLimits
 from streams.persist.role import PersistOptions, PersistRole
@@ -26,6 +33,7 @@ from streams.retry.role import RetryOptions, RetryRole
 from streams.rows.by_path import RowsByPath
 from streams.thumbnails.grace import Grace
 from streams.tracing import NO_TRACING, Tracing
+from streams.worker.clock_skew import ClockSkew, SteadyClock
 
 NONE_REFUSED: Final[Mapping[str, Set[str]]] = MappingProxyType({})
 
@@ -109,3 +117,27 @@ def build_ingest(
         row_wait_s=settings.ingest.ingest_row_wait_s,
     )
     return IngestRole(KafkaClients(consumer, make_producer(settings.kafka)), options, metrics, tracing=tracing)
+
+
+@dataclass(frozen=True)
+class IngestParts:
+    """What was checked at the start of `thumbnails ingest http`; `engine` is None where no rule looks anything up."""
+
+    rules: IngestRules | None
+    engine: sa.Engine | None
+    tokens: Tokens
+    listener: socket.socket
+
+
+def build_ingest_http(settings: Settings, metrics: Metrics, parts: IngestParts) -> IngestHttpRole:
+    """Return the role that takes events by HTTP."""
+    sender = SingleSender(make_producer(settings.kafka))
+    options = IntakeOptions(
+        settings.kafka.topics,
+        parts.rules,
+        None if parts.engine is None else RowsByPath(parts.engine),
+        settings.ingest.ingest_row_wait_s,
+    )
+    skew = ClockSkew(settings.worker.event_max_clock_skew_s)
+    app = IngestApp(Intake(sender.send, options, skew.check, SteadyClock()), parts.tokens, metrics)
+    return IngestHttpRole(app, sender, parts.listener)

@@ -13,8 +13,9 @@ from schemas.database_faults import explain_database_fault, is_an_outage
 from schemas.errors import ErrorCode, ThumbnailError
 from schemas.tables import videos
 from service.check_result import CheckResult
+from service.ingest_http.tokens import Tokens, TokensError
 from service.roles.health.dependencies import Dependency
-from service.settings import HttpSettings, KafkaSettings, redact_url
+from service.settings import HttpSettings, IngestHttpSettings, KafkaSettings, redact_url
 from storage.base import StorageProvider
 from streams.ingest.rules import IngestRules, RulesError, read_rules
 
@@ -67,6 +68,27 @@ def check_rules(path: Path | None) -> tuple[CheckResult, IngestRules | None]:
         return CheckResult("INGEST_RULES", None), read_rules(path)
     except RulesError as exc:
         return CheckResult("INGEST_RULES", str(exc)), None
+
+
+def check_ingest_port(settings: IngestHttpSettings) -> tuple[CheckResult, socket.socket | None]:
+    """Listen on the port of `thumbnails ingest http`; None with a problem."""
+    host, port = settings.ingest_http_host, settings.ingest_http_port
+    name = f"INGEST_HTTP_PORT {port}"
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as exc:
+        return CheckResult(name, f"{exc.strerror}. Set another INGEST_HTTP_PORT, or INGEST_HTTP_HOST={host}."), None
+    return CheckResult(name, None), listener
+
+
+def check_tokens(settings: IngestHttpSettings) -> tuple[CheckResult, Tokens | None]:
+    """Read the tokens of callers; None with a problem."""
+    given = settings.ingest_http_tokens
+    try:
+        found = Tokens(None if given is None else given.get_secret_value(), settings.ingest_http_tokens_file)
+    except TokensError as exc:
+        return CheckResult("INGEST_HTTP_TOKENS", str(exc)), None
+    return CheckResult("INGEST_HTTP_TOKENS", None), found
 
 
 def check_notifications_topic(settings: KafkaSettings) -> CheckResult:

@@ -25,12 +25,15 @@ from service.observability.logs import configure_logs
 from service.observability.role_metrics import RoleMetrics
 from service.observability.traces import start_traces
 from service.roles import build as bootstrap
+from service.roles.build import IngestParts
 from service.roles.checks import (
     check_database,
     check_http_port,
+    check_ingest_port,
     check_notifications_topic,
     check_or_await,
     check_rules,
+    check_tokens,
 )
 from service.roles.clock_watch import ClockWatch
 from service.roles.health.dependencies import Dependency, Probe
@@ -46,11 +49,18 @@ from service.roles.http import HttpServer
 from service.setting_names import NAMES, misspelled
 from service.settings import Settings
 from streams.kafka.client import explain_fault
-from streams.kafka.waiting import ClusterWait
 from streams.persist.limits import PersistStoppedError
 from streams.stopping import end_after, end_at_once, on_stop_signal
 
 log = structlog.get_logger(__name__)
+
+
+class Waiting(Protocol):
+    """Something that may wait for the cluster."""
+
+    @property
+    def problem(self) -> str | None:
+        """Return why it waits, while it does."""
 
 
 class LoopRole(Protocol):
@@ -59,7 +69,7 @@ class LoopRole(Protocol):
     last_progress_at: float
 
     @property
-    def cluster(self) -> ClusterWait:
+    def cluster(self) -> Waiting:
         """Return what says why the role waits for the cluster, while it does."""
 
     def run(self) -> None:
@@ -134,6 +144,35 @@ def run_ingest_role(settings: Settings) -> int:
         lag.observe_lag(kafka, group, lambda: role.owned, role.positions)
         probes = () if engine is None else ((database, database_probe(engine, lambda: role.database_problem)),)
         return _run_loop(settings, role, lag, probes, frozenset({kafka.topics.notifications}))
+
+
+def run_ingest_http_role(settings: Settings) -> int:
+    """Run the port for events by HTTP. Return exit code 1 when tokens, rules, the port or a dependency fail at start.
+
+    Hooks of tusd are taken where there are rules, and the database is asked only where one of them looks rows up.
+    """
+    metrics = begin(settings, "ingest")
+    lag = RoleMetrics(metrics, "ingest")
+    chosen, kafka, database = settings.ingest_http, settings.kafka, database_dependency()
+    path = settings.ingest.ingest_rules
+    rules_checked, rules = check_rules(path) if path is not None else (None, None)
+    tokens_checked, tokens = check_tokens(chosen)
+    port_checked, listener = check_ingest_port(chosen)
+    engine = bootstrap.build_engine(settings) if rules is not None and rules.look_up else None
+    found = [result for result in (rules_checked, tokens_checked, port_checked) if result is not None]
+    checks = [
+        *(lambda result=result: result for result in found),
+        lambda: check_http_port(settings.http),
+        lambda: check_kafka(kafka),
+    ]
+    if engine is not None:
+        checks.append(lambda: check_or_await(lambda: check_database(engine), database))
+    if not proven(checks) or tokens is None or listener is None:
+        return EXIT_FAILED
+    role = bootstrap.build_ingest_http(settings, metrics, IngestParts(rules, engine, tokens, listener))
+    probes = () if engine is None else ((database, database_probe(engine, lambda: None)),)
+    log.info("ingest_listening", ingest_port=role.port)
+    return _run_loop(settings, role, lag, probes)
 
 
 def begin(settings: Settings, role: Role) -> Metrics:

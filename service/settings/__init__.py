@@ -10,6 +10,7 @@ from service.settings.roles import (
     CleanupSettings,
     DeadLetterSettings,
     HttpSettings,
+    IngestHttpSettings,
     IngestSettings,
     LogSettings,
     PersistSettings,
@@ -27,6 +28,7 @@ __all__ = [
     "DeadLetterSettings",
     "DecodeSettings",
     "HttpSettings",
+    "IngestHttpSettings",
     "IngestSettings",
     "KafkaSettings",
     "LogSettings",
@@ -53,6 +55,7 @@ class Settings:
         self.persist = PersistSettings()
         self.cleanup = CleanupSettings()
         self.ingest = IngestSettings()
+        self.ingest_http = IngestHttpSettings()
         self.storage = StorageSettings()
         self.connections = ConnectionSettings()
         self.database = DatabaseSettings()
@@ -72,6 +75,7 @@ class Settings:
             self.persist,
             self.cleanup,
             self.ingest,
+            self.ingest_http,
             self.storage,
             self.connections,
             self.database,
@@ -93,6 +97,7 @@ class Settings:
             PersistSettings,
             CleanupSettings,
             IngestSettings,
+            IngestHttpSettings,
             StorageSettings,
             ConnectionSettings,
             DatabaseSettings,

@@ -144,6 +144,19 @@ class IngestSettings(Component):
     )
 
 
+class IngestHttpSettings(Component):
+    """The port of `thumbnails ingest http`."""
+
+    ingest_http_host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - each request needs a token
+    ingest_http_port: int = Field(8070, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    ingest_http_tokens: SecretStr | None = Field(
+        None, description="Tokens of callers, with commas between them, at least 16 characters each."
+    )
+    ingest_http_tokens_file: Path | None = Field(
+        None, description="File with more of them, one a line; it is read again when it changes."
+    )
+
+
 class CleanupSettings(Component):
     """When thumbnails go that no row shows any more."""
 

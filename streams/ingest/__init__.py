@@ -1,4 +1,7 @@
-"""The ingest role: notifications of buckets become uploads and deletions, by rules.
+"""The ingest roles: what others announce becomes uploads and deletions.
+
+`intake` takes events and tusd's hooks that come by HTTP: checked, published, and answered when the broker has them.
+The rest is about notifications of buckets, by rules:
 
 ```
 S3, MinIO, Ceph, EventBridge ──> notifications topic ──> ingest ─┬─> media.uploaded   uploads, and deletions

@@ -104,7 +104,7 @@ class Placer:
         waiting, reading.waiting = reading.waiting, []
         for unplaced in waiting:
             try:
-                targets = _targets(unplaced.match, rows.get(unplaced.match.key, ()))
+                targets = targets_in(unplaced.match, rows.get(unplaced.match.key, ()))
             except UnplacedError as exc:
                 _refuse(reading, PermanentError(ErrorCode.NOTIFICATION_MALFORMED, str(exc)))
                 continue
@@ -138,7 +138,8 @@ def paths_wanted(readings: Iterable[Reading]) -> set[str]:
     return {unplaced.match.key for reading in readings for unplaced in reading.waiting}
 
 
-def _targets(match: Match, rows: Collection[PathRow]) -> list[Target]:
+def targets_in(match: Match, rows: Collection[PathRow]) -> list[Target]:
+    """Return the media of the rows that have the path, as far as the rule is for them. Raises UnplacedError."""
     company_id, kind = match.company_id, match.rule.kind
     return [
         Target(row.company_id, row.kind, row.id, row.ar_content_id)

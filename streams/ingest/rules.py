@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
@@ -18,6 +19,7 @@ _OUR_THUMBNAILS: Final = re.compile(r"(?:^|/)thumbnails/(?:video|image)/\d+/\d{8
 """What the worker itself writes: see storage.keys.thumbnail_key and schemas.events.upload_version."""
 _PROBES: Final = re.compile(r"(?:^|/)health-probe/[0-9a-f]{16}$")
 """See StorageProvider.check."""
+NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
 _DIGITS: Final = 10
 """Of the largest id in the database."""
 
@@ -52,6 +54,8 @@ class Rule(BaseModel):
     kind: Annotated[MediaKind, Field(strict=False)] | None = None
     id: Number | None = None
     ar_content_id: Number | None = None
+    metadata: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")]] = Field(default_factory=list)
+    """Names of what tusd's clients say of an upload, for templates as groups are: the rule is for uploads that have all."""
     deletions: bool = False
     """A removed object deletes its media's thumbnails."""
 
@@ -94,7 +98,7 @@ class Rule(BaseModel):
 
     def _groups(self) -> set[str]:
         patterns = [re.compile(pattern) for pattern in (self.bucket_pattern, self.pattern) if pattern is not None]
-        return {name for pattern in patterns for name in pattern.groupindex}
+        return {name for pattern in patterns for name in pattern.groupindex} | set(self.metadata)
 
 
 @dataclass(frozen=True)
@@ -119,18 +123,19 @@ class Match:
     @property
     def company_id(self) -> int | None:
         """Return the company that the rule names, None where a look-up finds it. Raises UnplacedError."""
-        return None if self.rule.company is None else self._number("company", self.rule.company)
+        return None if self.rule.company is None else self.number_for("company", self.rule.company)
 
     def target(self) -> Target:
         """Return the row that the rule names without a look-up. Raises UnplacedError."""
         rule = self.rule
         if rule.company is None or rule.kind is None or rule.id is None:
             raise AssertionError("a rule without a look-up names all of them")
-        media_id = self._number("id", rule.id)
-        content = media_id if rule.ar_content_id is None else self._number("ar_content_id", rule.ar_content_id)
-        return Target(self._number("company", rule.company), rule.kind, media_id, content)
+        media_id = self.number_for("id", rule.id)
+        content = media_id if rule.ar_content_id is None else self.number_for("ar_content_id", rule.ar_content_id)
+        return Target(self.number_for("company", rule.company), rule.kind, media_id, content)
 
-    def _number(self, name: str, template: Number) -> int:
+    def number_for(self, name: str, template: Number) -> int:
+        """Return the id that a template makes. Raises UnplacedError."""
         text = _NAME.sub(lambda found: self.groups.get(found[1], ""), str(template))
         if not (text.isascii() and text.isdigit() and len(text.lstrip("0")) <= _DIGITS and int(text) > 0):
             raise UnplacedError(f"Rule {self.number} makes {text[:40]!r} of the key, which is no number for {name}.")
@@ -148,18 +153,56 @@ class IngestRules:
         """Return whether any rule needs the database."""
         return any(rule.lookup for rule in self.rules)
 
-    def find(self, bucket: str, key: str) -> Match | None:
-        """Return the first rule that matches; None without any."""
+    def find(self, bucket: str, key: str, metadata: Mapping[str, str] = NO_METADATA) -> Match | None:
+        """Return the first rule that matches; None without any. `metadata` is that of an upload by tusd."""
         for number, rule in enumerate(self.rules, start=1):
+            said = {name: metadata[name] for name in rule.metadata if name in metadata}
+            if len(said) < len(set(rule.metadata)):
+                continue
             base = f"{rule.base_path}/" if rule.base_path else ""
             if not (key.startswith(rule.prefix) and key.startswith(base)) or rule.bucket not in (None, bucket):
                 continue
             of_bucket = re.fullmatch(rule.bucket_pattern or ".*", bucket)
             of_key = re.fullmatch(rule.pattern or ".*", key, re.DOTALL)
             if of_bucket is not None and of_key is not None:
-                groups = of_bucket.groupdict("") | of_key.groupdict("")
+                groups = said | of_bucket.groupdict("") | of_key.groupdict("")
                 return Match(number, rule, key.removeprefix(base), groups)
         return None
+
+    def problems_with(self, metadata: Mapping[str, str]) -> list[str]:
+        """Return why no rule can be for an upload that is to come, a sentence each; nothing where one may be.
+
+        Its key is not known yet, so only what the rules ask of its metadata counts.
+        """
+        problems: list[str] = []
+        for number, rule in enumerate(self.rules, start=1):
+            if rule.skip:
+                continue
+            found = [
+                f"Rule {number} needs metadata {name}, and the upload has none."
+                for name in rule.metadata
+                if name not in metadata
+            ]
+            if not found and rule.metadata and not rule.lookup:
+                found = _problems_of_ids(Match(number, rule, "", metadata))
+            if not found:
+                return []
+            problems += found
+        return problems
+
+
+def _problems_of_ids(match: Match) -> list[str]:
+    """Return what is wrong with ids that are made of metadata alone."""
+    rule, problems = match.rule, []
+    for name, template in (("company", rule.company), ("id", rule.id), ("ar_content_id", rule.ar_content_id)):
+        names = _NAME.findall(str(template)) if template is not None else []
+        if template is None or not names or not set(names) <= set(rule.metadata):
+            continue
+        try:
+            match.number_for(name, template)
+        except UnplacedError as exc:
+            problems.append(str(exc))
+    return problems
 
 
 def is_ours(key: str) -> bool:

@@ -34,7 +34,7 @@ WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(%(changes)s AS json)) AS given (
         id integer, given_up text, has_result boolean, occurred_at timestamptz, event_id text, status text,
         error text, has_pictures boolean, url text, renditions text, placeholder text, settings text,
-        details text)
+        details text, external_id text)
 )
 UPDATE {table} AS shown SET
     thumbnail_given_up = given.given_up,
@@ -44,6 +44,7 @@ UPDATE {table} AS shown SET
     thumbnail_occurred_at = CASE WHEN has_result THEN given.occurred_at ELSE thumbnail_occurred_at END,
     thumbnail_updated_at =
         CASE WHEN has_result THEN greatest(%(now)s, given.occurred_at) ELSE thumbnail_updated_at END,
+    thumbnail_external_id = coalesce(given.external_id, thumbnail_external_id),
     thumbnail_revision =
         CASE WHEN has_result THEN coalesce(thumbnail_revision, 0) + 1 ELSE thumbnail_revision END,
     thumbnail_url = CASE WHEN has_pictures THEN given.url ELSE thumbnail_url END,
@@ -81,6 +82,7 @@ def _given(row_id: int, change: RowChange) -> dict[str, Any]:
             "event_id": last.upload_event_id,
             "status": status_of(last),
             "error": error_text(last),
+            "external_id": change.external_id,
         }
     if ready is not None:
         values |= {

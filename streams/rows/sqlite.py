@@ -40,6 +40,8 @@ def _values(row_id: int, change: RowChange, now: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {"row_id": row_id, "thumbnail_given_up": given_up_text(change.given_up)}
     if change.last is not None:
         values |= _of_result(change.last, now)
+    if change.external_id is not None:
+        values["thumbnail_external_id"] = change.external_id
     if change.ready is not None:
         values |= {
             "thumbnail_url": change.ready.thumbnail_url,

@@ -63,7 +63,18 @@ def read_media_states(connection: sa.Connection, media: Collection[Row]) -> Stat
 def state_query(kind: MediaKind) -> sa.Select[Any]:
     """Return the query for all rows of a table with the columns that states_of reads."""
     table, is_video = table_of(kind), kind is MediaKind.VIDEO
-    names = ("url", "placeholder", "status", "error", "event_id", "occurred_at", "updated_at", "revision", "details")
+    names = (
+        "url",
+        "placeholder",
+        "status",
+        "error",
+        "event_id",
+        "occurred_at",
+        "updated_at",
+        "revision",
+        "details",
+        "external_id",
+    )
     columns: tuple[sa.ColumnElement[Any], ...] = (
         table.c.id,
         (videos.c.ar_content_id if is_video else table.c.id).label("ar_content_id"),
@@ -97,7 +108,12 @@ def _state(kind: MediaKind, row: sa.Row[Any]) -> ThumbnailState:
         "revision": revision,
         "updated_at": updated_at,
         "company_id": row.company_id,
-        "media": {"kind": kind, "id": row.id, "ar_content_id": row.ar_content_id},
+        "media": {
+            "kind": kind,
+            "id": row.id,
+            "ar_content_id": row.ar_content_id,
+            "external_id": row.thumbnail_external_id,
+        },
         "status": row.thumbnail_status or Status.READY.value,
         "upload_event_id": row.thumbnail_event_id,
         "occurred_at": _utc(row.thumbnail_occurred_at),

@@ -21,12 +21,15 @@ class RowChange:
     last: Result | None = None
     ready: ThumbnailReady | None = None
     given_up: tuple[str, ...] = ()
+    external_id: str | None = None
+    """The last that an upload gave; None leaves the row's: a backfill does not know it."""
 
     def add(self, result: Result, outcome: RowOutcome, after: RowState) -> None:
         """Add a result that has changed the row's state."""
         self.given_up = after.given_up
         if outcome in APPLIED_OUTCOMES:
             self.last = result
+            self.external_id = result.media.external_id or self.external_id
             self.ready = result if isinstance(result, ThumbnailReady) else self.ready
 
 

@@ -14,8 +14,8 @@ TEXT = PAGE.read_text(encoding="utf-8")
 
 def test_every_example_of_rules_can_be_used_and_the_first_is_what_is_deployed() -> None:
     examples = [block.text for block in blocks(PAGE) if block.language == "toml"]
-    assert len(examples) == 2
-    first, _ = map(parse_rules, examples)
+    assert len(examples) == 3
+    first, *_ = map(parse_rules, examples)
     assert first == parse_rules(Path(ROOT / "deploy" / "ingest" / "rules.toml").read_text())
 
 

@@ -8,10 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.database import write_transaction
-from schemas.events import MediaKind, upload_version
+from schemas.events import Media, MediaKind, upload_version
 from schemas.tables import ar_contents, videos
 from streams.rows.last_write_wins import RowOutcome
 from streams.rows.queries import DeletedRow, NewestUpload, RowStates
+from streams.rows.states import read_media_states
 from streams.rows.upsert import Result, apply_results
 from streams.rows.versions import MOST_GIVEN_UP
 from streams.thumbnails.cleanup_requests import needs_cleanup
@@ -61,6 +62,30 @@ def test_a_row_says_with_which_settings_the_pictures_that_it_shows_were_made(eng
     assert row_of(engine)["thumbnail_settings"] == "1-bbbb"
     apply(engine, ready(5))  # of a worker of 0.1
     assert row_of(engine)["thumbnail_settings"] is None
+
+
+def named(external_id: str) -> Media:
+    return a_media().model_copy(update={"external_id": external_id})
+
+
+def test_a_media_keeps_the_name_that_the_platform_gave_it_last_also_through_a_failure_and_a_deletion(
+    engine: sa.Engine,
+) -> None:
+    def states() -> list[str | None]:
+        with engine.connect() as connection:
+            found = read_media_states(connection, [(MediaKind.VIDEO, 42)])
+        return [None if state is None else state.media.external_id for state in found.values()]
+
+    apply(engine, failed(1, named("0b36-Größe/1")))
+    assert states() == ["0b36-Größe/1"]
+    apply(engine, ready(2))  # a backfill or a bucket's notification does not know it
+    assert states() == ["0b36-Größe/1"]
+    apply(engine, ready(3, named("b")), ready(4))
+    assert states() == ["b"]
+    RowStates(engine).mark_deleted(MediaKind.VIDEO, 42, moment(9))
+    assert states() == [None]
+    apply(engine, ready(10))
+    assert states() == ["b"]
 
 
 def test_an_image_goes_to_its_ar_content(engine: sa.Engine) -> None:

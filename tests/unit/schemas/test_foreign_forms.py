@@ -20,6 +20,20 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+# Written by AvroSerializer, ProtobufSerializer (a Struct) and JSONSerializer of confluent-kafka 2.16.1, of the same event.
+FRAMED: dict[str, bytes] = {
+    name: bytes.fromhex(text)
+    for name, text in {
+        "Avro": "000000000706652d3128323032362d31312d32335431303a30303a30305a020a766964656f54122461636d652f75706c6f6164732f612e6d7034",
+        "Protobuf": "0000000007000a250a0b6f636375727265645f617412161a14323032362d31312d32335431303a30303a30305a0a170a0a636f6d70616e795f"
+        "6964120911000000000000f03f0a110a086576656e745f696412051a03652d310a660a056d65646961125d2a5b0a1a0a0d61725f636f6e74656e74"
+        "5f696412091100000000000022400a0f0a02696412091100000000000045400a1b0a036b657912141a1261636d652f75706c6f6164732f612e6d70"
+        "340a0f0a046b696e6412071a05766964656f",
+        "JSON": "00000000077b226576656e745f6964223a22652d31222c226f636375727265645f6174223a22323032362d31312d32335431303a30303a30305a22"
+        "2c22636f6d70616e795f6964223a312c226d65646961223a7b226b696e64223a22766964656f222c226964223a34322c2261725f636f6e74656e74"
+        "5f6964223a392c226b6579223a2261636d652f75706c6f6164732f612e6d7034227d7d",
+    }.items()
+}
 FORMS: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "is empty"),
     "blanks": (b" \n", "is empty"),
@@ -29,8 +43,8 @@ FORMS: dict[str, tuple[bytes, str]] = {
     "UTF-16, the high byte first": (EVENT.encode("utf-16-be"), "UTF-16"),
     "gzip": (gzip.compress(EVENT.encode()), "compressed with gzip"),
     "zstd": (b"\x28\xb5\x2f\xfd....", "compressed with zstd"),
-    "a registry's frame with Avro": (b"\0\0\0\0\x07\x02\x0ae-1", "schema id 7"),
-    "a registry's frame with JSON": (b"\0\0\x01\0\0" + EVENT.encode(), "schema id 65536"),
+    "a registry's frame with Avro": (FRAMED["Avro"], "schema id 7"),
+    "a registry's frame with Protobuf": (FRAMED["Protobuf"], "schema id 7"),
     "an Avro file": (b"Obj\x01\x04\x14", "Avro file"),
     "a Java object": (b"\xac\xed\0\x05t", "Java object"),
     "a JPEG": (b"\xff\xd8\xff\xe0", "JPEG"),
@@ -59,6 +73,15 @@ def test_an_event_that_is_escaped_in_a_json_string_is_read() -> None:
     assert event == read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, EVENT.encode(), ())
     structured = {"specversion": "1.0", "id": "e", "type": MEDIA_UPLOADED_TYPE, "data": SOUND}
     assert read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, as_json(json.dumps(structured)), ()) == event
+
+
+def test_an_event_behind_the_frame_of_a_registrys_json_serializer_is_read() -> None:
+    event = read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, FRAMED["JSON"], ())
+    assert event == read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, EVENT.encode(), ())
+    wrong = FRAMED["JSON"].replace(b'"video"', b'"VIDEO"')
+    with pytest.raises(RefusedEventError, match=r'media\.kind is "VIDEO"'):
+        read_event(MediaUploaded, MEDIA_UPLOADED_TYPE, wrong, ())
+    assert ReadableIds(wrong, (), most_bytes=1000).upload_event_id == "e-1"
 
 
 def test_what_is_wrong_with_an_escaped_event_is_said_of_its_fields() -> None:

@@ -60,7 +60,7 @@ def test_a_state_says_what_the_row_shows(loop: PersistLoop) -> None:
         "revision": 1,
         "updated_at": "2026-11-23T12:00:01Z",
         "company_id": 1,
-        "media": {"kind": "video", "id": 42, "ar_content_id": 42},
+        "media": {"kind": "video", "id": 42, "ar_content_id": 42, "external_id": None},
         "status": "ready",
         "upload_event_id": "upload-1",
         "occurred_at": "2026-11-23T12:00:01Z",
@@ -97,7 +97,7 @@ def test_a_first_failure_has_no_pictures_and_a_photograph_the_key_of_its_ar_cont
     loop.run(5)
     state = state_of(loop, "ar_content:43")
     assert (state["thumbnail_url"], state["renditions"], state["degraded"]) == (None, [], None)
-    assert state["media"] == {"kind": "image", "id": 43, "ar_content_id": 43}
+    assert state["media"] == {"kind": "image", "id": 43, "ar_content_id": 43, "external_id": None}
 
 
 def test_a_repeated_result_sends_the_same_bytes_and_one_that_lost_none(loop: PersistLoop) -> None:

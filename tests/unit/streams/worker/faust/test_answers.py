@@ -90,3 +90,35 @@ def test_a_coordinator_that_stands_still_is_given_up_within_the_session(
 
     assert asyncio.run(ask())
     assert answers.PART_OF_A_SESSION < 1
+
+
+class InOrder(Connection):
+    """A broker's side of one connection: the next question is looked at when the one before is answered."""
+
+    def __init__(self, join_s: float) -> None:
+        super().__init__()
+        self._turn = asyncio.Lock()
+        self._join_s = join_s
+
+    async def send(self, request: object, *, expect_response: bool) -> str:
+        async with self._turn:
+            await asyncio.sleep(self._join_s if isinstance(request, JoinGroupRequest) else 0)
+            return await super().send(request, expect_response=expect_response)
+
+
+def test_a_commit_behind_a_join_waits_for_it_and_ends_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "ANSWER_S", 0.02)
+    group = ConnectionGroup.COORDINATION
+
+    async def ask() -> None:
+        connection = InOrder(join_s=0.1)
+        client = a_client(connection, group)
+        asked = [client.send(1, made(kind), group=group) for kind in (JoinGroupRequest, OffsetCommitRequest)]
+        assert await asyncio.gather(*asked) == ["answer", "answer"]
+        assert not connection.is_closed
+        connection._answer_s = 60  # the join is over: a broker that stands still now is given up as ever
+        with pytest.raises(RequestTimedOutError):
+            await client.send(1, made(OffsetCommitRequest), group=group)
+        assert connection.is_closed
+
+    asyncio.run(ask())
