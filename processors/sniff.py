@@ -5,7 +5,8 @@ from typing import Final
 
 from processors.types import Kind
 
-HEAD_BYTES: Final = 64
+HEAD_BYTES: Final = 1024
+"""Enough for the first packets of a transport stream that was cut out of a longer one."""
 
 _IMAGE_HEADS: Final = (
     *(b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"),
@@ -129,6 +130,10 @@ _ZIPS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"META-INF/", "a Java archive"),
 )
 """By the name of the first file, and what it holds where that is stored unpacked."""
+_SYNC: Final = 0x47
+_PACKET_BYTES: Final = (188, 192, 204)
+"""Of transport streams: plain, with a time stamp before each as cameras write them, with Reed-Solomon bytes behind."""
+_SYNCS: Final = 4
 _WEB_PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(<!doctype\s+html|<html|<head|<body)", re.IGNORECASE)
 _METAFILE: Final = re.compile(rb"[\x01\x02]\0\x09\0\0[\x01\x03]")
 _UNREAD_AT: Final[tuple[tuple[int, bytes, str], ...]] = (
@@ -157,8 +162,18 @@ def sniff_kind(head: bytes) -> Kind | None:
         return "video"
     if head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"WAVE"):
         return "video"
-    is_transport_stream = head[:1] == b"\x47" or head[4:5] == b"\x47"
-    return "video" if is_transport_stream or _is_mpeg_audio(head) else None
+    return "video" if _is_transport_stream(head) or _is_mpeg_audio(head) else None
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Return whether packets begin at once, or, where the file begins inside of one, several follow at their distance."""
+    if head[:1] == b"\x47" or head[4:5] == b"\x47":
+        return True
+    return any(
+        len(syncs := head[at::size][:_SYNCS]) == _SYNCS and set(syncs) == {_SYNC}
+        for size in _PACKET_BYTES
+        for at in range(size)
+    )
 
 
 def is_targa(head: bytes) -> bool:

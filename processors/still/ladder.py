@@ -30,6 +30,7 @@ from processors.still.openexr.decode import decode_openexr
 from processors.still.openexr.header import with_luminance
 from processors.still.pcx import decode_planes
 from processors.still.photoshop import composite_alone, decode_floats
+from processors.still.photoshop_preview import composite_or_preview
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
 from processors.still.rare_jpeg import decode_rare_jpeg, without_strange_parts
@@ -68,6 +69,11 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
     """
     file.seek(0)
     head = file.read(HEAD_BYTES)
+    taken = _decode(file, head, spec, take_deep)
+    return composite_or_preview(taken, file, spec, take_deep) if head.startswith(b"8BPS") else taken
+
+
+def _decode(file: SourceFile, head: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> DecodedFrame:
     if head[:4] == b"RIFF" and is_large(webp_size(head), spec):
         return decode_large_webp(file, webp_size(head), spec)
     transparent = _by_kind(_all_of(file), spec) if _is_transparent_bmp(file, head) else None
