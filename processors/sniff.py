@@ -181,9 +181,9 @@ def is_targa(head: bytes) -> bool:
     return any(head[12:14]) and any(head[14:16]) and any(pattern.match(head) for pattern in _TARGA)
 
 
-def is_cursor(head: bytes) -> bool:
-    """Return whether the file is a Windows cursor; Targa pictures may begin with the same four bytes."""
-    return head.startswith(b"\0\0\2\0") and _ICON.match(head) is not None
+def is_icon(head: bytes) -> bool:
+    """Return whether the file is a Windows icon or cursor; Targa pictures may begin with the same four bytes."""
+    return _ICON.match(head) is not None
 
 
 def partly_read_kind(head: bytes) -> str | None:

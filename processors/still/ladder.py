@@ -14,14 +14,14 @@ from typing import Final
 from PIL import Image
 
 from processors.limits import LEAST_SHOWN, MIB
-from processors.sniff import HEAD_BYTES, is_cursor
+from processors.sniff import HEAD_BYTES, is_icon
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still.bmp import MASKS_END, decode_bmp, has_alpha_mask, is_bmp
 from processors.still.claims import is_large, webp_size
-from processors.still.cursors import cursor_as_icon
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
 from processors.still.gif_canvas import CANVAS_HEAD_BYTES, leaves_canvas_free, on_clear_canvas
+from processors.still.icons import plain_icon
 from processors.still.iso_grid import decode_by_items
 from processors.still.jpeg_end import complete, has_end, is_lossless, sample_bits
 from processors.still.large_webp import decode_large_webp
@@ -53,7 +53,7 @@ _BITS_OF_PILLOW: Final = 8
 _END_OF_CODESTREAM: Final = b"\xff\xd9"
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REWRITTEN: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], bytes]], ...]] = (
-    (is_cursor, cursor_as_icon),
+    (is_icon, plain_icon),
     (lambda head: head.startswith((b"8BPS\0\1", b"8BPS\0\2")), composite_alone),
     (is_x_bitmap, as_pillow_reads),
     (is_mng, first_picture),
