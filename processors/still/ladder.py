@@ -16,6 +16,7 @@ from PIL import Image
 from processors.limits import LEAST_SHOWN, MIB
 from processors.sniff import HEAD_BYTES, is_icon
 from processors.source_file import BytesInMemory, SourceFile
+from processors.still.arbitrary_map import with_bytes
 from processors.still.bmp import MASKS_END, decode_bmp, has_alpha_mask, is_bmp
 from processors.still.claims import is_large, webp_size
 from processors.still.ffmpeg import decode_by_ffmpeg
@@ -200,12 +201,16 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     light = decode_floats(content, spec.max_pixels)
     if light is not None:
         return finish(StoredPicture(light, "psd"), spec)
-    decoded = decode_by_ffmpeg(with_colours(with_plain_header(with_luminance(content))), spec.max_pixels)
+    decoded = decode_by_ffmpeg(_as_ffmpeg_reads(content, spec.max_pixels), spec.max_pixels)
     if decoded is None:
         openexr = decode_openexr(content, spec)
         return None if openexr is None else finish(openexr, spec)
     is_whole = decoded[1] != "jpeg2000" or content.rstrip(b"\0").endswith(_END_OF_CODESTREAM)
     return finish(StoredPicture(*decoded, WHOLE if is_whole else DAMAGED), spec)
+
+
+def _as_ffmpeg_reads(content: bytes, max_pixels: int) -> bytes:
+    return with_bytes(with_colours(with_plain_header(with_luminance(content))), max_pixels)
 
 
 def _part(image: Image.Image, shown: float, codec: str, spec: ThumbnailSpec) -> DecodedFrame | None:

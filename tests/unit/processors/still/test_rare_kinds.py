@@ -89,6 +89,26 @@ def test_grey_halves_are_as_bright_as_they_are_stored(order: str, scale: str) ->
     assert np.abs(pixels_of(made.renditions[2]).astype(int) - grey[..., None]).mean() < 3
 
 
+@pytest.mark.parametrize(
+    ("depth", "most"), [(1, 1), (1, 4095), (2, 255), (2, 4095), (3, 100), (3, 65535), (4, 100), (4, 4095)]
+)
+def test_the_values_of_an_arbitrary_map_count_by_the_largest_one_that_it_names(depth: int, most: int) -> None:
+    """The left half is bright and half transparent, the right half dark and opaque; judged by the numbers themselves."""
+    left, right = np.full(depth, most), np.full(depth, most // 3)
+    if depth in (2, 4):
+        left[-1], right[-1] = most // 2, most
+    values = np.repeat([left, right], 32, axis=0)[None].repeat(48, axis=0)
+    head = f"P7\nWIDTH 64\nHEIGHT 48\nDEPTH {depth}\nMAXVAL {most}\nENDHDR\n"
+    made = make(head.encode() + values.astype("u1" if most < 256 else ">u2").tobytes())
+    shown = pixels_of(made.renditions[2], "RGBA").astype(int)
+    colours = 1 if depth < 3 else 3
+    for x, stored in ((10, left), (50, right)):
+        alpha = stored[-1] * 255 / most if depth in (2, 4) else 255
+        assert abs(shown[24, x, 3] - alpha) <= 2
+        if alpha:
+            assert np.abs(shown[24, x, :3] - stored[:colours] * 255 / most).max() <= 3
+
+
 def test_pictures_that_are_text_are_read() -> None:
     bitmap, pixmap = make(xbm()), make(xpm())
     assert is_near(colour_at(pixels_of(bitmap.renditions[2]), 0.5, 0.2), (0, 0, 0), 12) != is_near(
