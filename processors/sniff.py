@@ -136,7 +136,9 @@ _PACKET_BYTES: Final = (188, 192, 204)
 _SYNCS: Final = 4
 _WEB_PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(<!doctype\s+html|<html|<head|<body)", re.IGNORECASE)
 _METAFILE: Final = re.compile(rb"[\x01\x02]\0\x09\0\0[\x01\x03]")
+_UNREAD_PATTERNS: Final = ((_METAFILE, "a Windows metafile"), (_WEB_PAGE, "a web page (HTML)"))
 _UNREAD_AT: Final[tuple[tuple[int, bytes, str], ...]] = (
+    (128, b"DICM", "a DICOM picture"),
     (40, b" EMF", "an enhanced Windows metafile (EMF)"),
     (4, b"ftypcrx ", "a raw camera file"),
     (4, b"ftypmif3", "a HEIF or AVIF picture in the short form"),
@@ -203,19 +205,30 @@ def unread_kind(head: bytes) -> str | None:
     for at, magic, name in _UNREAD_AT:
         if head.startswith(magic, at) and (at != 8 or head.startswith(b"FORM")):
             return name
+    return _unread_by_parts(head) or next(
+        (name for magic, name in _UNREAD_HEADS.items() if head.startswith(magic)), None
+    )
+
+
+def _unread_by_parts(head: bytes) -> str | None:
+    if head[4:8] == b"ftyp" and _is_uncompressed(head):
+        return "an uncompressed HEIF picture"
     if head[:4] == b"RIFF" and head[8:11] in (b"CDR", b"cdr"):
         return "a CorelDRAW document"
     if head.startswith(b"PK\x03\x04"):
         for inside, name in _ZIPS:
             if head.startswith(inside, _ZIP_NAME_AT):
                 return name
-    if _METAFILE.match(head):
-        return "a Windows metafile"
-    if _WEB_PAGE.match(head):
-        return "a web page (HTML)"
-    if head.startswith(b"%!PS-Adobe") and b" EPSF-" in head[:24]:
-        return "an EPS drawing"
-    return next((name for magic, name in _UNREAD_HEADS.items() if head.startswith(magic)), None)
+    for pattern, name in _UNREAD_PATTERNS:
+        if pattern.match(head):
+            return name
+    is_eps = head.startswith(b"%!PS-Adobe") and b" EPSF-" in head[:24]
+    return "an EPS drawing" if is_eps else None
+
+
+def _is_uncompressed(head: bytes) -> bool:
+    """Return whether a HEIF file's items, as far as they are there, are all uncompressed pixels."""
+    return b"unci" in head and b"hvc1" not in head and b"av01" not in head
 
 
 def is_heic(head: bytes) -> bool:
