@@ -5,7 +5,8 @@ from typing import Final
 
 from processors.types import Kind
 
-HEAD_BYTES: Final = 64
+HEAD_BYTES: Final = 1024
+"""Enough for the first packets of a transport stream that was cut out of a longer one."""
 
 _IMAGE_HEADS: Final = (
     *(b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"),
@@ -129,9 +130,15 @@ _ZIPS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"META-INF/", "a Java archive"),
 )
 """By the name of the first file, and what it holds where that is stored unpacked."""
+_SYNC: Final = 0x47
+_PACKET_BYTES: Final = (188, 192, 204)
+"""Of transport streams: plain, with a time stamp before each as cameras write them, with Reed-Solomon bytes behind."""
+_SYNCS: Final = 4
 _WEB_PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(<!doctype\s+html|<html|<head|<body)", re.IGNORECASE)
 _METAFILE: Final = re.compile(rb"[\x01\x02]\0\x09\0\0[\x01\x03]")
+_UNREAD_PATTERNS: Final = ((_METAFILE, "a Windows metafile"), (_WEB_PAGE, "a web page (HTML)"))
 _UNREAD_AT: Final[tuple[tuple[int, bytes, str], ...]] = (
+    (128, b"DICM", "a DICOM picture"),
     (40, b" EMF", "an enhanced Windows metafile (EMF)"),
     (4, b"ftypcrx ", "a raw camera file"),
     (4, b"ftypmif3", "a HEIF or AVIF picture in the short form"),
@@ -157,8 +164,18 @@ def sniff_kind(head: bytes) -> Kind | None:
         return "video"
     if head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"WAVE"):
         return "video"
-    is_transport_stream = head[:1] == b"\x47" or head[4:5] == b"\x47"
-    return "video" if is_transport_stream or _is_mpeg_audio(head) else None
+    return "video" if _is_transport_stream(head) or _is_mpeg_audio(head) else None
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Return whether packets begin at once, or, where the file begins inside of one, several follow at their distance."""
+    if head[:1] == b"\x47" or head[4:5] == b"\x47":
+        return True
+    return any(
+        len(syncs := head[at::size][:_SYNCS]) == _SYNCS and set(syncs) == {_SYNC}
+        for size in _PACKET_BYTES
+        for at in range(size)
+    )
 
 
 def is_targa(head: bytes) -> bool:
@@ -166,9 +183,9 @@ def is_targa(head: bytes) -> bool:
     return any(head[12:14]) and any(head[14:16]) and any(pattern.match(head) for pattern in _TARGA)
 
 
-def is_cursor(head: bytes) -> bool:
-    """Return whether the file is a Windows cursor; Targa pictures may begin with the same four bytes."""
-    return head.startswith(b"\0\0\2\0") and _ICON.match(head) is not None
+def is_icon(head: bytes) -> bool:
+    """Return whether the file is a Windows icon or cursor; Targa pictures may begin with the same four bytes."""
+    return _ICON.match(head) is not None
 
 
 def partly_read_kind(head: bytes) -> str | None:
@@ -188,19 +205,30 @@ def unread_kind(head: bytes) -> str | None:
     for at, magic, name in _UNREAD_AT:
         if head.startswith(magic, at) and (at != 8 or head.startswith(b"FORM")):
             return name
+    return _unread_by_parts(head) or next(
+        (name for magic, name in _UNREAD_HEADS.items() if head.startswith(magic)), None
+    )
+
+
+def _unread_by_parts(head: bytes) -> str | None:
+    if head[4:8] == b"ftyp" and _is_uncompressed(head):
+        return "an uncompressed HEIF picture"
     if head[:4] == b"RIFF" and head[8:11] in (b"CDR", b"cdr"):
         return "a CorelDRAW document"
     if head.startswith(b"PK\x03\x04"):
         for inside, name in _ZIPS:
             if head.startswith(inside, _ZIP_NAME_AT):
                 return name
-    if _METAFILE.match(head):
-        return "a Windows metafile"
-    if _WEB_PAGE.match(head):
-        return "a web page (HTML)"
-    if head.startswith(b"%!PS-Adobe") and b" EPSF-" in head[:24]:
-        return "an EPS drawing"
-    return next((name for magic, name in _UNREAD_HEADS.items() if head.startswith(magic)), None)
+    for pattern, name in _UNREAD_PATTERNS:
+        if pattern.match(head):
+            return name
+    is_eps = head.startswith(b"%!PS-Adobe") and b" EPSF-" in head[:24]
+    return "an EPS drawing" if is_eps else None
+
+
+def _is_uncompressed(head: bytes) -> bool:
+    """Return whether a HEIF file's items, as far as they are there, are all uncompressed pixels."""
+    return b"unci" in head and b"hvc1" not in head and b"av01" not in head
 
 
 def is_heic(head: bytes) -> bool:

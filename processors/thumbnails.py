@@ -33,6 +33,8 @@ _NOT_OPENCV: Final = (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"DKIF")
 _VP8: Final = (b"V_VP8", b"OVP80", b"VP80", b"vp08")
 """As Matroska, Ogg, AVI and MP4 name it. The same FFmpeg crashes as it seeks in damaged VP8 whose claimed length is absurd."""
 _NAMED_WITHIN: Final = 65536
+_TEXT_BYTES: Final = 64
+"""Looked at to see whether a file is text."""
 VideoWay = Callable[[SourceFile, ThumbnailSpec], DecodedFrame]
 
 
@@ -169,4 +171,4 @@ def _read_head(file: SourceFile) -> bytes:
 
 
 def _looks_like_text(head: bytes) -> bool:
-    return all(byte >= 0x20 or byte in b"\t\r\n\f" for byte in head)
+    return all(byte >= 0x20 or byte in b"\t\r\n\f" for byte in head[:_TEXT_BYTES])

@@ -14,14 +14,15 @@ from typing import Final
 from PIL import Image
 
 from processors.limits import LEAST_SHOWN, MIB
-from processors.sniff import HEAD_BYTES, is_cursor
+from processors.sniff import HEAD_BYTES, is_icon
 from processors.source_file import BytesInMemory, SourceFile
+from processors.still.arbitrary_map import with_bytes
 from processors.still.bmp import MASKS_END, decode_bmp, has_alpha_mask, is_bmp
 from processors.still.claims import is_large, webp_size
-from processors.still.cursors import cursor_as_icon
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
 from processors.still.gif_canvas import CANVAS_HEAD_BYTES, leaves_canvas_free, on_clear_canvas
+from processors.still.icons import plain_icon
 from processors.still.iso_grid import decode_by_items
 from processors.still.jpeg_end import complete, has_end, is_lossless, sample_bits
 from processors.still.large_webp import decode_large_webp
@@ -30,6 +31,7 @@ from processors.still.openexr.decode import decode_openexr
 from processors.still.openexr.header import with_luminance
 from processors.still.pcx import decode_planes
 from processors.still.photoshop import composite_alone, decode_floats
+from processors.still.photoshop_preview import composite_or_preview
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
 from processors.still.rare_jpeg import decode_rare_jpeg, without_strange_parts
@@ -52,7 +54,7 @@ _BITS_OF_PILLOW: Final = 8
 _END_OF_CODESTREAM: Final = b"\xff\xd9"
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REWRITTEN: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], bytes]], ...]] = (
-    (is_cursor, cursor_as_icon),
+    (is_icon, plain_icon),
     (lambda head: head.startswith((b"8BPS\0\1", b"8BPS\0\2")), composite_alone),
     (is_x_bitmap, as_pillow_reads),
     (is_mng, first_picture),
@@ -68,6 +70,11 @@ def decode_still(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder) 
     """
     file.seek(0)
     head = file.read(HEAD_BYTES)
+    taken = _decode(file, head, spec, take_deep)
+    return composite_or_preview(taken, file, spec, take_deep) if head.startswith(b"8BPS") else taken
+
+
+def _decode(file: SourceFile, head: bytes, spec: ThumbnailSpec, take_deep: DeepDecoder) -> DecodedFrame:
     if head[:4] == b"RIFF" and is_large(webp_size(head), spec):
         return decode_large_webp(file, webp_size(head), spec)
     transparent = _by_kind(_all_of(file), spec) if _is_transparent_bmp(file, head) else None
@@ -194,12 +201,16 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     light = decode_floats(content, spec.max_pixels)
     if light is not None:
         return finish(StoredPicture(light, "psd"), spec)
-    decoded = decode_by_ffmpeg(with_colours(with_plain_header(with_luminance(content))), spec.max_pixels)
+    decoded = decode_by_ffmpeg(_as_ffmpeg_reads(content, spec.max_pixels), spec.max_pixels)
     if decoded is None:
         openexr = decode_openexr(content, spec)
         return None if openexr is None else finish(openexr, spec)
     is_whole = decoded[1] != "jpeg2000" or content.rstrip(b"\0").endswith(_END_OF_CODESTREAM)
     return finish(StoredPicture(*decoded, WHOLE if is_whole else DAMAGED), spec)
+
+
+def _as_ffmpeg_reads(content: bytes, max_pixels: int) -> bytes:
+    return with_bytes(with_colours(with_plain_header(with_luminance(content))), max_pixels)
 
 
 def _part(image: Image.Image, shown: float, codec: str, spec: ThumbnailSpec) -> DecodedFrame | None:

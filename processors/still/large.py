@@ -24,6 +24,7 @@ from processors.still.jpeg_end import has_end, is_one_scan
 from processors.still.png_bands import PngRows
 from processors.still.png_passes import BLOCK_BYTES, PngPasses
 from processors.still.tiff_bands import TiffParts, overview
+from processors.still.tiff_planes import is_misread
 from processors.types import ThumbnailSpec
 
 _DEEP: Final = frozenset({"I", "F"})
@@ -123,6 +124,8 @@ def _tiff(opened: Image.Image, file: SourceFile, target: Size, spec: ThumbnailSp
     parts = TiffParts(content, overview(content, as_stored, stored_target))
     if opened.mode in _DEEP:
         raise too_large(opened.size, spec, "a TIFF of 32 bits")
+    if is_misread(opened):
+        raise too_large(opened.size, spec, "a TIFF in planes of 16 bits")
     check_unpacked(parts.size, parts.unpacked_bytes, spec, "a TIFF")
     plan = BandPlan(parts.size, spec.max_pixels, stored_target, parts.row_bytes, parts.rows_at_once)
     check_held(parts.size, plan.held_bytes, spec, "a TIFF, in its strips or tiles,")

@@ -93,7 +93,9 @@ def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, tak
     if width < 1 or height < 1:
         raise DamagedMediaError("The picture has no pixels.")
     check_size(width, height, spec)
-    if not is_large(opened.size, spec):
+    if opened.format == "PNG":
+        scale_clear_value(opened)
+    elif not is_large(opened.size, spec):
         _correct(opened, file)
     exif = _exif(opened, file)
     turn = turn_of(exif)
@@ -157,11 +159,9 @@ def _stored(
 @reading("picture")
 def _correct(opened: Image.Image, file: SourceFile) -> None:
     """Put right what Pillow gets wrong of what the file says. Raises DamagedMediaError where only others can decode it."""
-    if opened.format == "PNG":
-        scale_clear_value(opened)
-    elif opened.format == "TIFF" and is_misread(opened):
+    if opened.format == "TIFF" and is_misread(opened):
         raise DamagedMediaError("The picture's planes cannot be decoded.")
-    elif opened.format == "TIFF" and opened.mode == "P":
+    if opened.format == "TIFF" and opened.mode == "P":
         widen_palette(opened)
     elif opened.format == "JPEG2000" and has_uneven_colours(opened, file):
         raise DamagedMediaError("The picture's colours cannot be decoded.")

@@ -12,6 +12,7 @@ from PIL import Image
 from processors.readers import DamagedMediaError, reading
 from processors.still import tiff_tags as tags
 from processors.still.bands import BandPlan, Bands
+from processors.still.decode import widen_palette
 
 _COPIED: Final = (
     *(tags.BITS, tags.COMPRESSION, tags.PHOTOMETRIC, tags.SAMPLES, tags.PLANAR, tags.TILE_WIDTH, tags.TILE_HEIGHT),
@@ -75,6 +76,8 @@ class TiffParts:
                 raise DamagedMediaError("The picture's parts are longer than their pixels.")
             small = self._small_tiff(rows, [self._content[at : at + length] for at, length in parts])
             with reading("picture"), Image.open(io.BytesIO(small), formats=("TIFF",)) as band:
+                if band.mode == "P":
+                    widen_palette(band)
                 band.load()
                 yield band
 

@@ -73,6 +73,11 @@ UNREAD: Final[dict[str, tuple[bytes, str]]] = {
     "large photoshop": (b"8BPS\0\x02\0\0\0\0\0\0\0\x03", "a large Photoshop document"),
     "openexr": (b"\x76\x2f\x31\x01\x02\0\0\0channels\0", "an OpenEXR picture of a rare kind"),
     "short heif": (b"\0\0\0\x10ftypmif3avif\0\0\x18\x96mini", "a HEIF or AVIF picture in the short form"),
+    "uncompressed heif": (
+        b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic\0\0\0\x29meta\0\0\0\0\0\0\0\x15infe\2\0\0\0\0\1\0\0unci\0",
+        "an uncompressed HEIF picture",
+    ),
+    "dicom": (bytes(128) + b"DICM\2\0\0\0UL\4\0", "a DICOM picture"),
     "canon": (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "a raw camera file"),
     "panasonic": (b"IIU\0\x18\0\0\0\x88\xe7\x74\xd8", "a raw camera file"),
     "sigma": (b"FOVb\0\0\x02\0", "a raw camera file"),

@@ -15,6 +15,7 @@ from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.clips import clip
 from tests.doubles.corpus_kinds import HEIGHT, OPAQUE, UNREAD, WIDTH, WITH_ALPHA, photograph
 from tests.doubles.corpus_shapes import SHAPES, scenes
+from tests.doubles.corpus_streams import STREAMS as STREAMS_IN_TS
 from tests.doubles.sources import BytesSource, colour_at, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
@@ -120,7 +121,26 @@ def test_videos_that_only_opencvs_ffmpeg_opens_are_not_lost(name: str) -> None:
     assert_upright(made)
 
 
-@pytest.mark.parametrize("before", [b"\0" * 100, bytes(range(1, 255)) * 2])
+@pytest.mark.parametrize("name", ["h264 in 188 bytes", "h264 in 192 bytes", "with check bytes behind each packet"])
+def test_a_transport_stream_that_begins_inside_a_packet_is_a_video_whatever_is_declared(name: str) -> None:
+    plain = name.startswith("with")
+    stream = STREAMS_IN_TS[f"{'h264 in 188 bytes' if plain else name}, with a keyframe a second"]().content
+    if plain:
+        stream = b"".join(stream[at : at + 188] + bytes(16) for at in range(0, len(stream), 188))
+    cut = stream[101:]
+    assert sniff_kind(cut[:HEAD_BYTES]) == "video"
+    made = create_thumbnails(BytesSource(cut), ThumbnailSpec(), kind="image")
+    assert made.source.kind == "video"
+    assert_upright(made)
+
+
+def test_a_few_bytes_like_a_packets_first_make_no_transport_stream() -> None:
+    head = bytearray(b"\0" * HEAD_BYTES)
+    head[50] = head[50 + 188] = head[50 + 2 * 188] = 0x47
+    assert sniff_kind(bytes(head)) is None
+
+
+@pytest.mark.parametrize("before", [b"\0" * 600, bytes(range(1, 255)) * 2])
 def test_a_transport_stream_that_begins_with_something_else_is_not_lost(before: bytes) -> None:
     stream = SHAPES["transport stream"]()
     assert sniff_kind((before + stream)[:HEAD_BYTES]) is None

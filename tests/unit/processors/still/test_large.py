@@ -80,11 +80,28 @@ def tiled() -> bytes:
     return tiff({256: [WIDTH], 257: [HEIGHT], 258: [8] * 3, 259: [8], 262: [2], 277: [3], 322: [64], 323: [64]}, tiles)
 
 
-def planes() -> bytes:
+def planes(bits: int = 8) -> bytes:
     """A TIFF that holds all red, then all green, then all blue, in strips of 64 rows."""
-    values = np.asarray(picture())
+    values = np.asarray(picture()).astype(f"<u{bits // 8}") * (((1 << bits) - 1) // 255)
     strips = [values[top : top + 64, :, plane].tobytes() for plane in range(3) for top in range(0, HEIGHT, 64)]
-    return tiff({256: [WIDTH], 257: [HEIGHT], 258: [8] * 3, 259: [1], 262: [2], 277: [3], 278: [64], 284: [2]}, strips)
+    tags = {256: [WIDTH], 257: [HEIGHT], 258: [bits] * 3, 259: [1], 262: [2], 277: [3], 278: [64], 284: [2]}
+    return tiff(tags, strips)
+
+
+def palette_of_eight_bits() -> bytes:
+    """A TIFF whose colours are written without their lower halves, as by some scanners."""
+    colours = np.asarray(palette().getpalette(), np.uint8).reshape(-1, 3).T.flatten()
+    tags = {256: [WIDTH], 257: [HEIGHT], 258: [8], 259: [1], 262: [3], 277: [1], 278: [HEIGHT], 320: colours.tolist()}
+    return tiff(tags, [palette().tobytes()])
+
+
+def half_clear(bits: int, clear: int) -> bytes:
+    """A PNG of grey in `bits` bits, black beside white; the value `clear` is transparent."""
+    row_bytes = -(-WIDTH * bits // 8)
+    row = b"\0" + bytes(row_bytes // 2) + b"\xff" * (row_bytes - row_bytes // 2)
+    parts = {b"IHDR": struct.pack(">LLBBBBB", WIDTH, HEIGHT, bits, 0, 0, 0, 0), b"tRNS": struct.pack(">H", clear)}
+    parts |= {b"IDAT": zlib.compress(row * HEIGHT, 1), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in parts.items())
 
 
 def tiff(tags: dict[int, list[int]], parts: list[bytes]) -> bytes:
@@ -144,6 +161,7 @@ OPAQUE: Final[dict[str, Callable[[], bytes]]] = {
     "tiff of palette": lambda: encoded(palette(), "TIFF", compression="packbits"),
     "tiff in tiles": tiled,
     "tiff in planes": planes,
+    "tiff of palette of eight bits": palette_of_eight_bits,
     "bigtiff": lambda: encoded(picture(), "TIFF", compression="tiff_lzw", big_tiff=True),
 }
 GREY: Final[dict[str, Callable[[], bytes]]] = {
@@ -214,6 +232,14 @@ def test_its_transparency_is_kept_and_what_it_hides_does_not_show(name: str) -> 
     assert is_edge.sum() >= 20
     too_green = top[is_edge][:, 1] - wanted_top[is_edge][:, 1]
     assert too_green.mean() < 12, "no green runs out of the holes"
+
+
+@pytest.mark.parametrize(("bits", "clear"), [(2, 3), (4, 0xF), (16, 0xFFFF)])
+def test_the_transparent_value_of_a_png_is_that_of_its_pixels(bits: int, clear: int) -> None:
+    """It is named in the file's bits, and looked for in eight."""
+    found = shown(taken_from(half_clear(bits, clear)), "RGBA")
+    assert found[:, :75, 3].min() == 255
+    assert found[:, 85:, 3].max() == 0
 
 
 def test_an_ordinary_jpeg_2000_is_decoded_at_a_smaller_resolution_and_looks_like_itself() -> None:
@@ -295,6 +321,7 @@ REFUSED: Final[dict[str, tuple[Callable[[], bytes], str]]] = {
     ),
     "a packed Targa": (lambda: encoded(picture(), "TGA", compression="tga_rle"), "a TGA picture"),
     "a GIF": (lambda: encoded(palette(), "GIF"), "a GIF picture"),
+    "a TIFF in planes": (lambda: planes(16), "a TIFF in planes of 16 bits"),
 }
 
 

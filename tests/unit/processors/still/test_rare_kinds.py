@@ -56,6 +56,26 @@ def test_of_a_cursor_the_largest_is_shown() -> None:
     assert (made.source.width, made.source.height) == (48, 36)
 
 
+@pytest.mark.parametrize("type_of", [1, 2])
+@pytest.mark.parametrize("bits", [1, 8, 24, 32])
+def test_an_icons_mask_is_found_whatever_its_directory_says(bits: int, type_of: int) -> None:
+    """White above black above two that the mask hides, or the alpha of 32 bits; the directory's length and bits are nonsense."""
+    greys, is_hidden = (0, 255, 0, 255), (True, True, False, False)  # from the lowest up
+    steps = [0, 255] if bits == 1 else range(256)
+    palette = b"".join(bytes([grey, grey, grey, 0]) for grey in steps) if bits <= 8 else b""
+    alphas = [b"\0" if hidden else b"\xff" for hidden in is_hidden]
+    stored = {1: [b"\0", b"\x80"] * 2, 8: [bytes([grey]) for grey in greys], 24: [bytes([grey] * 3) for grey in greys]}
+    stored[32] = [colour + alpha for colour, alpha in zip(stored[24], alphas, strict=True)]
+    mask = [b"\x80" if hidden else b"\0" for hidden in is_hidden]
+    rows = b"".join(row.ljust(4, b"\0") for row in stored[bits] + mask)
+    info = struct.pack("<L2l2H6L", 40, 1, 8, 1, bits, 0, 0, 0, 0, 0, 0)
+    entry = struct.pack("<4B2H2L", 1, 4, 0, 0, 1, 3, 8, 22)
+    content = struct.pack("<3H", 0, type_of, 1) + entry + info + palette + rows
+    shown = pixels_of(make(content).renditions[2], "RGBA")[:, 0]
+    assert shown[:, 3].tolist() == [255, 255, 0, 0]
+    assert shown[:2].tolist() == [[255] * 4, [0, 0, 0, 255]]
+
+
 def test_a_selection_that_photoshop_kept_hides_nothing() -> None:
     shown = pixels_of(make(psd(fourth=True, layers=1)).renditions[1], "RGBA")
     assert shown[..., 3].min() == 255
@@ -67,6 +87,26 @@ def test_grey_halves_are_as_bright_as_they_are_stored(order: str, scale: str) ->
     stored = srgb_to_light(grey[::-1] / 255).astype(order + "f2").tobytes()
     made = make(f"Ph\n{WIDTH} {HEIGHT}\n{scale}\n".encode() + stored)
     assert np.abs(pixels_of(made.renditions[2]).astype(int) - grey[..., None]).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("depth", "most"), [(1, 1), (1, 4095), (2, 255), (2, 4095), (3, 100), (3, 65535), (4, 100), (4, 4095)]
+)
+def test_the_values_of_an_arbitrary_map_count_by_the_largest_one_that_it_names(depth: int, most: int) -> None:
+    """The left half is bright and half transparent, the right half dark and opaque; judged by the numbers themselves."""
+    left, right = np.full(depth, most), np.full(depth, most // 3)
+    if depth in (2, 4):
+        left[-1], right[-1] = most // 2, most
+    values = np.repeat([left, right], 32, axis=0)[None].repeat(48, axis=0)
+    head = f"P7\nWIDTH 64\nHEIGHT 48\nDEPTH {depth}\nMAXVAL {most}\nENDHDR\n"
+    made = make(head.encode() + values.astype("u1" if most < 256 else ">u2").tobytes())
+    shown = pixels_of(made.renditions[2], "RGBA").astype(int)
+    colours = 1 if depth < 3 else 3
+    for x, stored in ((10, left), (50, right)):
+        alpha = stored[-1] * 255 / most if depth in (2, 4) else 255
+        assert abs(shown[24, x, 3] - alpha) <= 2
+        if alpha:
+            assert np.abs(shown[24, x, :3] - stored[:colours] * 255 / most).max() <= 3
 
 
 def test_pictures_that_are_text_are_read() -> None:

@@ -143,6 +143,7 @@ def test_a_row_that_the_database_refuses_leaves_no_object(
         (b"OggS" + bytes(60), "clip.ogg", (MediaKind.VIDEO, "application/octet-stream")),
         (a_photo(1), "photo.JPG", (MediaKind.IMAGE, "image/jpeg")),
         (a_photo(1), "wrong.mp4", (MediaKind.IMAGE, "application/octet-stream")),
+        ((b"\0" * 187 + b"\x47") * 5, "begun-inside-a-packet", (MediaKind.VIDEO, "application/octet-stream")),
         (b"nobody knows", "clip.mp4", (MediaKind.VIDEO, "video/mp4")),
         (b"nobody knows", "notes.txt", (MediaKind.IMAGE, "application/octet-stream")),
         (b"", "empty", (MediaKind.IMAGE, "application/octet-stream")),
