@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas import headers as h
 from schemas.errors import ThumbnailError
 from service.settings import Settings
+from service.status.database import existing_database
 
 if TYPE_CHECKING:
     from storage.connections import StorageConnection
@@ -50,17 +50,12 @@ def find_fallbacks(settings: Settings, recent: Mapping[int, tuple[str, int]]) ->
 def _companies(settings: Settings, ids: Iterable[int]) -> dict[int, "Company"]:
     """Return those of the companies that the database knows; none when it does not answer, which the roles say louder."""
     # Here and below: the clients of all storages are loaded only where somebody's storage is not used.
-    from schemas.database import DatabaseUrlError
-    from service.roles.build import build_engine
     from streams.rows.companies import SqlCompanyDirectory
 
-    try:
-        engine = build_engine(settings)
-    except DatabaseUrlError:
+    engine = existing_database(settings)
+    if engine is None:
         return {}
     try:
-        if engine.url.get_backend_name() == "sqlite" and not Path(engine.url.database or "").is_file():
-            return {}  # asking would make an empty database
         directory = SqlCompanyDirectory(engine)
         found = [directory.find_company(company_id) for company_id in ids]
     except ThumbnailError:
