@@ -3,7 +3,7 @@
 import { Board } from "./board.js";
 import { showFailures } from "./failures.js";
 import { Filters } from "./filters.js";
-import { clock, element, plural, refreshAges, sentence } from "./format.js";
+import { element, plural, refreshAges, sentence } from "./format.js";
 import { companyInText, learnNames } from "./names.js";
 import { showOverview } from "./overview.js";
 import { Stream } from "./stream.js";
@@ -73,12 +73,9 @@ function whose(failed) {
 
 function showState() {
   const state = isConnected ? kafka.state : wasConnected ? "reconnecting" : "connecting";
-  const since = () => element("time", { datetime: kafka.since }, clock(kafka.since));
-  const words = { live: ["Live"], connecting: ["Connecting…"], missing: ["No topics"], reconnecting: ["Reconnecting…"] };
+  const words = { live: "Live", connecting: "Connecting…", away: "Kafka is away", missing: "No topics", reconnecting: "Reconnecting…" };
   document.body.dataset.link = state;
-  const parts = state === "away" ? ["Kafka is away since ", since()] : words[state];
-  const text = parts.map((part) => part.textContent ?? part).join("");
-  if (link.textContent !== text) link.replaceChildren(...parts);
+  if (link.textContent !== words[state]) link.textContent = words[state];
   showOverview(find("overview"), { link: kafka, isConnected, wasConnected, overview, tiles: board.known.size });
   const counts = new Map();
   for (const { tile } of board.known.values()) if (tile.code) counts.set(tile.code, (counts.get(tile.code) ?? 0) + 1);
