@@ -20,7 +20,7 @@ from tests.system.tenants import FolderStore, Tenant, add_rows, problems_of, upl
 ACME: Final = 1
 PER_S: Final = 3.0
 POISON_PER_S: Final = 4.0
-MEDIA_EACH: Final = 2400
+MEDIA_EACH: Final = 1800
 """Rows that each company has: more than uploads in the longest drill."""
 EARLY_FROM: Final = 800_000
 POISON_FROM: Final = 900_000
@@ -106,7 +106,8 @@ class Trickle(threading.Thread):
     def end(self) -> None:
         """Publish nothing more, and return when all is acknowledged."""
         self._ended.set()
-        self.join(70)
+        if self.ident is not None:  # it was started
+            self.join(70)
 
     def ready(self) -> set[str]:
         """Record keys of all rows that show thumbnails. Raises sqlalchemy's OperationalError."""

@@ -1,63 +1,21 @@
 """What the person on call sees on the page: how it is going, what fails, whose it is, and that it is well once they acted."""
 
-import json
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-import sqlalchemy as sa
 from confluent_kafka import Consumer, TopicPartition
 from playwright.sync_api import Page, expect
 
 from schemas.events import Media, MediaKind
-from schemas.tables import companies, metadata
 from tests.doubles.results import failed, ready
-from tests.integration.web.server import Results, WebOptions, running_web, serving
+from tests.integration.web.server import Results, WebOptions, running_web
 
 LOOK_MS = 45_000
 """A look at the dead letters is 15 s old at most."""
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> str:
-    """The URL of a database that knows three companies."""
-    url = f"sqlite:///{tmp_path / 'platform.db'}"
-    engine = sa.create_engine(url)
-    metadata.create_all(engine)
-    rows = [
-        {"id": number, "name": name, "slug": name.lower()}
-        for number, name in ((1, "Acme"), (2, "Globex"), (3, "Initech"))
-    ]
-    with engine.begin() as connection:
-        connection.execute(companies.insert(), rows)
-    engine.dispose()
-    return url
-
-
-@pytest.fixture
-def roles(tmp_path: Path) -> Iterator[str]:
-    """Two roles as their metrics endpoints show them: one ready, one that has lost its database."""
-    folder = tmp_path / "roles"
-    for role, is_up in (("worker", 1), ("persist", 0)):
-        (folder / role / "health").mkdir(parents=True)
-        lines = (
-            f'thumbnail_role_info{{role="{role}",version="0.2.0"}} 1',
-            f'thumbnail_dependency_up{{dependency="database"}} {is_up}',
-            "",
-        )
-        (folder / role / "metrics").write_text("\n".join(lines))
-        health = {
-            "ok": bool(is_up),
-            "dependencies": {} if is_up else {"database": {"next_action": "Start PostgreSQL."}},
-        }
-        (folder / role / "health" / "ready").write_text(json.dumps(health))
-    with serving(folder) as url:
-        yield f"{url}/worker,{url}/persist"
 
 
 def a_media(number: int) -> Media:
