@@ -74,6 +74,9 @@ def as_json(found: Snapshot) -> dict[str, Any]:
     data = found.to_json(MAX_LAG_S)
     groups = found.failures
     said = {*about_storms(groups), *about_dead_letters(groups)}
+    urgent = [bool(group.waiting or about_storms([group])) for group in groups]
+    rows = [group.to_json() | {"is_urgent": is_urgent} for group, is_urgent in zip(groups, urgent, strict=True)]
+    rows.sort(key=lambda row: not row["is_urgent"])  # the largest first among each
     return {
         "at": data["at"],
         "kafka_at": None if found.kafka_problem else data["at"],
@@ -85,9 +88,7 @@ def as_json(found: Snapshot) -> dict[str, Any]:
         "topics": data["topics"],
         "retries": data["retries"],
         "waiting_retries": (data["waiting_retries"] or [])[:MOST],
-        "failures": [
-            group.to_json() | {"is_urgent": bool(group.waiting or (about_storms([group])))} for group in groups[:MOST]
-        ],
+        "failures": rows[:MOST],
         "failing_codes": len(groups),
         "dead_letters_waiting": None if found.dead_letters is None else sum(group.waiting for group in groups),
         "resting": data["resting"],

@@ -55,6 +55,7 @@ def send_a_wall(results: Results, pictures: tuple[str, Path]) -> None:
     results.send(*failures[:1], *events[:4], *failures[1:2], *events[4:7], *failures[2:], *events[7:])
     for number in range(4):
         results.send_failed_upload("thumbnail.dlq", 200 + number, "media.corrupt", 3)
+    results.finish_persisting()
     due = format_time(datetime.now(UTC) + timedelta(minutes=9))
     for number in range(6):
         results.send_failed_upload("thumbnail.retry.1", 210 + number, "source.missing", 2, retry_due_at=due)

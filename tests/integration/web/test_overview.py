@@ -7,7 +7,6 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
 from playwright.sync_api import Page, expect
 
 from schemas.events import Media, MediaKind
@@ -56,7 +55,7 @@ def test_failures_are_one_entry_whose_command_makes_all_well_again(
         urgent.get_by_role("button", name="Show 3 uploads").click()
         expect(tiles).to_have_count(3)
 
-        finish_persisting(results)
+        results.finish_persisting()
         command = shlex.split(urgent.locator(".command code").inner_text())
         thumbnails(results, environment, *command[1:], "--yes", "--note", "no new file came")
         expect(page.locator("#headline")).to_have_text("All is well", timeout=LOOK_MS)
@@ -76,18 +75,6 @@ def test_what_the_roles_say_needs_attention_first(page: Page, tansu: str, roles:
         expect(page.locator("#empty")).to_contain_text("No upload yet.")
         page.locator("#topics summary").click()
         expect(page.get_by_role("row").filter(has_text="persist").filter(has_text="lost database")).to_be_visible()
-
-
-def finish_persisting(results: Results) -> None:
-    """Commit all results for the persist role's group: nothing waits for it, however slow this machine is."""
-    consumer = Consumer({"bootstrap.servers": results.kafka, "group.id": "thumbnails-persist"})
-    offsets = []
-    for name in ("thumbnail.ready", "thumbnail.failed"):
-        for number in consumer.list_topics(f"{results.prefix}{name}").topics[f"{results.prefix}{name}"].partitions:
-            place = TopicPartition(f"{results.prefix}{name}", number)
-            offsets.append(TopicPartition(place.topic, number, consumer.get_watermark_offsets(place)[1]))
-    consumer.commit(offsets=offsets, asynchronous=False)
-    consumer.close()
 
 
 def thumbnails(results: Results, environment: dict[str, str], *arguments: str) -> None:

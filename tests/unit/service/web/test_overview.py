@@ -17,7 +17,7 @@ FOUND = Snapshot(
     now(),
     (),
     dead_letters={"thumbnail.dlq": grouped(dead("storage.denied", 3, 2))},
-    waiting=[*waiting("source.missing", 4, 1), *waiting("tenant.unknown", 5, 25)],
+    waiting=[*waiting("source.missing", 4, 9), *waiting("tenant.unknown", 5, 25)],
 )
 
 
@@ -48,7 +48,7 @@ def test_a_visitor_gets_the_groups_with_their_command_and_no_sentence_twice() ->
     assert [(row["code"], row["waiting"], row["retrying"], row["is_urgent"]) for row in found["failures"]] == [
         ("tenant.unknown", 0, 25, True),
         ("storage.denied", 2, 0, True),
-        ("source.missing", 0, 1, False),
+        ("source.missing", 0, 9, False),
     ]
     assert found["failures"][1]["command"] == "thumbnails dlq replay --code storage.denied"
     assert (found["things"], found["attention"], found["dead_letters_waiting"]) == (2, [], 2)
