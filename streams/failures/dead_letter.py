@@ -13,11 +13,6 @@ from streams.kafka.records import Delivery, OutboundRecord
 _RETRY_HEADERS: Final = (h.RETRY_ATTEMPT, h.RETRY_DUE_AT, h.RETRY_NOT_BEFORE, h.RETRY_HOPS)
 """Headers of a retry under way: they would count against the record when it is replayed."""
 
-_FIRST: Final = {
-    name: place for place, name in enumerate((h.NEXT_ACTION, h.ERROR_CODE, h.ERROR_MESSAGE, h.ERROR_STAGE, h.ATTEMPTS))
-}
-"""What a person reads first, in this order: Kafka UIs show headers as they come, and cut the line."""
-
 
 @dataclass(frozen=True)
 class Failure:
@@ -65,16 +60,7 @@ def dead_letter_headers(delivery: Delivery, failure: Failure, group: str) -> Hea
 
 
 def make_dead_letter(topic: str, delivery: Delivery, failure: Failure, group: str) -> OutboundRecord:
-    """Return the record for the dead letter topic: key and value byte for byte as they came, where the topic takes so much.
-
-    What to do and why it failed are the first headers.
-    """
-    record = delivery.record
-    headers = dead_letter_headers(delivery, failure, group)
+    """Return the record for the dead letter topic: key and value byte for byte as they came, where the topic takes so much."""
+    record, headers = delivery.record, dead_letter_headers(delivery, failure, group)
     made = fitted(OutboundRecord(topic, record.key, record.value, headers), delivery)
-    return replace(made, headers=tuple(sorted(made.headers, key=_reading_order)))
-
-
-def _reading_order(header: tuple[str, bytes | None]) -> int:
-    """Return the same for all that are not first: they stay in their order."""
-    return _FIRST.get(header[0], len(_FIRST))
+    return replace(made, headers=h.in_reading_order(made.headers))
