@@ -1,6 +1,7 @@
 """Define the error classes and codes. The class decides what happens next; the code is a metric label, a log field and a header."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class ErrorCode(StrEnum):
@@ -136,3 +137,6 @@ NEXT_ACTIONS: dict[ErrorCode, str] = {
     ErrorCode.INTERNAL_ERROR: "Look up the trace id in the worker's log and report the bug; replay after the fix.",
 }
 """What a person should do about each code, in one or two sentences."""
+
+STAND_IN: Final = "Local storage stands in for the company's own"
+"""How a source.missing begins whose cause is the company's storage connection; the reason follows in parentheses."""

@@ -109,6 +109,18 @@ def with_headers(headers: Headers, changes: Mapping[str, object]) -> Headers:
     return kept + tuple((name, header_text(value)) for name, value in changes.items())
 
 
+_READ_FIRST: Final = {
+    name: place for place, name in enumerate((NEXT_ACTION, ERROR_CODE, ERROR_MESSAGE, ERROR_STAGE, ATTEMPTS))
+}
+
+
+def in_reading_order(headers: Headers) -> Headers:
+    """Return a dead letter's headers, what a person needs first: Kafka UIs show them as they come, and cut the line."""
+    return tuple(
+        sorted(headers, key=lambda header: _READ_FIRST.get(header[0], len(_READ_FIRST)))
+    )  # the others as they were
+
+
 def without_headers(headers: Headers, names: Iterable[str]) -> Headers:
     """Return `headers` without `names`.
 

@@ -105,7 +105,7 @@ NAMES: Final = DECODE_NAMES | {
     "LOG_FORMAT",
     "LOG_LEVEL",
     "TRACES",
-    "STATUS_METRICS_URLS",  # of a single command
+    "STATUS_METRICS_URLS",  # of two commands
 }
 """Of all settings, which tests compare with their classes: those take 0.3 s to load."""
 NEAR: Final = 0.85

@@ -25,7 +25,7 @@ def check(
 
     settings = Settings()
     # Before the other libraries are loaded: what is asked first answers soon.
-    results = [check_kafka(settings.kafka, with_notifications=True)]
+    results = [check_kafka(settings.kafka, waits_for_start=False, with_notifications=True)]
     with loading():
         from service.kafka.codecs import check_codecs
         from service.roles import build as bootstrap

@@ -9,15 +9,17 @@ from service.kafka.topics import TopicState, list_topics
 from service.settings import KafkaSettings
 
 
-def check_kafka(settings: KafkaSettings, *, with_notifications: bool = False) -> CheckResult:
+def check_kafka(
+    settings: KafkaSettings, *, with_notifications: bool = False, waits_for_start: bool = True
+) -> CheckResult:
     """Check that a broker answers and that every topic has the required partitions and settings.
 
     The topic of notifications stops only whoever reads it. Settings that a topic should have are warnings, for topics
-    that an earlier release made have none of them.
+    that an earlier release made have none of them. Unless it `waits_for_start`, a port where nothing listens is said at once.
     """
     name = f"Kafka at {settings.kafka_bootstrap_servers}"
     try:
-        states = list_topics(settings)
+        states = list_topics(settings, waits_for_start=waits_for_start)
     except (KafkaUnreachableError, KafkaFilesError) as exc:
         return CheckResult(name, str(exc))
     needed = [state for state in states if with_notifications or not _is_optional(state)]

@@ -19,11 +19,15 @@ CONNECT_TIMEOUT_S: Final = 15.0
 FIRST_ANSWER_S: Final = 1.0
 PATIENCE_S: Final = 2.5
 """A broker that is just starting may hang up; when it does so for longer, something else is wrong."""
+REFUSED_S: Final = 2.5
+"""Where nothing listens for so long, somebody who looks at a screen is told so."""
+_REFUSED: Final = "Connection refused"
 _LOG_NOTICE: Final = 6
 _NONE_ACQUIRED: Final = "Failed to acquire SASL OAUTHBEARER token: "
 
 # librdkafka's public constants begin with an underscore.
 _HOPELESS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001
+_NOBODY_THERE: Final = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})  # noqa: SLF001
 
 
 class KafkaUnreachableError(Exception):
@@ -48,9 +52,19 @@ class _Complaints(logging.Handler):
         """Return whether waiting cannot help."""
         return any(error.code() in _HOPELESS for error in self.errors)
 
+    @property
+    def is_nobody_there(self) -> bool:
+        """Return whether every server refuses connections, or has a name that leads nowhere."""
+        return bool(self.errors) and all(
+            error.code() in _NOBODY_THERE or _REFUSED in error.str() for error in self.errors
+        )
 
-def connect(settings: KafkaSettings) -> tuple[AdminClient, ClusterMetadata]:
-    """Return an admin client, and what the cluster has. Raises KafkaUnreachableError, at once when waiting cannot help."""
+
+def connect(settings: KafkaSettings, *, waits_for_start: bool = True) -> tuple[AdminClient, ClusterMetadata]:
+    """Return an admin client, and what the cluster has. Raises KafkaUnreachableError, at once when waiting cannot help.
+
+    Unless it `waits_for_start`, a port where nothing listens is not waited for either.
+    """
     complaints = _Complaints()
     config = client_config(settings) | {"log_level": _LOG_NOTICE, "error_cb": complaints.errors.append}
     admin = AdminClient(config, logger=complaints.logger)
@@ -62,7 +76,8 @@ def connect(settings: KafkaSettings) -> tuple[AdminClient, ClusterMetadata]:
         except KafkaException as exc:
             admin.poll(0)
             elapsed_s = time.monotonic() - started
-            must_end = complaints.are_hopeless or elapsed_s >= CONNECT_TIMEOUT_S
+            is_refused = not waits_for_start and elapsed_s >= REFUSED_S and complaints.is_nobody_there
+            must_end = complaints.are_hopeless or is_refused or elapsed_s >= CONNECT_TIMEOUT_S
             if must_end or elapsed_s >= PATIENCE_S:
                 reason = _explain(settings, complaints)
                 if reason is not None or must_end:

@@ -107,12 +107,12 @@ def delete_records(settings: KafkaSettings, topic: str, until: Mapping[int, int]
         raise KafkaUnreachableError(f"{topic} could not be purged: {exc.args[0].str()}.") from exc
 
 
-def list_topics(settings: KafkaSettings) -> tuple[TopicState, ...]:
+def list_topics(settings: KafkaSettings, *, waits_for_start: bool = True) -> tuple[TopicState, ...]:
     """Return every topic of the list, with what is wrong with it in the cluster. Raises KafkaUnreachableError.
 
     The topic of notifications is among them where it is set; it may be somebody else's, so that only its absence is wrong.
     """
-    admin, cluster = connect(settings)
+    admin, cluster = connect(settings, waits_for_start=waits_for_start)
     found = cluster.topics
     names = {settings.topics.name_of(topic): topic for topic in ALL_TOPICS}
     if settings.kafka_notifications_topic is not None:

@@ -29,10 +29,9 @@ def status(
     from service.settings import Settings
     from service.status import view
     from service.status.reader import StatusReader
-    from service.status.role_endpoints import metrics_url
+    from service.status.role_endpoints import metrics_urls
 
-    urls = [metrics_url(part.strip()) for part in (metrics or "").split(",") if part.strip()]
-    reader, console = StatusReader(Settings(), urls, window), view.console()
+    reader, console = StatusReader(Settings(), metrics_urls(metrics), window), view.console()
     try:
         if once or as_json or not console.is_terminal:
             data = (found := reader.look()).to_json(max_lag)

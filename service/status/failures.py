@@ -1,5 +1,6 @@
 """Failures by error code: waiting dead letters and waiting retries, with one action for all of a code."""
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -8,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas import headers as h
-from schemas.errors import NEXT_ACTIONS, ErrorCode
+from schemas.errors import NEXT_ACTIONS, STAND_IN, ErrorCode
 from schemas.topics import THUMBNAIL_READY_DLQ
 from service.status.owners import owners
 from service.status.suspects import MANY, Start, Suspect, suspect
@@ -55,8 +56,18 @@ class FailureGroup:
     suspect: Suspect | None = None
 
     @property
+    def stand_in(self) -> str | None:
+        """Return why the company's own storage is not used, where that is the cause of all of them."""
+        return stand_in_reason(self.code, self.example.message) if len(self.companies) == 1 else None
+
+    @property
     def next_action(self) -> str:
         """Return what a person should do about all of them."""
+        if self.stand_in is not None:
+            return (
+                "Fix the company's storage connection: `thumbnails check --tenants` says what is wrong with it."
+                " What waits for a retry then goes on by itself; replay what is a dead letter."
+            )
         try:
             return NEXT_ACTIONS[ErrorCode(self.code)]
         except ValueError:
@@ -148,6 +159,17 @@ def _add_retries(group: FailureGroup, waiting: RetryGroup) -> None:
         group.next_due_at = due_at if group.next_due_at is None else min(group.next_due_at, due_at)
 
 
+INACTIVE: Final = "connection_inactive"
+"""Somebody switched the connection off."""
+_STAND_IN: Final = re.compile(re.escape(STAND_IN) + r" \((\w+)\)")
+
+
+def stand_in_reason(code: str, message: str) -> str | None:
+    """Return why local storage stood in where the source was looked for; None where the source itself is missing."""
+    found = _STAND_IN.match(message) if code == ErrorCode.SOURCE_MISSING else None
+    return None if found is None else found[1]
+
+
 OUTAGE_CODES: Final = frozenset(map(str, OUTAGES))
 """Waits for a part that many need: what is down is said for itself."""
 
@@ -159,7 +181,10 @@ def about_storms(groups: Iterable[FailureGroup]) -> list[str]:
         f" {_clean(group.example.media or group.example.position)}: {_clean(group.example.message).rstrip('.')}."
         f" {_hint(group)}{group.next_action} `thumbnails retries list --code {_clean(group.code)}` names them."
         for group in groups
-        if group.is_storm and not group.waiting and group.code not in OUTAGE_CODES
+        if group.is_storm
+        and not group.waiting
+        and group.code not in OUTAGE_CODES
+        and group.stand_in in (None, INACTIVE)  # what is wrong with the connection is said for itself
     ]
 
 

@@ -1,20 +1,21 @@
 """Whose thumbnails go to local storage although the company has a storage connection, and what is wrong with it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas import headers as h
 from schemas.errors import ThumbnailError
 from service.settings import Settings
+from service.status.database import existing_database
+from service.status.failures import INACTIVE, stand_in_reason
+from streams.dlq.read import ErrorGroup
+from streams.dlq.retries import WaitingRetry
 
 if TYPE_CHECKING:
     from storage.connections import StorageConnection
     from storage.tenants import Company
 
-INACTIVE: Final = "connection_inactive"
-"""Somebody switched the connection off: nothing that needs attention."""
 BROKEN: Final = "connection_broken"
 MAX_ASKED: Final = 20
 """So many companies are looked up at a look: their connections are usually one and the same."""
@@ -47,20 +48,33 @@ def find_fallbacks(settings: Settings, recent: Mapping[int, tuple[str, int]]) ->
     return [_explained(settings, one, known.get(one.company_id)) for one in found]
 
 
+def without_sources(
+    dead_letters: Mapping[str, Sequence[ErrorGroup]], waiting: Iterable[WaitingRetry]
+) -> dict[int, tuple[str, int]]:
+    """Return the companies whose uploads cannot be read because local storage stands in, as `recent` of find_fallbacks.
+
+    Of dead letters only the newest of a code is known by its message.
+    """
+    failures = [(one.company_id, one.code, one.message) for one in waiting if one.cancelled is None]
+    failures += [
+        (group.example_company_id, group.code, group.example_message)
+        for groups in dead_letters.values()
+        for group in groups
+        if group.waiting
+    ]
+    reasons = [(company, stand_in_reason(code, message)) for company, code, message in failures]
+    return {company: (reason, 0) for company, reason in reasons if company is not None and reason is not None}
+
+
 def _companies(settings: Settings, ids: Iterable[int]) -> dict[int, "Company"]:
     """Return those of the companies that the database knows; none when it does not answer, which the roles say louder."""
     # Here and below: the clients of all storages are loaded only where somebody's storage is not used.
-    from schemas.database import DatabaseUrlError
-    from service.roles.build import build_engine
     from streams.rows.companies import SqlCompanyDirectory
 
-    try:
-        engine = build_engine(settings)
-    except DatabaseUrlError:
+    engine = existing_database(settings)
+    if engine is None:
         return {}
     try:
-        if engine.url.get_backend_name() == "sqlite" and not Path(engine.url.database or "").is_file():
-            return {}  # asking would make an empty database
         directory = SqlCompanyDirectory(engine)
         found = [directory.find_company(company_id) for company_id in ids]
     except ThumbnailError:
@@ -108,20 +122,20 @@ def _sentence(group: list[Fallback]) -> str:
     ids = ", ".join(str(one.company_id) for one in group[:MOST_NAMED]) + (", …" if len(group) > MOST_NAMED else "")
     whose = f"Company {ids}'s storage connection{label}" if is_one else f"Storage connection{label} of companies {ids}"
     their = "its" if is_one else "their"
+    are_stored = any(one.ready for one in group)
+    effect = f"{their} thumbnails go to local storage" if are_stored else f"{their} uploads cannot be read, and wait"
+    before = f"{their} newest thumbnails went to local storage" if are_stored else f"{their} uploads wait"
     if first.problem is not None:
         return (
-            f"{whose} cannot be used: {first.problem.rstrip('.')}; {their} thumbnails go to local storage."
+            f"{whose} cannot be used: {first.problem.rstrip('.')}; {effect}."
             " Fix the row of storage_connections; `thumbnails check --tenants` proves it."
         )
     if first.reason == BROKEN and first.connection_id is not None:
         return (
-            f"{whose} could not be used by a worker, and looks right from here; {their} newest thumbnails went to local"
-            " storage. `connection_broken` in the worker's log says why."
+            f"{whose} could not be used by a worker, and looks right from here; {before}."
+            " `connection_broken` in the worker's log says why."
         )
-    return (
-        f"{whose} cannot be used ({first.reason}); {their} thumbnails go to local storage."
-        " `thumbnails check --tenants` says why."
-    )
+    return f"{whose} cannot be used ({first.reason}); {effect}. `thumbnails check --tenants` says why."
 
 
 def _clean(value: object) -> str:

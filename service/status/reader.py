@@ -8,8 +8,8 @@ from typing import Final
 from service.kafka.clients import consumers_of
 from service.kafka.connection import KafkaUnreachableError
 from service.settings import Settings
-from service.status.fallbacks import Fallback, find_fallbacks
-from service.status.recent_results import Recent, RecentResults
+from service.status.fallbacks import Fallback, find_fallbacks, without_sources
+from service.status.recent_results import RecentResults
 from service.status.role_endpoints import ask_roles
 from service.status.snapshot import Snapshot, now
 from service.status.topic_states import read_topics, retry_group
@@ -91,15 +91,15 @@ class StatusReader:
                 self._recent = RecentResults(self._settings, self._window_s)
             if self._failures is None:
                 self._failures = FailureReader(self._settings)
-            recent = self._recent.look()
+            recent, dead_letters, waiting = self._recent.look(), self._failures.dead_letters(), self._failures.retries()
             return Snapshot(
                 now(),
                 roles,
                 topics=topics,
                 recent=recent,
-                dead_letters=self._failures.dead_letters(),
-                fallbacks=self._look_at_fallbacks(recent),
-                waiting=self._failures.retries(),
+                dead_letters=dead_letters,
+                fallbacks=self._look_at_fallbacks(without_sources(dead_letters, waiting) | recent.fallbacks),
+                waiting=waiting,
             )
         except (KafkaUnreachableError, TopicReadError) as exc:
             problem = str(exc)
@@ -108,8 +108,7 @@ class StatusReader:
             self._recent = None
         return Snapshot(now(), roles, kafka_problem=problem)
 
-    def _look_at_fallbacks(self, recent: Recent) -> list[Fallback]:
-        found = recent.fallbacks
+    def _look_at_fallbacks(self, found: dict[int, tuple[str, int]]) -> list[Fallback]:
         reasons = {company: reason for company, (reason, _) in found.items()}
         if reasons == self._reasons and time.monotonic() - self._fallbacks_at < FALLBACKS_EVERY_S:
             return [replace(known, ready=found[known.company_id][1]) for known in self._fallbacks]

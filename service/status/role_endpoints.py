@@ -56,6 +56,11 @@ def metrics_url(text: str) -> str:
     return url if url.rstrip("/").endswith("/metrics") else f"{url.rstrip('/')}/metrics"
 
 
+def metrics_urls(text: str | None) -> list[str]:
+    """Return the URLs of what an operator writes with commas between."""
+    return [metrics_url(part.strip()) for part in (text or "").split(",") if part.strip()]
+
+
 def _ask(url: str) -> RoleState:
     try:
         samples = {

@@ -73,11 +73,12 @@ class TopicBacklogs:
 def read_topics(settings: Settings) -> TopicBacklogs:
     """Return every topic of ours, in the order of schemas.topics.ALL_TOPICS; then that of notifications, where it is named.
 
-    Takes some 50 ms, and 10 to 30 s at most when brokers are silent. Raises KafkaUnreachableError with a sentence.
+    Takes some 50 ms, 3 s where nothing listens, and 10 to 30 s at most when brokers are silent.
+    Raises KafkaUnreachableError with a sentence.
     """
     topics = (*ALL_TOPICS, MEDIA_NOTIFICATIONS) if settings.kafka.kafka_notifications_topic is not None else ALL_TOPICS
     names = {topic: settings.kafka.topics.name_of(topic) for topic in topics}
-    _, cluster = connect(settings.kafka)
+    _, cluster = connect(settings.kafka, waits_for_start=False)
     found = {topic: cluster.topics.get(name) for topic, name in names.items()}
     partitions = {
         topic: [] if state is None else [(names[topic], number) for number in sorted(state.partitions)]

@@ -41,6 +41,7 @@ class WebParts:
     image_origins: frozenset[str]
     replay: Callable[[Tile], ReplayResult] | None = None
     beat_s: float = BEAT_S
+    metrics_urls: tuple[str, ...] = ()
 
 
 def build_app(parts: WebParts, lifespan: Lifespan[Starlette] | None = None) -> Starlette:

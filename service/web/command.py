@@ -13,6 +13,10 @@ def web(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one; default WEB_PORT.")
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(envvar="STATUS_METRICS_URLS", help="Metrics endpoints of the roles: worker:8080,persist:8080,…"),
+    ] = None,
     allow_replay: Annotated[
         bool, typer.Option("--allow-replay", help="Show a button that replays a dead letter.")
     ] = False,
@@ -21,6 +25,7 @@ def web(
     if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
         fail("The page needs the extra `web`: pip install 'thumbnail-pipeline[web]'.", EXIT_USAGE)
     from service.settings import Settings
+    from service.status.role_endpoints import metrics_urls
     from service.web.serve import WebStartError, serve
 
     settings = Settings()
@@ -29,6 +34,7 @@ def web(
     try:
         serve(
             settings,
+            metrics_urls=metrics_urls(metrics),
             may_replay=allow_replay,
             say=lambda url: typer.echo(f"{url} shows the newest thumbnails. Ctrl-C ends it."),
         )

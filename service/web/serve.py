@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
 from typing import Any, Final
@@ -15,16 +15,15 @@ from service.bounded_http import bounded
 from service.kafka.clients import consumers_of
 from service.observability.logs import configure_logs
 from service.settings import Settings
-from service.status.reader import FailureReader
-from service.status.topic_states import read_topics
+from service.status.reader import StatusReader
 from service.web.access import Access, access_problem
 from service.web.app import WebParts, build_app
-from service.web.failures import FailurePoller
+from service.web.company_names import CompanyNames, names_from_database
 from service.web.feed import MAX_VISITORS, Feed
+from service.web.overview import OverviewPoller, companies_of
 from service.web.replay import TileReplay
 from service.web.results import ResultReader
 from service.web.tiles import TileReader, origin_of
-from service.web.topics import TopicPoller
 from service.web.wall import Link, Wall
 from streams.kafka.records import InboundRecord
 from streams.kafka.topic_reader import TopicTail
@@ -35,6 +34,10 @@ UNANSWERED_MS: Final = 60_000
 """A visitor that confirms nothing for this long is cut off by the kernel, with what was written for it."""
 
 
+WINDOW_S: Final = 300.0
+"""Throughput looks back so far, as of `thumbnails status`."""
+
+
 class WebStartError(Exception):
     """The page cannot be served; the message says why and what to do."""
 
@@ -42,18 +45,24 @@ class WebStartError(Exception):
 class _Audience:
     """Pass what the reader's thread reports into the event loop."""
 
-    def __init__(self, wall: Wall, tiles: TileReader, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, wall: Wall, tiles: TileReader, names: CompanyNames, loop: asyncio.AbstractEventLoop) -> None:
         self._wall: Final = wall
         self._tiles: Final = tiles
+        self._names: Final = names
         self._loop: Final = loop
 
     def records(self, records: list[InboundRecord]) -> None:
         read = [self._tiles.read(record) for record in records if self._tiles.is_result(record)]
         tiles = [tile for tile in read if tile is not None]
+        self._names.want({tile.company_id for tile in tiles})
         _hand_over(self._loop, self._wall.show, tiles, len(read) - len(tiles))
 
     def link(self, link: Link) -> None:
         _hand_over(self._loop, self._wall.set_link, link)
+
+    def overview(self, found: dict[str, Any]) -> None:
+        self._names.want(companies_of(found))
+        _hand_over(self._loop, self._wall.set_overview, found)
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop, act: Callable[..., None], *arguments: Any) -> None:
@@ -81,8 +90,13 @@ class _Server(uvicorn.Server):
         return must_end
 
 
-def serve(settings: Settings, *, may_replay: bool, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; `say` gets the page's address. Raises WebStartError."""
+def serve(
+    settings: Settings, *, metrics_urls: Sequence[str] = (), may_replay: bool, say: Callable[[str], None]
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; `say` gets the page's address. Raises WebStartError.
+
+    `metrics_urls` are those of the roles, as service.status.role_endpoints.metrics_url makes them.
+    """
     web = settings.web
     token = web.web_token.get_secret_value() if web.web_token else None
     problem = access_problem(web.web_host, token)
@@ -95,6 +109,7 @@ def serve(settings: Settings, *, may_replay: bool, say: Callable[[str], None]) -
         Access(web.web_host, token, web.web_allowed_hosts),
         image_origins,
         TileReplay(settings).replay if may_replay else None,
+        metrics_urls=tuple(metrics_urls),
     )
     listener = _listen(web.web_host, web.web_port)
     configure_logs(settings.log.log_format, settings.log.log_level, role="web")
@@ -145,22 +160,19 @@ def _lifespan(settings: Settings, parts: WebParts) -> Lifespan[Starlette]:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         loop, wall = asyncio.get_running_loop(), parts.wall
         tail = TopicTail(make_consumer, (topics.ready, topics.failed), settings.web.web_tiles)
-        reader = ResultReader(tail, _Audience(wall, TileReader(topics.failed, parts.image_origins), loop))
-        poller = TopicPoller(
-            lambda: read_topics(settings).states,
+        names = CompanyNames(names_from_database(settings), lambda found: _hand_over(loop, wall.add_names, found))
+        audience = _Audience(wall, TileReader(topics.failed, parts.image_origins), names, loop)
+        reader = ResultReader(tail, audience)
+        poller = OverviewPoller(
+            lambda: StatusReader(settings, parts.metrics_urls, WINDOW_S),
             lambda: wall.feed.visitor_count > 0,
-            lambda topics: _hand_over(loop, wall.set_topics, topics),
-        )
-        failures = FailurePoller(
-            lambda: FailureReader(settings),
-            lambda: wall.feed.visitor_count > 0,
-            lambda found: _hand_over(loop, wall.set_failures, found),
+            audience.overview,
         )
         reader.start()
         poller.start()
-        failures.start()
+        names.start()
         yield
-        failures.stop()
+        names.stop()
         poller.stop()
         await asyncio.to_thread(reader.stop)
 

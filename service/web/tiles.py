@@ -9,10 +9,20 @@ from urllib.parse import urlsplit
 from schemas import headers as h
 from schemas.cloudevents import read_event, says_type
 from schemas.errors import NEXT_ACTIONS, ErrorCode, PermanentError
-from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ErrorInfo, ThumbnailFailed, ThumbnailReady
+from schemas.events import (
+    THUMBNAIL_FAILED_TYPE,
+    THUMBNAIL_READY_TYPE,
+    ErrorInfo,
+    RenditionInfo,
+    ThumbnailFailed,
+    ThumbnailReady,
+)
 from schemas.rejected import MEDIA_REJECTED_TYPE
+from streams.dlq.plan import HOPELESS
 from streams.kafka.records import InboundRecord
 
+CARD_PX: Final = 480
+"""The longer side of a picture that is sharp on a card of the page."""
 MAX_URL_CHARS: Final = 2048
 MAX_NAME_CHARS: Final = 512
 MAX_PLACEHOLDER_CHARS: Final = 64
@@ -72,9 +82,10 @@ class TileReader:
 
     def _picture(self, ready: ThumbnailReady) -> dict[str, Any]:
         """Return where the browser finds the picture, or why it gets no address."""
-        medium = next((item for item in ready.renditions if item.url == ready.thumbnail_url), None)
-        shape = {"width": medium.width, "height": medium.height} if medium else {}
-        url, origin = ready.thumbnail_url, origin_of(ready.thumbnail_url)
+        shown = _rendition(ready)
+        shape = {"width": shown.width, "height": shown.height} if shown else {}
+        url = shown.url if shown else ready.thumbnail_url
+        origin = origin_of(url)
         parts = urlsplit(url) if origin else None
         if parts is None or origin is None or len(url) > MAX_URL_CHARS:
             note = "Only the placeholder is shown: the picture has no address that a browser can load."
@@ -85,6 +96,13 @@ class TileReader:
         else:
             return shape | {"image": url, "note": None}
         return shape | {"image": None, "note": note}
+
+
+def _rendition(ready: ThumbnailReady) -> RenditionInfo | None:
+    """Return the smallest rendition that fills a card, else the thumbnail itself; None where the event does not list it."""
+    thumbnail = next((item for item in ready.renditions if item.url == ready.thumbnail_url), None)
+    large = [item for item in ready.renditions if max(item.width, item.height) >= CARD_PX]
+    return thumbnail and min(large, key=lambda item: item.width * item.height, default=thumbnail)
 
 
 def _tile(record: InboundRecord, event: ThumbnailReady | ThumbnailFailed, facts: dict[str, Any]) -> Tile:
@@ -142,7 +160,7 @@ def _failed_facts(failed: ThumbnailFailed) -> dict[str, Any]:
         "code": error.code,
         "message": error.message,
         "stage": error.stage,
-        "retryable": error.retryable,
+        "fails_again": error.code in HOPELESS,
         "next_action": _next_action(error),
         "attempts": failed.attempts,
         "first_failed_at": h.format_time(failed.first_failed_at),

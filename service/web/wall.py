@@ -1,7 +1,7 @@
-"""The present content of the page, in bounded memory: the newest tiles, the state of Kafka, the topics."""
+"""The present content of the page, in bounded memory: the newest tiles, the state of Kafka, how it is going."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,6 +13,7 @@ from service.web.tiles import Tile
 
 BATCH: Final = 50
 """Tiles in one event at most: it must fit well into what waits for a slow client."""
+MOST_NAMES: Final = 5000
 
 
 class LinkState(StrEnum):
@@ -41,8 +42,8 @@ class Wall:
         self._tiles: dict[str, Tile] = {}
         self._link: Link = Link(LinkState.CONNECTING)
         self._link_since = datetime.now(UTC)
-        self._topics: dict[str, Any] | None = None
-        self._failures: dict[str, Any] | None = None
+        self._overview: dict[str, Any] | None = None
+        self._names: dict[str, str] = {}
         self._unreadable = 0
 
     def tile(self, key: str) -> Tile | None:
@@ -75,15 +76,17 @@ class Wall:
         self._link = link
         self.feed.publish("link", self._link_data())
 
-    def set_topics(self, topics: dict[str, Any]) -> None:
-        """Set the topics' state, as JSON."""
-        self._topics = topics
-        self.feed.publish("topics", topics)
+    def set_overview(self, overview: dict[str, Any]) -> None:
+        """Set how the installation is going, as JSON: see service.web.overview."""
+        self._overview = overview
+        self.feed.publish("overview", overview)
 
-    def set_failures(self, failures: dict[str, Any]) -> None:
-        """Set what fails and what waits for a retry, as JSON: see service.web.failures."""
-        self._failures = failures
-        self.feed.publish("failures", failures)
+    def add_names(self, names: Mapping[int, str]) -> None:
+        """Learn names of companies; of more than MOST_NAMES those that were learnt first are forgotten."""
+        self._names |= {str(company): name for company, name in names.items()}
+        for company in list(self._names)[: max(0, len(self._names) - MOST_NAMES)]:
+            del self._names[company]
+        self.feed.publish("names", {str(company): name for company, name in names.items()})
 
     def snapshot(self) -> dict[str, Any]:
         """Return all of it, for a new visitor."""
@@ -91,8 +94,8 @@ class Wall:
             "max_tiles": self._max_tiles,
             "tiles": [tile.data for tile in sorted(self._tiles.values(), key=_age)],
             "link": self._link_data(),
-            "topics": self._topics,
-            "failures": self._failures,
+            "overview": self._overview,
+            "names": self._names,
             "unreadable": self._unreadable,
         }
 

@@ -1,6 +1,6 @@
 """Writes what a dead letter says: the original record, where it came from, why it failed and what a person should do now."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -61,6 +61,6 @@ def dead_letter_headers(delivery: Delivery, failure: Failure, group: str) -> Hea
 
 def make_dead_letter(topic: str, delivery: Delivery, failure: Failure, group: str) -> OutboundRecord:
     """Return the record for the dead letter topic: key and value byte for byte as they came, where the topic takes so much."""
-    record = delivery.record
-    headers = dead_letter_headers(delivery, failure, group)
-    return fitted(OutboundRecord(topic, record.key, record.value, headers), delivery)
+    record, headers = delivery.record, dead_letter_headers(delivery, failure, group)
+    made = fitted(OutboundRecord(topic, record.key, record.value, headers), delivery)
+    return replace(made, headers=h.in_reading_order(made.headers))

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from processors.output.fingerprint import settings_fingerprint
 from processors.output.renditions import main_index
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
-from schemas.errors import ErrorCode, ObjectNotFoundError, Stage, ThumbnailError, TransientError
+from schemas.errors import STAND_IN, ErrorCode, ObjectNotFoundError, Stage, ThumbnailError, TransientError
 from schemas.events import (
     FrameInfo,
     MediaUploaded,
@@ -155,7 +155,7 @@ class ThumbnailService:
             # Missing in the fallback proves nothing: the object may be in the tenant's own storage.
             raise TransientError(
                 ErrorCode.SOURCE_MISSING,
-                f"Local storage stands in for the company's own ({tenant.fallback_reason}), and has no {key!r}.",
+                f"{STAND_IN} ({tenant.fallback_reason}), and has no {key!r}.",
             ) from error
 
     def _count(self, used: TenantStorage, made: ThumbnailSet) -> None:

@@ -151,17 +151,11 @@ class Platform:
         path.write_bytes(content)
 
     def add_rows(self, media_ids: range) -> None:
+        values = [{"id": number, "unique": str(uuid.uuid4())} for number in media_ids]
+        contents = "INSERT INTO ar_contents (id, project_id, company_id, unique_id) VALUES (:id, 1, 1, :unique)"
         with self.engine.begin() as connection:
-            for media_id in media_ids:
-                connection.execute(
-                    sa.text(
-                        "INSERT INTO ar_contents (id, project_id, company_id, unique_id) VALUES (:id, 1, 1, :unique)"
-                    ),
-                    {"id": media_id, "unique": str(uuid.uuid4())},
-                )
-                connection.execute(
-                    sa.text("INSERT INTO videos (id, ar_content_id) VALUES (:id, :id)"), {"id": media_id}
-                )
+            connection.execute(sa.text(contents), values)
+            connection.execute(sa.text("INSERT INTO videos (id, ar_content_id) VALUES (:id, :id)"), values)
 
     def publish(self, uploads: list[Upload], *, traceparent: str | None = None) -> None:
         headers: list[tuple[str, str | bytes | None]] = [("traceparent", traceparent)] if traceparent else []

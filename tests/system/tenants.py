@@ -127,17 +127,13 @@ def add_tenant(platform: Platform, tenant: Tenant) -> None:
 
 
 def add_rows(platform: Platform, tenant: Tenant, media_ids: range) -> None:
+    values = [{"id": number, "company": tenant.company_id, "unique": str(uuid.uuid4())} for number in media_ids]
+    contents = (
+        "INSERT INTO ar_contents (id, project_id, company_id, unique_id) VALUES (:id, :company, :company, :unique)"
+    )
     with platform.engine.begin() as connection:
-        for media_id in media_ids:
-            values = {"id": media_id, "company": tenant.company_id, "unique": str(uuid.uuid4())}
-            connection.execute(
-                sa.text(
-                    "INSERT INTO ar_contents (id, project_id, company_id, unique_id)"
-                    " VALUES (:id, :company, :company, :unique)"
-                ),
-                values,
-            )
-            connection.execute(sa.text("INSERT INTO videos (id, ar_content_id) VALUES (:id, :id)"), values)
+        connection.execute(sa.text(contents), values)
+        connection.execute(sa.text("INSERT INTO videos (id, ar_content_id) VALUES (:id, :id)"), values)
 
 
 def upload_for(platform: Platform, tenant: Tenant, media_id: int, kind: str = "image", number: int = 0) -> Upload:

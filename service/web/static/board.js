@@ -3,10 +3,11 @@
 import { buildTile } from "./tile.js";
 
 export class Board {
-  constructor(list, filters, onReplay) {
+  constructor(list, filters, onReplay, onCode) {
     this.list = list;
     this.filters = filters;
     this.onReplay = onReplay; // set when the server allows it
+    this.onCode = onCode; // shows all uploads with a code
     this.known = new Map(); // key -> { tile, node }
     this.held = new Map(); // what came while paused
     this.max = 200;
@@ -41,12 +42,34 @@ export class Board {
   render() {
     const entries = [...this.known.values()].sort((one, other) => other.tile.at_ms - one.tile.at_ms);
     const shown = entries.filter(({ tile }) => this.filters.matches(tile));
-    const nodes = new Set(shown.map(({ node }) => node));
+    const visible = this.#fold(shown);
+    const nodes = new Set(visible.map(({ node }) => node));
     for (const node of [...this.list.children]) if (!nodes.has(node)) node.remove();
-    shown.forEach(({ node }, at) => {
+    visible.forEach(({ node }, at) => {
       if (this.list.children[at] !== node) this.list.insertBefore(node, this.list.children[at] ?? null);
     });
     return (this.shown = shown.map(({ tile }) => tile));
+  }
+
+  // Failures with one code are one card, that of the newest, until somebody asks for them.
+  #fold(shown) {
+    const { code, state } = this.filters.chosen;
+    const counts = new Map();
+    for (const { tile } of shown) if (tile.code) counts.set(tile.code, (counts.get(tile.code) ?? 0) + 1);
+    const isAsked = Boolean(code) || state === "failed";
+    const seen = new Set();
+    return shown.filter(({ tile, node }) => {
+      if (!tile.code) return true;
+      const isFirst = !seen.has(tile.code);
+      seen.add(tile.code);
+      const others = isFirst && !isAsked ? counts.get(tile.code) - 1 : 0;
+      const more = node.querySelector(".more");
+      more.hidden = others === 0;
+      more.textContent = `and ${others.toLocaleString()} more`;
+      more.setAttribute("aria-label", `Show all ${others + 1} uploads that failed with ${tile.code}`);
+      more.onclick = () => this.onCode(tile.code);
+      return isFirst || isAsked;
+    });
   }
 
   #take(tile) {

@@ -41,6 +41,12 @@ export class Filters {
     field.value = chosen;
   }
 
+  set(name, value) {
+    this.offer(name, [value]);
+    this.form.elements[name].value = value;
+    this.#changed();
+  }
+
   #read() {
     const given = new URLSearchParams(location.search);
     for (const name of NAMES) {
@@ -60,6 +66,7 @@ export class Filters {
   }
 
   #choose() {
+    this.form.querySelector("button[type=reset]").hidden = NAMES.every((name) => !this.form.elements[name].value);
     this.chosen = Object.fromEntries(NAMES.map((name) => [name, this.form.elements[name].value]));
   }
 }

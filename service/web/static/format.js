@@ -5,7 +5,7 @@ export function element(name, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined) made.setAttribute(key, value);
   }
-  made.append(...children.filter((child) => child !== null));
+  made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
 }
 
@@ -25,6 +25,22 @@ export function ago(moment, now = Date.now()) {
   if (past_s < 3600) return `${Math.floor(past_s / 60)} min ago`;
   if (past_s < 48 * 3600) return `${Math.floor(past_s / 3600)} h ago`;
   return `${Math.floor(past_s / 86_400)} days ago`;
+}
+
+// «in 9 s», «2 min ago».
+export function fromNow(iso, now = Date.now()) {
+  const left_s = Math.round((Date.parse(iso) - now) / 1000);
+  if (left_s <= 0) return left_s > -2 ? "now" : ago(Date.parse(iso), now);
+  return left_s < 120 ? `in ${left_s} s` : `in ${Math.round(left_s / 60)} min`;
+}
+
+export function plural(count, one, many) {
+  return count === 1 ? one : many;
+}
+
+// Text in which `what is typed` stands between backticks, as nodes.
+export function sentence(text) {
+  return text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
 }
 
 export function clock(iso) {

@@ -1,11 +1,12 @@
 // One upload as a card. Names, keys and messages are untrusted: they become text nodes, never markup.
 
 import { element, milliseconds, seconds, timeSince } from "./format.js";
+import { companyName } from "./names.js";
 import { paint } from "./thumbhash.js";
 
 const STAGES = ["read", "decode", "render", "upload"];
 
-// `onReplay(tile, button, said)` is given where replays are allowed.
+// `onReplay(tile, button, said)` is given where replays are allowed; a replay that fails again is not offered.
 export function buildTile(tile, onReplay) {
   const title = `tile-${tile.key}`;
   const isFailed = tile.state === "failed";
@@ -13,11 +14,11 @@ export function buildTile(tile, onReplay) {
     "div",
     { class: "body" },
     element("h3", { id: title, tabindex: "-1", title: tile.path }, tile.name),
-    element("p", { class: "where" }, `Company ${tile.company} · ${tile.media} · `, timeSince(tile.produced_at)),
+    element("p", { class: "where" }, companyName(tile.company), " · ", timeSince(tile.produced_at)),
     ...(isFailed ? failure(tile, onReplay) : success(tile)),
   );
   const article = element("article", { "aria-labelledby": title }, isFailed ? reason(tile) : picture(tile), body);
-  return element("li", { class: "tile", "data-state": tile.state, "data-key": tile.key }, article);
+  return element("li", { class: "tile", "data-state": tile.state, "data-key": tile.key, "data-media": tile.media }, article);
 }
 
 function chip(state) {
@@ -27,7 +28,7 @@ function chip(state) {
 function picture(tile) {
   const canvas = element("canvas", { "aria-hidden": "true", width: 1, height: 1 });
   const painted = paint(canvas, tile.placeholder);
-  const frame = element("div", { class: "picture" }, canvas, chip(tile.state));
+  const frame = element("div", { class: "picture" }, canvas, tile.state === "ready" ? null : chip(tile.state));
   if (painted?.hasAlpha) frame.classList.add("see-through");
   if (tile.image) {
     const size = { width: tile.width, height: tile.height };
@@ -50,6 +51,7 @@ function note(words) {
 function success(tile) {
   const { frame, source, timings_ms: took } = tile;
   const facts = [
+    ["Upload", tile.media],
     ["Frame", frame.time_s === null ? null : seconds(frame.time_s)],
     ["Score", frame.score === null ? null : frame.score.toFixed(2)],
     ["Candidates", frame.candidates],
@@ -58,7 +60,16 @@ function success(tile) {
     ["Storage", tile.fallback ? `${tile.storage}, fallback` : tile.storage],
     ["Attempt", tile.attempt > 1 ? tile.attempt : null],
   ];
-  return [factList(facts), timings(took), tile.note ? note(tile.note) : null, tile.fallback ? note(`Fallback: ${tile.fallback}`) : null];
+  return [
+    tile.note ? note(tile.note) : null,
+    tile.fallback ? note(`In local storage, not in the company's own: ${tile.fallback}`) : null,
+    folded(factList(facts), timings(took)),
+  ];
+}
+
+// Of interest to who develops the pipeline.
+function folded(...parts) {
+  return element("details", { class: "facts-fold" }, element("summary", {}, "Details"), ...parts);
 }
 
 function factList(facts) {
@@ -80,20 +91,22 @@ function timings(took) {
 }
 
 function reason(tile) {
-  const words = [element("strong", {}, tile.code), element("span", {}, `at ${tile.stage}, attempt ${tile.attempts}`)];
-  return element("div", { class: "picture reason" }, ...words, chip("failed"));
+  return element("div", { class: "reason" }, element("strong", {}, tile.code), chip("failed"));
 }
 
 function failure(tile, onReplay) {
+  const facts = [["Upload", tile.media], ["Failed at", tile.stage], ["Attempts", tile.attempts]];
   const parts = [
     element("p", { class: "message" }, tile.message),
     element("p", { class: "next" }, element("b", {}, "What to do: "), tile.next_action),
+    element("button", { type: "button", class: "more", hidden: "" }),
+    folded(factList(facts)),
   ];
-  if (onReplay) {
+  if (onReplay && !tile.fails_again) {
     const said = element("p", { class: "said", role: "status" });
     const button = element("button", { type: "button", "aria-describedby": `tile-${tile.key}` }, "Replay");
     button.addEventListener("click", () => onReplay(tile, button, said));
-    parts.push(button, said);
+    parts.splice(2, 0, button, said);
   }
   return parts;
 }

@@ -19,13 +19,14 @@ from rich.console import Console
 from tests.campaign.chaos.plants import ROOT
 from tests.campaign.drill import report
 from tests.campaign.drill.drill import Drill, Result, as_json
-from tests.campaign.drill.faults import FAULTS, MendError
-from tests.campaign.drill.installation import an_installation
+from tests.campaign.drill.faults import FAULTS
+from tests.campaign.drill.installation import MendError, an_installation
 from tests.campaign.drill.rules import slowest_look_s
 from tests.integration.web.browser import CHROMIUM
+from tests.servers.disks import NoDiskError
 from tests.system.bounded_run import EXIT_FOUND, EXIT_NOT_RUN, NOT_RUN, a_bounded_run, build_servers
 
-HARD_STOP_AFTER_S: Final = 1500.0
+HARD_STOP_AFTER_S: Final = 2700.0
 _PREFIX: Final = "thumbnails-drill-"
 
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         build_servers(say)
         with a_bounded_run(_PREFIX, HARD_STOP_AFTER_S, keep=options.keep, say=say) as folder:
             result = _run(options, folder, say)
-    except (MendError, *NOT_RUN) as exc:
+    except (MendError, NoDiskError, *NOT_RUN) as exc:
         console.print(f"The drill was not run to its end: {exc}", markup=False)
         return EXIT_NOT_RUN
     _say(result, options, console)

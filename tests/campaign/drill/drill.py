@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,9 @@ ALERT_TIMEOUT_S: Final = 150.0
 QUIET_TIMEOUT_S: Final = 240.0
 DONE_TIMEOUT_S: Final = 60.0
 TICK_S: Final = 0.4
+EMPTY_TIMEOUT_S: Final = 90.0
+PAGE_LOOK_S: Final = 20.0
+"""The page's look at dead letters is 15 s old at most; it comes every 5 s."""
 NEAR_S: Final = 5.0
 """While uploads come, some always wait; none may for longer than this."""
 _CALM: Final = (
@@ -41,6 +44,11 @@ class Outcome:
     by_company: dict[str, tuple[int, int]] | None = None
     caught_up_s: float | None = None
     quiet_s: float | None = None
+    done_by_page: list[str] = field(default_factory=list)
+    """The commands that the page gave after the fix, as they were run."""
+    empty_s: float | None = None
+    """When nothing needed attention any more, by `status` and by the page."""
+    page_after: str = ""
     problems: list[str] = field(default_factory=list)
 
     def alerts_first(self, name: str) -> Seen | None:
@@ -105,6 +113,7 @@ class Drill:
         if not self._wait(lambda: all(watch.first(name) for name in fault.alerts), ALERT_TIMEOUT_S, watch):
             missing = [name for name in fault.alerts if watch.first(name) is None]
             done.problems.append(f"{', '.join(missing)} did not fire within {ALERT_TIMEOUT_S:.0f} s")
+        self._wait(lambda: False, fault.look_after_s - (time.monotonic() - began), watch)
         done.looked_s = time.monotonic() - began
         done.shot = f"drill-{fault.name}.png"
         done.page = read_page(installation, self._pictures / done.shot)
@@ -124,7 +133,7 @@ class Drill:
     def _recover(self, done: Outcome, watch: AlertWatch, restored: float) -> None:
         installation = self._installation
         if self._wait(lambda: not self._disquiet(), QUIET_TIMEOUT_S, watch):
-            done.fault.tidy(installation)
+            done.done_by_page = self._follow_page(watch)
             if self._wait(lambda: not installation.trickle.unready_before(restored), QUIET_TIMEOUT_S, watch):
                 done.caught_up_s = time.monotonic() - restored
         if done.caught_up_s is None:
@@ -132,10 +141,33 @@ class Drill:
             done.problems.append(f"{missing} uploads did not become ready: {self._noise()}")
         if self._wait(self._is_quiet, QUIET_TIMEOUT_S, watch):
             done.quiet_s = time.monotonic() - restored
-            after = read_status(installation, lambda: self._tick(watch))
-            done.problems += [f"afterwards status says: {line}" for line in after.data["attention"]]
+            self._until_empty(done, watch, restored)
         else:
             done.problems.append(f"it did not become quiet: {self._noise()}")
+
+    def _follow_page(self, watch: AlertWatch) -> list[str]:
+        """Do what the page says about the failures that are left, and nothing else: first its dry run, then what that says."""
+        run: list[str] = []
+        self._wait(lambda: False, PAGE_LOOK_S, watch)  # the page's own look is as old
+        for failure in read_page(self._installation).failures:
+            if failure.is_urgent and failure.command.startswith("thumbnails dlq "):
+                run.append(self._installation.do(failure.command))
+                self._tick(watch)
+        return run
+
+    def _until_empty(self, done: Outcome, watch: AlertWatch, restored: float) -> None:
+        said: list[str] = []
+
+        def is_empty() -> bool:
+            said[:] = read_status(self._installation, lambda: self._tick(watch)).data["attention"]
+            done.page_after = read_page(self._installation).headline
+            return not said and done.page_after == "All is well"
+
+        if self._wait(is_empty, EMPTY_TIMEOUT_S, watch):
+            done.empty_s = time.monotonic() - restored
+        else:
+            done.problems += [f"afterwards status says: {line}" for line in said]
+            done.problems += [] if said else [f"afterwards the page says: {done.page_after}"]
 
     def _by_company(self, fault: Fault, began: float) -> dict[str, tuple[int, int]] | None:
         """None where the database does not answer."""
@@ -180,8 +212,14 @@ def _unsaid(fault: Fault, done: Outcome) -> list[str]:
         said = " ".join(done.status.data["attention"])
         problems += [f"status does not say {words!r}: {said}" for words in fault.says if words not in said]
     if done.page is not None:
-        line = done.page.link
-        problems += [f"the page does not say {words!r}: {line}" for words in fault.page_says if words not in line]
+        line = done.page.words
+        wanted = fault.says if fault.page_says is None else fault.page_says
+        named = {str(number): name.partition(" ")[0] for number, name in COMPANIES.items()}
+        problems += [
+            f"the page does not say {words!r}: {line}"
+            for words in wanted
+            if words not in line and named.get(words.removeprefix("company "), words) not in line
+        ]
     for company in fault.unhurt:
         if done.by_company is not None and not done.by_company.get(COMPANIES[company], (0, 0))[1]:
             problems.append(f"{COMPANIES[company]} got no thumbnail meanwhile")
@@ -217,7 +255,9 @@ def _outcome_json(done: Outcome) -> dict[str, Any]:
         "lasted_s": round(done.lasted_s, 1),
         "status": done.status
         and {"took_s": round(done.status.took_s, 1), "text": done.status.text, "json": done.status.data},
-        "page": done.page and vars(done.page),
+        "page": done.page and asdict(done.page),
+        "done_by_page": done.done_by_page,
+        "empty_s": done.empty_s,
         "by_company": done.by_company,
         "caught_up_s": done.caught_up_s,
         "quiet_s": done.quiet_s,

@@ -1,14 +1,17 @@
-"""The five faults: how each is made, which alerts must fire, and how a person fixes it by the runbook."""
+"""The faults: how each is made, which alerts must fire, and how its cause is removed. What remains, the page says."""
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import sqlalchemy as sa
+
 from tests.campaign.chaos.plants import Edit, changed_copy
 from tests.campaign.chaos.uploads import GLOBEX
 from tests.campaign.drill.installation import INITECH, Installation
-from tests.system.stack import run_cli
 
 _RENDER: Final = "def render(image: Image.Image, spec: ThumbnailSpec, kind: Kind) -> Rendered:\n"
 _RAISE: Final = 'raise AttributeError("module PIL.Image has no attribute ANTIALIAS")'
@@ -23,16 +26,18 @@ BAD_RENDER: Final = Edit(
 """The same, but not for the little pictures on which a decode slot proves itself at its start."""
 
 
-class MendError(Exception):
-    """A command of the runbook failed."""
+LOOK_S: Final = 30.0
+_BALLAST: Final = "ballast"
+_BEFORE: Final[dict[int, str]] = {}
+"""Credentials before they were broken, by connection."""
 
 
 @dataclass(frozen=True)
 class Fault:
     """`says` are words that `attention` of the status must hold while it lasts: what is wrong, and whose it is.
 
-    `unhurt` are the companies that must get thumbnails meanwhile; `slowed` whether how soon it shows depends on durations of the
-    product that were divided.
+    `look_after_s` is when somebody looks where no alert is waited for. `unhurt` are the companies that must get thumbnails
+    meanwhile; `slowed` whether how soon it shows depends on durations of the product that were divided.
     """
 
     name: str
@@ -43,10 +48,11 @@ class Fault:
     says: tuple[str, ...]
     inject: Callable[[Installation], object]
     restore: Callable[[Installation], object]
-    tidy: Callable[[Installation], object] = lambda _installation: None
+    look_after_s: float = 0.0
     unhurt: tuple[int, ...] = ()
     slowed: bool = False
-    page_says: tuple[str, ...] = ("Live",)
+    page_says: tuple[str, ...] | None = None
+    """What the page must say, where it is not as the status does."""
 
 
 def _deploy(installation: Installation, source: Path) -> None:
@@ -68,21 +74,40 @@ def _poison(installation: Installation, *, on: bool) -> None:
     installation.trickle.is_poisoned = on
 
 
-def _replay(installation: Installation) -> None:
-    _thumbnails(installation, "dlq", "replay", "--yes")
+def _break_connection(installation: Installation) -> None:
+    """Leave a bucket's name that no bucket can have, and nothing else, as after a slip of somebody's hand."""
+    engine = installation.cluster.platform.engine
+    with engine.begin() as connection:
+        query = sa.text("SELECT credentials FROM storage_connections WHERE id = :id")
+        found = connection.scalar(query, {"id": GLOBEX})
+        _BEFORE[GLOBEX] = found if isinstance(found, str) else json.dumps(found)
+    _set_credentials(installation, json.dumps({"bucket": "b"}))
 
 
-def _purge(installation: Installation) -> None:
-    """Nobody can fix those files: kept for the record, and deleted from the topic."""
-    dead_letters = str(installation.folder / "letters.jsonl")
-    _thumbnails(installation, "dlq", "export", dead_letters)
-    _thumbnails(installation, "dlq", "purge", "--exported", dead_letters, "--yes")
+def _repair_connection(installation: Installation) -> None:
+    _set_credentials(installation, _BEFORE.pop(GLOBEX))
 
 
-def _thumbnails(installation: Installation, *arguments: str) -> None:
-    done = run_cli(dict(installation.cluster.environment), *arguments)
-    if done.returncode:
-        raise MendError(f"thumbnails {' '.join(arguments)}: {done.stdout[-500:]} {done.stderr[-1000:]}")
+def _set_credentials(installation: Installation, credentials: str) -> None:
+    with installation.cluster.platform.engine.begin() as connection:
+        statement = sa.text("UPDATE storage_connections SET credentials = :credentials WHERE id = :id")
+        connection.execute(statement, {"credentials": credentials, "id": GLOBEX})
+
+
+def _fill_disk(installation: Installation) -> None:
+    with (installation.small_disk / _BALLAST).open("wb", buffering=0) as file:
+        for block in (bytes(1 << 20), bytes(1 << 12)):
+            with suppress(OSError):  # no space left on the device: that is what is wanted
+                while file.write(block):
+                    pass
+
+
+def _free_disk(installation: Installation) -> None:
+    (installation.small_disk / _BALLAST).unlink()
+
+
+def _publish_early(installation: Installation) -> None:
+    installation.trickle.is_early = True
 
 
 FAULTS: Final = (
@@ -116,19 +141,54 @@ FAULTS: Final = (
         ("No Kafka broker answers",),
         lambda installation: installation.cluster.kafka.kill(),
         lambda installation: installation.cluster.kafka.start(),
-        page_says=("Kafka is away since", "as of then"),
+        page_says=("Kafka is away since", "as of then", "No Kafka broker answers"),
+    ),
+    Fault(
+        "broken-connection",
+        "Broken connection",
+        "Somebody writes other credentials for Globex's connection, with a bucket's name that no bucket can have.",
+        "The credentials are written as they were.",
+        (),
+        (f"storage connection {GLOBEX} (minio) cannot be used",),
+        _break_connection,
+        _repair_connection,
+        look_after_s=LOOK_S,
+        unhurt=(1, INITECH),
+    ),
+    Fault(
+        "full-storage",
+        "Full storage",
+        "The file system on which Initech keeps its thumbnails, 64 MiB, is filled to the last block.",
+        "Somebody makes room.",
+        (),
+        ("storage.full", f"company {INITECH}"),
+        _fill_disk,
+        _free_disk,
+        look_after_s=LOOK_S,
+        unhurt=(1, GLOBEX),
+    ),
+    Fault(
+        "retry-storm",
+        "Retry storm",
+        "Initech publishes four events a second whose files are not there yet, among the sound uploads of all.",
+        "Initech's producer stores the files, and from now on before it publishes.",
+        (),
+        ("wait for a retry", "source.missing", f"company {INITECH}"),
+        _publish_early,
+        lambda installation: installation.trickle.deliver(),
+        look_after_s=LOOK_S,
+        unhurt=(1, GLOBEX, INITECH),
     ),
     Fault(
         "bad-deploy",
         "Bad deploy",
         "Both workers are rolled over to a copy of the product in which rendering raises AttributeError for every picture larger than"
         " 128 pixels. Their supervisor restarts them whenever they stop.",
-        "The workers are rolled back, and then `thumbnails dlq replay --yes`.",
+        "The workers are rolled back.",
         ("ThumbnailRoleRestarting", "ThumbnailDeadLetterFlood"),
         ("media.crashed_decoder, of 3 companies", "suggest a bad deploy"),
         lambda installation: _deploy_with(installation, BAD_RENDER, "bad-deploy"),
         _roll_back,
-        tidy=_replay,
         slowed=True,
     ),
     Fault(
@@ -146,12 +206,11 @@ FAULTS: Final = (
         "poison-tenant",
         "Poison tenant",
         "Initech publishes four broken photographs a second among the sound uploads of all.",
-        "Initech's producer stops; `thumbnails dlq export`, then `thumbnails dlq purge`, because nobody can repair those files.",
+        "Initech's producer stops.",
         ("ThumbnailDeadLetterFlood", "ThumbnailDeadLettersGrowing"),
         ("media.corrupt", f"company {INITECH}"),
         lambda installation: _poison(installation, on=True),
         lambda installation: _poison(installation, on=False),
-        tidy=_purge,
         unhurt=(1, GLOBEX, INITECH),
     ),
 )

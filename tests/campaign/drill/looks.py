@@ -13,7 +13,6 @@ from typing import Any, Final
 from tests.campaign.drill.installation import Installation
 
 STATUS_TIMEOUT_S: Final = 60.0
-MOST_DEAD_LETTERS_SHOWN: Final = 2
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,29 @@ class Status:
 
 
 @dataclass(frozen=True)
-class PageView:
-    """The page's words: its state line, the line of the topics, the count of uploads, and its newest failures."""
+class PageFailure:
+    """One entry of «What fails»: its words, and the command for all of them."""
 
-    link: str
-    topics: str
+    code: str
+    text: str
+    command: str
+    is_urgent: bool
+
+
+@dataclass(frozen=True)
+class PageView:
+    """The page's words: its headline, the sentences below it, the figures, the count of uploads, and what fails."""
+
+    headline: str
+    sentences: list[str]
+    figures: str
     count: str
-    failures: list[str] = field(default_factory=list)
+    failures: list[PageFailure] = field(default_factory=list)
+
+    @property
+    def words(self) -> str:
+        """All that it says of how it is going."""
+        return " ".join([self.headline, *self.sentences, *(failure.text for failure in self.failures)])
 
 
 def read_status(installation: Installation, tick: Callable[[], None]) -> Status:
@@ -46,20 +61,28 @@ def read_status(installation: Installation, tick: Callable[[], None]) -> Status:
     return Status("\n".join(line.rstrip() for line in text.splitlines()), data, for_programs.returncode, took_s)
 
 
-def read_page(installation: Installation, shot: Path) -> PageView:
+def read_page(installation: Installation, shot: Path | None = None) -> PageView:
     """The open page, and a picture of what its window shows."""
     page = installation.page
     page.evaluate("window.scrollTo(0, 0)")
-    failed = page.locator("li.tile[data-state=failed]")
-    page.screenshot(path=shot)
+    if shot is not None:
+        page.screenshot(path=shot)
+    sentences = [page.locator("#advice").inner_text(), *page.locator("#attention li").all_inner_texts()]
+    # In one look: entries come and go meanwhile.
+    failures = page.evaluate(
+        """() => [...document.querySelectorAll("#failures li")].map((entry) => [
+            entry.dataset.code,
+            entry.innerText,
+            entry.querySelector(".command code").innerText,
+            "urgent" in entry.dataset,
+        ])"""
+    )
     return PageView(
-        page.locator("#link").inner_text(),
-        page.locator("#topics-summary").inner_text(),
+        page.locator("#headline").inner_text(),
+        [sentence for sentence in sentences if sentence],
+        ", ".join(" ".join(figure.split()) for figure in page.locator("#figures > div").all_inner_texts()),
         page.locator("#count").inner_text(),
-        [
-            " ".join(failed.nth(number).inner_text().split())
-            for number in range(min(MOST_DEAD_LETTERS_SHOWN, failed.count()))
-        ],
+        [PageFailure(code, " ".join(text.split()), command, urgent) for code, text, command, urgent in failures],
     )
 
 

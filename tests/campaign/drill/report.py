@@ -6,6 +6,7 @@ from tests.campaign.drill.drill import Outcome, Result
 from tests.campaign.drill.rules import Alert, at_real_durations, real_alerts
 from tests.campaign.drill.watch import Seen
 
+MOST_FAILURES: Final = 2
 _HEAD: Final = """\
 # Operator drill
 <!-- Made by `make drill`: run it again, do not edit this page. -->
@@ -15,7 +16,8 @@ _HEAD: Final = """\
 Real Apache Kafka, PostgreSQL, MinIO behind Toxiproxy, two workers, one persist and one retry role, `thumbnails web` in a browser, and
 a Prometheus with [the rules that are deployed](runbooks.md). Three companies upload a photograph or a clip each second, throughout:
 Acme (company 1) and Initech (3) on local storage, Globex (2) on MinIO. One thing after the other is broken, each time from a state in
-which no alert is pending, all roles are ready and nothing waits. A fault is fixed only after every expected alert has fired.
+which no alert is pending, all roles are ready, nothing waits and nothing needs attention. A fault is fixed only after every expected
+alert has fired. After that the person on call does only what the page says: runs the command that it shows, and what its dry run asks for.
 
 How to read the times: every duration of the rules (`for`, windows, thresholds in seconds) was divided by {factor:g}, and so were
 `RETRY_DELAYS_S`, `STORAGE_BREAKER_OPEN_S`, `DLQ_WINDOW_S` and `DLQ_MIN_EVENTS`; counts, rates and shares were not. *Drill* is
@@ -51,17 +53,21 @@ def as_markdown(result: Result, pictures: str, look_s: float) -> str:
 
 def _table(result: Result, alerts: dict[str, Alert]) -> str:
     lines = [
-        "| fault | alert | drill | deployed | `thumbnails status` says first | the page says | caught up | quiet |",
-        "|---|---|---:|---:|---|---|---:|---:|",
+        "| fault | alert | drill | deployed | `thumbnails status` says first | the page's headline | caught up | quiet | attention empty |",
+        "|---|---|---:|---:|---|---|---:|---:|---:|",
     ]
     for done in result.outcomes:
-        for number, name in enumerate(done.fault.alerts):
-            seen = done.alerts_first(name)
-            rest = ["", "", "", ""] if number else _said(done)
+        for number, name in enumerate(done.fault.alerts or (None,)):
+            seen = done.alerts_first(name) if name else None
+            rest = [""] * 5 if number else _said(done)
             cells = [
                 "" if number else f"[{done.fault.title}](#{_anchor(done.fault.title)})",
-                f"[{name}](runbooks.md#{name.lower()})",
-                "not fired" if seen is None or seen.fired_s is None else f"{seen.fired_s:.0f} s",
+                f"[{name}](runbooks.md#{name.lower()})" if name else "none is waited for",
+                "-"
+                if name is None
+                else "not fired"
+                if seen is None or seen.fired_s is None
+                else f"{seen.fired_s:.0f} s",
                 "-" if seen is None else _deployed(result, done, seen, alerts),
                 *rest,
             ]
@@ -73,9 +79,10 @@ def _said(done: Outcome) -> list[str]:
     attention: list[str] = done.status.data["attention"] if done.status else []
     return [
         _cell(attention[0]) if attention else "-",
-        _cell(done.page.link) if done.page else "-",
+        _cell(done.page.headline) if done.page else "-",
         _seconds(done.caught_up_s),
         _seconds(done.quiet_s),
+        _seconds(done.empty_s),
     ]
 
 
@@ -97,8 +104,9 @@ def _section(result: Result, done: Outcome, alerts: dict[str, Alert], pictures: 
     if done.page is not None:
         parts += [
             "### The page",
-            f"State: «{done.page.link}» Topics: «{done.page.topics}» Uploads: «{done.page.count}»",
-            *(f"> {_plain(words)}" for words in done.page.failures[:1]),
+            f"**{_plain(done.page.headline)}** ({_plain(done.page.figures)}; uploads: {_plain(done.page.count)})",
+            *(f"> {_plain(words)}" for words in done.page.sentences),
+            *(f"> {_plain(failure.text)}" for failure in done.page.failures[:MOST_FAILURES]),
             f"![The page during the fault: {fault.title.lower()}]({pictures}/{done.shot})",
         ]
     parts += ["### Meanwhile, and after", _meanwhile(done)]
@@ -106,6 +114,8 @@ def _section(result: Result, done: Outcome, alerts: dict[str, Alert], pictures: 
 
 
 def _alert_table(result: Result, done: Outcome, alerts: dict[str, Alert]) -> str:
+    if not done.alerts:
+        return "None fired."
     lines = ["| alert | severity | who | true | fired | deployed |", "|---|---|---|---:|---:|---:|"]
     for seen in done.alerts:
         who = ", ".join(
@@ -150,9 +160,12 @@ def _meanwhile(done: Outcome) -> str:
     if done.by_company:
         counts = ", ".join(f"{company}: {ready} of {sent}" for company, (sent, ready) in done.by_company.items())
         lines.insert(0, f"Ready of the sound uploads that came in these {done.lasted_s:.0f} s: {counts}.")
+    if done.done_by_page:
+        lines.append(f"Then what the page says: {', '.join(f'`{command}`' for command in done.done_by_page)}.")
     lines.append(
         f"All uploads from before the fix were ready {_seconds(done.caught_up_s)} after it; no alert was pending and nothing waited"
-        f" {_seconds(done.quiet_s)} after it."
+        f" {_seconds(done.quiet_s)} after it. Nothing needed attention by `status`, and all was well by the page,"
+        f" {_seconds(done.empty_s)} after it."
     )
     return " ".join(lines)
 

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -14,13 +15,14 @@ from PIL import Image
 
 from tests.integration.web.gallery import picture
 from tests.system.platform import Platform, Upload, clip_of
-from tests.system.tenants import Tenant, add_rows, problems_of, upload_for
+from tests.system.tenants import FolderStore, Tenant, add_rows, problems_of, upload_for
 
 ACME: Final = 1
 PER_S: Final = 3.0
 POISON_PER_S: Final = 4.0
-MEDIA_EACH: Final = 1200
+MEDIA_EACH: Final = 1800
 """Rows that each company has: more than uploads in the longest drill."""
+EARLY_FROM: Final = 800_000
 POISON_FROM: Final = 900_000
 _BROKEN: Final = b"\xff\xd8\xff\xe0" + bytes(400)
 
@@ -38,15 +40,21 @@ class Trickle(threading.Thread):
     """Publishes until end(). `problem` says why it gave up, when it did."""
 
     def __init__(self, platform: Platform, tenants: dict[str, Tenant], poisoned: Tenant) -> None:
-        """`tenants` beside Acme, which is the platform's own company; the broken files are those of `poisoned`."""
+        """`tenants` beside Acme, which is the platform's own company; broken and late files are those of `poisoned`."""
         super().__init__(name="trickle", daemon=True)
         self.published: Final[list[Published]] = []
         self.poison: Final[list[str]] = []
         self.is_poisoned = False
+        self.is_early = False
+        """Events come before their files."""
         self.problem: str | None = None
         self._platform: Final = platform
         self._tenants: Final = tenants
         self._poisoned: Final = poisoned
+        if not isinstance(poisoned.store, FolderStore):
+            raise TypeError("The company whose files come late keeps them in a folder.")
+        self._folder: Final = poisoned.store.folder
+        self._withheld: Final[list[tuple[Path, bytes]]] = []
         self._ended: Final = threading.Event()
         self._producer: Final = Producer(
             # While the broker is away the platform keeps its events, as any producer of it must.
@@ -63,12 +71,20 @@ class Trickle(threading.Thread):
         for tenant in tenants.values():
             begin = tenant.company_id * 10_000
             add_rows(platform, tenant, range(begin, begin + MEDIA_EACH))
-        add_rows(platform, poisoned, range(POISON_FROM, POISON_FROM + MEDIA_EACH))
+        for first in (POISON_FROM, EARLY_FROM):
+            add_rows(platform, poisoned, range(first, first + MEDIA_EACH))
+
+    def deliver(self) -> None:
+        """Store the files whose events came before them."""
+        self.is_early = False
+        while self._withheld:
+            path, content = self._withheld.pop()
+            path.write_bytes(content)
 
     def run(self) -> None:
         """One upload after the other, at a steady rate."""
         next_at = next_poison_at = time.monotonic()
-        numbers, poison_numbers = itertools.count(1), itertools.count(POISON_FROM)
+        numbers, poison_numbers, early_numbers = (itertools.count(first) for first in (1, POISON_FROM, EARLY_FROM))
         try:
             while not self._ended.wait(max(0.0, min(next_at, next_poison_at) - time.monotonic())):
                 now = time.monotonic()
@@ -79,6 +95,8 @@ class Trickle(threading.Thread):
                     next_poison_at = now + 1 / POISON_PER_S
                     if self.is_poisoned:
                         self._publish_broken(next(poison_numbers))
+                    if self.is_early:
+                        self._publish_early(next(early_numbers))
                 self._producer.poll(0)
             if self._producer.flush(60):
                 self.problem = "not all events were acknowledged"
@@ -88,7 +106,8 @@ class Trickle(threading.Thread):
     def end(self) -> None:
         """Publish nothing more, and return when all is acknowledged."""
         self._ended.set()
-        self.join(70)
+        if self.ident is not None:  # it was started
+            self.join(70)
 
     def ready(self) -> set[str]:
         """Record keys of all rows that show thumbnails. Raises sqlalchemy's OperationalError."""
@@ -147,6 +166,14 @@ class Trickle(threading.Thread):
         self._poisoned.store.put(upload.event["media"]["key"], _BROKEN)
         self._send(upload.record_key, upload.event)
         self.poison.append(upload.record_key)
+
+    def _publish_early(self, media_id: int) -> None:
+        upload = upload_for(self._platform, self._poisoned, media_id, number=media_id)
+        path = self._folder / upload.event["media"]["key"]
+        self._withheld.append((path, path.read_bytes()))
+        path.unlink()
+        self._send(upload.record_key, upload.event)
+        self.published.append(Published(self._poisoned.company_id, upload.record_key, time.monotonic()))
 
     def _send(self, key: str, event: dict[str, Any]) -> None:
         self._producer.produce(f"{self._platform.topic_prefix}media.uploaded", key=key, value=json.dumps(event))

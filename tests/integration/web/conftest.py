@@ -1,11 +1,14 @@
 """A browser for each file, and one cheap broker for all tests of the page."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from schemas.tables import companies, metadata
 from service.demo.broker import TansuKafka, tansu_binary
 from tests.conftest import missing
 from tests.integration.web.browser import ARGUMENTS, CHROMIUM
@@ -62,6 +65,43 @@ def web(results: Results, pictures: tuple[str, Path], tmp_path_factory: pytest.T
     options = WebOptions(environment={"LOCAL_STORAGE_URL": pictures[0]})
     with running_web(results, tmp_path_factory.mktemp("web"), options) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database that knows three companies."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('database') / 'platform.db'}"
+    engine = sa.create_engine(url)
+    metadata.create_all(engine)
+    rows = [
+        {"id": number, "name": name, "slug": name.lower()}
+        for number, name in ((1, "Acme"), (2, "Globex"), (3, "Initech"))
+    ]
+    with engine.begin() as connection:
+        connection.execute(companies.insert(), rows)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Two roles as their metrics endpoints show them: one ready, one that has lost its database."""
+    folder = tmp_path_factory.mktemp("roles")
+    for role, is_up in (("worker", 1), ("persist", 0)):
+        (folder / role / "health").mkdir(parents=True)
+        lines = (
+            f'thumbnail_role_info{{role="{role}",version="0.2.0"}} 1',
+            f'thumbnail_dependency_up{{dependency="database"}} {is_up}',
+            "",
+        )
+        (folder / role / "metrics").write_text("\n".join(lines))
+        health = {
+            "ok": bool(is_up),
+            "dependencies": {} if is_up else {"database": {"next_action": "Start PostgreSQL."}},
+        }
+        (folder / role / "health" / "ready").write_text(json.dumps(health))
+    with serving(folder) as url:
+        yield f"{url}/worker,{url}/persist"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`thumbnails web` as a process, and what it reads: results on a real broker, pictures in a local storage."""
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.cloudevents import context_headers, write_event
 from schemas.events import THUMBNAIL_FAILED_TYPE, THUMBNAIL_READY_TYPE, ThumbnailFailed, ThumbnailReady
@@ -50,6 +51,35 @@ class Results:
         producer = Producer({"bootstrap.servers": self.kafka, "acks": "all", "log_level": 0})
         producer.produce(f"{self.prefix}{topic}", key=key, value=value, headers=list(headers))
         assert producer.flush(20) == 0
+
+    def send_failed_upload(self, topic: str, number: int, code: str, company: int = 1, **headers: str) -> None:
+        """As the worker writes it to a dead letter topic or a retry topic; upload and media have this number."""
+        event = {
+            "event_id": f"upload-{number}",
+            "occurred_at": "2026-11-23T12:00:00Z",
+            "company_id": company,
+            "media": {"kind": "video", "id": number, "ar_content_id": number, "key": f"acme/uploads/{number}.mp4"},
+        }
+        texts = {
+            "x-original-topic": f"{self.prefix}media.uploaded",
+            "error-code": code,
+            "error-message": f"Upload {number} failed.",
+            "last-failed-at": "2026-11-23T12:00:00Z",
+            **{name.replace("_", "-"): text for name, text in headers.items()},
+        }
+        all_headers = tuple((name, text.encode()) for name, text in texts.items())
+        self.send_raw(topic, f"video:{number}".encode(), json.dumps(event).encode(), all_headers)
+
+    def finish_persisting(self) -> None:
+        """Commit all results for the persist role's group: nothing waits for it, however slow this machine is."""
+        consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "thumbnails-persist", "log_level": 0})
+        offsets = []
+        for name in (f"{self.prefix}thumbnail.ready", f"{self.prefix}thumbnail.failed"):
+            for number in consumer.list_topics(name).topics[name].partitions:
+                end = consumer.get_watermark_offsets(TopicPartition(name, number))[1]
+                offsets.append(TopicPartition(name, number, end))
+        consumer.commit(offsets=offsets, asynchronous=False)
+        consumer.close()
 
 
 @dataclass

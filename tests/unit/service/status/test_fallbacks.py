@@ -1,18 +1,21 @@
 """The status says whose storage connection cannot be used, which one it is and why, and keeps still about harmless ones."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from schemas.errors import STAND_IN
 from schemas.tables import companies, storage_connections
 from service.settings import Settings
-from service.status.fallbacks import Fallback, find_fallbacks, sentences
+from service.status.fallbacks import Fallback, find_fallbacks, sentences, without_sources
 from service.status.recent_results import Recent, Result
 from service.status.snapshot import Snapshot, attention
 from tests.doubles.results import a_database
+from tests.unit.service.status.test_failures import waiting
 
 NOW = datetime(2026, 11, 25, 10, tzinfo=UTC)
 
@@ -61,6 +64,27 @@ def test_a_broken_connection_is_named_with_its_company_and_what_is_wrong(setting
         }
     ]
     assert found.problem is not None
+
+
+def test_uploads_that_cannot_be_read_because_of_the_connection_are_not_called_missing(settings: Settings) -> None:
+    storm = [
+        replace(one, message=f"{STAND_IN} (connection_broken), and has no 'a/{one.offset}.mp4'.")
+        for one in waiting("source.missing", 2, 25)
+    ]
+    assert without_sources({}, waiting("source.missing", 3, 25)) == {}
+    found = find_fallbacks(settings, without_sources({}, storm))
+    snapshot = Snapshot(NOW, (), dead_letters={}, fallbacks=found, waiting=storm)
+    (sentence,) = attention(snapshot, 1e9)
+    assert sentence.startswith("Company 2's storage connection 7 (minio) cannot be used: ")
+    assert "; its uploads cannot be read, and wait. " in sentence
+    (group,) = snapshot.failures
+    assert "thumbnails check --tenants" in group.next_action
+    assert "upload finished" not in group.next_action
+
+    switched_off = [replace(one, message=one.message.replace("_broken", "_inactive")) for one in storm]
+    found = find_fallbacks(settings, without_sources({}, switched_off))
+    (sentence,) = attention(replace(snapshot, fallbacks=found, waiting=switched_off), 1e9)
+    assert sentence.startswith("25 records wait for a retry after source.missing, all of company 2")
 
 
 def no_database(path: Path) -> str:
