@@ -5,11 +5,10 @@ Scaling such planes takes a fifth of what Pillow takes for RGB, at the same qual
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
 import cv2
 import numpy as np
-from av.codec import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
@@ -78,7 +77,7 @@ class YuvPicture:
 
     def scaled(self, size: tuple[int, int]) -> "YuvPicture":
         """Return it as large as `size`."""
-        return self if size == self.size else YuvPicture(_reformat(self._frame, size, "yuv420p", Interpolation.LANCZOS))
+        return self if size == self.size else YuvPicture(_reformat(self._frame, size, "yuv420p", _LANCZOS))
 
     def turned(self, turn: Image.Transpose) -> "YuvPicture":
         """Return it turned. Odd sides move its colours by half a pixel."""
@@ -100,7 +99,7 @@ class YuvPicture:
 
     def webp(self, quality: int, method: int) -> bytes:
         """Return it as a WebP file."""
-        encoder = cast(VideoCodecContext, CodecContext.create("libwebp", "w"))
+        encoder = VideoCodecContext.create("libwebp", "w")
         encoder.width, encoder.height, encoder.pix_fmt = self._frame.width, self._frame.height, "yuv420p"
         encoder.thread_count = 1  # threads would not be caged
         encoder.time_base = Fraction(1)
@@ -164,4 +163,4 @@ def _from_planes(size: tuple[int, int], planes: Any) -> VideoFrame:
 def _plane(frame: VideoFrame, number: int) -> Plane:
     plane: Any = frame.planes[number]  # PyAV's types do not say that it is a buffer
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return cast(Plane, rows[: plane.height, : plane.width])
+    return rows[: plane.height, : plane.width]

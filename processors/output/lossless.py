@@ -54,7 +54,7 @@ def may_be_cheap_by_luma(luma: NDArray[np.uint8], lossy_bytes: int) -> bool:
     share = _share_of_new(rows, luma[below - 1])
     if 2 * lossy_bytes < _BYTES_A_NEW_PIXEL * share * width * height:
         return False
-    return share <= _MOSTLY_FLAT_IN_LUMA or np.count_nonzero(np.bincount(rows.ravel())) <= _FEW_COLOURS
+    return share <= _MOSTLY_FLAT_IN_LUMA or int(np.count_nonzero(np.bincount(rows.ravel()))) <= _FEW_COLOURS
 
 
 def is_cheap(lossless_bytes: int, lossy_bytes: int) -> bool:

@@ -11,7 +11,7 @@ from processors.colour.convert import to_srgb
 from processors.limits import LEAST_SHOWN
 from processors.orientation import clockwise, swaps_sides
 from processors.output.geometry import needed_size
-from processors.planes import turned
+from processors.planes import YuvPicture, turned
 from processors.readers import DamagedMediaError, reading
 from processors.sniff import HEAD_BYTES, partly_read_kind, sniff_kind, unread_kind
 from processors.source_file import SourceFile
@@ -101,7 +101,8 @@ def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, tak
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow rotates TIFF itself and reports the rotated size
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(left_to_turn))
     colours = colours_of(opened, exif, file)
-    image, frame = None, Frame(None, "image")
+    image: Image.Image | YuvPicture | None = None
+    frame = Frame(None, "image")
     if is_large(opened.size, spec):
         image = to_srgb(decode_large(opened, file, target, spec), colours)
     elif opened.format == "AVIF" and opened.mode == "RGB" and colours.curve in ("pq", "hlg"):  # whose bits count
