@@ -10,6 +10,8 @@ from schemas.degraded import DegradedReason
 if TYPE_CHECKING:  # the roles that decode nothing use these types too, and must not load Pillow
     from PIL import Image
 
+    from processors.planes import YuvPicture
+
 RenditionMode = Literal["fit", "fill"]
 AlphaMode = Literal["keep", "flatten"]
 FrameDecoder = Literal["auto", "pyav", "opencv"]
@@ -134,9 +136,9 @@ class SourceFacts:
 
 @dataclass(frozen=True)
 class DecodedFrame:
-    """An upright picture with square pixels, in mode RGB or RGBA, scaled down to what the largest rendition needs."""
+    """An upright picture with square pixels, in mode RGB or RGBA or in planes, scaled down to what the largest rendition needs."""
 
-    image: "Image.Image"
+    image: "Image.Image | YuvPicture"
     frame: Frame
     facts: SourceFacts
     degraded: bool = False

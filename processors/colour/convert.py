@@ -25,6 +25,11 @@ class PictureColours:
     curve: Curve = "srgb"
     gamut: Matrix | None = None
 
+    @property
+    def is_srgb(self) -> bool:
+        """Return whether there is nothing to do, or nothing known that could be done."""
+        return self.profile is None and self.curve == "srgb" and self.gamut is None
+
 
 def to_srgb(image: Image.Image, colours: PictureColours) -> Image.Image:
     """Return a new image of mode RGB or RGBA, without metadata, of one in mode RGB, RGBA, L, CMYK or LAB."""

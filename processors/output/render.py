@@ -8,8 +8,10 @@ from PIL import AvifImagePlugin, Image
 
 from processors.limits import MAX_RESULT_BYTES
 from processors.output.geometry import fill, fit, scale
-from processors.output.lossless import OPTIONS, is_cheap, may_be_cheap
+from processors.output.lossless import OPTIONS, is_cheap, may_be_cheap, may_be_cheap_by_luma
 from processors.output.renditions import main_index
+from processors.output.thumbhash import MAX_SIDE as THUMBHASH_SIDE
+from processors.planes import YuvPicture
 from processors.types import Kind, PictureFormat, Rendition, RenditionSpec, ThumbnailSpec
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # slots are the parallelism; threads would not be caged
@@ -32,24 +34,42 @@ class _Encoded:
 
 @dataclass(frozen=True)
 class Rendered:
-    """Every rendition, and the pixels of the main one."""
+    """Every rendition, and the pixels of the main one, or fewer: what the placeholder is made of."""
 
     renditions: tuple[Rendition, ...]
     main: Image.Image
 
 
-def render(image: Image.Image, spec: ThumbnailSpec, kind: Kind) -> Rendered:
+def render(image: Image.Image | YuvPicture, spec: ThumbnailSpec, kind: Kind) -> Rendered:
     """Return every rendition of `spec`, in its order; each is made from `image` itself, without metadata.
 
     `kind` is the source's: frames of videos, which show their encoder's own losses, stay lossy.
     """
-    flat = flatten(image, spec.background) if _is_flat(image, spec) else image
-    scaled = [_scale(flat, wanted) for wanted in spec.renditions]
+    picture = _as_encoded(image, spec)
+    scaled = [_scale(picture, wanted) for wanted in spec.renditions]
     encoded = [_encode_one(found, wanted, spec) for found, wanted in zip(scaled, spec.renditions, strict=True)]
     if kind == "image":
-        encoded = _lossless_where_cheap(scaled, encoded, spec)
+        encoded = _lossless_where_cheap(picture, scaled, encoded, spec)
     renditions = tuple(found.rendition for found in encoded)
-    return Rendered(renditions, scaled[main_index([wanted.name for wanted in spec.renditions])])
+    main = scaled[main_index([wanted.name for wanted in spec.renditions])]
+    if isinstance(main, YuvPicture):
+        main = main.rgb(fit(*main.size, THUMBHASH_SIDE, THUMBHASH_SIDE))
+    return Rendered(renditions, main)
+
+
+def _as_encoded(image: Image.Image | YuvPicture, spec: ThumbnailSpec) -> Image.Image | YuvPicture:
+    """Return the picture as its encoder has it inside: opaque, where it is to be, and in planes, where the format is WebP's."""
+    if isinstance(image, YuvPicture):
+        return image
+    flat = flatten(image, spec.background) if _is_flat(image, spec) else image
+    if flat.mode != "RGB" or not wants_planes(spec):
+        return flat
+    return YuvPicture.from_rgb(flat, flat.size, lambda: flat)
+
+
+def wants_planes(spec: ThumbnailSpec) -> bool:
+    """Return whether renditions of an opaque picture are made of planes, so that it need not be RGB before."""
+    return spec.format is PictureFormat.WEBP
 
 
 def _is_flat(image: Image.Image, spec: ThumbnailSpec) -> bool:
@@ -66,13 +86,20 @@ def flatten(image: Image.Image, background: str) -> Image.Image:
     return flat
 
 
-def _scale(image: Image.Image, wanted: RenditionSpec) -> Image.Image:
+def _scale(image: Image.Image | YuvPicture, wanted: RenditionSpec) -> Image.Image | YuvPicture:
     if wanted.mode == "fit":
-        return scale(image, fit(*image.size, wanted.width, wanted.height))
-    return scale(image, *fill(*image.size, wanted.width, wanted.height))
+        return _scale_to(image, fit(*image.size, wanted.width, wanted.height))
+    size, box = fill(*image.size, wanted.width, wanted.height)
+    if isinstance(image, YuvPicture):  # whose colours cannot be cut between two pixels
+        return YuvPicture.from_rgb(scale(image.exact_rgb(), size, box), size)
+    return scale(image, size, box)
 
 
-def _encode_one(image: Image.Image, wanted: RenditionSpec, spec: ThumbnailSpec) -> _Encoded:
+def _scale_to(image: Image.Image | YuvPicture, size: tuple[int, int]) -> Image.Image | YuvPicture:
+    return image.scaled(size) if isinstance(image, YuvPicture) else scale(image, size)
+
+
+def _encode_one(image: Image.Image | YuvPicture, wanted: RenditionSpec, spec: ThumbnailSpec) -> _Encoded:
     """Return the rendition within its bytes: by less quality first, then by fewer pixels, down to one if it must be."""
     most_bytes = _most_bytes(spec)
     worst = min(spec.quality, _WORST_QUALITY)
@@ -84,7 +111,7 @@ def _encode_one(image: Image.Image, wanted: RenditionSpec, spec: ThumbnailSpec) 
             break
         content = encode(image, spec.format, quality)
     while len(content) > most_bytes and image.size != (1, 1):
-        image = scale(image, (max(1, int(image.width * _SMALLER)), max(1, int(image.height * _SMALLER))))
+        image = _scale_to(image, (max(1, int(image.width * _SMALLER)), max(1, int(image.height * _SMALLER))))
         content = encode(image, spec.format, worst)
     return _Encoded(Rendition(wanted.name, image.width, image.height, spec.format, content), wanted_bytes)
 
@@ -94,14 +121,36 @@ def _most_bytes(spec: ThumbnailSpec) -> int:
     return min(spec.max_rendition_bytes, (MAX_RESULT_BYTES - _FACTS_BYTES) // len(spec.renditions))
 
 
-def _lossless_where_cheap(scaled: list[Image.Image], encoded: list[_Encoded], spec: ThumbnailSpec) -> list[_Encoded]:
-    """Return the renditions, those with every pixel kept of which the file is smaller so, or hardly larger."""
+def _lossless_where_cheap(
+    picture: Image.Image | YuvPicture,
+    scaled: list[Image.Image | YuvPicture],
+    encoded: list[_Encoded],
+    spec: ThumbnailSpec,
+) -> list[_Encoded]:
+    """Return the renditions, those with every pixel kept of which the file is smaller so, or hardly larger.
+
+    Planes are asked first, as far as their luma can tell; where they do not rule it out, what counts are the pixels in RGB.
+    """
     options = OPTIONS.get(spec.format)
     # Scaling mixes colours: where the largest does not pay, the smaller ones do so even less.
     largest = max(range(len(scaled)), key=lambda index: scaled[index].width * scaled[index].height)
-    if options is None or not may_be_cheap(scaled[largest], encoded[largest].wanted_bytes):
+    if options is None or not _may_be_cheap(scaled[largest], encoded[largest].wanted_bytes):
         return encoded
-    return [_lossless_if_cheap(image, found, options, spec) for image, found in zip(scaled, encoded, strict=True)]
+    images = [image for image in scaled if isinstance(image, Image.Image)]
+    if isinstance(picture, YuvPicture):
+        exact = picture.exact_rgb()
+        images = [
+            image for image in (_scale(exact, wanted) for wanted in spec.renditions) if isinstance(image, Image.Image)
+        ]
+        if not may_be_cheap(images[largest], encoded[largest].wanted_bytes):
+            return encoded
+    return [_lossless_if_cheap(image, found, options, spec) for image, found in zip(images, encoded, strict=True)]
+
+
+def _may_be_cheap(image: Image.Image | YuvPicture, lossy_bytes: int) -> bool:
+    if isinstance(image, YuvPicture):
+        return may_be_cheap_by_luma(image.luma, lossy_bytes)
+    return may_be_cheap(image, lossy_bytes)
 
 
 def _lossless_if_cheap(image: Image.Image, lossy: _Encoded, options: dict[str, Any], spec: ThumbnailSpec) -> _Encoded:
@@ -113,8 +162,12 @@ def _lossless_if_cheap(image: Image.Image, lossy: _Encoded, options: dict[str, A
     return replace(lossy, rendition=Rendition(lossy.rendition.name, image.width, image.height, spec.format, content))
 
 
-def encode(image: Image.Image, picture_format: PictureFormat, quality: int) -> bytes:
+def encode(image: Image.Image | YuvPicture, picture_format: PictureFormat, quality: int) -> bytes:
     """Return the picture in one format, without metadata. Its mode is RGB, or RGBA where the format keeps alpha."""
+    if isinstance(image, YuvPicture):
+        if picture_format is PictureFormat.WEBP:
+            return image.webp(quality, picture_format.encoder_options["method"])
+        image = image.rgb()
     return _encode(image, picture_format, {"quality": quality, **picture_format.encoder_options})
 
 

@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_MAX_SIDE: Final = 100
+MAX_SIDE: Final = 100
+"""Pixels: a larger picture is scaled down first."""
 Channel = NDArray[np.float64]
 
 
 def thumbhash(image: Image.Image) -> str:
     """Return the hash of a picture of mode RGB or RGBA, as base64."""
     small = image.copy()
-    small.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.BILINEAR)
+    small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BILINEAR)
     pixels = np.asarray(small, dtype=np.float64) / 255
     height, width = pixels.shape[:2]
     alpha = pixels[:, :, 3] if small.mode == "RGBA" else None

@@ -6,8 +6,8 @@ import sys
 from fractions import Fraction
 from typing import Final
 
-_HOLE_BYTES: Final = (1 << 20, 1 << 18, 1 << 16, 1 << 14)
-"""Sizes that holes are filled with, largest first; what remains is too small for a picture."""
+_HOLE_BYTES: Final = tuple(1 << bits for bits in (20, 18, 16, 14, 12, 10))
+"""Sizes that holes are filled with, largest first; what remains is too small to be worth it."""
 _KEPT_TOP_BYTES: Final = 1 << 16
 _MAX_FILLED_BYTES: Final = 64 * 1024**2
 

@@ -9,6 +9,8 @@ from PIL import Image
 from processors.colour.convert import PictureColours, to_srgb
 from processors.orientation import Turn, clockwise, swaps_sides
 from processors.output.geometry import ROUGH_GAP, needed_size, scale
+from processors.output.render import wants_planes
+from processors.planes import YuvPicture, turned
 from processors.readers import reading
 from processors.still.decode import plain_mode
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
@@ -37,11 +39,25 @@ def finish(stored: StoredPicture, spec: ThumbnailSpec) -> DecodedFrame:
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(stored.turn))
     with reading("picture"):
         plain = plain_mode(stored.image)
-    image = to_srgb(scale(plain, target, gap=ROUGH_GAP), stored.colours)
+    image = scaled_srgb_picture(plain, target, stored.colours, spec)
     if stored.turn is not None:
-        image = image.transpose(stored.turn)
+        image = turned(image, stored.turn)
     facts = SourceFacts("image", width, height, None, stored.codec, stored.codec, clockwise(stored.turn))
     return DecodedFrame(image, Frame(None, stored.method), facts, degraded=stored.method == DAMAGED)
+
+
+def scaled_srgb_picture(
+    stored: Image.Image, target: tuple[int, int], colours: PictureColours, spec: ThumbnailSpec
+) -> Image.Image | YuvPicture:
+    """Return the stored pixels in sRGB, as large as `target`: in planes where they are sRGB and opaque, and the format is for it."""
+
+    def draw_rgb() -> Image.Image:
+        # Reduced first: colours are then converted on few pixels.
+        return to_srgb(scale(stored, target, gap=ROUGH_GAP), colours)
+
+    if stored.mode != "RGB" or stored.size == target or not colours.is_srgb or not wants_planes(spec):
+        return draw_rgb()
+    return YuvPicture.from_rgb(stored, target, draw_rgb)
 
 
 def without_rows(image: Image.Image, shown: float) -> Image.Image:

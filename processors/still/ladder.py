@@ -14,6 +14,7 @@ from typing import Final
 from PIL import Image
 
 from processors.limits import LEAST_SHOWN, MIB
+from processors.planes import as_image
 from processors.sniff import HEAD_BYTES, is_icon
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still.arbitrary_map import with_bytes
@@ -175,7 +176,7 @@ def _repaired_png(content: bytes, spec: ThumbnailSpec, again: Callable[[bytes], 
         return None
     taken = again(repaired.content)
     if repaired.shown < 1 and not taken.facts.rotation:
-        taken = replace(taken, image=without_rows(taken.image, repaired.shown))
+        taken = replace(taken, image=without_rows(as_image(taken.image), repaired.shown))
     return _as_damaged(taken, is_whole=repaired.is_whole)
 
 

@@ -10,7 +10,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from processors.colour.convert import to_srgb
 from processors.limits import LEAST_SHOWN
 from processors.orientation import clockwise, swaps_sides
-from processors.output.geometry import ROUGH_GAP, needed_size, scale
+from processors.output.geometry import needed_size
+from processors.planes import YuvPicture, turned
 from processors.readers import DamagedMediaError, reading
 from processors.sniff import HEAD_BYTES, partly_read_kind, sniff_kind, unread_kind
 from processors.source_file import SourceFile
@@ -25,7 +26,7 @@ from processors.still.decode import (
     turn_of,
     widen_palette,
 )
-from processors.still.finish import blank_share, fill_rows, share_of_rows
+from processors.still.finish import blank_share, fill_rows, scaled_srgb_picture, share_of_rows
 from processors.still.jpeg_2000 import has_uneven_colours, reduce_jpeg_2000
 from processors.still.jpeg_end import has_end
 from processors.still.large import decode_large
@@ -102,17 +103,17 @@ def _decode_from(opened: Image.Image, spec: ThumbnailSpec, file: SourceFile, tak
     left_to_turn = None if opened.format == "TIFF" else turn  # Pillow rotates TIFF itself and reports the rotated size
     target = needed_size(width, height, spec.renditions, is_turned=swaps_sides(left_to_turn))
     colours = colours_of(opened, exif, file)
-    image, frame = None, Frame(None, "image")
+    image: Image.Image | YuvPicture | None = None
+    frame = Frame(None, "image")
     if is_large(opened.size, spec):
         image = to_srgb(decode_large(opened, file, target, spec), colours)
     elif opened.format == "AVIF" and opened.mode == "RGB" and colours.curve in ("pq", "hlg"):  # whose bits count
         image = take_deep(file, colours.curve, opened.size, target)
     if image is None:
         stored, frame = _stored(opened, target, spec, file)
-        # Reduce first: colours are then converted on few pixels.
-        image = to_srgb(scale(stored, target, gap=ROUGH_GAP), colours)
+        image = scaled_srgb_picture(stored, target, colours, spec)
     if left_to_turn is not None:
-        image = image.transpose(left_to_turn)
+        image = turned(image, left_to_turn)
     facts = SourceFacts(
         kind="image",
         width=width,

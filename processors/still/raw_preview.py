@@ -7,6 +7,7 @@ from typing import Final
 from processors.limits import MIB
 from processors.orientation import EXIF_TURNS, Turn, clockwise
 from processors.output.geometry import needed_size
+from processors.planes import turned
 from processors.readers import DamagedMediaError
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still import tiff_tags as tags
@@ -73,7 +74,7 @@ def decode_preview(file: SourceFile, spec: ThumbnailSpec, take_deep: DeepDecoder
 
 def _as_preview(taken: DecodedFrame, size: tuple[int, int], turn: Turn, spec: ThumbnailSpec) -> DecodedFrame:
     if turn is not None:
-        taken = replace(taken, image=taken.image.transpose(turn))
+        taken = replace(taken, image=turned(taken.image, turn))
     is_small = needed_size(*size, spec.renditions) == size
     facts = replace(taken.facts, format="raw", rotation=taken.facts.rotation or clockwise(turn))
     return replace(

@@ -23,6 +23,7 @@ from processors.colour.linear_light import (
 from processors.colour.tone_map import luma_as_sdr, tone_map
 from processors.orientation import Turn, swaps_sides, turn_of_angle, turn_of_matrix
 from processors.output.geometry import fit, needed_size, square_size
+from processors.planes import YuvPicture
 from processors.readers import reading
 from processors.selection.score import JUDGED_SIDE, Luma
 from processors.types import RenditionSpec
@@ -41,6 +42,8 @@ _UNMIXED: Final = Interpolation.POINT | Interpolation.FULL_CHR_H_INT | Interpola
 # FFmpeg's AVColorSpace; swscale takes every unmarked picture for BT.601, and refuses what it does not know.
 _RGB, _BT709, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL, _BT2020_CL, _IPT_C2 = 0, 1, 4, 5, 6, 7, 9, 10, 15
 _SWSCALE_KNOWS: Final = frozenset({_BT709, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL})
+_PLAIN_MATRICES: Final = frozenset({_BT709, _BT470BG, _SMPTE170M})
+"""The last two are one."""
 _SD_WIDTH, _SD_HEIGHT = 1024, 576
 _OLD_CODECS: Final = frozenset({"vp8", "libvpx", "theora", "mjpeg", "h263", "flv1"})
 """They know no other matrix than BT.601's, whatever the size."""
@@ -78,9 +81,12 @@ class FrameShape:
 
 
 def upright_picture(
-    frame: VideoFrame, shape: FrameShape, renditions: tuple[RenditionSpec, ...]
-) -> tuple[Image.Image, Turn]:
-    """Mode RGB, or RGBA with straight alpha, square pixels, as `renditions` need it; and the turn that made it upright."""
+    frame: VideoFrame, shape: FrameShape, renditions: tuple[RenditionSpec, ...], *, in_planes: bool = False
+) -> tuple[Image.Image | YuvPicture, Turn]:
+    """Mode RGB, or RGBA with straight alpha, square pixels, as `renditions` need it; and the turn that made it upright.
+
+    `in_planes`: opaque frames of ordinary colours as a YuvPicture, which is made of theirs.
+    """
     if shape.is_ipt:
         frame.colorspace = _IPT_C2
     else:
@@ -90,11 +96,28 @@ def upright_picture(
     seen = frame.width - crop.left - crop.right, frame.height - crop.top - crop.bottom
     square = square_size(*seen, shape.sample_aspect)
     width, height = needed_size(*square, renditions, is_turned=swaps_sides(turn))
+    if in_planes and shape.crop is None and _has_plain_planes(frame):
+        picture = _in_planes(without_comb(frame), (width, height))
+        return (picture if turn is None else picture.turned(turn)), turn
     if shape.crop is None:
         image = _scaled(without_comb(frame), width, height)
     else:
         image = _cropped(without_comb(frame), crop, (frame.width, frame.height), (width, height))
     return (image if turn is None else image.transpose(turn)), turn
+
+
+def _has_plain_planes(frame: VideoFrame) -> bool:
+    """Return whether the marked frame is opaque YUV of 8 to 16 bits, in sRGB's gamut, by a matrix that a YuvPicture knows."""
+    is_yuv = frame.format.name.startswith(("yuv", "nv", "p0"))
+    if not is_yuv or frame.colorspace not in _PLAIN_MATRICES or has_alpha(frame):
+        return False
+    colours = colours_of(frame)
+    return colours.transfer == "sdr" and colours.gamut is None
+
+
+@reading("video")
+def _in_planes(frame: VideoFrame, size: tuple[int, int]) -> YuvPicture:
+    return YuvPicture.from_frame(frame, size)
 
 
 def scaled_srgb(frame: VideoFrame, codec: str, size: tuple[int, int]) -> Image.Image:

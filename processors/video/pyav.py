@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from processors.orientation import clockwise
+from processors.output.render import wants_planes
 from processors.readers import DamagedMediaError, reading
 from processors.selection.choice import SearchBudget
 from processors.source_file import SourceFile
@@ -86,7 +87,7 @@ def _decode_from(
     picture = found.picture
     _check_pixels(picture.width, picture.height, spec)
     shape = _shape(container, stream, file, picture)
-    image, turn = upright_picture(picture, shape, spec.renditions)
+    image, turn = upright_picture(picture, shape, spec.renditions, in_planes=wants_planes(spec))
     facts = SourceFacts(
         kind="video",
         width=picture.width,

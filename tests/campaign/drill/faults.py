@@ -13,9 +13,9 @@ from tests.campaign.chaos.plants import Edit, changed_copy
 from tests.campaign.chaos.uploads import GLOBEX
 from tests.campaign.drill.installation import INITECH, Installation
 
-_RENDER: Final = "def render(image: Image.Image, spec: ThumbnailSpec, kind: Kind) -> Rendered:\n"
+_RENDER: Final = "def render(image: Image.Image | YuvPicture, spec: ThumbnailSpec, kind: Kind) -> Rendered:\n"
 _RAISE: Final = 'raise AttributeError("module PIL.Image has no attribute ANTIALIAS")'
-_REST: Final = "\n\n\ndef _as_it_was(image: Image.Image, spec: ThumbnailSpec, kind: Kind) -> Rendered:\n"
+_REST: Final = "\n\n\ndef _as_it_was(image: Image.Image | YuvPicture, spec: ThumbnailSpec, kind: Kind) -> Rendered:\n"
 DEAD_RENDER: Final = Edit("processors/output/render.py", _RENDER, f"{_RENDER}    {_RAISE}{_REST}")
 """What an upgrade of a library does: a name is gone, and no picture is rendered."""
 BAD_RENDER: Final = Edit(

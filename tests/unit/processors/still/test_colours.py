@@ -21,6 +21,7 @@ from tests.doubles import coded_clips as coded
 from tests.doubles import profiles
 from tests.doubles.coded_clips import Coding, deep_avif, light_of, pq_of, srgb_of
 from tests.doubles.containers import with_chunk, with_code_points
+from tests.doubles.decoded import shown_by
 from tests.doubles.sources import BytesSource, colour_at, is_near
 
 BANDS = ((255, 255, 255), (118, 118, 118), (200, 60, 30), (40, 170, 60), (40, 80, 220), (20, 20, 20))
@@ -39,7 +40,7 @@ def bands(colours: Sequence[Any] = BANDS, size: int = 240) -> NDArray[np.uint8]:
 
 def taken(content: bytes, box: int = 480) -> Image.Image:
     spec = ThumbnailSpec((RenditionSpec("only", box, box),))
-    return decode_still(SourceFile(BytesSource(content)), spec, take_deep).image
+    return shown_by(decode_still(SourceFile(BytesSource(content)), spec, take_deep))
 
 
 def encoded(image: Image.Image, picture_format: str = "PNG", **options: Any) -> bytes:

@@ -16,6 +16,7 @@ from processors.still.ladder import decode_still
 from processors.still.webp_scaled import decode_scaled
 from processors.types import DecodedFrame, ThumbnailSpec
 from processors.video.pyav import take_deep
+from tests.doubles.decoded import shown_by
 from tests.doubles.sources import BytesSource
 from tests.unit.processors.sandbox.test_pool import make, with_slots
 from tests.unit.processors.still.test_pictures import encoded
@@ -58,7 +59,7 @@ def taken_from(data: bytes) -> DecodedFrame:
 @pytest.mark.parametrize("name", FORMATS)
 def test_nothing_shows_that_is_not_in_the_picture(name: str) -> None:
     assert reduced(content(name)) is not None, "the fast way is taken"
-    taken = taken_from(content(name)).image
+    taken = shown_by(taken_from(content(name)))
     assert taken.size == (640, 480)
     assert decibels(taken, rings().resize((640, 480), Image.Resampling.LANCZOS)) > 30
     averaged = cv2.resize(np.asarray(rings()), (640, 480), interpolation=cv2.INTER_AREA)
@@ -74,7 +75,7 @@ def test_the_orientation_is_kept(name: str, orientation: int) -> None:
     tags[0x0112] = orientation
     corner = Image.new("RGB", (1600, 1200), "white")
     corner.paste("red", (0, 0, 800, 600))  # the top left quarter, as stored
-    taken = taken_from(encoded(corner, name, exif=tags)).image
+    taken = shown_by(taken_from(encoded(corner, name, exif=tags)))
     assert taken.size == ((640, 480) if orientation < 5 else (360, 480))
     columns, rows = (taken.width // 4, 3 * taken.width // 4), (taken.height // 4, 3 * taken.height // 4)
     red = [(x, y) for x in (0, 1) for y in (0, 1) if is_red(taken.getpixel((columns[x], rows[y])))]
@@ -136,5 +137,5 @@ def test_the_fast_ways_work_in_the_cage(name: str) -> None:
 
 def test_without_its_library_a_webp_is_decoded_by_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_decode, "decode_scaled", lambda *_: None)
-    taken = taken_from(content("WEBP")).image
+    taken = shown_by(taken_from(content("WEBP")))
     assert decibels(taken, rings().resize((640, 480), Image.Resampling.LANCZOS)) > 30

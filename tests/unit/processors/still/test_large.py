@@ -247,8 +247,8 @@ def test_an_ordinary_jpeg_2000_is_decoded_at_a_smaller_resolution_and_looks_like
     content = encoded(picture(), "JPEG2000")
     made = taken_from(content, max_pixels=100_000_000)
     assert np.abs(shown(made) - expected(picture())).mean() < 2.5
-    assert (shown(made) == shown(taken_from(content))).all()
-    assert (shown(made) != shown(taken_from(encoded(picture()), max_pixels=100_000_000))).any()
+    ordinary, whole = shown(taken_from(content)), shown(taken_from(encoded(picture()), max_pixels=100_000_000))
+    assert np.abs(shown(made) - ordinary).mean() < 0.8 * np.abs(ordinary - whole).mean()
 
 
 @pytest.mark.parametrize("number", EXIF_TURNS)

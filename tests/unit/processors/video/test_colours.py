@@ -15,6 +15,7 @@ from processors.video.pyav import decode_video
 from tests.doubles import coded_clips as coded
 from tests.doubles.clips import clip
 from tests.doubles.coded_clips import Coding, alpha_clip, coded_clip, hdr_clip, light_of, srgb_of
+from tests.doubles.decoded import shown_by
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 
 DECODERS: list[FrameDecoder] = ["pyav", "opencv"]
@@ -186,7 +187,7 @@ def test_the_alpha_of_a_video_is_kept(name: str) -> None:
 def test_scaling_a_video_with_alpha_makes_no_rim() -> None:
     content = alpha_clip(disc(), "qtrle", "mov", "argb")
     spec = ThumbnailSpec((RenditionSpec("tiny", 60, 60),), quality=100, decoder="pyav")
-    found = np.asarray(decode_video(SourceFile(BytesSource(content)), spec).image)
+    found = np.asarray(shown_by(decode_video(SourceFile(BytesSource(content)), spec)))
     assert found.shape == (60, 60, 4)
     rim = found[(found[..., 3] > 0) & (found[..., 3] < 255)]
     assert len(rim) > 20
@@ -210,6 +211,6 @@ def test_alpha_that_hides_nothing_is_dropped() -> None:
     opaque = disc()
     opaque[..., 3] = 255
     content = alpha_clip(opaque, "qtrle", "mov", "argb")
-    image = decode_video(SourceFile(BytesSource(content)), ThumbnailSpec()).image
+    image = shown_by(decode_video(SourceFile(BytesSource(content)), ThumbnailSpec()))
     assert image.mode == "RGB"
     assert image.info == {}
