@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from storage.azure.credentials import AzureCredentials
+from storage.azure.provider import AzureBlobProvider
 from storage.base import StorageProvider
 from storage.connections import LocalStorageSettings, StorageConnection
 from storage.credentials import parse_credentials
@@ -25,6 +27,7 @@ from tests.doubles.documented_provider import documented_provider
 from tests.doubles.old_file_system import open_without_nameless_files
 from tests.doubles.quirk_s3 import NAME, QUIRKS
 from tests.doubles.scripted_s3 import ScriptedS3
+from tests.servers.azure.azurite import ACCOUNT, AzureServer
 from tests.servers.s3.gateway import Gateway
 from tests.servers.s3.server import S3Server
 from tests.servers.yandex.server import YandexDouble
@@ -40,6 +43,8 @@ PROVIDERS = [
     "minio_with_base_path",
     "yandex_disk",
     "yandex_disk_with_base_path",
+    "azure_blob",
+    "azure_blob_with_base_path",
     "provider_of_the_documentation",
 ]
 _PARTS = count(256)
@@ -105,6 +110,27 @@ def yandex_disk_with_base_path() -> Iterator[StorageProvider]:
 def a_yandex_disk(double: YandexDouble, base_path: str) -> StorageProvider:
     settings = YandexDiskSettings("token", double.url, public_base_url=URL)
     return YandexDiskProvider(settings, base_path=base_path, session=guarded_session(LOOPBACK))
+
+
+@pytest.fixture
+def azure_blob(azure_server: AzureServer, azure_container: str) -> StorageProvider:
+    return an_azure_blob(azure_server, azure_container, "")
+
+
+@pytest.fixture
+def azure_blob_with_base_path(azure_server: AzureServer, azure_container: str) -> StorageProvider:
+    return an_azure_blob(azure_server, azure_container, "b/c")
+
+
+def an_azure_blob(server: AzureServer, container: str, base_path: str) -> StorageProvider:
+    credentials = {
+        "account": ACCOUNT,
+        "container": container,
+        "account_key": server.account_key,
+        "endpoint": server.account_url,
+        "public_base_url": URL,
+    }
+    return AzureBlobProvider(parse_credentials(AzureCredentials, credentials), base_path=base_path, policy=LOOPBACK)
 
 
 @pytest.fixture
