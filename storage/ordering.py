@@ -44,5 +44,7 @@ def _checked(last: str, key: str, store: str) -> str:
 
 
 def _unreadable(store: str) -> PermanentError:
-    message = f"{store} lists more objects in no order than can be sorted, so that the listing cannot be read to its end."
+    message = (
+        f"{store} lists more objects in no order than can be sorted, so that the listing cannot be read to its end."
+    )
     return PermanentError(ErrorCode.STORAGE_DENIED, message)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from azure.core import exceptions as azure
 from requests import RequestException
@@ -16,9 +16,7 @@ _BAD_KEY: Final = frozenset({"InvalidResourceName", "OutOfRangeInput", "InvalidU
 _LIMITED: Final = frozenset({"ServerBusy", "AccountIOPSLimitExceeded", "IngressLimitExceeded", "EgressLimitExceeded"})
 _FULL: Final = frozenset({"AccountCapacityExceeded", "InsufficientStorage"})
 _UNVERIFIED: Final = frozenset({"Md5Mismatch", "Crc64Mismatch", "InvalidMd5"})
-_LOCKED: Final = frozenset(
-    {"LeaseIdMissing", "LeaseAlreadyPresent", "BlobBeingRehydrated", "PendingCopyOperation"}
-)
+_LOCKED: Final = frozenset({"LeaseIdMissing", "LeaseAlreadyPresent", "BlobBeingRehydrated", "PendingCopyOperation"})
 _PASSING: Final = frozenset({"OperationTimedOut", "InternalError", "ContainerBeingDeleted", "AccountBeingCreated"})
 _LIMITED_WAIT_S: Final = 5.0
 _LOCKED_WAIT_S: Final = 60.0
@@ -70,13 +68,16 @@ def _answered(exc: azure.HttpResponseError, key: str) -> ThumbnailError:
     reason = _REASONS.get(code, f"it answered {code[:60]} with status {status}" if code else f"status {status}")
     if code == "BlobNotFound" or (status == 404 and code in ("", "ResourceNotFound")):
         return ObjectNotFoundError(key)
-    if status in (412, 416) and code not in _LOCKED:  # the ETag that was asked for is gone, or the object is shorter now
+    if (
+        status in (412, 416) and code not in _LOCKED
+    ):  # the ETag that was asked for is gone, or the object is shorter now
         return replaced(key)
     if code in _BAD_KEY:
         return PermanentError(ErrorCode.STORAGE_BAD_KEY, f"Azure cannot have the key {key[:80]!r}: {reason}.")
     if code in _UNVERIFIED:
         return TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"Azure got other bytes than were sent: {code}.")
-    wait_s = retry_after_s(exc.response.headers.get("Retry-After") if exc.response is not None else None)
+    headers: Any = getattr(exc.response, "headers", None) or {}
+    wait_s = retry_after_s(headers.get("Retry-After"))
     if code in _LIMITED or status == 429:
         wait_s = wait_s or _LIMITED_WAIT_S
         return TransientError(ErrorCode.STORAGE_RATE_LIMITED, "Azure limits requests.", retry_after_s=wait_s)

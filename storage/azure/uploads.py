@@ -2,7 +2,6 @@
 
 import hashlib
 
-
 from azure.storage.blob import BlobClient, ContentSettings
 
 

@@ -34,9 +34,7 @@ class GcsClient:
         self.once: Final[dict[str, Any]] = {"timeout": self.timeout_s, "retry": None}
         account = _account(credentials, policy)
         self._tokens: Final = guarded_session(policy, ca_pem=credentials.ca_pem, max_connections=1)
-        self.session: Final = guarded_session(
-            policy, ca_pem=credentials.ca_pem, max_connections=limits.max_connections
-        )
+        self.session: Final = guarded_session(policy, ca_pem=credentials.ca_pem, max_connections=limits.max_connections)
         self.session.auth = _Login(account, partial(Request(self._tokens), timeout=self.timeout_s))
         options = ClientOptions(api_endpoint=self._url)
         self.sdk: Final = Client(project=None, credentials=account, _http=self.session, client_options=options)
