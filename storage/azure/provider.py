@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from azure.storage.blob import BlobClient
 
-from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError, TransientError
+from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
 from storage.azure.client import PAGE_SIZE, make_client
 from storage.azure.credentials import AzureCredentials
 from storage.azure.errors import translated
@@ -102,7 +102,12 @@ class AzureBlobProvider(StorageProvider):
         self._client.close()
 
     def _name(self, key: str) -> str:
-        return join_key(self._base_path, check_key(key))
+        """Return the blob's name. Azure takes a backslash for a slash: the object would be another key's."""
+        if "\\" in check_key(key):
+            raise PermanentError(
+                ErrorCode.STORAGE_BAD_KEY, f"Azure cannot have the key {key[:80]!r}: it takes '\\' for '/'."
+            )
+        return join_key(self._base_path, key)
 
     def _blob(self, key: str) -> BlobClient:
         return self._client.get_blob_client(self._name(key))
