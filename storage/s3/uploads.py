@@ -28,7 +28,7 @@ class Uploads:
     extra: dict[str, Any]
 
     def put(self, object_key: str, content: bytes, content_type: str) -> str | None:
-        """Store the object with one PUT and return its ETag (without one, its SHA-256), or None where the server did not keep what was sent.
+        """Store the object with one PUT and return its ETag, or SHA-256 without one, or None where the server did not keep it.
 
         A server that refuses the checksum's header gets the upload again with a weaker one, and remembers nothing
         worse than what it took in the end. Its own SHA-256, an ETag that is the content's MD5, or the object read back

@@ -1,6 +1,7 @@
 """One fixture a storage provider: name it in PROVIDERS, and the whole contract is asked of it; and the Kafka clusters."""
 
 import ipaddress
+import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -9,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from storage.azure.credentials import AzureCredentials
-from storage.azure.provider import AzureBlobProvider
 from storage.base import StorageProvider
 from storage.connections import LocalStorageSettings, StorageConnection
 from storage.credentials import parse_credentials
@@ -28,6 +27,7 @@ from tests.doubles.old_file_system import open_without_nameless_files
 from tests.doubles.quirk_s3 import NAME, QUIRKS
 from tests.doubles.scripted_s3 import ScriptedS3
 from tests.servers.azure.azurite import ACCOUNT, AzureServer
+from tests.servers.gcs.server import GcsServer
 from tests.servers.s3.gateway import Gateway
 from tests.servers.s3.server import S3Server
 from tests.servers.yandex.server import YandexDouble
@@ -45,6 +45,8 @@ PROVIDERS = [
     "yandex_disk_with_base_path",
     "azure_blob",
     "azure_blob_with_base_path",
+    "gcs",
+    "gcs_with_base_path",
     "provider_of_the_documentation",
 ]
 _PARTS = count(256)
@@ -130,7 +132,30 @@ def an_azure_blob(server: AzureServer, container: str, base_path: str) -> Storag
         "endpoint": server.account_url,
         "public_base_url": URL,
     }
-    return AzureBlobProvider(parse_credentials(AzureCredentials, credentials), base_path=base_path, policy=LOOPBACK)
+    return by_its_row("azure_blob", credentials, base_path)
+
+
+@pytest.fixture
+def gcs(gcs_server: GcsServer, gcs_bucket: str) -> StorageProvider:
+    return a_gcs(gcs_server, gcs_bucket, "")
+
+
+@pytest.fixture
+def gcs_with_base_path(gcs_server: GcsServer, gcs_bucket: str) -> StorageProvider:
+    return a_gcs(gcs_server, gcs_bucket, "b/c")
+
+
+def a_gcs(server: GcsServer, bucket: str, base_path: str) -> StorageProvider:
+    credentials = server.credentials | {"bucket": bucket, "public_base_url": URL}
+    return by_its_row("gcs", credentials, base_path)
+
+
+def by_its_row(provider: str, credentials: dict[str, str], base_path: str) -> StorageProvider:
+    """As a worker gets it: the SDK is loaded then."""
+    connection = StorageConnection(1, "theirs", provider, json.dumps(credentials), base_path)
+    return get_provider(
+        connection, settings=ProviderSettings(LocalStorageSettings(Path("/none"), URL), policy=LOOPBACK)
+    )
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import uuid
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from tests.servers.azure.azurite import AzureServer
+from tests.servers.gcs.server import GcsServer
 from tests.servers.s3.server import S3Server
 from tests.servers.yandex.server import YandexDouble
 from tests.system.platform import Platform, Upload
@@ -85,6 +87,28 @@ class ContainerStore:
         with self.server.service() as service, service.get_container_client(self.container) as container:
             names = list(container.list_blob_names(name_starts_with=self._prefix))
             return {name.removeprefix(self._prefix): container.download_blob(name).readall() for name in names}
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.base_path}/" if self.base_path else ""
+
+
+@dataclass(frozen=True)
+class GcsStore:
+    """A bucket of Google's, with all rights."""
+
+    server: GcsServer
+    bucket: str
+    base_path: str = ""
+
+    def put(self, key: str, content: bytes) -> None:
+        with closing(self.server.client()) as client:
+            client.bucket(self.bucket).blob(self._prefix + key).upload_from_string(content)
+
+    def objects(self) -> dict[str, bytes]:
+        with closing(self.server.client()) as client:
+            found = list(client.list_blobs(self.bucket, prefix=self._prefix))
+            return {blob.name.removeprefix(self._prefix): blob.download_as_bytes() for blob in found}
 
     @property
     def _prefix(self) -> str:

@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import requests
-from azure.core.credentials import AzureNamedKeyCredential
-from azure.storage.blob import BlobServiceClient
 
 from service.demo.processes import end_process, free_port, owned_folder, owned_process
 from tests.servers import npm
+
+if TYPE_CHECKING:  # the SDK is loaded where it is used: every run of the tests loads this file
+    from azure.storage.blob import BlobServiceClient
 
 ACCOUNT: Final = "localaccount"
 START_TIMEOUT_S: Final = 60.0
@@ -35,13 +36,17 @@ class AzureServer:
     account_url: str
     account_key: str = field(repr=False)
 
-    def service(self) -> BlobServiceClient:
+    def service(self) -> "BlobServiceClient":
         """A new client of the SDK; close it."""
+        from azure.core.credentials import AzureNamedKeyCredential
+        from azure.storage.blob import BlobServiceClient
+
         return BlobServiceClient(self.account_url, credential=AzureNamedKeyCredential(ACCOUNT, self.account_key))
 
-    def make_container(self, name: str, *, everybody_reads: bool = False) -> None:
+    def make_container(self, name: str) -> None:
+        """A new container whose blobs everybody may read by their URLs."""
         with self.service() as service:
-            service.create_container(name, public_access="blob" if everybody_reads else None)
+            service.create_container(name, public_access="blob")
 
     def remove_container(self, name: str) -> None:
         with self.service() as service:
