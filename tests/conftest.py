@@ -20,8 +20,7 @@ from tests.servers import toxiproxy as toxiproxy_service
 from tests.servers.azure import azurite as azure_service
 from tests.servers.azure.azurite import AzureServer, Azurite, NoAzureError
 from tests.servers.certificates import Certificates, make_certificates
-from tests.servers.gcs import server as gcs_service
-from tests.servers.gcs.server import FakeGcs, GcsServer, NoGcsError
+from tests.servers.gcs.double import GcsDouble
 from tests.servers.go_tools import time_to_build
 from tests.servers.kafka import choice as kafka_service
 from tests.servers.kafka.apache import ApacheKafka
@@ -46,7 +45,6 @@ def pytest_report_header() -> list[str]:
         f"PgBouncer: {pgbouncer_service.describe_choice()}",
         f"S3: {s3_service.describe_choice()}",
         f"Azure Blob Storage: {azure_service.describe_choice()}",
-        f"Google Cloud Storage: {gcs_service.describe_choice()}",
         f"Toxiproxy: {toxiproxy_service.describe_choice()}",
         f"REQUIRE_REAL_SERVICES: {os.environ.get('REQUIRE_REAL_SERVICES', 'not set: a missing part is skipped')}",
     ]
@@ -282,27 +280,19 @@ def azure_container(azure_server: AzureServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def gcs_server(pytestconfig: pytest.Config) -> Iterator[GcsServer]:
-    """A Google Cloud Storage that all tests share; take a bucket of your own."""
-    try:
-        with time_to_build(pytestconfig) as say:
-            emulator = FakeGcs(say)
-        emulator.start()
-    except NoGcsError as exc:
-        missing(str(exc))
-    try:
-        yield emulator.server
-    finally:
-        emulator.stop()
+def gcs_server() -> Iterator[GcsDouble]:
+    """A double of Google Cloud Storage that all tests share; take a bucket of your own."""
+    with GcsDouble() as double:
+        yield double
 
 
 @pytest.fixture
-def gcs_bucket(gcs_server: GcsServer) -> Iterator[str]:
+def gcs_bucket(gcs_server: GcsDouble) -> Iterator[str]:
     """An empty bucket for one test."""
     name = f"t-{uuid.uuid4().hex[:12]}"
-    gcs_server.make_bucket(name)
+    gcs_server.buckets[name] = {}
     yield name
-    gcs_server.remove_bucket(name)
+    del gcs_server.buckets[name]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.doubles.old_file_system import open_without_nameless_files
 from tests.doubles.quirk_s3 import NAME, QUIRKS
 from tests.doubles.scripted_s3 import ScriptedS3
 from tests.servers.azure.azurite import ACCOUNT, AzureServer
-from tests.servers.gcs.server import GcsServer
+from tests.servers.gcs.double import GcsDouble
 from tests.servers.s3.gateway import Gateway
 from tests.servers.s3.server import S3Server
 from tests.servers.yandex.server import YandexDouble
@@ -136,16 +136,16 @@ def an_azure_blob(server: AzureServer, container: str, base_path: str) -> Storag
 
 
 @pytest.fixture
-def gcs(gcs_server: GcsServer, gcs_bucket: str) -> StorageProvider:
+def gcs(gcs_server: GcsDouble, gcs_bucket: str) -> StorageProvider:
     return a_gcs(gcs_server, gcs_bucket, "")
 
 
 @pytest.fixture
-def gcs_with_base_path(gcs_server: GcsServer, gcs_bucket: str) -> StorageProvider:
+def gcs_with_base_path(gcs_server: GcsDouble, gcs_bucket: str) -> StorageProvider:
     return a_gcs(gcs_server, gcs_bucket, "b/c")
 
 
-def a_gcs(server: GcsServer, bucket: str, base_path: str) -> StorageProvider:
+def a_gcs(server: GcsDouble, bucket: str, base_path: str) -> StorageProvider:
     credentials = server.credentials | {"bucket": bucket, "public_base_url": URL}
     return by_its_row("gcs", credentials, base_path)
 

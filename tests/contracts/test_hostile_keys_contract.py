@@ -17,7 +17,7 @@ from tests.contracts.conftest import a_gcs, a_minio, a_yandex_disk, an_azure_blo
 from tests.contracts.objects import TYPE, put
 from tests.doubles.hostile_keys import hostile_keys
 from tests.servers.azure.azurite import AzureServer
-from tests.servers.gcs.server import GcsServer
+from tests.servers.gcs.double import GcsDouble
 from tests.servers.s3.server import S3Server
 from tests.servers.yandex.server import YandexDouble
 from tests.system.tenants import BucketStore, ContainerStore, GcsStore
@@ -71,7 +71,7 @@ def in_azure(azure_server: AzureServer, azure_container: str) -> Place:
 
 
 @pytest.fixture
-def in_gcs(gcs_server: GcsServer, gcs_bucket: str) -> Place:
+def in_gcs(gcs_server: GcsDouble, gcs_bucket: str) -> Place:
     store = GcsStore(gcs_server, gcs_bucket)
     for key in ("secret", "acme/secret", "shared/secret"):
         store.put(key, THEIRS)

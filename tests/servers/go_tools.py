@@ -8,13 +8,12 @@ from typing import Final
 
 import pytest
 
-from tests.servers.gcs.server import FAKE_GCS
 from tests.servers.go_tool import NoToolError
 from tests.servers.kustomize import KUSTOMIZE
 from tests.servers.s3.minio import MINIO
 from tests.servers.toxiproxy import TOXIPROXY
 
-TOOLS: Final = (MINIO, TOXIPROXY, KUSTOMIZE, FAKE_GCS)
+TOOLS: Final = (MINIO, TOXIPROXY, KUSTOMIZE)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import uuid
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from tests.servers.azure.azurite import AzureServer
-from tests.servers.gcs.server import GcsServer
+from tests.servers.gcs.double import GcsDouble
 from tests.servers.s3.server import S3Server
 from tests.servers.yandex.server import YandexDouble
 from tests.system.platform import Platform, Upload
@@ -95,20 +94,19 @@ class ContainerStore:
 
 @dataclass(frozen=True)
 class GcsStore:
-    """A bucket of Google's, with all rights."""
+    """A bucket of the double of Google Cloud Storage."""
 
-    server: GcsServer
+    server: GcsDouble
     bucket: str
     base_path: str = ""
 
     def put(self, key: str, content: bytes) -> None:
-        with closing(self.server.client()) as client:
-            client.bucket(self.bucket).blob(self._prefix + key).upload_from_string(content)
+        self.server.put(self.bucket, self._prefix + key, content, {})
 
     def objects(self) -> dict[str, bytes]:
-        with closing(self.server.client()) as client:
-            found = list(client.list_blobs(self.bucket, prefix=self._prefix))
-            return {blob.name.removeprefix(self._prefix): blob.download_as_bytes() for blob in found}
+        with self.server.lock:
+            found = list(self.server.buckets[self.bucket].items())
+        return {name.removeprefix(self._prefix): kept.content for name, kept in found if name.startswith(self._prefix)}
 
     @property
     def _prefix(self) -> str:

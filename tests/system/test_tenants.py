@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from tests.servers.azure.azurite import ACCOUNT, AzureServer
-from tests.servers.gcs.server import GcsServer
+from tests.servers.gcs.double import GcsDouble
 from tests.servers.s3.server import S3Server
 from tests.servers.toxiproxy import Toxiproxy
 from tests.servers.yandex.server import YandexDouble
@@ -94,7 +94,7 @@ def test_a_tenant_on_each_provider_gets_its_thumbnails_in_its_own_storage(
     s3_bucket: str,
     azure_server: AzureServer,
     azure_container: str,
-    gcs_server: GcsServer,
+    gcs_server: GcsDouble,
     gcs_bucket: str,
 ) -> None:
     with (

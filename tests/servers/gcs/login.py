@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+_AUDIENCE: Final = "https://oauth2.googleapis.com/token"
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -51,7 +52,7 @@ class GoogleLogin:
 
         verify: Any = jwt.decode
         try:
-            claims = verify(form["assertion"][0], certs=self.public_key, audience=self.url)
+            claims = verify(form["assertion"][0], certs=self.public_key, audience=_AUDIENCE)
         except (KeyError, ValueError):
             return 400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
         if form.get("grant_type") != [_GRANT] or claims["iss"] != self.key_file["client_email"]:
