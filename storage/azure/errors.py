@@ -24,7 +24,7 @@ _REASONS: Final = {
     "ContainerNotFound": "the container does not exist",
     "ContainerDisabled": "the container is disabled",
     "AuthenticationFailed": "the account key or the SAS token is wrong or has expired",
-    "AuthorizationFailure": "access is denied, perhaps by the account's firewall",
+    "AuthorizationFailure": "access is denied: the key is wrong, or the account's firewall refuses",
     "AuthorizationPermissionMismatch": "the SAS token does not allow this",
     "AuthorizationProtocolMismatch": "the SAS token allows https alone",
     "AuthorizationSourceIPMismatch": "the SAS token does not allow this address",
@@ -58,7 +58,8 @@ def unavailable(message: str) -> TransientError:
 
 def code_of(exc: azure.HttpResponseError) -> str:
     """Return Azure's code in an answer; empty where it has none."""
-    return str(getattr(exc, "error_code", None) or "").rpartition(".")[2]
+    found = getattr(exc, "error_code", None) or ""
+    return str(getattr(found, "value", found))
 
 
 def _answered(exc: azure.HttpResponseError, key: str) -> ThumbnailError:

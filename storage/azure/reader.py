@@ -57,9 +57,14 @@ class AzureReader(SourceReader):
         if not length or offset + length <= len(self._head):
             return self._head[offset : offset + length]
         with translated(self._key):
-            found, size, etag = self._get(
-                offset, length, etag=self._etag, match_condition=MatchConditions.IfNotModified
-            )
+            try:
+                found, size, etag = self._get(
+                    offset, length, etag=self._etag, match_condition=MatchConditions.IfNotModified
+                )
+            except HttpResponseError as exc:
+                if exc.status_code == 412:
+                    self._blob.get_blob_properties()  # a condition fails for what is deleted, too: then this says so
+                raise
         if (size, etag) != (self._size, self._etag):
             raise replaced(self._key)
         if len(found) != length:
