@@ -67,7 +67,8 @@ def test_a_wrong_key_is_denied_and_shown_nowhere(
         found = {"account": "localaccount", "container": "none", "account_key": KEY}
         store = by_its_row(provider, found | {"endpoint": azure_server.account_url}, "")
     else:
-        another = GoogleLogin().key_file | {"token_uri": gcs_server.login.url}
+        with GoogleLogin() as login:
+            another = login.key_file | {"token_uri": gcs_server.login.url}
         secret = another["private_key"][40:80]
         found = gcs_server.credentials | {"bucket": "bucket", "service_account": json.dumps(another)}
         store = by_its_row(provider, found, "")
