@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, SecretStr, ValidationError
@@ -40,6 +40,8 @@ class Credentials(BaseModel):
     A field's description says what its value may be: it is shown when a value cannot work.
     """
 
+    one_of: ClassVar[tuple[str, ...]] = ()
+    """Fields of which one is needed, the usual one first."""
     # An unknown field is usually a typing mistake; ignoring it could hide a wrong bucket.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
 
@@ -47,9 +49,14 @@ class Credentials(BaseModel):
 def parse_credentials(model: type[Model], found: Mapping[str, Any]) -> Model:
     """Return `found` as `model`. Raises ProviderConfigurationError, which names fields and never values."""
     try:
-        return model.model_validate(found)
+        parsed = model.model_validate(found)
     except ValidationError as exc:
         problems = [_problem(model, error["type"], [str(part) for part in error["loc"]]) for error in exc.errors()]
+    else:
+        wanted = parsed.one_of if isinstance(parsed, Credentials) else ()
+        if not wanted or any(getattr(parsed, name) for name in wanted):
+            return parsed
+        problems = [f"lack the field {' or '.join(map(repr, wanted))}"]
     # Outside of the except block, so that the error has no cause or context: pydantic's error holds the values.
     raise ProviderConfigurationError(f"The credentials {', and '.join(problems)}.")
 

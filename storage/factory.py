@@ -1,5 +1,6 @@
 """get_provider: a storage connection's row becomes the provider that it describes."""
 
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Final, cast
 
@@ -20,6 +21,9 @@ _BUILDERS: Final[dict[str, Builder]] = {
     "minio": build_s3,
     "yandex_disk": build_yandex,
 }
+_EXTRAS: Final = {"azure_blob": ("storage.azure.provider", "azure"), "gcs": ("storage.gcs.provider", "gcs")}
+"""Providers by their module and the extra that it needs. Each is imported when a connection uses it: an SDK takes seconds."""
+_DISTRIBUTION: Final = "thumbnail-pipeline"
 
 
 def get_provider(connection: StorageConnection | None, *, settings: ProviderSettings) -> StorageProvider:
@@ -38,18 +42,32 @@ def get_provider(connection: StorageConnection | None, *, settings: ProviderSett
 
 def provider_label(name: str) -> str:
     """Return `name` if a provider has it, else `unknown`: rows may hold anything, but labels of metrics are bounded."""
-    return name if name in _BUILDERS or name in entry_points(group=PLUGIN_GROUP).names else "unknown"
+    is_ours = name in _BUILDERS or name in _EXTRAS
+    return name if is_ours or name in entry_points(group=PLUGIN_GROUP).names else "unknown"
 
 
 def known_providers() -> list[str]:
     """Return the names that rows may have in `provider`, sorted: ours, and those of installed packages."""
-    return sorted({*_BUILDERS, *entry_points(group=PLUGIN_GROUP).names})
+    return sorted({*_BUILDERS, *_EXTRAS, *entry_points(group=PLUGIN_GROUP).names})
 
 
 def _find_builder(name: str) -> Builder:
     if name in _BUILDERS:
         return _BUILDERS[name]
+    if name in _EXTRAS:
+        return _import_builder(name, *_EXTRAS[name])
     plugins = entry_points(group=PLUGIN_GROUP)
     if name in plugins.names:
         return cast(Builder, plugins[name].load())
     raise ProviderConfigurationError(f"It names the provider {name[:40]!r}; known are {', '.join(known_providers())}.")
+
+
+def _import_builder(name: str, module: str, extra: str) -> Builder:
+    try:
+        return cast(Builder, import_module(module).build)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] in ("storage", "schemas"):
+            raise  # ours: a mistake, and no extra mends it
+        raise ProviderConfigurationError(
+            f"The provider {name} needs a package that is not installed: pip install '{_DISTRIBUTION}[{extra}]'."
+        ) from exc

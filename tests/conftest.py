@@ -17,7 +17,10 @@ from service.settings import KafkaSettings
 from tests.servers import pgbouncer as pgbouncer_service
 from tests.servers import postgres as postgres_service
 from tests.servers import toxiproxy as toxiproxy_service
+from tests.servers.azure import azurite as azure_service
+from tests.servers.azure.azurite import AzureServer, Azurite, NoAzureError
 from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.gcs.double import GcsDouble
 from tests.servers.go_tools import time_to_build
 from tests.servers.kafka import choice as kafka_service
 from tests.servers.kafka.apache import ApacheKafka
@@ -41,6 +44,7 @@ def pytest_report_header() -> list[str]:
         f"PostgreSQL: {postgres_service.describe_choice()}",
         f"PgBouncer: {pgbouncer_service.describe_choice()}",
         f"S3: {s3_service.describe_choice()}",
+        f"Azure Blob Storage: {azure_service.describe_choice()}",
         f"Toxiproxy: {toxiproxy_service.describe_choice()}",
         f"REQUIRE_REAL_SERVICES: {os.environ.get('REQUIRE_REAL_SERVICES', 'not set: a missing part is skipped')}",
     ]
@@ -249,6 +253,46 @@ def s3_client(s3_server: S3Server) -> Iterator[S3Client]:
     client = s3_server.client()
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def azure_server(pytestconfig: pytest.Config) -> Iterator[AzureServer]:
+    """An account of Azure Blob Storage that all tests share; take a container of your own."""
+    try:
+        with time_to_build(pytestconfig) as say:
+            azurite = Azurite(say)
+        azurite.start()
+    except NoAzureError as exc:
+        missing(str(exc))
+    try:
+        yield azurite.server
+    finally:
+        azurite.stop()
+
+
+@pytest.fixture
+def azure_container(azure_server: AzureServer) -> Iterator[str]:
+    """An empty container for one test."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    azure_server.make_container(name)
+    yield name
+    azure_server.remove_container(name)
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[GcsDouble]:
+    """A double of Google Cloud Storage that all tests share; take a bucket of your own."""
+    with GcsDouble() as double:
+        yield double
+
+
+@pytest.fixture
+def gcs_bucket(gcs_server: GcsDouble) -> Iterator[str]:
+    """An empty bucket for one test."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    gcs_server.buckets[name] = {}
+    yield name
+    del gcs_server.buckets[name]
 
 
 @pytest.fixture

@@ -25,9 +25,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a l
 
 
 @storage_app.command()
+@options.with_provider_options
 def add(
     name: Annotated[str, typer.Argument(help="Name of the connection.")],
-    provider: Annotated[str, typer.Argument(help="local_disk, minio (any S3; s3 means the same) or yandex_disk.")],
+    provider: Annotated[
+        str,
+        typer.Argument(
+            help="local_disk, minio (any S3; s3 means the same), azure_blob (or azure), gcs or yandex_disk."
+        ),
+    ],
     credentials: options.Credentials = None,
     base_path: Annotated[str, typer.Option(help="Folder in the storage that is put before every key.")] = "",
     company: Annotated[
@@ -35,17 +41,8 @@ def add(
     ] = None,
     test: options.Test = True,
     as_json: AsJson = False,
-    endpoint: options.Endpoint = None,
-    bucket: options.Bucket = None,
-    access_key: options.AccessKey = None,
-    secret_key: options.SecretKey = None,
-    session_token: options.SessionToken = None,
-    region: options.Region = None,
-    addressing: options.Addressing = None,
-    ca_file: options.CaFile = None,
-    token: options.Token = None,
-    root: options.Root = None,
-    public_url: options.PublicUrl = None,
+    *,
+    given: options.Given,
 ) -> None:
     """Add a storage connection; on a terminal, ask for what is missing.
 
@@ -66,19 +63,6 @@ def add(
     require_writable(settings.database)
     of_all_tenants = bootstrap_storage.provider_settings(settings)
     known_as, shown_name = with_alias(provider), checked_name(name)
-    given = {
-        "endpoint": endpoint,
-        "bucket": bucket,
-        "access_key": access_key,
-        "secret_key": secret_key,
-        "session_token": session_token,
-        "region": region,
-        "addressing": addressing,
-        "ca_pem": ca_file,
-        "token": token,
-        "root": root,
-        "public_base_url": public_url,
-    }
     with bootstrap.open_engine(settings) as engine:
         company_id = None if company is None else company_id_of(engine, company)
         require_addable(engine, shown_name, company_id)
@@ -99,7 +83,7 @@ def add(
     sys.stdout.write(f"Storage connection {connection_id} is {'tested and ' if test else ''}added: {use}.\n")
 
 
-def _credentials_of(provider: str, credentials: str | None, given: dict[str, str | None]) -> str:
+def _credentials_of(provider: str, credentials: str | None, given: options.Given) -> str:
     """Return the JSON of what is given, or asked for where somebody sits at a terminal. Raises WrongValueError, RowError."""
     from service.tenants.provider_options import (
         WITHOUT_CREDENTIALS,
@@ -183,6 +167,7 @@ def test(connection: Reference) -> None:
 
 
 @storage_app.command("set")
+@options.with_provider_options
 def change(
     connection: Reference,
     name: Annotated[str | None, typer.Option(help="New name.")] = None,
@@ -195,17 +180,8 @@ def change(
         typer.Option("--active/--inactive", help="Whether it is used; else its companies use local storage."),
     ] = None,
     test: options.Test = True,
-    endpoint: options.Endpoint = None,
-    bucket: options.Bucket = None,
-    access_key: options.AccessKey = None,
-    secret_key: options.SecretKey = None,
-    session_token: options.SessionToken = None,
-    region: options.Region = None,
-    addressing: options.Addressing = None,
-    ca_file: options.CaFile = None,
-    token: options.Token = None,
-    root: options.Root = None,
-    public_url: options.PublicUrl = None,
+    *,
+    given: options.Given,
 ) -> None:
     """Change a storage connection; what is not given stays. Example: thumbnails storage set "Acme S3" --secret-key @new."""
     with loading():
@@ -221,19 +197,6 @@ def change(
     settings = Settings()
     require_writable(settings.database)
     of_all_tenants = bootstrap_storage.provider_settings(settings)
-    given = {
-        "endpoint": endpoint,
-        "bucket": bucket,
-        "access_key": access_key,
-        "secret_key": secret_key,
-        "session_token": session_token,
-        "region": region,
-        "addressing": addressing,
-        "ca_pem": ca_file,
-        "token": token,
-        "root": root,
-        "public_base_url": public_url,
-    }
     plain = {
         "name": None if name is None else checked_name(name),
         "base_path": None if base_path is None else checked_folder(base_path, "base path"),
@@ -258,7 +221,7 @@ def change(
 def _with_new_credentials(
     connection: "StorageConnection",
     credentials: str | None,
-    given: dict[str, str | None],
+    given: options.Given,
     of_all_tenants: "ProviderSettings",
 ) -> "StorageConnection":
     """Return the connection with all of its credentials replaced, or with single fields of them. Raises RowError."""

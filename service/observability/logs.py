@@ -18,7 +18,8 @@ P = ParamSpec("P")
 
 _QUIET_LIBRARIES: Final = (
     *("faust", "mode", "aiokafka", "alembic", "sqlalchemy.engine", "asyncio"),
-    *("boto3", "botocore", "s3transfer", "urllib3", "requests", "yadisk", "uvicorn", "opentelemetry"),
+    *("boto3", "botocore", "s3transfer", "urllib3", "requests", "yadisk", "azure", "google"),
+    *("uvicorn", "opentelemetry"),
 )
 """Below warnings these libraries log their internals and, with LOG_LEVEL=DEBUG, headers and signed URLs, which must never be logged."""
 _QUERY: Final = re.compile(r"(?<=[^\s?])\?[^\s?'\"<>)=]+=[^\s'\"<>)]*")

@@ -9,8 +9,10 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from service.settings.component import Component
+from storage.azure.settings import AzureOptions
 from storage.breaker import BreakerPolicy
 from storage.connections import FallbackPolicy, HttpLimits, LocalStorageSettings
+from storage.gcs.settings import GcsOptions
 from storage.s3.settings import S3Options
 from storage.yandex.settings import YandexDiskOptions
 
@@ -38,7 +40,7 @@ class StorageSettings(Component):
         return LocalStorageSettings(root=self.local_storage_root.absolute(), base_url=self.local_storage_url)
 
 
-class ConnectionSettings(S3Options, YandexDiskOptions, Component):
+class ConnectionSettings(S3Options, AzureOptions, GcsOptions, YandexDiskOptions, Component):
     """Tenants' own storage connections. The base classes hold the settings of single providers."""
 
     storage_credentials_key: SecretStr | None = Field(

@@ -11,36 +11,45 @@ from typing import Any, Final
 import typer
 
 from service.tenants.values import RowError, WrongValueError
+from storage.azure.credentials import AzureCredentials
 from storage.credentials import Credentials, names_of
 from storage.factory import known_providers
+from storage.gcs.credentials import GcsCredentials
 from storage.s3.credentials import MinioCredentials
 from storage.yandex.credentials import YandexDiskCredentials
 
-ALIASES: Final = {"s3": "minio"}
+ALIASES: Final = {"azure": "azure_blob", "s3": "minio"}
 """Other names of providers; rows keep the one that `get_provider` knows."""
 WITHOUT_CREDENTIALS: Final = frozenset({"local_disk"})
 OPTIONS: Final = {
-    "endpoint": "--endpoint",
-    "bucket": "--bucket",
-    "access_key": "--access-key",
-    "secret_key": "--secret-key",
-    "session_token": "--session-token",
-    "region": "--region",
-    "addressing": "--addressing",
-    "ca_pem": "--ca-file",
-    "token": "--token",
-    "root": "--root",
-    "public_base_url": "--public-url",
+    name: f"--{option.replace('_', '-')}"
+    for name, option in (
+        *((name, name) for name in ("endpoint", "bucket", "access_key", "secret_key", "session_token", "region")),
+        *((name, name) for name in ("addressing", "acl", "storage_class", "account", "container", "account_key")),
+        *((name, name) for name in ("sas_token", "service_account", "token", "root")),
+        ("ca_pem", "ca_file"),
+        ("public_base_url", "public_url"),
+    )
 }
 """The option of each field that has one; the others are given with --credentials."""
-_FIELDS: Final[Mapping[str, type[Credentials]]] = {"minio": MinioCredentials, "yandex_disk": YandexDiskCredentials}
-_SECRETS: Final = frozenset({"secret_key", "session_token", "token"})
+_FIELDS: Final[Mapping[str, type[Credentials]]] = {
+    "azure_blob": AzureCredentials,
+    "gcs": GcsCredentials,
+    "minio": MinioCredentials,
+    "yandex_disk": YandexDiskCredentials,
+}
+_SECRETS: Final = frozenset({"secret_key", "session_token", "account_key", "sas_token", "service_account", "token"})
 _QUESTIONS: Final = {
     "minio": {
         "endpoint": "Endpoint, a URL (empty: Amazon S3)",
         "bucket": "Bucket",
         "access_key": "Access key",
         "secret_key": "Secret key (not shown)",
+    },
+    "azure_blob": {
+        "account": "Storage account",
+        "container": "Container",
+        "account_key": "Key of the account (not shown)",
     },
     "yandex_disk": {"token": "OAuth token (not shown)"},
 }
@@ -54,9 +63,8 @@ def with_alias(provider: str) -> str:
     known = known_providers()
     name = ALIASES.get(provider, provider)
     if name not in known:
-        raise WrongValueError(
-            f"No provider is called {provider[:40]!r}: known are {', '.join(known)}, and s3, which means minio."
-        )
+        others = _listed([f"{alias}, which means {meant}" for alias, meant in sorted(ALIASES.items())])
+        raise WrongValueError(f"No provider is called {provider[:40]!r}: known are {', '.join(known)}, and {others}.")
     return name
 
 
@@ -91,7 +99,10 @@ def missing_fields(provider: str, fields: Mapping[str, str]) -> list[str]:
     model = _FIELDS.get(provider)
     if model is None:
         return []
-    return [name for name in OPTIONS if name in model.model_fields and _is_needed(model, name) and name not in fields]
+    needed = {name for name, field in model.model_fields.items() if field.is_required()}
+    if not any(name in fields for name in model.one_of):
+        needed |= set(model.one_of[:1])
+    return [name for name in OPTIONS if name in needed and name not in fields]
 
 
 def ask_for_missing(provider: str, fields: Mapping[str, str], ask: Ask) -> dict[str, str]:
@@ -121,7 +132,8 @@ def say_what_is_missing(provider: str, missing: Iterable[str]) -> str:
 def merged(provider: str, before: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     """Return credentials with some fields replaced, whatever name they had."""
     model = _FIELDS[provider]
-    replaced = {name for field in fields for name in names_of(model, field)}
+    instead = {field for field in model.one_of if set(model.one_of) & fields.keys()}
+    replaced = {name for field in {*fields, *instead} for name in names_of(model, field)}
     return {name: value for name, value in before.items() if name not in replaced} | dict(fields)
 
 
@@ -132,10 +144,6 @@ def _refuse_options(provider: str, options: list[str]) -> None:
 
 def _options_of(provider: str) -> list[str]:
     return [option for name, option in OPTIONS.items() if name in _FIELDS[provider].model_fields]
-
-
-def _is_needed(model: type[Credentials], name: str) -> bool:
-    return model.model_fields[name].is_required()
 
 
 def _value_of(name: str, given: str) -> str:

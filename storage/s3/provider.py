@@ -21,7 +21,7 @@ from storage.s3.client import make_client
 from storage.s3.credentials import MinioCredentials
 from storage.s3.errors import translated
 from storage.s3.listing import list_in_order
-from storage.s3.reader import MinioReader, body_of, etag_of
+from storage.s3.reader import MinioReader, body_of, require_s3
 from storage.s3.settings import S3Options
 from storage.s3.uploads import Uploads
 
@@ -74,7 +74,7 @@ class MinioStorageProvider(StorageProvider):
             with translated(key):
                 answer = self._client.get_object(Bucket=self._bucket, Key=object_key, Range="bytes=0-0")
                 with body_of(answer):
-                    etag_of(answer)
+                    require_s3(answer)
         except ObjectNotFoundError:
             return False
         except TransientError as exc:

@@ -1,5 +1,6 @@
 """Ranged reads of one version of an S3 object: the first request opens it and brings its beginning, too."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from schemas.errors import ErrorCode, TransientError
+from schemas.errors import ErrorCode, PermanentError, TransientError
 from storage.base import SourceReader, span
 from storage.ranges import RangedAnswer, replaced
 from storage.s3.abilities import Abilities, may_be_a_header, status_of
@@ -38,20 +39,22 @@ class _Version:
 
     @classmethod
     def of(cls, answer: Any, size: int) -> "_Version":
-        """Raises TransientError for an answer without an ETag."""
+        """Raises TransientError for an answer with neither an ETag nor a time."""
+        require_s3(answer)
         modified_at, seen_at = answer.get("LastModified"), _date_of(answer)
         is_settled = None not in (modified_at, seen_at) and seen_at - modified_at >= _SETTLED
-        return cls(etag_of(answer), size, modified_at, is_settled)
+        return cls(bare_etag(answer.get("ETag", "")), size, modified_at, is_settled)
 
     def is_same(self, later: "_Version") -> bool:
         """Return whether an answer that came later is about the same content.
 
         Some servers give one object several ETags, so another one alone proves no change; nor does the same time prove
-        that there was none, unless the object was settled.
+        that there was none, unless the object was settled. A server without ETags has the time alone.
         """
         if self.size != later.size:
             return False
-        return self.etag == later.etag or (self.is_settled and self.modified_at == later.modified_at)
+        has_same_etag = self.etag != "" and self.etag == later.etag
+        return has_same_etag or (self.is_settled and self.modified_at == later.modified_at)
 
 
 class MinioReader(SourceReader):
@@ -96,8 +99,10 @@ class MinioReader(SourceReader):
 
     @property
     def version(self) -> str:
-        """Return the ETag."""
-        return self._opened.etag
+        """Return the ETag; without one, what is known: time, size and how the object begins."""
+        if self._opened.etag:
+            return self._opened.etag
+        return f"{self._opened.modified_at}-{self.size}-{hashlib.sha256(self._head).hexdigest()[:16]}"
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See the contract. Bytes that came with the opening are not requested again.
@@ -120,7 +125,7 @@ class MinioReader(SourceReader):
     def _get(self, wanted: str) -> tuple["GetObjectOutputTypeDef", bool]:
         """Return the answer, and whether it came only after the condition had been refused."""
         get: dict[str, Any] = {"Bucket": self._bucket, "Key": self._object_key, "Range": wanted}
-        if not self._abilities.has_if_match:
+        if not (self._abilities.has_if_match and self._if_match):
             return self._client.get_object(**get), False
         try:
             return self._client.get_object(**get, IfMatch=self._if_match), False
@@ -130,26 +135,33 @@ class MinioReader(SourceReader):
         return self._client.get_object(**get), True
 
     def _ranged(self, answer: "GetObjectOutputTypeDef", body: Any) -> tuple[RangedAnswer, int]:
-        """Return the answer as a ranged one, and the object's size. Raises TransientError where it does not say that."""
+        """Return the answer as a ranged one, and the object's size, which HEAD has to say where the answer does not.
+
+        Raises PermanentError where nothing says it: that will not change, so it is no outage.
+        """
         ranges = answer.get("ContentRange") or None
         found = RangedAnswer("The S3 storage", ranges, answer.get("ContentLength"), body.read)
-        if found.total is None:
-            raise unavailable("The S3 storage does not say how long the object is.")
+        size = found.total
+        if size is None:
+            require_s3(answer)
+            head: Any = self._client.head_object(Bucket=self._bucket, Key=self._object_key)
+            size = head.get("ContentLength")
+        if size is None:
+            message = "The S3 storage says neither with an object nor in answer to HEAD how long the object is."
+            raise PermanentError(ErrorCode.STORAGE_DENIED, message)
         if ranges is None:
             self._abilities.has_ranges = False
-        return found, found.total
+        return found, size
 
     def close(self) -> None:
         """Let go of the object's beginning; connections belong to the client."""
         self._head = b""
 
 
-def etag_of(answer: Any) -> str:
-    """Return the answer's ETag, bare. Raises TransientError for an answer without one: S3 always has it."""
-    etag = bare_etag(answer.get("ETag", ""))
-    if not etag:
+def require_s3(answer: Any) -> None:
+    """Raise TransientError for an answer with neither an ETag nor a time: a page of something that stands before S3."""
+    if not bare_etag(answer.get("ETag", "")) and answer.get("LastModified") is None:
         raise unavailable("The S3 storage's endpoint answered with something that is not S3.")
-    return etag
 
 
 def bare_etag(etag: str) -> str:

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from schemas.errors import ErrorCode, TransientError
 from storage.s3.abilities import Abilities, UploadProof, code_of, may_be_a_header
-from storage.s3.reader import MinioReader, bare_etag, etag_of
+from storage.s3.reader import MinioReader, bare_etag
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,20 +28,22 @@ class Uploads:
     extra: dict[str, Any]
 
     def put(self, object_key: str, content: bytes, content_type: str) -> str | None:
-        """Store the object with one PUT and return its ETag, or None where the server did not keep what was sent.
+        """Store the object with one PUT and return its ETag, or SHA-256 without one, or None where the server did not keep it.
 
         A server that refuses the checksum's header gets the upload again with a weaker one, and remembers nothing
         worse than what it took in the end. Its own SHA-256, an ETag that is the content's MD5, or the object read back
         is the proof. Raises boto's errors.
         """
-        checksum = _base64(hashlib.sha256(content).digest())
+        sha256 = hashlib.sha256(content)
+        checksum = _base64(sha256.digest())
         answer = self._put_with_proof(content, checksum, Key=object_key, ContentType=content_type)
+        version = bare_etag(answer.get("ETag", "")) or sha256.hexdigest()
         if answer.get("ChecksumSHA256") == checksum:
-            return etag_of(answer)
+            return version
         is_there = self._is_there(object_key, content, answer.get("ETag", ""))
         if is_there and not answer.get("ChecksumSHA256"):
             self.abilities.confirms_sha256 = False
-        return etag_of(answer) if is_there else None
+        return version if is_there else None
 
     def _put_with_proof(self, content: bytes, checksum: str, **request: Any) -> "PutObjectOutputTypeDef":
         md5 = _base64(hashlib.md5(content, usedforsecurity=False).digest())

@@ -1,6 +1,7 @@
 """One fixture a storage provider: name it in PROVIDERS, and the whole contract is asked of it; and the Kafka clusters."""
 
 import ipaddress
+import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from tests.doubles.documented_provider import documented_provider
 from tests.doubles.old_file_system import open_without_nameless_files
 from tests.doubles.quirk_s3 import NAME, QUIRKS
 from tests.doubles.scripted_s3 import ScriptedS3
+from tests.servers.azure.azurite import ACCOUNT, AzureServer
+from tests.servers.gcs.double import GcsDouble
 from tests.servers.s3.gateway import Gateway
 from tests.servers.s3.server import S3Server
 from tests.servers.yandex.server import YandexDouble
@@ -40,6 +43,10 @@ PROVIDERS = [
     "minio_with_base_path",
     "yandex_disk",
     "yandex_disk_with_base_path",
+    "azure_blob",
+    "azure_blob_with_base_path",
+    "gcs",
+    "gcs_with_base_path",
     "provider_of_the_documentation",
 ]
 _PARTS = count(256)
@@ -105,6 +112,50 @@ def yandex_disk_with_base_path() -> Iterator[StorageProvider]:
 def a_yandex_disk(double: YandexDouble, base_path: str) -> StorageProvider:
     settings = YandexDiskSettings("token", double.url, public_base_url=URL)
     return YandexDiskProvider(settings, base_path=base_path, session=guarded_session(LOOPBACK))
+
+
+@pytest.fixture
+def azure_blob(azure_server: AzureServer, azure_container: str) -> StorageProvider:
+    return an_azure_blob(azure_server, azure_container, "")
+
+
+@pytest.fixture
+def azure_blob_with_base_path(azure_server: AzureServer, azure_container: str) -> StorageProvider:
+    return an_azure_blob(azure_server, azure_container, "b/c")
+
+
+def an_azure_blob(server: AzureServer, container: str, base_path: str) -> StorageProvider:
+    credentials = {
+        "account": ACCOUNT,
+        "container": container,
+        "account_key": server.account_key,
+        "endpoint": server.account_url,
+        "public_base_url": URL,
+    }
+    return by_its_row("azure_blob", credentials, base_path)
+
+
+@pytest.fixture
+def gcs(gcs_server: GcsDouble, gcs_bucket: str) -> StorageProvider:
+    return a_gcs(gcs_server, gcs_bucket, "")
+
+
+@pytest.fixture
+def gcs_with_base_path(gcs_server: GcsDouble, gcs_bucket: str) -> StorageProvider:
+    return a_gcs(gcs_server, gcs_bucket, "b/c")
+
+
+def a_gcs(server: GcsDouble, bucket: str, base_path: str) -> StorageProvider:
+    credentials = server.credentials | {"bucket": bucket, "public_base_url": URL}
+    return by_its_row("gcs", credentials, base_path)
+
+
+def by_its_row(provider: str, credentials: dict[str, str], base_path: str) -> StorageProvider:
+    """As a worker gets it: the SDK is loaded then."""
+    connection = StorageConnection(1, "theirs", provider, json.dumps(credentials), base_path)
+    return get_provider(
+        connection, settings=ProviderSettings(LocalStorageSettings(Path("/none"), URL), policy=LOOPBACK)
+    )
 
 
 @pytest.fixture

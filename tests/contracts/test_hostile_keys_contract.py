@@ -13,12 +13,14 @@ from storage.base import StorageProvider
 from storage.keys import is_key
 from storage.memory import MemoryStorageProvider
 from storage.tenants import TenantStorage
-from tests.contracts.conftest import a_minio, a_yandex_disk
+from tests.contracts.conftest import a_gcs, a_minio, a_yandex_disk, an_azure_blob
 from tests.contracts.objects import TYPE, put
 from tests.doubles.hostile_keys import hostile_keys
+from tests.servers.azure.azurite import AzureServer
+from tests.servers.gcs.double import GcsDouble
 from tests.servers.s3.server import S3Server
 from tests.servers.yandex.server import YandexDouble
-from tests.system.tenants import BucketStore
+from tests.system.tenants import BucketStore, ContainerStore, GcsStore
 
 KEYS = 10_000
 WRITTEN = 8
@@ -60,8 +62,25 @@ def in_yandex_disk() -> Iterator[Place]:
         yield Place(provider, lambda: {path.lstrip("/"): found for path, found in disk.files().items()}, "shared/acme/")
 
 
+@pytest.fixture
+def in_azure(azure_server: AzureServer, azure_container: str) -> Place:
+    store = ContainerStore(azure_server, azure_container)
+    for key in ("secret", "acme/secret", "shared/secret"):
+        store.put(key, THEIRS)
+    return Place(an_azure_blob(azure_server, azure_container, "shared"), store.objects, "shared/acme/")
+
+
+@pytest.fixture
+def in_gcs(gcs_server: GcsDouble, gcs_bucket: str) -> Place:
+    store = GcsStore(gcs_server, gcs_bucket)
+    for key in ("secret", "acme/secret", "shared/secret"):
+        store.put(key, THEIRS)
+    return Place(a_gcs(gcs_server, gcs_bucket, "shared"), store.objects, "shared/acme/")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["in_memory", "in_minio", "in_yandex_disk"])
+@pytest.mark.timeout(600)  # some twelve thousand requests
+@pytest.mark.parametrize("where", ["in_memory", "in_minio", "in_yandex_disk", "in_azure", "in_gcs"])
 def test_hostile_keys_reach_nothing_outside_of_the_tenants_part(where: str, request: pytest.FixtureRequest) -> None:
     place: Place = request.getfixturevalue(where)
     for key in ("acme-2/secret", "globex/secret", "acme-2/a"):
@@ -110,7 +129,8 @@ def attack(tenant: TenantStorage, number: int, key: str) -> Counter[str]:
         assert [refused(call) for call in calls] == [True] * len(calls), ascii(key)
         return Counter(refused=1)
     with suppress(ObjectNotFoundError):
-        refused(read)
+        if refused(read):  # by the store itself, as Azure does with backslashes
+            return Counter(harmless=1)
     if number % WRITTEN:
         return Counter(harmless=1)
     written = not refused(lambda: tenant.upload_file(key, b"own", content_type=TYPE))

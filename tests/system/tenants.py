@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from PIL import Image
 
+from tests.servers.azure.azurite import AzureServer
+from tests.servers.gcs.double import GcsDouble
 from tests.servers.s3.server import S3Server
 from tests.servers.yandex.server import YandexDouble
 from tests.system.platform import Platform, Upload
@@ -62,6 +64,49 @@ class BucketStore:
                 found[item["Key"].removeprefix(self._prefix)] = body.read()
         client.close()
         return found
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.base_path}/" if self.base_path else ""
+
+
+@dataclass(frozen=True)
+class ContainerStore:
+    """A container of Azure's, with its account's key."""
+
+    server: AzureServer
+    container: str
+    base_path: str = ""
+
+    def put(self, key: str, content: bytes) -> None:
+        with self.server.service() as service:
+            service.get_blob_client(self.container, self._prefix + key).upload_blob(content, overwrite=True)
+
+    def objects(self) -> dict[str, bytes]:
+        with self.server.service() as service, service.get_container_client(self.container) as container:
+            names = list(container.list_blob_names(name_starts_with=self._prefix))
+            return {name.removeprefix(self._prefix): container.download_blob(name).readall() for name in names}
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.base_path}/" if self.base_path else ""
+
+
+@dataclass(frozen=True)
+class GcsStore:
+    """A bucket of the double of Google Cloud Storage."""
+
+    server: GcsDouble
+    bucket: str
+    base_path: str = ""
+
+    def put(self, key: str, content: bytes) -> None:
+        self.server.put(self.bucket, self._prefix + key, content, {})
+
+    def objects(self) -> dict[str, bytes]:
+        with self.server.lock:
+            found = list(self.server.buckets[self.bucket].items())
+        return {name.removeprefix(self._prefix): kept.content for name, kept in found if name.startswith(self._prefix)}
 
     @property
     def _prefix(self) -> str:

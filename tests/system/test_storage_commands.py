@@ -94,7 +94,7 @@ def test_check_proves_each_connection_and_names_what_is_wrong(database: sa.Engin
     assert found["Storage connection 1"] is None
     assert "must begin with https://" in found["Storage connection 2"]
     assert "not JSON" in found["Storage connection 3"]
-    assert "'gopher'; known are local_disk, minio, yandex_disk" in found["Storage connection 4"]
+    assert "'gopher'; known are azure_blob, gcs, local_disk, minio, yandex_disk" in found["Storage connection 4"]
     assert found["Companies' parts of shared storage"].startswith("1 overlap: company 3 is inside company 1.")
 
 

@@ -63,7 +63,7 @@ def test_no_connection_is_local_storage(tmp_path: Path) -> None:
 
 
 def test_an_unknown_provider_is_named_with_those_that_are_known(tmp_path: Path) -> None:
-    with pytest.raises(ProviderConfigurationError, match=r"'gopher'; known are local_disk"):
+    with pytest.raises(ProviderConfigurationError, match=r"'gopher'; known are azure_blob, gcs, local_disk"):
         get_provider(
             a_connection(provider="gopher"), settings=ProviderSettings(LocalStorageSettings(tmp_path, "http://x"))
         )
@@ -212,7 +212,7 @@ def test_no_provider_takes_a_base_path_that_leads_out(tmp_path: Path, name: str,
 
 def test_an_installed_package_brings_a_provider(tmp_path: Path) -> None:
     settings = ProviderSettings(LocalStorageSettings(tmp_path, "http://x"))
-    with pytest.raises(ProviderConfigurationError, match=r"'sqlite'; known are local_disk, "):
+    with pytest.raises(ProviderConfigurationError, match=r"'sqlite'; known are azure_blob, gcs, local_disk, "):
         get_provider(a_connection(provider="sqlite"), settings=settings)
     with documented_provider(tmp_path / "package"):
         assert provider_label("sqlite") == "sqlite"

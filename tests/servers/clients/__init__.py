@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from service.demo.broker import NoKafkaError
-from tests.servers.go_tool import cache_folder, find_go
+from tests.servers.go_tool import find_go
 from tests.servers.kafka.apache import fetch_jars
+from tests.servers.npm import NoPackagesError, installed
 
 _FOLDER: Final = Path(__file__).parent
 _TIMEOUT_S: Final = 300
@@ -58,18 +59,13 @@ def _go(program: str, folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _node(program: str, folder: Path) -> tuple[list[str], dict[str, str]]:
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        raise NoClientError("Node or npm is missing")
-    packages = cache_folder().with_name("node-clients")
-    if not (packages / "node_modules/kafkajs/package.json").is_file():
-        partial = packages.with_name(f"{packages.name}.{uuid.uuid4().hex[:8]}")
-        shutil.copytree(_FOLDER / "node", partial)
-        _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], partial, {})
-        shutil.rmtree(packages, ignore_errors=True)
-        partial.rename(packages)
+    try:
+        packages = installed(_FOLDER / "node", "node-clients", "kafkajs")
+    except NoPackagesError as exc:
+        raise NoClientError(str(exc)) from exc
     source = folder / f"{uuid.uuid4().hex[:8]}.cjs"
     source.write_text(program)
-    return ["node", str(source)], {"NODE_PATH": str(packages / "node_modules")}
+    return ["node", str(source)], {"NODE_PATH": str(packages)}
 
 
 _MAKERS: Final[Mapping[str, Callable[[str, Path], tuple[list[str], dict[str, str]]]]] = {

@@ -16,7 +16,7 @@ from service.setting_names import DECODE_NAMES
 ROOT = Path(__file__).parents[4]
 KAFKA = frozenset({"confluent_kafka"})
 DATABASE = frozenset({"sqlalchemy", "alembic", "psycopg"})
-STORAGES = frozenset({"botocore", "boto3", "minio", "yadisk", "requests", "httpx"})
+STORAGES = frozenset({"botocore", "boto3", "minio", "yadisk", "requests", "httpx", "azure", "google"})
 DECODERS = frozenset({"PIL", "numpy", "cv2", "av"})
 FAUST = frozenset({"faust", "aiokafka"})
 SETTINGS = frozenset({"pydantic"})
@@ -41,7 +41,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import service.roles.run", FAUST | STORAGES | DECODERS | {"starlette", "alembic"}),
         ("import service.kafka.topics", FAUST | STORAGES | DECODERS | DATABASE | WEB),
         ("import schemas.migrations", FAUST | STORAGES | DECODERS | KAFKA | SETTINGS | WEB),
-        ("import service.roles.worker", {"starlette", "cv2", "av", "alembic"}),
+        ("import service.roles.worker", {"starlette", "cv2", "av", "alembic", "azure", "google"}),
         ("import service.roles.local_files", FAUST | DECODERS | KAFKA | DATABASE | {"botocore", "yadisk", "httpx"}),
         ("import service.cli.main", FAUST | STORAGES | DECODERS | KAFKA | DATABASE | SETTINGS | WEB),
     ],

@@ -68,7 +68,7 @@ WRONG = {
         ["publish", "x.mp4", "--company", "nobody"], "No company has the slug or the name"
     ),
     "an unknown provider": Wrong(
-        ["storage", "add", "New", "s4"], "No provider is called 's4': known are local_disk, ", 2
+        ["storage", "add", "New", "s4"], "No provider is called 's4': known are azure_blob, gcs, local_disk, ", 2
     ),
     "a connection's name that exists": Wrong(
         ["storage", "add", "Disk", "local_disk"], "Storage connection 1 has the n"

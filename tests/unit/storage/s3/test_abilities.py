@@ -228,3 +228,62 @@ def test_an_object_gets_what_the_operator_and_the_connection_say() -> None:
 def test_what_the_connection_s_row_can_change_is_said_so(code: str, words: str) -> None:
     with scripted(error(400, code)) as (provider, _), pytest.raises(PermanentError, match=words):
         upload(provider)
+
+
+@pytest.mark.parametrize(
+    ("opened", "later", "is_same"),
+    [
+        (LONG_AGO, LONG_AGO, True),
+        (LONG_AGO, "Mon, 30 Nov 2020 12:00:01 GMT", False),
+        (LONG_AGO, "", False),
+        (format_datetime(datetime.now(UTC) + timedelta(minutes=1), usegmt=True),) * 2 + (False,),
+    ],
+    ids=["the same time", "another time", "no time", "written in this second"],
+)
+def test_without_etags_a_read_is_pinned_by_the_time_alone(opened: str, later: str, is_same: bool) -> None:
+    times = iter([opened, later])
+    with (
+        scripted(lambda asked: ranged(ETag="", Last_Modified=next(times))(asked)) as (provider, server),
+        provider.open_source("acme/a") as source,
+    ):
+        assert source.size == len(CONTENT)
+        if is_same:
+            assert source.read_at(600_000, 9) == CONTENT[600_000:600_009]
+        else:
+            with pytest.raises(TransientError) as caught:
+                source.read_at(600_000, 9)
+            assert caught.value.code in (ErrorCode.SOURCE_UNREADABLE, ErrorCode.STORAGE_UNAVAILABLE)
+    assert not any("If-Match" in asked.headers for asked in server.asked)
+
+
+def test_without_etags_the_version_changes_with_the_content() -> None:
+    versions = set()
+    for content in (b"one", b"two"):
+        with (
+            scripted(ranged(content, ETag="", Last_Modified=LONG_AGO)) as (provider, _),
+            provider.open_source("acme/a") as source,
+        ):
+            versions.add(source.version)
+    assert len(versions) == 2
+
+
+def test_an_upload_to_a_server_without_etags_is_proved_by_reading_it_back() -> None:
+    kept = ranged(b"content", ETag="", Last_Modified=LONG_AGO)
+    with scripted(lambda asked: Reply() if asked.method == "PUT" else kept(asked)) as (provider, server):
+        stored = provider.upload_file("acme/a", b"content", content_type="image/webp")
+    assert (stored.size_bytes, stored.version) == (7, stored.sha256)
+    assert [asked.method for asked in server.asked] == ["PUT", "GET"]
+
+
+@pytest.mark.parametrize("length", [len(CONTENT), None])
+def test_a_length_that_an_object_comes_without_is_asked_for_by_head(length: int | None) -> None:
+    whole = Reply(200, CONTENT, {"ETag": ETAG}, length=None)
+    head = Reply(200, b"", {"ETag": ETAG}, length=length)
+    with scripted(lambda asked: head if asked.method == "HEAD" else whole) as (provider, _):
+        if length is None:  # that will not change: it is no outage, and opens no breaker
+            with pytest.raises(PermanentError, match="how long the object is"):
+                provider.open_source("acme/a")
+            return
+        with provider.open_source("acme/a") as source:
+            assert source.size == len(CONTENT)
+            assert source.read_at(600_000, 9) == CONTENT[600_000:600_009]
