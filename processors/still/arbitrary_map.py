@@ -20,7 +20,7 @@ _MOST_OF_TWO_BYTES: Final = 65535
 
 
 def with_bytes(content: bytes, max_pixels: int) -> bytes:
-    """Return a PAM whose values go from 0 to 255; all else, and what has more pixels, as it is. What is cut off stays so."""
+    """Return a PAM whose values go from 0 to 255; all else, and what has more pixels, as it is. Missing rows stay missing."""
     end = content.find(_END, 0, _HEADER_BYTES) if content.startswith(_MAGIC) else -1
     if end < 0:
         return content

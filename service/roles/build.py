@@ -121,7 +121,7 @@ def build_ingest(
 
 @dataclass(frozen=True)
 class IngestParts:
-    """What was checked at the start of `thumbnails ingest http`; `engine` is None where no rule looks anything up."""
+    """The parts of `thumbnails ingest http`, checked at its start; `engine` is None where no rule looks anything up."""
 
     rules: IngestRules | None
     engine: sa.Engine | None

@@ -53,7 +53,7 @@ def without_sources(
 ) -> dict[int, tuple[str, int]]:
     """Return the companies whose uploads cannot be read because local storage stands in, as `recent` of find_fallbacks.
 
-    Of dead letters only the newest of a code is known by its message.
+    Only the newest dead letter of a code is known by its message.
     """
     failures = [(one.company_id, one.code, one.message) for one in waiting if one.cancelled is None]
     failures += [

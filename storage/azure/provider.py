@@ -45,7 +45,7 @@ class AzureBlobProvider(StorageProvider):
 
     @property
     def name(self) -> str:
-        """As in the contract."""
+        """See the contract."""
         return "azure_blob"
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
@@ -64,7 +64,7 @@ class AzureBlobProvider(StorageProvider):
         return AzureReader(self._blob(key), key)
 
     def file_exists(self, key: str) -> bool:
-        """As in the contract. A missing container is an error, not absence: HEAD says which in a header."""
+        """See the contract. A missing container is an error, not absence: HEAD says which in a header."""
         blob = self._blob(key)
         try:
             with translated(key):

@@ -43,7 +43,7 @@ class AzureReader(SourceReader):
 
     @property
     def size(self) -> int:
-        """As in the contract."""
+        """See the contract."""
         return self._size
 
     @property
@@ -52,7 +52,7 @@ class AzureReader(SourceReader):
         return self._etag.strip('"')
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """As in the contract; what came with the opening is not asked for again."""
+        """See the contract. Bytes that came with the opening are not requested again."""
         length = span(offset, length, self.size)
         if not length or offset + length <= len(self._head):
             return self._head[offset : offset + length]

@@ -1,4 +1,4 @@
-"""What the operator decides about objects in all Azure connections."""
+"""The operator's settings for objects in all Azure connections."""
 
 from pydantic import BaseModel, Field
 

@@ -48,7 +48,7 @@ class GcsProvider(StorageProvider):
 
     @property
     def name(self) -> str:
-        """As in the contract."""
+        """See the contract."""
         return "gcs"
 
     def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
@@ -68,7 +68,7 @@ class GcsProvider(StorageProvider):
         return GcsReader(self._client, self._name(key), key)
 
     def file_exists(self, key: str) -> bool:
-        """As in the contract. A missing bucket is an error, not absence."""
+        """See the contract. A missing bucket is an error, not absence."""
         blob = self._client.blob(self._name(key))
         try:
             with translated(key):
@@ -78,7 +78,7 @@ class GcsProvider(StorageProvider):
         return True
 
     def delete_file(self, key: str) -> None:
-        """As in the contract."""
+        """See the contract."""
         blob = self._client.blob(self._name(key))
         with suppress(ObjectNotFoundError), translated(key):
             blob.delete(**self._client.once)

@@ -1,4 +1,4 @@
-"""What the operator decides about objects in all Google Cloud Storage connections."""
+"""The operator's settings for objects in all Google Cloud Storage connections."""
 
 from pydantic import BaseModel, Field
 

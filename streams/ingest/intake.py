@@ -36,7 +36,7 @@ Send = Callable[[OutboundRecord], Awaitable[Acknowledged]]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a caller gets, as JSON; `outcome` is a label of a metric."""
+    """The answer to a caller, as JSON; `outcome` is a label of a metric."""
 
     status: int
     said: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Answer:
 
 
 class NotYetError(Exception):
-    """What the request needs is not there now: the caller shall come again. The message says what, in one sentence."""
+    """A dependency of the request is away: the caller shall come again. The message says what, in one sentence."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a caller by HTTP sends, as the records of media.uploaded that it becomes."""
+"""The request of an HTTP caller, as the records of media.uploaded that it becomes."""
 
 from collections.abc import Mapping
 from datetime import datetime

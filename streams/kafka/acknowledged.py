@@ -26,7 +26,7 @@ class Acknowledged:
 
 
 class QueueFullError(Exception):
-    """As many records as may wait for the broker's acknowledgement do; this one was not sent."""
+    """Too many records wait for the broker's acknowledgement: this one was not sent."""
 
 
 class UnacknowledgedError(Exception):
