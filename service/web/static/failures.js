@@ -44,7 +44,7 @@ function entry(group, remembered, onShow) {
     element("h3", {}, element("code", {}, group.code), element("span", {}, counts.join(" · ")), element("span", { class: "whose" }, whose(group))),
     group.suspect ? element("p", { class: "suspect" }, withNames(group.suspect.sentence)) : null,
     element("p", { class: "example" }, `Such as ${example.media ?? example.position}${owner}${said}`),
-    element("p", { class: "next" }, element("b", {}, "What to do: "), group.next_action),
+    element("p", { class: "next" }, element("b", {}, "What to do: "), ...sentence(group.next_action)),
     element("div", { class: "command" }, command(group), remembered ? shower(group.code, remembered, onShow) : null),
   );
 }

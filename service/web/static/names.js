@@ -28,5 +28,5 @@ export function learnNames(found, root = document) {
 
 // «all of company 3» -> «all of company 3 (Initech)»: sentences of the server know ids alone.
 export function withNames(text) {
-  return text.replace(/\b(company )(\d+)\b(?! \()/g, (all, _word, id) => (names.has(id) ? `${all} (${names.get(id)})` : all));
+  return text.replace(/\b(company )(\d+)\b(?! \()/gi, (all, _word, id) => (names.has(id) ? `${all} (${names.get(id)})` : all));
 }

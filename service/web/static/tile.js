@@ -1,6 +1,6 @@
 // One upload as a card. Names, keys and messages are untrusted: they become text nodes, never markup.
 
-import { element, milliseconds, seconds, timeSince } from "./format.js";
+import { element, milliseconds, seconds, sentence, timeSince } from "./format.js";
 import { companyName } from "./names.js";
 import { paint } from "./thumbhash.js";
 
@@ -98,7 +98,7 @@ function failure(tile, onReplay) {
   const facts = [["Upload", tile.media], ["Failed at", tile.stage], ["Attempts", tile.attempts]];
   const parts = [
     element("p", { class: "message" }, tile.message),
-    element("p", { class: "next" }, element("b", {}, "What to do: "), tile.next_action),
+    element("p", { class: "next" }, element("b", {}, "What to do: "), ...sentence(tile.next_action)),
     element("button", { type: "button", class: "more", hidden: "" }),
     folded(factList(facts)),
   ];

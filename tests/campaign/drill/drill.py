@@ -214,11 +214,11 @@ def _unsaid(fault: Fault, done: Outcome) -> list[str]:
     if done.page is not None:
         line = done.page.words
         wanted = fault.says if fault.page_says is None else fault.page_says
-        named = {str(number): name.partition(" ")[0] for number, name in COMPANIES.items()}
+        slugs = {str(number): name.partition(" ")[0].lower() for number, name in COMPANIES.items()}  # their names, too
         problems += [
             f"the page does not say {words!r}: {line}"
             for words in wanted
-            if words not in line and named.get(words.removeprefix("company "), words) not in line
+            if words not in line and slugs.get(words.removeprefix("company "), words) not in line
         ]
     for company in fault.unhurt:
         if done.by_company is not None and not done.by_company.get(COMPANIES[company], (0, 0))[1]:
