@@ -41,7 +41,7 @@ def make_client(credentials: AzureCredentials, policy: EndpointPolicy, limits: H
         )
 
 
-class ClosingTransport(RequestsTransport):
+class ClosingTransport(RequestsTransport):  # type: ignore[misc]  # the SDK loads it by a name, so it is Any
     """Closes the session that it was given, which the SDK leaves open, with the client."""
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import requests
 from google.api_core.client_options import ClientOptions
 from google.auth.transport.requests import Request
-from google.cloud.storage import Blob, Bucket, Client
+from google.cloud.storage import Blob, Bucket, Client  # type: ignore[import-untyped]  # it has no stubs
 from google.oauth2.service_account import Credentials as ServiceAccount
 from requests.auth import AuthBase
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import requests
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth import exceptions as login
-from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse  # type: ignore[import-untyped]  # it has no stubs
 from urllib3.exceptions import HTTPError
 
 from schemas.errors import ErrorCode, ObjectNotFoundError, PermanentError, ThumbnailError, TransientError
