@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from processors.output.geometry import needed_size
+from processors.planes import as_image
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still import tiff_tags as tags
 from processors.still.finish import PREVIEW
@@ -46,7 +47,7 @@ def composite_or_preview(taken: DecodedFrame, file: SourceFile, spec: ThumbnailS
     if size <= _JPEG_AT:
         raise unsupported("a Photoshop document that was saved without its composite picture")
     preview = take(SourceFile(BytesInMemory(content[at + _JPEG_AT : at + min(size, _MAX_JPEG_BYTES)])), spec, deep)
-    if _is_alike(taken.image, preview.image):
+    if _is_alike(as_image(taken.image), as_image(preview.image)):
         return taken
     needed = needed_size(taken.facts.width, taken.facts.height, spec.renditions)
     is_small = preview.facts.width < needed[0] or preview.facts.height < needed[1]
