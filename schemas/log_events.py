@@ -243,8 +243,11 @@ REQUEST_EVENTS: Final = (
 
 WEB_EVENTS: Final = (
     LogEvent("results_unreachable", "info", "The page cannot read results; it shows that and keeps trying."),
-    LogEvent("topics_unreachable", "info", "The page cannot read the state of the topics; it keeps trying."),
-    LogEvent("failures_unreachable", "info", "The page cannot read what fails; it keeps trying."),
+    LogEvent(
+        "company_names_unknown",
+        "info",
+        "The database does not answer, so the page shows companies by their ids; it tries again.",
+    ),
     LogEvent("dead_letter_replayed", "info", "A visitor pressed the replay button; `outcome` is the result."),
 )
 """Of `thumbnails web`."""

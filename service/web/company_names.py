@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.periodic import Periodic
 from service.settings import Settings
 from service.status.database import existing_database
-from streams.rows.companies import names_of
+from streams.rows.queries import names_of
 
 log = structlog.get_logger(__name__)
 

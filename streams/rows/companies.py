@@ -1,6 +1,5 @@
 """Companies and their storage connections, read from the platform's database."""
 
-from collections.abc import Collection
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,13 +15,6 @@ def some_companies(engine: sa.Engine, count: int) -> set[int]:
     """Return the ids of `count` companies, or of all if there are fewer. Raises SQLAlchemyError."""
     with engine.connect() as connection:
         return set(connection.scalars(sa.select(companies.c.id).limit(count)))
-
-
-def names_of(engine: sa.Engine, ids: Collection[int]) -> dict[int, str]:
-    """Return the names of the companies that exist, by id. Raises SQLAlchemyError."""
-    query = sa.select(companies.c.id, companies.c.name).where(companies.c.id.in_(ids))
-    with engine.connect() as connection:
-        return {row.id: row.name for row in connection.execute(query)}
 
 
 class SqlCompanyDirectory:

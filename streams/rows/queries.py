@@ -1,6 +1,6 @@
 """The present content of a media's row, read before any of its objects is deleted, and before a retry."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schemas.database import write_transaction
 from schemas.errors import ErrorCode, TransientError
 from schemas.events import Media, MediaKind
-from schemas.tables import ar_contents, videos
+from schemas.tables import ar_contents, companies, videos
 from streams.rows.last_write_wins import READY, RowState, counted_time
 from streams.rows.versions import given_up_versions
 
@@ -180,3 +180,10 @@ def shown_versions(renditions: Iterable[Any]) -> frozenset[str]:
     """Return the version folders in the keys of a row's renditions."""
     keys = [item.get("key", "") for item in renditions if isinstance(item, dict)]
     return frozenset(key.split("/")[-2] for key in keys if key.count("/") >= 1)
+
+
+def names_of(engine: sa.Engine, ids: Collection[int]) -> dict[int, str]:
+    """Return the names of the companies that exist, by id. Raises SQLAlchemyError."""
+    query = sa.select(companies.c.id, companies.c.name).where(companies.c.id.in_(ids))
+    with engine.connect() as connection:
+        return {row.id: row.name for row in connection.execute(query)}

@@ -51,12 +51,13 @@ class Prometheus:
             self._rules(path, rewrite) for path in sorted((PROMETHEUS_FOLDER / "rules").glob("*.yml"))
         ]
         for job in config["scrape_configs"]:
+            names = [name for group in job.pop("dns_sd_configs") for name in group["names"]]
             job["static_configs"] = [
-                {"targets": [f"127.0.0.1:{port}"], "labels": group["labels"] | {"instance": f"{role}-{number}"}}
-                for group in job["static_configs"]
-                for role in [group["labels"]["role"]]
-                for number, port in enumerate(targets[role])
+                {"targets": [f"127.0.0.1:{port}"], "labels": {"role": role, "instance": f"{role}-{number}"}}
+                for role in names
+                for number, port in enumerate(targets.get(role, ()))
             ]
+            del job["relabel_configs"]  # they take the role from the name in DNS
         self._config.write_text(yaml.safe_dump(config))
 
     def _rules(self, path: Path, rewrite: Callable[[str], str]) -> str:

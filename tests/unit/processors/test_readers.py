@@ -123,7 +123,12 @@ def test_whatever_ffmpegs_decoder_raises_is_a_damaged_video(error: Exception, mo
 def test_what_the_fast_ways_raise_leaves_the_picture_to_pillow(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(VideoCodecContext, "create", lambda *_: BrokenDecoder(error))
+    create = VideoCodecContext.create
+    monkeypatch.setattr(
+        VideoCodecContext,
+        "create",
+        lambda codec, mode=None: create(codec, mode) if mode == "w" else BrokenDecoder(error),
+    )
     assert_upright(make(encoded(Image.fromarray(scene(1600, 1200, 0.3)))))
     monkeypatch.setattr(cv2, "imdecode", raising(cv2.error("(-215)")))
     assert_upright(make(encoded(Image.fromarray(scene(1600, 1200, 0.3)), "JPEG")))
@@ -157,7 +162,7 @@ def test_memory_and_what_is_no_exception_go_through(monkeypatch: pytest.MonkeyPa
 def test_a_mistake_of_our_own_is_not_blamed_on_the_file(
     content: bytes, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image, "to_srgb", raising(error))
+    monkeypatch.setattr(image, "scaled_srgb_picture", raising(error))
     monkeypatch.setattr(video_search, "judge", raising(error))
     with pytest.raises(type(error)):
         make(content)

@@ -70,7 +70,7 @@ def sum_of(text: str) -> str:
 
 def a_result(upload: Published, kind: str, **fields: Any) -> dict[str, Any]:
     """What ready, failed and cleanup have alike."""
-    media = upload.event["media"] | {"content_type": None, "size_bytes": None, "version": None}
+    media = upload.event["media"] | {"content_type": None, "size_bytes": None, "version": None, "external_id": None}
     return {
         "event_id": f"{kind}-{upload.planned.event_id}",
         "upload_event_id": upload.planned.event_id,
@@ -122,7 +122,7 @@ def a_rejection(upload: Published, offset: int) -> dict[str, Any]:
         "produced_at": MADE.isoformat(),
         "upload_event_id": None,
         "company_id": None,
-        "media": dict.fromkeys(("kind", "id", "ar_content_id", "key")),
+        "media": dict.fromkeys(("kind", "id", "ar_content_id", "key", "external_id")),
         "error": a_failed(upload, upload.planned.error_code or "")["error"],
         "faults": [{"field": None, "value": None, "message": "It is not JSON."}],
         "record": {"topic": "media.uploaded", "partition": 1, "offset": offset},
@@ -206,7 +206,7 @@ def a_state(row: dict[str, Any], **fields: Any) -> dict[str, Any]:
         "revision": 3,
         "updated_at": row["thumbnail_updated_at"].isoformat(),
         "company_id": 1,
-        "media": {"kind": "image", "id": 1, "ar_content_id": 1},
+        "media": {"kind": "image", "id": 1, "ar_content_id": 1, "external_id": None},
         "status": row["thumbnail_status"],
         "upload_event_id": row["thumbnail_event_id"],
         "occurred_at": row["thumbnail_occurred_at"].isoformat(),

@@ -168,6 +168,7 @@ def test_an_event_says_what_the_row_knows(library: sa.Engine) -> None:
         "content_type": "video/mp4",
         "size_bytes": 7,
         "version": None,
+        "external_id": None,
     }
 
 
