@@ -5,17 +5,34 @@ the descriptors that the process needs for Kafka and storage, for as long as the
 """
 
 import asyncio
+import socket
 from typing import Any, Final, Literal
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 REQUEST_S: Final = 10.0
 """For a whole request, from the first moment of the connection or of the answer before."""
 UNTAKEN_S: Final = 60.0
 """For taking some of an answer that waits to be sent."""
+ACCEPTED_AT_ONCE: Final = 8
+"""As `backlog` of uvicorn's Config: so many connections are taken before those that are there are read. A new one is read
+two rounds later: with more, a crowd would push out a probe before its request is seen."""
+_QUEUED: Final = 1024
+"""Connections that wait in the kernel until they are taken; it asks a visitor beyond them to come again after a second."""
 _Awaits = Literal["request", "taking"] | None
 _UNREAD: Final = (h11.IDLE, h11.SEND_BODY)
+
+
+class BoundedServer(uvicorn.Server):
+    """Takes ACCEPTED_AT_ONCE connections at once, and lets the others wait in the kernel's queue."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Extend uvicorn's: asyncio makes the queue as short as what it takes at once."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_QUEUED)
 
 
 def bounded(

@@ -7,7 +7,7 @@ from typing import Final
 
 import uvicorn
 
-from service.bounded_http import bounded
+from service.bounded_http import ACCEPTED_AT_ONCE, BoundedServer, bounded
 from service.ingest_http.app import IngestApp
 from streams.kafka.acknowledged import SingleSender
 
@@ -35,10 +35,10 @@ class IngestHttpRole:
             http=bounded(MAX_CONNECTIONS),
             lifespan="off",
             loop="asyncio",
-            backlog=MAX_CONNECTIONS,
+            backlog=ACCEPTED_AT_ONCE,
             timeout_graceful_shutdown=FINISH_S,
         )
-        self._server: Final = uvicorn.Server(config)
+        self._server: Final = BoundedServer(config)
         self._thread: Final = threading.Thread(
             target=self._server.run, args=([listener],), name="ingest-http", daemon=True
         )

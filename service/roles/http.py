@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
-from service.bounded_http import bounded
+from service.bounded_http import ACCEPTED_AT_ONCE, BoundedServer, bounded
 
 Health = Callable[[], dict[str, Any]]
 """Details of a probe; its `ok` decides between 200 and 503."""
@@ -39,10 +39,10 @@ class HttpServer:
             http=bounded(MAX_CONNECTIONS),
             lifespan="off",
             loop="asyncio",
-            backlog=MAX_CONNECTIONS,  # so many are taken at once, before one of them is looked at
+            backlog=ACCEPTED_AT_ONCE,
             timeout_graceful_shutdown=1,
         )
-        self._server: Final = uvicorn.Server(config)
+        self._server: Final = BoundedServer(config)
         self._thread: Final = Thread(target=self._server.run, args=([self._listener],), name="http", daemon=True)
 
     def start(self) -> None:

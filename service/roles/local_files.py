@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from processors.types import PictureFormat
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError
-from service.bounded_http import bounded
+from service.bounded_http import ACCEPTED_AT_ONCE, BoundedServer, bounded
 from storage.base import SourceReader
 from storage.connections import LocalStorageSettings
 from storage.local_disk.provider import LocalStorageProvider
@@ -178,7 +178,7 @@ def _said(status: HTTPStatus, headers: dict[str, str] | None = None) -> Response
     )
 
 
-class _Server(uvicorn.Server):
+class _Server(BoundedServer):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Not uvicorn's: it would raise the signal again at the end, and a stop signal is not a failure."""
         self.force_exit = self.should_exit  # the second signal
@@ -204,6 +204,7 @@ class LocalFilesServer:
             server_header=False,
             ws="none",
             http=bounded(2 * MAX_CONNECTIONS),
+            backlog=ACCEPTED_AT_ONCE,
             lifespan="off",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=2,

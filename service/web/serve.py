@@ -11,7 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Lifespan
 
-from service.bounded_http import bounded
+from service.bounded_http import ACCEPTED_AT_ONCE, BoundedServer, bounded
 from service.kafka.clients import consumers_of
 from service.observability.logs import configure_logs
 from service.settings import Settings
@@ -70,7 +70,7 @@ def _hand_over(loop: asyncio.AbstractEventLoop, act: Callable[..., None], *argum
         loop.call_soon_threadsafe(act, *arguments)
 
 
-class _Server(uvicorn.Server):
+class _Server(BoundedServer):
     """Ends the streams first: they would never end by themselves, and the server waits for its connections."""
 
     def __init__(self, config: uvicorn.Config, feed: Feed) -> None:
@@ -123,6 +123,7 @@ def serve(
         ws="none",
         http=bounded(MAX_CONNECTIONS),
         lifespan="on",
+        backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=3,
     )
     host = f"[{web.web_host}]" if ":" in web.web_host else web.web_host

@@ -163,6 +163,25 @@ def test_half_requests_cost_a_role_a_bounded_number_of_descriptors_and_no_thread
         connected(server.port)
 
 
+def test_a_crowd_of_half_requests_pushes_out_no_probe() -> None:
+    server = HttpServer("127.0.0.1", 0, CollectorRegistry(), live=lambda: {"ok": True}, ready=lambda: {"ok": True})
+    server.start()
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+
+        def crowd() -> None:
+            for _ in range(1500):
+                stack.enter_context(connected(server.port, HALF))
+
+        visitors = threading.Thread(target=crowd)
+        visitors.start()
+        answers = [answer(server.port, "/health/live")]
+        while visitors.is_alive():
+            answers.append(answer(server.port, "/health/live"))
+        visitors.join()
+        assert set(answers) == {200}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
