@@ -35,6 +35,25 @@ class BoundedServer(uvicorn.Server):
             listener.listen(_QUEUED)
 
 
+def bounded_config(app: Any, max_connections: int, **own: Any) -> uvicorn.Config:
+    """Return the configuration for a BoundedServer: `max_connections` as in bounded(), `own` as uvicorn's Config takes it."""
+    return uvicorn.Config(
+        app,
+        **{
+            "log_config": None,
+            "log_level": "error",  # nothing of requests: probes come every few seconds
+            "access_log": False,
+            "server_header": False,
+            "ws": "none",
+            "http": bounded(max_connections),
+            "lifespan": "off",
+            "loop": "asyncio",
+            "backlog": ACCEPTED_AT_ONCE,
+        }
+        | own,
+    )
+
+
 def bounded(
     max_connections: int, *, request_s: float = REQUEST_S, untaken_s: float = UNTAKEN_S
 ) -> type[asyncio.Protocol]:

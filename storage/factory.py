@@ -67,7 +67,7 @@ def _import_builder(name: str, module: str, extra: str) -> Builder:
         return cast(Builder, import_module(module).build)
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] in ("storage", "schemas"):
-            raise  # ours: a mistake, and no extra mends it
+            raise  # ours: a mistake, and no extra fixes it
         raise ProviderConfigurationError(
             f"The provider {name} needs a package that is not installed: pip install '{_DISTRIBUTION}[{extra}]'."
         ) from exc

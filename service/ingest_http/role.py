@@ -5,9 +5,7 @@ import threading
 import time
 from typing import Final
 
-import uvicorn
-
-from service.bounded_http import ACCEPTED_AT_ONCE, BoundedServer, bounded
+from service.bounded_http import BoundedServer, bounded_config
 from service.ingest_http.app import IngestApp
 from streams.kafka.acknowledged import SingleSender
 
@@ -25,19 +23,7 @@ class IngestHttpRole:
         self.last_progress_at = time.monotonic()
         self._listener: Final = listener
         self._stopping = False
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            ws="none",
-            http=bounded(MAX_CONNECTIONS),
-            lifespan="off",
-            loop="asyncio",
-            backlog=ACCEPTED_AT_ONCE,
-            timeout_graceful_shutdown=FINISH_S,
-        )
+        config = bounded_config(app, MAX_CONNECTIONS, timeout_graceful_shutdown=FINISH_S)
         self._server: Final = BoundedServer(config)
         self._thread: Final = threading.Thread(
             target=self._server.run, args=([listener],), name="ingest-http", daemon=True

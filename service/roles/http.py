@@ -6,12 +6,11 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any, Final
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
-from service.bounded_http import ACCEPTED_AT_ONCE, BoundedServer, bounded
+from service.bounded_http import BoundedServer, bounded_config
 
 Health = Callable[[], dict[str, Any]]
 """Details of a probe; its `ok` decides between 200 and 503."""
@@ -29,19 +28,7 @@ class HttpServer:
         self._listener: Final = socket.create_server((host, port), family=family)
         self.port: Final = int(self._listener.getsockname()[1])
         """That it really has."""
-        config = uvicorn.Config(
-            _Probes(registry, live, ready),
-            log_config=None,
-            log_level="error",  # nothing of requests: probes come every few seconds
-            access_log=False,
-            server_header=False,
-            ws="none",
-            http=bounded(MAX_CONNECTIONS),
-            lifespan="off",
-            loop="asyncio",
-            backlog=ACCEPTED_AT_ONCE,
-            timeout_graceful_shutdown=1,
-        )
+        config = bounded_config(_Probes(registry, live, ready), MAX_CONNECTIONS, timeout_graceful_shutdown=1)
         self._server: Final = BoundedServer(config)
         self._thread: Final = Thread(target=self._server.run, args=([self._listener],), name="http", daemon=True)
 

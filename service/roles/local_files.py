@@ -12,7 +12,6 @@ from types import FrameType
 from typing import Final
 from urllib.parse import unquote
 
-import uvicorn
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -20,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from processors.types import PictureFormat
 from schemas.errors import ErrorCode, ObjectNotFoundError, ThumbnailError
-from service.bounded_http import ACCEPTED_AT_ONCE, BoundedServer, bounded
+from service.bounded_http import BoundedServer, bounded_config
 from storage.base import SourceReader
 from storage.connections import LocalStorageSettings
 from storage.local_disk.provider import LocalStorageProvider
@@ -195,17 +194,11 @@ class LocalFilesServer:
         self._listener: Final = socket.create_server((host, port), family=family)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections inherit it
             self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_MS)
-        config = uvicorn.Config(
+        config = bounded_config(
             self.files,
-            log_config=None,
+            2 * MAX_CONNECTIONS,
             # Errors are those of visitors that left, and of objects that changed: an end of the connection says it.
             log_level=100,
-            access_log=False,
-            server_header=False,
-            ws="none",
-            http=bounded(2 * MAX_CONNECTIONS),
-            backlog=ACCEPTED_AT_ONCE,
-            lifespan="off",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=2,
         )

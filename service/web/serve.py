@@ -11,7 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Lifespan
 
-from service.bounded_http import ACCEPTED_AT_ONCE, BoundedServer, bounded
+from service.bounded_http import BoundedServer, bounded_config
 from service.kafka.clients import consumers_of
 from service.observability.logs import configure_logs
 from service.settings import Settings
@@ -114,18 +114,7 @@ def serve(
     listener = _listen(web.web_host, web.web_port)
     configure_logs(settings.log.log_format, settings.log.log_level, role="web")
     app = build_app(parts, _lifespan(settings, parts))
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        ws="none",
-        http=bounded(MAX_CONNECTIONS),
-        lifespan="on",
-        backlog=ACCEPTED_AT_ONCE,
-        timeout_graceful_shutdown=3,
-    )
+    config = bounded_config(app, MAX_CONNECTIONS, lifespan="on", timeout_graceful_shutdown=3)
     host = f"[{web.web_host}]" if ":" in web.web_host else web.web_host
     say(f"http://{host}:{listener.getsockname()[1]}/")
     _Server(config, feed).run(sockets=[listener])
