@@ -1,4 +1,7 @@
-"""A slot's child: forked ahead of its job, limited and locked, it waits for one job, answers it and ends."""
+"""A slot's child: forked ahead of its job, limited and locked, it waits for one job, answers it and ends.
+
+With `max_jobs` above 1 it waits for the next one after each that went well.
+"""
 
 import gc
 import os
@@ -24,6 +27,8 @@ class SandboxConfig:
 
     memory_mb: int
     cpu_s: int
+    """Of one job."""
+    max_jobs: int
     is_caged: bool
     allow_threads: bool
 
@@ -38,38 +43,51 @@ def be_child(job_fd: int, not_its_own: Iterable[int], slot_pid: int, config: San
         gc.disable()  # a job ends before it has garbage; a collection would touch, and so copy, every object there is
         # Its read() fills one bytes object of the right size, by the call read alone, and without another copy.
         connection: BinaryIO = open(job_fd, "rb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - for as long as this process lives
-        confinement.limit_job(config.memory_mb, config.cpu_s)
+        confinement.limit_job(config.memory_mb, config.cpu_s, config.max_jobs)
         if config.is_caged:
             confinement.lock_job(allow_threads=config.allow_threads)
-        status = _serve(job_fd, connection)
+        status = _serve(job_fd, connection, config.max_jobs)
     finally:
         os._exit(status)
 
 
-def _serve(job_fd: int, connection: BinaryIO) -> int:
-    """Wait for the job, and answer it: the exit status."""
+def _serve(job_fd: int, connection: BinaryIO, max_jobs: int) -> int:
+    """Wait for each job, and answer it, until one fails or they are enough: the exit status."""
+    for _ in range(max_jobs):
+        try:
+            kind, length, _ = FRAME.unpack(_receive(connection, FRAME.size))
+            if kind != JOB:
+                return _EXIT_NO_JOB
+            job = Job.unpack(_receive(connection, length))
+        except (OSError, EOFError):
+            return _EXIT_NO_JOB  # the slot is no longer needed
+        try:
+            frame_kind, payload = _answer(job, _RemoteSource(job_fd, connection, job.size))
+        except _SourceGoneError:
+            return _EXIT_SOURCE_GONE
+        _send(job_fd, FRAME.pack(frame_kind, len(payload), 0) + payload)
+        if frame_kind != DONE:
+            break
+        if max_jobs > 1:
+            del job, payload
+            gc.collect()  # what was loaded before the fork is frozen, so that this looks at the job's own objects alone
+    return 0
+
+
+def _answer(job: Job, source: "_RemoteSource") -> tuple[bytes, bytes]:
+    """Return the kind of the last frame, and what it holds."""
     try:
-        kind, length, _ = FRAME.unpack(_receive(connection, FRAME.size))
-        if kind != JOB:
-            return _EXIT_NO_JOB
-        job = Job.unpack(_receive(connection, length))
-    except (OSError, EOFError):
-        return _EXIT_NO_JOB  # the slot is no longer needed
-    try:
-        frame_kind, payload = DONE, pack_result(_decode(job, _RemoteSource(job_fd, connection, job.size)))
+        frame_kind, payload = DONE, pack_result(_decode(job, source))
         if len(payload) > MAX_RESULT_BYTES:
             frame_kind, payload = FAILED, _failure(ErrorCode.INTERNAL_ERROR, "The thumbnails are too large.")
     except ThumbnailError as error:
         frame_kind, payload = FAILED, _failure(error.code, error.message)
-    except _SourceGoneError:
-        return _EXIT_SOURCE_GONE
     except MemoryError:
         message = "Decoding needs more memory than is allowed."
         frame_kind, payload = FAILED, _failure(ErrorCode.MEDIA_TOO_MANY_PIXELS, message)
     except Exception as exc:  # noqa: BLE001 - a bug here: the worker reports a crash with this text
         frame_kind, payload = FAILED, _failure(ErrorCode.MEDIA_CRASHED_DECODER, f"{type(exc).__name__}: {exc}")
-    _send(job_fd, FRAME.pack(frame_kind, len(payload), 0) + payload)
-    return 0
+    return frame_kind, payload
 
 
 def _decode(job: Job, source: "_RemoteSource") -> ThumbnailSet:

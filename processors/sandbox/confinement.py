@@ -8,11 +8,14 @@ Seccomp alone is enough where Landlock is missing; Landlock is a second wall, an
 """
 
 import ctypes
+import math
 import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,6 +28,8 @@ Confinement = Literal["required", "best_effort", "off"]
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
+_CPUCLOCK_SCHED: Final = 2
+"""Of the clock of another process' processor time: clock_getcpuclockid(3), which Python does not have."""
 _ADDRESS_SPACE_EXTRA_MB: Final = 1024
 """Mapped libraries count into the address space; RLIMIT_DATA is the limit that bites."""
 
@@ -68,15 +73,26 @@ def lock_slot() -> int:
     return landlock.restrict_self()
 
 
-def limit_job(memory_mb: int, cpu_s: int = CPU_S) -> None:
-    """Bound memory, processor time, files and core dumps of this process, for ever."""
+def limit_job(memory_mb: int, cpu_s: int = CPU_S, max_jobs: int = 1) -> None:
+    """Bound memory, processor time, files and core dumps of this process, for ever.
+
+    Where it may have more than one job its slot raises the soft limit of processor time for each, by allow_another_job().
+    """
     data, space = memory_mb * MIB, (memory_mb + _ADDRESS_SPACE_EXTRA_MB) * MIB
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s * max_jobs + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # what is open stays usable, nothing new can be opened
+
+
+def allow_another_job(pid: int, cpu_s: int) -> None:
+    """Let the child `pid` use `cpu_s` seconds more than it has used; of a child that has ended nothing is said."""
+    with suppress(OSError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_CPU)
+        used_s = time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
+        resource.prlimit(pid, resource.RLIMIT_CPU, (min(math.ceil(used_s) + cpu_s, hard), hard))
 
 
 def lock_job(*, allow_threads: bool = False) -> None:

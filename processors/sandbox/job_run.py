@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -36,6 +37,10 @@ _Answer = tuple[bytes, bytes]
 """The kind of a child's last frame, and what it holds."""
 
 
+class UsedChildError(Exception):
+    """A child that had jobs before failed at this one. Earlier media may be why: a new child must have it. The cause is in it."""
+
+
 class JobRun:
     """One run of a job. `bytes_read` counts what the child asked of the source; `on_answer` is called when the slot is free again."""
 
@@ -49,13 +54,19 @@ class JobRun:
         self._reads = 0
         self.bytes_read = 0
         self._is_reading = False
+        self._is_kept = False
         self._source_error: BaseException | None = None
 
-    async def run(self, job: Job, source: Source) -> ThumbnailSet:
-        """Return the child's result, checked against `job`. Raises what DecodeSlots.create_thumbnails documents."""
+    async def run(self, job: Job, source: Source, tenant: str | None = None) -> ThumbnailSet:
+        """Return the child's result, checked against `job`.
+
+        Raises what DecodeSlots.create_thumbnails documents, and UsedChildError instead of any error of a child that had other
+        jobs, unless the source is the reason or the time is over.
+        """
         packed = job.pack()
+        until_s = time.monotonic() + self._timeout_s
         try:
-            child = self._slot.begin(self._timeout_s)
+            child = self._slot.begin(self._timeout_s, tenant)
         except OSError as exc:
             self._slot.mark_broken("died")
             raise TransientError(ErrorCode.INTERNAL_ERROR, "The decode slot has died.") from exc
@@ -66,10 +77,15 @@ class JobRun:
         answer = asyncio.wrap_future(served)
         try:
             return await self._await_result(answer, child, job.spec)
+        except ThumbnailError as error:
+            if child.jobs > 1 and error is not self._source_error and time.monotonic() < until_s:
+                raise UsedChildError from error
+            raise
         finally:
-            if served.cancel():  # every thread waits for a storage, so that this job has none yet
-                child.connection.close()
-            await self._tidy(answer, child)
+            if not self._is_kept:
+                if served.cancel():  # every thread waits for a storage, so that this job has none yet
+                    child.connection.close()
+                await self._tidy(answer, child)
 
     async def _await_result(
         self, answer: "asyncio.Future[_Answer | None]", child: Child, spec: ThumbnailSpec
@@ -81,6 +97,12 @@ class JobRun:
         if child.child_exit.done() and not answer.done() and not self._is_reading:
             await asyncio.wait({answer}, timeout=KILL_GRACE_S)  # its last frames may still be in the socket
         said = answer.result() if answer.done() else None
+        if said is not None and said[0] == DONE and child.tenant is not None:
+            made = self._parse_result(*said, spec, None)
+            self._is_kept = self._slot.keep(child)
+            if self._is_kept:
+                self._on_answer()
+                return made
         if said is not None:
             # Nothing that the child might still do is of use. Its slot takes the next job while this one's memory is freed.
             self._slot.end(child)
@@ -143,22 +165,29 @@ class JobRun:
         )
 
     def _serve(self, connection: socket.socket, source: Source, spec: ThumbnailSpec) -> _Answer | None:
-        """Answer reads until the child says how it went: its last frame, or None when it left without one. In a thread."""
-        with connection:
-            try:
-                while True:
-                    kind, length, offset = FRAME.unpack(_receive(connection, FRAME.size))
-                    if kind == READ:
-                        data = self._read(source, spec, offset, length)
-                        if data is None:
-                            return None
-                        _send(connection, FRAME.pack(DATA, len(data), offset), data)
-                    elif kind in (DONE, FAILED) and length <= MAX_RESULT_BYTES:
-                        return kind, _receive(connection, length)
-                    else:
+        """Answer reads until the child says how it went: its last frame, or None when it left without one. In a thread.
+
+        Closes the connection unless all went well: the child may be kept then.
+        """
+        said = None
+        try:
+            while True:
+                kind, length, offset = FRAME.unpack(_receive(connection, FRAME.size))
+                if kind == READ:
+                    data = self._read(source, spec, offset, length)
+                    if data is None:
                         return None
-            except (OSError, EOFError):
-                return None
+                    _send(connection, FRAME.pack(DATA, len(data), offset), data)
+                elif kind in (DONE, FAILED) and length <= MAX_RESULT_BYTES:
+                    said = kind, _receive(connection, length)
+                    return said
+                else:
+                    return None
+        except (OSError, EOFError):
+            return None
+        finally:
+            if said is None or said[0] != DONE:
+                connection.close()
 
     def _read(self, source: Source, spec: ThumbnailSpec, offset: int, length: int) -> bytes | None:
         """Return what the child asked for; None ends the job, with the reason in `_source_error`."""
@@ -193,6 +222,8 @@ class JobRun:
             with suppress(OSError):
                 child.connection.shutdown(socket.SHUT_RDWR)
             answer.cancel()
+        elif not answer.cancelled() and answer.exception() is None and answer.result() is not None:
+            child.connection.close()
         if not child.child_exit.done():
             self._slot.end(child)
             await asyncio.wait({child.child_exit}, timeout=KILL_GRACE_S)

@@ -8,8 +8,8 @@ from typing import Final, Self
 
 from processors.limits import CPU_S
 from processors.sandbox.confinement import Confinement
-from processors.sandbox.job_run import JobRun
-from processors.sandbox.process import SlotProcess
+from processors.sandbox.job_run import JobRun, UsedChildError
+from processors.sandbox.process import Reuse, SlotConfig, SlotProcess
 from processors.sandbox.wire import Job
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
 
@@ -19,6 +19,10 @@ class DecodeSlots:
 
     A slot that `is_warm` has decoded before its first job, which pays from some ten jobs on. With `heic` they read HEIC
     pictures too, and may start threads for it; the extra of that name must be installed.
+
+    Each job has a process of its own. With `reuse` the next job of the same company may have that of the last one, which
+    spares it what starting and ending a process costs. A file that takes its decoder over can then see and change the company's
+    next ones, no other company's: so it is for whoever trusts the media of a company not to attack each other.
 
     A decoder that crashes, hangs or eats memory ends its own job with a ThumbnailError, and nothing else. Start it in
     the thread that runs the event loop: the slots die with the thread that started them.
@@ -35,13 +39,16 @@ class DecodeSlots:
         cpu_s: int = CPU_S,
         heic: bool = False,
         is_warm: bool = True,
+        reuse: Reuse | None = None,
     ) -> None:
         self._timeout_s: Final = timeout_s
         self._on_restart: Final = on_restart or (lambda _cause: None)
-        self._slots: Final = [
-            SlotProcess(memory_mb, confinement, cpu_s=cpu_s, heic=heic, is_warm=is_warm) for _ in range(slots)
-        ]
-        self._idle: Final[asyncio.Queue[SlotProcess]] = asyncio.Queue()
+        config = SlotConfig(
+            memory_mb=memory_mb, confinement=confinement, cpu_s=cpu_s, heic=heic, is_warm=is_warm, reuse=reuse
+        )
+        self._slots: Final = [SlotProcess(config) for _ in range(slots)]
+        self._idle: Final[list[SlotProcess]] = []
+        self._idle_count: Final = asyncio.Semaphore(0)
         # A read that a slow storage holds up keeps its thread after the job's end: leave room for others.
         self._jobs: Final = ThreadPoolExecutor(4 * slots, thread_name_prefix="decode-job")
 
@@ -49,7 +56,7 @@ class DecodeSlots:
         """Start every slot, and return when all are warm. Raises as SlotProcess.start()."""
         await asyncio.gather(*(slot.start() for slot in self._slots))
         for slot in self._slots:
-            self._idle.put_nowait(slot)
+            self._give_back(slot)
 
     async def stop(self) -> None:
         """End every slot and what it runs."""
@@ -83,7 +90,7 @@ class DecodeSlots:
     @property
     def idle(self) -> int:
         """Return how many slots wait for a job."""
-        return self._idle.qsize()
+        return len(self._idle)
 
     @property
     def count(self) -> int:
@@ -93,30 +100,50 @@ class DecodeSlots:
     @property
     def busy(self) -> int:
         """Return how many have one, or are being started."""
-        return len(self._slots) - self._idle.qsize()
+        return len(self._slots) - len(self._idle)
 
     @property
     def pids(self) -> list[int]:
         """Return the slots' process ids, for looking at them from outside."""
         return [slot.pid for slot in self._slots if slot.pid]
 
-    async def create_thumbnails(self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None) -> ThumbnailSet:
-        """processors.thumbnails.create_thumbnails in a child of its own.
+    async def create_thumbnails(
+        self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None, tenant: str | None = None
+    ) -> ThumbnailSet:
+        """processors.thumbnails.create_thumbnails in a child of its own or, with `reuse`, in one of the same `tenant`.
 
         Raises what that raises; TransientError media.timeout, media.crashed_decoder or, when the deadline passed while
         the storage was being waited for, storage.unavailable. Errors of the source are raised unchanged.
         """
-        slot = await self._idle.get()
-        release = _Once(lambda: self._idle.put_nowait(slot))
+        job = Job(source.size, spec, kind)
+        try:
+            return await self._run(job, source, tenant)
+        except UsedChildError:
+            return await self._run(job, source, None)
+
+    async def _run(self, job: Job, source: Source, tenant: str | None) -> ThumbnailSet:
+        await self._idle_count.acquire()
+        slot = self._idle.pop(self._best_for(tenant))
+        release = _Once(lambda: self._give_back(slot))
         try:
             if not slot.is_fit():
                 self._on_restart(slot.cause_of_end())
                 slot.kill()
                 await slot.start()
-            job = JobRun(slot, self._jobs, self._timeout_s, on_answer=release)
-            return await job.run(Job(source.size, spec, kind), source)
+            job_run = JobRun(slot, self._jobs, self._timeout_s, on_answer=release)
+            return await job_run.run(job, source, tenant)
         finally:
             release()
+
+    def _best_for(self, tenant: str | None) -> int:
+        """Return the index of an idle slot: one that has a child of `tenant`, else one that keeps none, else the longest idle."""
+        kept = [slot.kept_for for slot in self._idle]
+        wanted = tenant if tenant in kept else None
+        return kept.index(wanted) if wanted in kept else 0
+
+    def _give_back(self, slot: SlotProcess) -> None:
+        self._idle.append(slot)
+        self._idle_count.release()
 
 
 class _Once:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,35 +48,51 @@ class ChildExit:
     peak_mb: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Reuse:
+    """How long a child stays with one company: `max_jobs` jobs, and `max_age_s` seconds from the first one on."""
+
+    max_jobs: int
+    max_age_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotConfig:
+    """What every slot of a pool is like; see DecodeSlots."""
+
+    memory_mb: int
+    confinement: Confinement
+    cpu_s: int = CPU_S
+    heic: bool = False
+    is_warm: bool = True
+    reuse: Reuse | None = None
+
+
+@dataclass
 class Child:
     """A child that waits for its job or works on it: the worker's end of its socket and, later, its exit.
 
-    None for the exit: the slot itself has ended.
+    None for the exit: the slot itself has ended. `jobs` are those that it has had, all of `tenant`; of None it takes one.
     """
 
     number: int
     connection: socket.socket
     child_exit: "asyncio.Future[ChildExit | None]"
+    tenant: str | None = None
+    jobs: int = 0
+    until_s: float = 0.0
 
 
 class SlotProcess:
-    """One slot process and its control socket. One child always waits in it, so that a job finds it forked and locked."""
+    """One slot process and its control socket. One child always waits in it, so that a job finds it forked and locked.
 
-    def __init__(
-        self,
-        memory_mb: int,
-        confinement: Confinement,
-        *,
-        cpu_s: int = CPU_S,
-        heic: bool = False,
-        is_warm: bool = True,
-    ) -> None:
-        self.memory_mb: Final = memory_mb
-        self._cpu_s: Final = cpu_s
-        self._heic: Final = heic
-        self._is_warm: Final = is_warm
-        self._confinement: Final = confinement
+    With `reuse` the child of the last job may be kept, for another one of the same company.
+    """
+
+    def __init__(self, config: SlotConfig) -> None:
+        self.memory_mb: Final = config.memory_mb
+        self._config: Final = config
+        self._kept: Child | None = None
         self.landlock = 0
         self.sandbox_gaps: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
@@ -109,19 +126,57 @@ class SlotProcess:
         """Take no more jobs; the first cause stands."""
         self._broken_by = self._broken_by or cause
 
-    def begin(self, timeout_s: float) -> Child:
-        """Return the child that waits, its time running from now on, and another one in its place. Raises OSError when the slot is dead."""
-        child = self._waiting
+    @property
+    def kept_for(self) -> str | None:
+        """Return whose next job needs no new child; None when any needs one."""
+        return self._kept.tenant if self._kept is not None else None
+
+    def begin(self, timeout_s: float, tenant: str | None = None) -> Child:
+        """Return the child that has the job, its time running from now on: the kept one of `tenant`, else one that never had any.
+
+        Raises OSError when the slot is dead.
+        """
+        child = self._take_kept(tenant) or self._waiting
         if child is None:
             raise BrokenPipeError("the slot has no child")
         self._control.send(ORDER.pack(START, child.number, timeout_s))
-        self._waiting = None
+        child.jobs += 1
         self._jobs += 1
-        try:
-            self._prepare()
-        except OSError:  # this job may still go well
-            self.mark_broken("died")
+        if child is self._waiting:
+            self._waiting = None
+            if self._config.reuse is not None:
+                child.tenant, child.until_s = tenant, time.monotonic() + self._config.reuse.max_age_s
+            try:
+                self._prepare()
+            except OSError:  # this job may still go well
+                self.mark_broken("died")
         return child
+
+    def _take_kept(self, tenant: str | None) -> Child | None:
+        """Return the kept child if it may have a job of `tenant`; any other one is ended."""
+        child, self._kept = self._kept, None
+        if child is None or (tenant == child.tenant and time.monotonic() < child.until_s):
+            return child
+        self.end(child)
+        child.connection.close()
+        return None
+
+    def keep(self, child: Child) -> bool:
+        """Have the child, which did its job well, wait for another one; False when it has had enough."""
+        left_s = child.until_s - time.monotonic()
+        if (
+            self._config.reuse is None
+            or child.tenant is None
+            or child.jobs >= self._config.reuse.max_jobs
+            or left_s <= 0
+        ):
+            return False
+        try:
+            self._control.send(ORDER.pack(START, child.number, left_s))
+        except OSError:
+            return False
+        self._kept = child
+        return True
 
     def end(self, child: Child) -> None:
         """Have the child killed, if it has not ended."""
@@ -137,9 +192,16 @@ class SlotProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [sys.executable, "-I", "-S", "-c", _START, ":".join(_import_paths())]
-            is_caged = self._confinement != "off"
-            numbers = [theirs.fileno(), os.getpid(), self.memory_mb, int(is_caged), self._cpu_s, int(self._heic)]
-            numbers.append(int(self._is_warm))
+            is_caged = self._config.confinement != "off"
+            numbers = [
+                theirs.fileno(),
+                os.getpid(),
+                self.memory_mb,
+                int(is_caged),
+                self._config.cpu_s,
+                int(self._config.heic),
+            ]
+            numbers += [int(self._config.is_warm), self._config.reuse.max_jobs if self._config.reuse is not None else 1]
             self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own interpreter; 7 ms, and the loop's thread must start it
                 command + [str(number) for number in numbers],
                 env=_ENVIRONMENT,
@@ -163,7 +225,7 @@ class SlotProcess:
             raise TransientError(ErrorCode.INTERNAL_ERROR, f"A decode slot does not start{why}")
         landlock, *sandbox_gaps = hello.removeprefix(HELLO).decode("utf-8", "replace").splitlines()
         self.landlock, self.sandbox_gaps = int(landlock), tuple(sandbox_gaps)
-        if self.sandbox_gaps and self._confinement == "required":
+        if self.sandbox_gaps and self._config.confinement == "required":
             self.kill()
             raise ConfinementError(self.sandbox_gaps)
 
@@ -202,6 +264,9 @@ class SlotProcess:
         number, status, late, cpu_s, peak_kib = CHILD_EXIT.unpack(data)
         if self._waiting is not None and self._waiting.number == number:
             self.mark_broken("died")  # before it had a job
+        if self._kept is not None and self._kept.number == number:
+            self._kept.connection.close()
+            self._kept = None
         if (child_exit := self._child_exits.pop(number, None)) is not None and not child_exit.done():
             child_exit.set_result(ChildExit(status, bool(late), cpu_s, peak_kib / 1024))
 
@@ -213,9 +278,10 @@ class SlotProcess:
                 if not child_exit.done():
                     child_exit.set_result(None)
         self._child_exits.clear()
-        if self._waiting is not None:
-            self._waiting.connection.close()
-            self._waiting = None
+        for child in (self._waiting, self._kept):
+            if child is not None:
+                child.connection.close()
+        self._waiting = self._kept = None
 
     def kill(self) -> None:
         """End the process; its children die with it."""

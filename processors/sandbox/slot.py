@@ -1,4 +1,7 @@
-"""A decode slot: a warm process that never sees media itself, and forks one limited child for each job, ahead of it."""
+"""A decode slot: a warm process that never sees media itself, and forks one limited child for each job, ahead of it.
+
+A child that may have several jobs of one company gets each over the same socket; the slot counts their time.
+"""
 
 import gc
 import os
@@ -21,7 +24,9 @@ from processors.still.libjxl import load_libjxl
 _MAX_REASON_BYTES: Final = 500
 
 
-def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s: int, heic: int, is_warm: int) -> int:
+def main(
+    control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s: int, heic: int, is_warm: int, max_jobs: int
+) -> int:
     """Serve jobs until the worker closes the control socket."""
     confinement.die_with_parent(parent_pid)
     confinement.give_up_privileges()
@@ -42,7 +47,9 @@ def main(control_fd: int, parent_pid: int, memory_mb: int, is_caged: int, cpu_s:
     if is_warm:
         fill_holes()
     control.send(HELLO + "\n".join([str(landlock), *sandbox_gaps]).encode())
-    config = SandboxConfig(memory_mb=memory_mb, cpu_s=cpu_s, is_caged=can_lock_jobs, allow_threads=bool(heic))
+    config = SandboxConfig(
+        memory_mb=memory_mb, cpu_s=cpu_s, max_jobs=max_jobs, is_caged=can_lock_jobs, allow_threads=bool(heic)
+    )
     _Children(control, config).serve()
     return 0
 
@@ -73,11 +80,12 @@ def _prove_cage(*, allow_threads: bool) -> tuple[int, list[str], bool]:
 
 @dataclass
 class _Child:
-    """One child. It has no deadline while it waits for its job, nor once it is killed."""
+    """One child. It has no deadline while it waits for its first job, nor once it is killed."""
 
     number: int
     pid: int
     deadline: float | None = None
+    is_used: bool = False
     late: bool = False
 
 
@@ -124,6 +132,9 @@ class _Children:
         for child in self._by_pidfd.values():
             if child.number == number and order == START:
                 child.deadline = time.monotonic() + limit_s
+                if child.is_used:
+                    confinement.allow_another_job(child.pid, self._lock.cpu_s)
+                child.is_used = True
             elif child.number == number and order == END:
                 self._kill(child)
         return True
@@ -154,4 +165,4 @@ class _Children:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        sys.exit(main(*map(int, sys.argv[1:8])))
+        sys.exit(main(*map(int, sys.argv[1:9])))

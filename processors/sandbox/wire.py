@@ -29,7 +29,8 @@ JOB, DATA, READ, DONE, FAILED = b"J", b"D", b"R", b"K", b"E"
 ORDER: Final = struct.Struct("<cxxxId")
 """To the slot: kind, the job's number, and its deadline in seconds."""
 PREPARE, START, END = b"P", b"S", b"X"
-"""Fork a child for the socket that comes along; its job is on its way, count the time; it is to end now, if it has not."""
+"""Fork a child for the socket that comes along; its job is on its way, or it may wait for another, count the time; it is to
+end now, if it has not."""
 CHILD_EXIT: Final = struct.Struct("<IiBdI")
 """From the slot when a child has ended: its job's number, exit status as wait4 gives it, whether it was killed for being
 late, CPU seconds, peak memory in KiB."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from processors.output.renditions import parse_renditions
 from processors.sandbox.pool import DecodeSlots
+from processors.sandbox.process import Reuse
 from processors.still.heic import is_heic_installed
 from processors.types import ThumbnailSpec
 
@@ -18,8 +19,14 @@ def build_slots(
     *,
     count: int | None = None,
     is_warm: bool = True,
+    reuse: Reuse | None = None,
 ) -> DecodeSlots:
-    """Return the decoders, DECODE_SLOTS without a `count`; start them from the thread that runs the event loop."""
+    """Return the decoders, DECODE_SLOTS without a `count`; start them from the thread that runs the event loop.
+
+    `reuse` replaces what the settings say of it.
+    """
+    if reuse is None and settings.decode_reuse == "tenant":
+        reuse = Reuse(max_jobs=settings.decode_reuse_jobs, max_age_s=settings.decode_reuse_s)
     return DecodeSlots(
         settings.decode_slots if count is None else count,
         timeout_s=settings.decode_timeout_s,
@@ -29,6 +36,7 @@ def build_slots(
         confinement=settings.decode_confinement,
         on_restart=on_restart,
         is_warm=is_warm,
+        reuse=reuse,
     )
 
 

@@ -53,6 +53,18 @@ class DecodeSettings(Component):
     decode_heic: Literal["auto", "off"] = Field(
         "auto", description="Whether HEIC pictures are read: auto where the extra `heic` is installed."
     )
+    decode_reuse: Literal["off", "tenant"] = Field(
+        "off",
+        description="off: each file is decoded in a process of its own. tenant: the next file of the same company may be decoded"
+        " in the process of its last one, for less processor time; a hostile file could then change its company's next thumbnails.",
+    )
+    decode_reuse_jobs: int = Field(100, ge=2, le=10_000, description="With DECODE_REUSE=tenant, files of one process.")
+    decode_reuse_s: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="With DECODE_REUSE=tenant, how long a process stays with a company, in seconds.",
+    )
     frame_decoder: FrameDecoder = Field("auto", description="Library that reads frames from videos.")
     frame_strategy: FrameStrategy = Field("smart", description="How the frame of a video is selected.")
     thumbnail_renditions: str = Field(

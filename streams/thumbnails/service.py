@@ -31,7 +31,9 @@ from streams.tracing import StageTime
 class ThumbnailMaker(Protocol):
     """Turns a source into pictures; in production `processors.sandbox.pool.DecodeSlots`."""
 
-    async def create_thumbnails(self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None) -> ThumbnailSet:
+    async def create_thumbnails(
+        self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None, tenant: str | None
+    ) -> ThumbnailSet:
         """Return the renditions of `spec`, or raise a ThumbnailError with a media.* code, or the source's own error unchanged."""
 
 
@@ -137,7 +139,7 @@ class ThumbnailService:
             progress.enter(Stage.DECODE)
             spec = replace(self._spec, frame_time_s=upload.frame_time_s)
             kind: Kind = upload.media.kind.value
-            made = await self._maker.create_thumbnails(counted, spec, kind=kind)
+            made = await self._maker.create_thumbnails(counted, spec, kind=kind, tenant=str(upload.company_id))
             progress.stages += made_stages(progress.stage_began_s, perf_counter(), made)
             self._metrics.source_bytes_read_total.labels(kind).inc(made.bytes_read)
             self._metrics.source_size_bytes_total.labels(kind).inc(source.size)

@@ -82,10 +82,14 @@ class FakeMaker:
     picture: str = "picture"
     degraded_reason: DegradedReason | None = None
     seen: list[tuple[Kind | None, float | None]] = field(default_factory=list)
+    tenants: list[str | None] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None
     """Called while it works."""
 
-    async def create_thumbnails(self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None) -> ThumbnailSet:
+    async def create_thumbnails(
+        self, source: Source, spec: ThumbnailSpec, *, kind: Kind | None, tenant: str | None
+    ) -> ThumbnailSet:
+        self.tenants.append(tenant)
         self.seen.append((kind, spec.frame_time_s))
         head = source.read_at(0, 8)
         self.meanwhile()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from processors.output.renditions import parse_renditions
 from processors.sandbox.pool import DecodeSlots
+from processors.sandbox.process import Reuse
 from processors.still.heic import is_heic_installed
 from processors.types import PictureFormat, ThumbnailSpec
 from service.roles.decoding import build_slots, build_spec
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _FEW: Final = 8
 """Files of one decoder that are made sooner than it is warm."""
+_REUSE: Final = Reuse(max_jobs=100, max_age_s=60)
+"""The files of one command are one person's: a process of its own for each would take as long as a small picture."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def decoding_by(settings: "DecodeSettings") -> Decoding:
     return Decoding(
         build_spec(settings),
         settings.decode_slots,
-        lambda count, is_warm: build_slots(settings, count=count, is_warm=is_warm),
+        lambda count, is_warm: build_slots(settings, count=count, is_warm=is_warm, reuse=_REUSE),
     )
 
 
@@ -71,4 +74,4 @@ def _spec_of(sizes: str | None, format_name: str | None, quality: int | None) ->
 
 
 def _default_slots(count: int, is_warm: bool) -> DecodeSlots:
-    return DecodeSlots(count, heic=is_heic_installed(), is_warm=is_warm)
+    return DecodeSlots(count, heic=is_heic_installed(), is_warm=is_warm, reuse=_REUSE)

@@ -22,6 +22,8 @@ from service.cli.make.sheet import Sheet
 from service.cli.make.sources import STDIN, FileSource, MediaFile, StandardInput, find_items
 from service.exits import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail
 
+ONE_PERSON: Final = "make"
+"""Whose files they are: DecodeSlots keeps its processes for them."""
 AHEAD: Final = 4
 """Files that each decoder has begun or waits for, so that a slow one holds up the report, not the work."""
 
@@ -135,7 +137,7 @@ async def _make_one(item: MediaFile, output: Output, slots: DecodeSlots, spec: T
     try:
         source = await _open(item.path, spec)
         try:
-            made = await slots.create_thumbnails(source, spec, kind=None)
+            made = await slots.create_thumbnails(source, spec, kind=None, tenant=ONE_PERSON)
         finally:
             source.close()
         written = _write(made, target)

@@ -15,8 +15,8 @@ CONTENT_PLANTS: Final = {
         (
             Edit(
                 _SERVICE,
-                "            made = await self._maker.create_thumbnails(counted, spec, kind=kind)\n",
-                "            made = await self._maker.create_thumbnails(counted, spec, kind=kind)\n"
+                "            made = await self._maker.create_thumbnails(counted, spec, kind=kind, tenant=str(upload.company_id))\n",
+                "            made = await self._maker.create_thumbnails(counted, spec, kind=kind, tenant=str(upload.company_id))\n"
                 '            self._last, made = made, getattr(self, "_last", made)\n',
             ),
         ),

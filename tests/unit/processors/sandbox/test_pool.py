@@ -56,7 +56,7 @@ def _wait_for(event: threading.Event) -> None:
 
 def jobs_of(slots: DecodeSlots) -> list[int]:
     """The children that have had a job; the youngest of each slot waits for its own."""
-    return [job for slot in slots.pids for job in sorted(children_of(slot), key=_age)[:-1]]
+    return [job for slot in slots.pids for job in sorted(children_of(slot), key=age_of)[:-1]]
 
 
 def job_of(slots: DecodeSlots) -> int:
@@ -65,7 +65,7 @@ def job_of(slots: DecodeSlots) -> int:
     return jobs_of(slots)[0]
 
 
-def _age(pid: int) -> tuple[int, int]:
+def age_of(pid: int) -> tuple[int, int]:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]), pid
 
 

@@ -385,6 +385,12 @@ def test_a_deletion_counts_by_its_own_time_and_knows_its_company_without_a_row(
     assert (deleted.company_id, deleted.occurred_at) == (1, NOW - timedelta(hours=1))
 
 
+def test_a_decoder_is_told_whose_upload_it_gets() -> None:
+    flow = a_flow()
+    assert handle(flow, a_record()).status == "success"
+    assert flow.maker.tenants == ["1"]
+
+
 def test_a_deletion_of_another_companys_media_is_a_dead_letter_and_deletes_nothing() -> None:
     rows = Rows(ShownRow(frozenset(), 2))
     outcome = handle(a_flow(), a_deletion(), rows=rows)
