@@ -16,32 +16,33 @@ RenditionMode = Literal["fit", "fill"]
 AlphaMode = Literal["keep", "flatten"]
 FrameDecoder = Literal["auto", "pyav", "opencv"]
 FrameStrategy = Literal["smart", "fixed"]
+Effort = Literal["low", "high"]
 Kind = Literal["video", "image"]
 
 
 class PictureFormat(StrEnum):
     """A format of renditions, with all that depends on it: a new format is one member. Its name is Pillow's name."""
 
-    # Method 2 takes two thirds of the default's time, for 4 % more bytes.
-    WEBP = "webp", "webp", "image/webp", True, {"method": 2}
-    JPEG = "jpeg", "jpg", "image/jpeg", False, {"optimize": True, "progressive": True}
-    AVIF = "avif", "avif", "image/avif", True, {"speed": 8}
+    # What each step costs in time and bytes: docs/formats.md.
+    WEBP = "webp", "webp", "image/webp", True, {"method": 2}, {"method": 4}
+    JPEG = "jpeg", "jpg", "image/jpeg", False, {"optimize": False}, {"optimize": True, "progressive": True}
+    AVIF = "avif", "avif", "image/avif", True, {"speed": 10}, {"speed": 8}
 
     extension: str
     """Of a file's name, without the dot."""
     media_type: str
     keeps_alpha: bool
-    encoder_options: dict[str, Any]
+    options_by_effort: dict[Effort, dict[str, Any]]
     """For Pillow's encoder, beside the quality."""
 
-    def __new__(
-        cls, name: str, extension: str, media_type: str, keeps_alpha: bool, encoder_options: dict[str, Any]
+    def __new__(  # noqa: PLR0913 - a row of the table above
+        cls, name: str, extension: str, media_type: str, keeps_alpha: bool, low: dict[str, Any], high: dict[str, Any]
     ) -> Self:
         """Make the member, whose value is `name`."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.extension, member.media_type = extension, media_type
-        member.keeps_alpha, member.encoder_options = keeps_alpha, encoder_options
+        member.keeps_alpha, member.options_by_effort = keeps_alpha, {"low": low, "high": high}
         return member
 
 
@@ -61,13 +62,15 @@ class RenditionSpec:
     """A box in pixels, and how the picture meets it; nothing is ever upscaled.
 
     `fit`: the whole picture inside the box, its aspect kept. `fill`: the middle of the picture with the box's aspect,
-    as large as the box, or as the picture allows.
+    as large as the box, or as the picture allows. A `format` and a `quality` of its own count before those of all.
     """
 
     name: str
     width: int
     height: int
     mode: RenditionMode = "fit"
+    format: PictureFormat | None = None
+    quality: int | None = None
 
 
 STANDARD_RENDITIONS: Final = (
@@ -79,7 +82,7 @@ STANDARD_RENDITIONS: Final = (
 
 @dataclass(frozen=True)
 class ThumbnailSpec:
-    """The wish for one source, and its limits.
+    """The wish for one source, and its limits. `effort` is the encoders': more time for fewer bytes.
 
     `frame_time_s` is the uploader's own choice, clamped to the duration. `background` is RRGGBB, in hexadecimal.
     """
@@ -87,6 +90,7 @@ class ThumbnailSpec:
     renditions: tuple[RenditionSpec, ...] = STANDARD_RENDITIONS
     format: PictureFormat = PictureFormat.WEBP
     quality: int = 80
+    effort: Effort = "low"
     max_rendition_bytes: int = MAX_RENDITION_BYTES
     background: str = "ffffff"
     alpha: AlphaMode = "keep"
@@ -98,6 +102,14 @@ class ThumbnailSpec:
     max_frames: int = MAX_FRAMES
     max_reads: int = MAX_READS
     max_bytes_read: int = MAX_BYTES_READ
+
+    def format_of(self, wanted: RenditionSpec) -> PictureFormat:
+        """Return the format of a rendition: its own, else that of all."""
+        return self.format if wanted.format is None else wanted.format
+
+    def quality_of(self, wanted: RenditionSpec) -> int:
+        """Return the quality of a rendition: its own, else that of all."""
+        return self.quality if wanted.quality is None else wanted.quality
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ DECODE_NAMES: Final = frozenset(
         "FRAME_DECODER",
         "FRAME_STRATEGY",
         "THUMBNAIL_RENDITIONS",
+        "THUMBNAIL_EFFORT",
         "THUMBNAIL_FORMAT",
         "THUMBNAIL_QUALITY",
         "THUMBNAIL_MAX_BYTES",

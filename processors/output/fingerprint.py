@@ -5,7 +5,7 @@ import json
 from typing import Final
 
 from processors.output.renditions import main_index
-from processors.types import ThumbnailSpec
+from processors.types import RenditionSpec, ThumbnailSpec
 
 RECIPE: Final = 1
 """The version of how pictures are made. Raise it when the same settings make better pictures, so that old ones can be made again."""
@@ -19,15 +19,23 @@ def settings_fingerprint(spec: ThumbnailSpec) -> str:
     """
     names = [one.name for one in spec.renditions]
     said = {
-        "renditions": sorted([one.name, one.width, one.height, one.mode] for one in spec.renditions),
+        "renditions": sorted([one.name, one.width, one.height, one.mode, *_own(one, spec)] for one in spec.renditions),
         "main": names[main_index(names)],
         "format": spec.format.value,
-        "encoder": spec.format.encoder_options,
+        "encoder": spec.format.options_by_effort[spec.effort],
         "quality": spec.quality,
         "max_rendition_bytes": spec.max_rendition_bytes,
         "background": spec.background.lower(),
-        "alpha": spec.alpha if spec.format.keeps_alpha else "flatten",
+        "alpha": spec.alpha if any(spec.format_of(one).keeps_alpha for one in spec.renditions) else "flatten",
         "decoder": spec.decoder,
         "strategy": spec.strategy,
     }
     return f"{RECIPE}-{hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]}"
+
+
+def _own(one: RenditionSpec, spec: ThumbnailSpec) -> tuple[object, ...]:
+    """Return in what a rendition differs from the others: nothing, where it says nothing of its own."""
+    found = spec.format_of(one), spec.quality_of(one)
+    if found == (spec.format, spec.quality):
+        return ()
+    return found[0].value, json.dumps(found[0].options_by_effort[spec.effort]), found[1]

@@ -12,7 +12,7 @@ from processors.output.lossless import OPTIONS, is_cheap, may_be_cheap, may_be_c
 from processors.output.renditions import main_index
 from processors.output.thumbhash import MAX_SIDE as THUMBHASH_SIDE
 from processors.planes import YuvPicture
-from processors.types import Kind, PictureFormat, Rendition, RenditionSpec, ThumbnailSpec
+from processors.types import Effort, Kind, PictureFormat, Rendition, RenditionSpec, ThumbnailSpec
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # slots are the parallelism; threads would not be caged
 
@@ -46,7 +46,7 @@ def render(image: Image.Image | YuvPicture, spec: ThumbnailSpec, kind: Kind) -> 
     `kind` is the source's: frames of videos, which show their encoder's own losses, stay lossy.
     """
     picture = _as_encoded(image, spec)
-    scaled = [_scale(picture, wanted) for wanted in spec.renditions]
+    scaled = [_scale(_for_format(picture, wanted, spec), wanted) for wanted in spec.renditions]
     encoded = [_encode_one(found, wanted, spec) for found, wanted in zip(scaled, spec.renditions, strict=True)]
     if kind == "image":
         encoded = _lossless_where_cheap(picture, scaled, encoded, spec)
@@ -58,7 +58,7 @@ def render(image: Image.Image | YuvPicture, spec: ThumbnailSpec, kind: Kind) -> 
 
 
 def _as_encoded(image: Image.Image | YuvPicture, spec: ThumbnailSpec) -> Image.Image | YuvPicture:
-    """Return the picture as its encoder has it inside: opaque, where it is to be, and in planes, where the format is WebP's."""
+    """Return the picture as its encoders have it inside: opaque, where it is to be for all, and in planes, where a format is WebP's."""
     if isinstance(image, YuvPicture):
         return image
     flat = flatten(image, spec.background) if _is_flat(image, spec) else image
@@ -68,13 +68,30 @@ def _as_encoded(image: Image.Image | YuvPicture, spec: ThumbnailSpec) -> Image.I
 
 
 def wants_planes(spec: ThumbnailSpec) -> bool:
-    """Return whether renditions of an opaque picture are made of planes, so that it need not be RGB before."""
-    return spec.format is PictureFormat.WEBP
+    """Return whether renditions of an opaque picture are made of planes, so that it need not be RGB before.
+
+    A JPEG has no more colours than WebP's planes. AVIF is made of RGB, and so are JPEGs alone, which then are converted once less.
+    """
+    formats = {spec.format_of(wanted) for wanted in spec.renditions}
+    return PictureFormat.WEBP in formats and PictureFormat.AVIF not in formats
 
 
 def _is_flat(image: Image.Image, spec: ThumbnailSpec) -> bool:
     is_opaque = image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255)
-    return is_opaque or spec.alpha == "flatten" or not spec.format.keeps_alpha
+    return (
+        is_opaque
+        or spec.alpha == "flatten"
+        or not any(spec.format_of(wanted).keeps_alpha for wanted in spec.renditions)
+    )
+
+
+def _for_format(
+    picture: Image.Image | YuvPicture, wanted: RenditionSpec, spec: ThumbnailSpec
+) -> Image.Image | YuvPicture:
+    """Return the picture without its transparency, where the rendition's format has none."""
+    if isinstance(picture, YuvPicture) or spec.format_of(wanted).keeps_alpha:
+        return picture
+    return flatten(picture, spec.background)
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:
@@ -101,19 +118,19 @@ def _scale_to(image: Image.Image | YuvPicture, size: tuple[int, int]) -> Image.I
 
 def _encode_one(image: Image.Image | YuvPicture, wanted: RenditionSpec, spec: ThumbnailSpec) -> _Encoded:
     """Return the rendition within its bytes: by less quality first, then by fewer pixels, down to one if it must be."""
-    most_bytes = _most_bytes(spec)
-    worst = min(spec.quality, _WORST_QUALITY)
-    steps = (*(max(worst, int(spec.quality * share)) for share in _QUALITY_SHARES), worst)
-    content = encode(image, spec.format, spec.quality)
+    most_bytes, picture_format, wanted_quality = _most_bytes(spec), spec.format_of(wanted), spec.quality_of(wanted)
+    worst = min(wanted_quality, _WORST_QUALITY)
+    steps = (*(max(worst, int(wanted_quality * share)) for share in _QUALITY_SHARES), worst)
+    content = encode(image, picture_format, wanted_quality, spec.effort)
     wanted_bytes = len(content)
     for quality in dict.fromkeys(steps):
         if len(content) <= most_bytes:
             break
-        content = encode(image, spec.format, quality)
+        content = encode(image, picture_format, quality, spec.effort)
     while len(content) > most_bytes and image.size != (1, 1):
         image = _scale_to(image, (max(1, int(image.width * _SMALLER)), max(1, int(image.height * _SMALLER))))
-        content = encode(image, spec.format, worst)
-    return _Encoded(Rendition(wanted.name, image.width, image.height, spec.format, content), wanted_bytes)
+        content = encode(image, picture_format, worst, spec.effort)
+    return _Encoded(Rendition(wanted.name, image.width, image.height, picture_format, content), wanted_bytes)
 
 
 def _most_bytes(spec: ThumbnailSpec) -> int:
@@ -131,20 +148,22 @@ def _lossless_where_cheap(
 
     Planes are asked first, as far as their luma can tell; where they do not rule it out, what counts are the pixels in RGB.
     """
-    options = OPTIONS.get(spec.format)
+    able = [index for index, wanted in enumerate(spec.renditions) if spec.format_of(wanted) in OPTIONS]
     # Scaling mixes colours: where the largest does not pay, the smaller ones do so even less.
-    largest = max(range(len(scaled)), key=lambda index: scaled[index].width * scaled[index].height)
-    if options is None or not _may_be_cheap(scaled[largest], encoded[largest].wanted_bytes):
+    largest = max(able, key=lambda index: scaled[index].width * scaled[index].height, default=None)
+    if largest is None or not _may_be_cheap(scaled[largest], encoded[largest].wanted_bytes):
         return encoded
-    images = [image for image in scaled if isinstance(image, Image.Image)]
+    images = {index: image for index in able if isinstance(image := scaled[index], Image.Image)}
     if isinstance(picture, YuvPicture):
         exact = picture.exact_rgb()
-        images = [
-            image for image in (_scale(exact, wanted) for wanted in spec.renditions) if isinstance(image, Image.Image)
-        ]
+        drawn = {index: _scale(exact, spec.renditions[index]) for index in able}
+        images = {index: image for index, image in drawn.items() if isinstance(image, Image.Image)}
         if not may_be_cheap(images[largest], encoded[largest].wanted_bytes):
             return encoded
-    return [_lossless_if_cheap(image, found, options, spec) for image, found in zip(images, encoded, strict=True)]
+    return [
+        _lossless_if_cheap(images[index], found, spec) if index in images else found
+        for index, found in enumerate(encoded)
+    ]
 
 
 def _may_be_cheap(image: Image.Image | YuvPicture, lossy_bytes: int) -> bool:
@@ -153,22 +172,26 @@ def _may_be_cheap(image: Image.Image | YuvPicture, lossy_bytes: int) -> bool:
     return may_be_cheap(image, lossy_bytes)
 
 
-def _lossless_if_cheap(image: Image.Image, lossy: _Encoded, options: dict[str, Any], spec: ThumbnailSpec) -> _Encoded:
+def _lossless_if_cheap(image: Image.Image, lossy: _Encoded, spec: ThumbnailSpec) -> _Encoded:
     if not may_be_cheap(image, lossy.wanted_bytes):
         return lossy
-    content = _encode(image, spec.format, options)
+    picture_format = lossy.rendition.format
+    content = _encode(image, picture_format, OPTIONS[picture_format])
     if len(content) > _most_bytes(spec) or not is_cheap(len(content), lossy.wanted_bytes):
         return lossy
-    return replace(lossy, rendition=Rendition(lossy.rendition.name, image.width, image.height, spec.format, content))
+    return replace(lossy, rendition=Rendition(lossy.rendition.name, image.width, image.height, picture_format, content))
 
 
-def encode(image: Image.Image | YuvPicture, picture_format: PictureFormat, quality: int) -> bytes:
+def encode(
+    image: Image.Image | YuvPicture, picture_format: PictureFormat, quality: int, effort: Effort = "low"
+) -> bytes:
     """Return the picture in one format, without metadata. Its mode is RGB, or RGBA where the format keeps alpha."""
+    options = picture_format.options_by_effort[effort]
     if isinstance(image, YuvPicture):
         if picture_format is PictureFormat.WEBP:
-            return image.webp(quality, picture_format.encoder_options["method"])
+            return image.webp(quality, options["method"])
         image = image.rgb()
-    return _encode(image, picture_format, {"quality": quality, **picture_format.encoder_options})
+    return _encode(image, picture_format, {"quality": quality, **options})
 
 
 def _encode(image: Image.Image, picture_format: PictureFormat, options: dict[str, Any]) -> bytes:

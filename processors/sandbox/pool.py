@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
@@ -124,16 +125,17 @@ class DecodeSlots:
     async def _run(self, job: Job, source: Source, tenant: str | None) -> ThumbnailSet:
         await self._idle_count.acquire()
         slot = self._idle.pop(self._best_for(tenant))
-        release = _Once(lambda: self._give_back(slot))
+        release = ExitStack()  # once, whoever is first
+        release.callback(self._give_back, slot)
         try:
             if not slot.is_fit():
                 self._on_restart(slot.cause_of_end())
                 slot.kill()
                 await slot.start()
-            job_run = JobRun(slot, self._jobs, self._timeout_s, on_answer=release)
+            job_run = JobRun(slot, self._jobs, self._timeout_s, on_answer=release.close)
             return await job_run.run(job, source, tenant)
         finally:
-            release()
+            release.close()
 
     def _best_for(self, tenant: str | None) -> int:
         """Return the index of an idle slot: one that has a child of `tenant`, else one that keeps none, else the longest idle."""
@@ -144,15 +146,3 @@ class DecodeSlots:
     def _give_back(self, slot: SlotProcess) -> None:
         self._idle.append(slot)
         self._idle_count.release()
-
-
-class _Once:
-    """Calls `action` at the first call only."""
-
-    def __init__(self, action: Callable[[], None]) -> None:
-        self._action: Callable[[], None] | None = action
-
-    def __call__(self) -> None:
-        action, self._action = self._action, None
-        if action is not None:
-            action()

@@ -58,7 +58,7 @@ class Reuse:
 
 @dataclass(frozen=True, kw_only=True)
 class SlotConfig:
-    """What every slot of a pool is like; see DecodeSlots."""
+    """The options that every slot of a pool shares; see DecodeSlots."""
 
     memory_mb: int
     confinement: Confinement

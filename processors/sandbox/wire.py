@@ -67,9 +67,15 @@ class Job:
         """Return the job in `data`."""
         fields: dict[str, Any] = json.loads(data)
         spec = fields["spec"]
-        renditions = tuple(RenditionSpec(**item) for item in spec.pop("renditions"))
-        picture_format = PictureFormat[spec.pop("format").upper()]
+        renditions = tuple(
+            RenditionSpec(**item | {"format": _format(item["format"])}) for item in spec.pop("renditions")
+        )
+        picture_format = _format(spec.pop("format")) or PictureFormat.WEBP
         return cls(fields["size"], ThumbnailSpec(renditions=renditions, format=picture_format, **spec), fields["kind"])
+
+
+def _format(name: str | None) -> PictureFormat | None:
+    return None if name is None else PictureFormat[name.upper()]
 
 
 def pack_result(result: ThumbnailSet) -> bytes:
@@ -145,11 +151,12 @@ def _unpack_pictures(data: bytes, offset: int, spec: ThumbnailSpec) -> tuple[Ren
         fits = 0 < width <= wanted.width and 0 < height <= wanted.height
         if not fits or not 0 < len(content) == length:
             raise WireError("a rendition does not fit its box")
+        picture_format = spec.format_of(wanted)
         try:
-            check_picture(content, spec.format, width, height)
+            check_picture(content, picture_format, width, height)
         except NotAPictureError as exc:
-            raise WireError(f"a rendition is no {spec.format} picture: {exc}") from exc
-        renditions.append(Rendition(wanted.name, width, height, spec.format, content))
+            raise WireError(f"a rendition is no {picture_format} picture: {exc}") from exc
+        renditions.append(Rendition(wanted.name, width, height, picture_format, content))
     if offset != len(data):
         raise WireError("the result has more than it should")
     return tuple(renditions)

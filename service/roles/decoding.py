@@ -46,6 +46,7 @@ def build_spec(settings: "DecodeSettings") -> ThumbnailSpec:
         renditions=parse_renditions(settings.thumbnail_renditions),
         format=settings.thumbnail_format,
         quality=settings.thumbnail_quality,
+        effort=settings.thumbnail_effort,
         max_rendition_bytes=settings.thumbnail_max_bytes,
         background=settings.thumbnail_background,
         alpha=settings.thumbnail_alpha,

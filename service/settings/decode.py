@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from processors import limits
 from processors.output.renditions import parse_renditions
-from processors.types import AlphaMode, FrameDecoder, FrameStrategy, PictureFormat
+from processors.types import AlphaMode, Effort, FrameDecoder, FrameStrategy, PictureFormat
 from service.settings.component import Component
 
 
@@ -69,12 +69,18 @@ class DecodeSettings(Component):
     frame_strategy: FrameStrategy = Field("smart", description="How the frame of a video is selected.")
     thumbnail_renditions: str = Field(
         "small:150x112:fit,medium:320x240:fit,large:640x480:fit",
-        description="Thumbnails made of each source: name:WIDTHxHEIGHT:fit or fill, at most 16.",
+        description="Thumbnails made of each source, at most 16: name:WIDTHxHEIGHT, then :fit or :fill, then, where one differs"
+        " from the others, its format and quality: small:150x112:fit:jpeg:84.",
     )
     thumbnail_format: PictureFormat = Field(
         PictureFormat.WEBP, description=f"Format of the thumbnails: {', '.join(PictureFormat)}."
     )
     thumbnail_quality: int = Field(80, ge=1, le=100, description="Quality of the thumbnails' encoding.")
+    thumbnail_effort: Effort = Field(
+        "low",
+        description="Time of the encoders. high: WebP by method 4, JPEG progressive with tables of its own, AVIF at speed 8, for"
+        " somewhat fewer bytes.",
+    )
     thumbnail_max_bytes: int = Field(
         limits.MAX_RENDITION_BYTES,
         ge=1024,

@@ -23,7 +23,9 @@ def make(
     ],
     sizes: Annotated[
         str | None,
-        typer.Option(metavar="SIZES", help="320x240 or NAME:320x240:fill, with commas; else THUMBNAIL_RENDITIONS."),
+        typer.Option(
+            metavar="SIZES", help="320x240 or NAME:320x240:fill:jpeg:84, with commas; else THUMBNAIL_RENDITIONS."
+        ),
     ] = None,
     format_name: Annotated[
         Literal["webp", "jpeg", "avif"] | None, typer.Option("--format", help="Else THUMBNAIL_FORMAT.")

@@ -62,13 +62,15 @@ def make_files(files: Sequence[str], output: Output, decoding: Decoding) -> int:
         sheet = None if output.sheet is None else stack.enter_context(Sheet(output.sheet))
         found = find_items(files, out)
         summary = reports.Summary(found.passed_over)
+        spec = decoding.spec
+        main_format = spec.format_of(spec.renditions[main_index([wanted.name for wanted in spec.renditions])])
         show = stack.enter_context(_showing(len(found.items), as_json=output.as_json))
 
         def tell(made: _Made) -> None:
             summary.add(made.report)
             show(made.report)
             if sheet is not None:
-                sheet.add(made.report, made.content, decoding.spec.format)
+                sheet.add(made.report, made.content, main_format)
 
         asyncio.run(_make_all(found.items, output, decoding, tell))
         sentence = summary.sentence(time.monotonic() - started)
@@ -158,7 +160,8 @@ async def _open(path: str, spec: ThumbnailSpec) -> FileSource | StandardInput:
 
 def _paths(target: Path, spec: ThumbnailSpec) -> list[Path]:
     return [
-        target.with_name(f"{target.name}-{rendition.name}.{spec.format.extension}") for rendition in spec.renditions
+        target.with_name(f"{target.name}-{rendition.name}.{spec.format_of(rendition).extension}")
+        for rendition in spec.renditions
     ]
 
 

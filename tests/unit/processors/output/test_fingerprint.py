@@ -15,6 +15,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "a mode": {"renditions": (*STANDARD_RENDITIONS[:2], RenditionSpec("large", 640, 480, "fill"))},
     "a name": {"renditions": (*STANDARD_RENDITIONS[:2], RenditionSpec("huge", 640, 480))},
     "one more": {"renditions": (*STANDARD_RENDITIONS, RenditionSpec("huge", 1280, 720))},
+    "the format of one": {
+        "renditions": (*STANDARD_RENDITIONS[:2], RenditionSpec("large", 640, 480, format=PictureFormat.AVIF))
+    },
+    "the quality of one": {"renditions": (*STANDARD_RENDITIONS[:2], RenditionSpec("large", 640, 480, quality=81))},
+    "the effort": {"effort": "high"},
     "the format": {"format": PictureFormat.AVIF},
     "the quality": {"quality": 81},
     "the size limit": {"max_rendition_bytes": 20_000},
@@ -25,6 +30,12 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 SAME: dict[str, dict[str, Any]] = {
     "the uploader's own moment": {"frame_time_s": 3.0},
+    "its own format said again": {
+        "renditions": (
+            *STANDARD_RENDITIONS[:2],
+            RenditionSpec("large", 640, 480, "fit", STANDARD.format, STANDARD.quality),
+        )
+    },
     "another order": {"renditions": STANDARD_RENDITIONS[::-1]},
     "the source's size": {"max_source_bytes": 1},
     "its pixels": {"max_pixels": 1},

@@ -230,7 +230,7 @@ def test_a_frame_of_a_video_stays_lossy() -> None:
 def test_other_formats_are_encoded_as_ever(picture_format: PictureFormat) -> None:
     drawing = pixel_art(64)
     made = make(encoded(drawing), format=picture_format).renditions[2]
-    assert made.content == encoded(drawing, picture_format.name, quality=80, **picture_format.encoder_options)
+    assert made.content == encoded(drawing, picture_format.name, quality=80, **picture_format.options_by_effort["low"])
 
 
 def test_a_lossless_file_stays_within_the_bytes_of_a_rendition() -> None:

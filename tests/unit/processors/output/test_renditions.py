@@ -25,6 +25,11 @@ FORMATS = list(PictureFormat)
 def test_a_list_of_renditions_is_read_from_text() -> None:
     assert parse_renditions("small:150x112:fit, medium:320x240,large:640x480:fit") == STANDARD_RENDITIONS
     assert parse_renditions("tile_2-a:64x64:fill") == (RenditionSpec("tile_2-a", 64, 64, "fill"),)
+    assert parse_renditions("a:9x9:jpeg:84,b:9x9:fill:avif,c:9x9:webp:1") == (
+        RenditionSpec("a", 9, 9, "fit", PictureFormat.JPEG, 84),
+        RenditionSpec("b", 9, 9, "fill", PictureFormat.AVIF),
+        RenditionSpec("c", 9, 9, "fit", PictureFormat.WEBP, 1),
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,10 @@ def test_a_list_of_renditions_is_read_from_text() -> None:
         ("../a:10x10", "no rendition"),
         ("A:10x10", "no rendition"),
         ("a:10x10,", "no rendition"),
+        ("a:10x10:png", "no rendition"),
+        ("a:10x10:84", "no rendition"),
+        ("a:10x10:jpeg:101", "1 to 100"),
+        ("a:10x10:jpeg:0", "1 to 100"),
         ("a:0x10", "1 to 4096"),
         ("a:10x4097", "1 to 4096"),
         ("a:10x10,a:20x20", "'a'"),
@@ -56,6 +65,7 @@ def test_settings_reach_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
         "THUMBNAIL_RENDITIONS": "tile:64x64:fill",
         "THUMBNAIL_FORMAT": "avif",
         "THUMBNAIL_QUALITY": "55",
+        "THUMBNAIL_EFFORT": "high",
         "THUMBNAIL_MAX_BYTES": "2048",
         "THUMBNAIL_ALPHA": "flatten",
         "THUMBNAIL_BACKGROUND": "#102030",
@@ -69,7 +79,7 @@ def test_settings_reach_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = build_spec(DecodeSettings())
     assert spec.renditions == (RenditionSpec("tile", 64, 64, "fill"),)
     assert (spec.format, spec.quality, spec.max_rendition_bytes) == ("avif", 55, 2048)
-    assert (spec.alpha, spec.background) == ("flatten", "102030")
+    assert (spec.alpha, spec.background, spec.effort) == ("flatten", "102030", "high")
     assert (spec.max_source_bytes, spec.max_pixels, spec.max_frames) == (1000, 1001, 1002)
     assert (spec.max_reads, spec.max_bytes_read) == (1003, 2_000_000)
 
