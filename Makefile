@@ -1,6 +1,6 @@
 # One runner for people and for CI. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help install demo dist fmt test test-quick coverage chaos chaos-plants strangers database broker-faults fuzz drill contact-sheet screenshots generated-code sdks check schemas schemas-check bench up down test-containers lock clean
+.PHONY: help install demo dist fmt test test-quick coverage chaos chaos-plants strangers database broker-faults fuzz drill contact-sheet screenshots generated-code sdks check schemas schemas-check bench bench-compare up down test-containers lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -135,6 +135,11 @@ bench: install ## Compare with other tools, and a worker's slots with bare proce
 	$(BIN)/python -m benchmarks.make_files
 	$(BIN)/python -m benchmarks.worker
 	$(BIN)/python -m benchmarks.persistence
+
+# Version 0.1.
+BASE ?= 9782ebd
+bench-compare: install ## Processor time of a decode against another commit, in turns: make bench-compare BASE=main~10
+	$(BIN)/python -m benchmarks.compare $(BASE)
 
 # The images' tag: the version, and outside of a release the commit. `make up THUMBNAILS_VERSION=0.1.1 BUILD=` goes back to one.
 RELEASE := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
