@@ -2,7 +2,8 @@
 
 Run: make bench-compare BASE=9782ebd, or python -m benchmarks.compare BASE [--inputs FOLDER] [--rounds N] [--json FILE]. Checks BASE out
 beside the cache of the tests' servers, with an environment of its own by its lock file, and keeps it there for the next time. Each
-round takes every file through both versions, and through this one with DECODE_REUSE=tenant; a ratio is that of neighbours.
+round takes every file through both versions, and through this one with DECODE_REUSE=tenant; a ratio is that of neighbours. Where
+npm is there, pictures go through sharp too, in the same round: the same sizes, without a cage.
 """
 
 import argparse
@@ -10,11 +11,12 @@ import datetime as dt
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -27,6 +29,9 @@ from benchmarks.clips import h264_camera, h264_drawn, inputs_folder, other_video
 ROOT: Final = Path(__file__).parents[2]
 JOB_COSTS: Final = Path(__file__).with_name("job_costs.py")
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "thumbnail-pipeline" / "bench"
+SHARP_COSTS: Final = JOB_COSTS.with_name("sharp_costs.mjs")
+SHARP: Final = "sharp@0.35.5"
+PICTURES: Final = (".jpg", ".png", ".webp")
 JOBS: Final = 8
 """Of one file at a time: enough that a tick of the clock, 10 ms, is one part in fifty."""
 
@@ -78,11 +83,29 @@ def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
     return process.stdin, process.stdout
 
 
+def version(python: Path | str, way: str) -> AbstractContextManager[Version]:
+    """Provide the decoders of the tree that the interpreter belongs to."""
+    return started([str(python), str(JOB_COSTS), way], Path("/"))
+
+
+def sharp(console: Console) -> AbstractContextManager[Version | None]:
+    """Provide sharp; None where it cannot be had."""
+    npm, folder = shutil.which("npm"), CACHE / SHARP
+    if npm is None:
+        return nullcontext()
+    if not (folder / "node_modules" / "sharp").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [npm, "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(folder), SHARP]
+        if subprocess.run(command, check=False).returncode:
+            console.print(f"{SHARP} cannot be installed: without it, then.")
+            return nullcontext()
+    return started(["node", str(SHARP_COSTS)], folder)
+
+
 @contextmanager
-def version(python: Path | str, way: str) -> Iterator[Version]:
-    """Provide the decoders of the tree that the interpreter belongs to; they end with the block."""
-    command = [str(python), str(JOB_COSTS), way]
-    with subprocess.Popen(command, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+def started(command: list[str], folder: Path) -> Iterator[Version]:
+    """Provide what the command answers; it ends with the block."""
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Version(process)
         finally:
@@ -112,11 +135,13 @@ def compared(base: str, options: argparse.Namespace, console: Console) -> dict[s
             version(before, "fresh") as old,
             version(sys.executable, "fresh") as new,
             version(sys.executable, "reuse") as kept,
+            sharp(console) as peer,
         ):
             for path in files:
-                for each in (old, new, kept):
+                ways = [old, new, kept, *([peer] if peer is not None and path.suffix in PICTURES else [])]
+                for each in ways:
                     each.cost_ms(path, 2)  # the first ones read cold files and code
-                costs = [[each.cost_ms(path) for each in (old, new, kept)] for _ in range(options.rounds)]
+                costs = [[each.cost_ms(path) for each in ways] for _ in range(options.rounds)]
                 ratios, kept_ratios = ([cost[way] / cost[0] for cost in costs] for way in (1, 2))
                 rows[path.name] = {
                     "base_ms": round(statistics.median(cost[0] for cost in costs), 1),
@@ -127,6 +152,12 @@ def compared(base: str, options: argparse.Namespace, console: Console) -> dict[s
                     "reuse": round(statistics.median(kept_ratios), 2),
                     "reuse_spread": [round(min(kept_ratios), 2), round(max(kept_ratios), 2)],
                 }
+                if len(ways) > len((old, new, kept)):
+                    rows[path.name] |= {
+                        "sharp_ms": round(statistics.median(cost[3] for cost in costs), 1),
+                        "now_to_sharp": round(statistics.median(cost[1] / cost[3] for cost in costs), 2),
+                        "reuse_to_sharp": round(statistics.median(cost[2] / cost[3] for cost in costs), 2),
+                    }
                 console.print(f"{path.name}: {rows[path.name]['now']}, with reuse {rows[path.name]['reuse']}")
     return rows
 
@@ -141,7 +172,16 @@ def main() -> None:
     options = parser.parse_args()
     console = Console()
     rows = compared(options.base, options, console)
-    table = Table("file", f"{options.base}, CPU ms", "now", "DECODE_REUSE=tenant", "ratio now", "ratio with reuse")
+    table = Table(
+        "file",
+        f"{options.base}, CPU ms",
+        "now",
+        "DECODE_REUSE=tenant",
+        "ratio now",
+        "ratio with reuse",
+        "sharp",
+        "now, reuse to sharp",
+    )
     for name, row in rows.items():
         table.add_row(
             name,
@@ -150,6 +190,8 @@ def main() -> None:
             str(row["reuse_ms"]),
             f"{row['now']:.2f} ({row['now_spread'][0]:.2f} to {row['now_spread'][1]:.2f})",
             f"{row['reuse']:.2f} ({row['reuse_spread'][0]:.2f} to {row['reuse_spread'][1]:.2f})",
+            str(row.get("sharp_ms", "")),
+            f"{row['now_to_sharp']:.2f}, {row['reuse_to_sharp']:.2f}" if "sharp_ms" in row else "",
         )
     console.print(table)
     if options.json:
