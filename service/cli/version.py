@@ -10,6 +10,7 @@ from service.exits import EXIT_OK
 
 _PACKAGE: Final = "thumbnail-pipeline"
 _CONFLUENT: Final = "confluent-kafka"
+_OPENCV: Final = "opencv-python-headless"
 _PILLOW: Final = "pillow"
 
 
@@ -54,9 +55,7 @@ def _ffmpeg() -> str:
 
 
 def _opencv() -> str:
-    import cv2
-
-    return f"OpenCV {cv2.__version__}"
+    return f"OpenCV {_installed(_OPENCV)}"  # its package has its version, and NumPy takes as long as all else here
 
 
 def _pillow() -> str:
@@ -67,6 +66,6 @@ def _pillow() -> str:
 
 
 def _librdkafka() -> str:
-    from service.kafka.clients import librdkafka_version
+    from service.kafka.librdkafka import librdkafka_version
 
     return f"librdkafka {librdkafka_version()} (confluent-kafka {_installed(_CONFLUENT)})"

@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Final
 
-from confluent_kafka import Consumer, Producer, libversion
+from confluent_kafka import Consumer, Producer
 
 from schemas.cloudevents import MAX_EVENT_BYTES
 from schemas.topics import CARRIER_BYTES
@@ -91,8 +91,3 @@ def make_waiting_consumer(settings: KafkaSettings, group: str) -> KafkaConsumer:
 def make_producer(settings: KafkaSettings) -> KafkaProducer:
     """Return a producer; it connects by itself. Raises KafkaFilesError."""
     return Producer(producer_config(settings))
-
-
-def librdkafka_version() -> str:
-    """Return the version of the C library below all clients."""
-    return str(libversion()[0])
