@@ -337,7 +337,7 @@ def measure(records: dict[str, int], slices: int, checkouts: Mapping[str, Path])
                 prefix = f"bench-{uuid.uuid4().hex[:8]}."
                 task = Task(bootstrap, urls[name], prefix, count, upload=1 + 1000 * number)
                 found[name].append(run_slice(name, servers, task, checkouts.get(name, Path.cwd())))
-                print(f"{name}: {found[name][-1].rate:,.0f}/s", file=sys.stderr)
+                print(f"{name}: {found[name][-1]}", file=sys.stderr)
     finally:
         postgres.stop()
         kafka.stop()

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from pydantic_core import to_json
 
 from schemas.events import MediaKind
-from streams.rows.last_write_wins import RowState, rank_of
-from streams.rows.queries import state_of, table_of
+from streams.rows.last_write_wins import RowState, counted_time, rank_of
+from streams.rows.queries import table_of
 from streams.rows.values import RowChange, details_of, error_text, status_of
-from streams.rows.versions import given_up_text
+from streams.rows.versions import given_up_text, given_up_versions
 
 # The rows are locked in the order of their ids, and read in the newest version that others have committed, until the
 # transaction ends: nobody changes them before the UPDATE. NO KEY: the platform may go on adding videos to a locked AR
@@ -59,7 +59,12 @@ FROM given WHERE shown.id = given.id
 def read_states(connection: sa.Connection, kind: MediaKind, row_ids: Sequence[int]) -> dict[int, RowState]:
     """Return how those of `row_ids` that exist are, now locked until the transaction ends."""
     found = connection.exec_driver_sql(_LOCKS[kind], {"ids": list(row_ids)})
-    return {row.id: state_of(row, row.company_id) for row in found}
+    return {
+        row_id: RowState.of(
+            company_id, counted_time(occurred_at, updated_at), event_id, status, given_up_versions(given_up)
+        )
+        for row_id, company_id, event_id, status, occurred_at, updated_at, given_up in found
+    }
 
 
 def write_changes(connection: sa.Connection, kind: MediaKind, changes: Mapping[int, RowChange], now: datetime) -> None:

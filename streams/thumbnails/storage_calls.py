@@ -65,10 +65,6 @@ class StorageCalls:
         """Run the call in a thread: the event loop must go on for the heartbeats and for the other events."""
         return asyncio.get_running_loop().run_in_executor(self.executor, call)
 
-    def retried(self, call: Callable[[], T]) -> Awaitable[T]:
-        """Run the call in a thread, with retries."""
-        return self.in_thread(lambda: self.retry.call(call))
-
 
 class RetryingSource:
     """A source whose failed reads are retried at once before they fail the event. It counts what it reads."""
