@@ -7,7 +7,8 @@ Run: python -m benchmarks.persistence [--events N] [--orm-events N] [--slices N]
 [--json FILE]. With --base the role of another checkout, which has this file and a .venv, takes its turns too.
 
 Real Apache Kafka and a PostgreSQL of the system's own with fsync on. The topic is filled first; a consumer's time runs
-from its first record to its last commit, without its start. Each consumer is a process with a topic and a group of its own; slices alternate.
+from its first record to its last commit, without its start. Each consumer is a process with a topic and a group of
+its own; slices alternate.
 "mixed" has one record in five twice, and in a thousand one that is not JSON or that PostgreSQL refuses.
 """
 
