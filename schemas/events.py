@@ -27,6 +27,8 @@ _NUMBER: Final = re.compile(r"\s*[-+]?[\d_]*\.?[\d_]*\s*")
 
 
 def _to_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is UTC:
+        return moment
     try:
         return moment.astimezone(UTC)
     except OverflowError as exc:  # year 1 or 9999 beside an offset

@@ -63,7 +63,7 @@ def read_states(connection: sa.Connection, kind: MediaKind, row_ids: Sequence[in
         row_id: RowState.of(
             company_id, counted_time(occurred_at, updated_at), event_id, status, given_up_versions(given_up)
         )
-        for row_id, company_id, event_id, status, occurred_at, updated_at, given_up in found
+        for row_id, company_id, event_id, status, occurred_at, updated_at, given_up in found.fetchall()
     }
 
 
