@@ -132,6 +132,7 @@ def main() -> None:
                     stack.supervisor.start("worker", workers - 1)
                     stack.wait_until_joined()
                     inputs = {item.name: item.path for item in (h264_camera(kept), *photographs(kept)[:1])}
+                    bare_slice(bare, list(inputs.values()), 0.1)  # their start is not their speed
                     first = measure(Run(shape, stack, kafka, bare, options.events, options.rounds), inputs)
                     if options.memory_events:
                         measure_memory(stack, options.memory_events, first)

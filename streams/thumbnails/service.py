@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from processors.output.fingerprint import settings_fingerprint
 from processors.output.renditions import main_index
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
-from schemas.errors import STAND_IN, ErrorCode, ObjectNotFoundError, Stage, ThumbnailError, TransientError
+from schemas.errors import ErrorCode, Stage, ThumbnailError
 from schemas.events import (
     FrameInfo,
     MediaUploaded,
@@ -23,7 +23,7 @@ from storage.base import SourceReader
 from storage.tenants import TenantStorage
 from streams.thumbnails.claims import source_info
 from streams.thumbnails.stage_times import made_stages, read_stage, upload_stage
-from streams.thumbnails.storage_calls import RetryingSource, StorageCalls
+from streams.thumbnails.storage_calls import RetryingSource, StorageCalls, open_source
 from streams.thumbnails.store import RenditionStore, Stored
 from streams.tracing import StageTime
 
@@ -131,7 +131,7 @@ class ThumbnailService:
         tenant = self._calls.tenants.open(upload.company_id)
         try:
             progress.enter(Stage.READ)
-            return tenant, self._calls.retry.call(lambda: _open_source(tenant, upload.media.key))
+            return tenant, self._calls.retry.call(lambda: open_source(tenant, upload.media.key))
         except BaseException:
             tenant.close()
             raise
@@ -184,16 +184,3 @@ class ThumbnailService:
             version=stored.version,
             settings=self._fingerprint,
         )
-
-
-def _open_source(tenant: TenantStorage, key: str) -> SourceReader:
-    try:
-        return tenant.open_source(key)
-    except ObjectNotFoundError as error:
-        if not tenant.is_substitute:
-            raise
-        # Missing in the fallback proves nothing: the object may be in the tenant's own storage.
-        raise TransientError(
-            ErrorCode.SOURCE_MISSING,
-            f"{STAND_IN} ({tenant.fallback_reason}), and has no {key!r}.",
-        ) from error

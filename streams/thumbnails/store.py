@@ -1,7 +1,6 @@
 """Puts the renditions of one upload into a tenant's storage: all of them, confirmed, or it fails."""
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from threading import Event
@@ -10,10 +9,11 @@ from typing import Final
 import structlog
 
 from processors.types import Rendition
-from schemas.errors import ErrorCode, ThumbnailError, TransientError
+from schemas.errors import ErrorCode, ThumbnailError
 from schemas.events import MediaUploaded, RenditionInfo
 from storage.keys import is_folder_of, thumbnail_key, thumbnails_prefix, version_folder
 from storage.tenants import TenantStorage
+from streams.thumbnails.confirmed_put import put_confirmed
 from streams.thumbnails.storage_calls import StorageCalls
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,6 @@ class RenditionStore:
 
     def __init__(self, calls: StorageCalls) -> None:
         self._calls: Final = calls
-        self._metrics: Final = calls.metrics
 
     async def store(
         self,
@@ -116,32 +115,8 @@ class RenditionStore:
                 raise asyncio.CancelledError  # nobody waits for the rest: the upload is handed back
             key = thumbnail_key(media_folder, folder, rendition.name, rendition.format.extension)
             tried.append(key)
-            infos.append(self._put(tenant, key, rendition))
+            infos.append(put_confirmed(self._calls, tenant, key, rendition))
         return Stored(tenant, tuple(infos), is_beside_others=bool(others), version=version)
-
-    def _put(self, tenant: TenantStorage, key: str, rendition: Rendition) -> RenditionInfo:
-        provider, content, call = tenant.provider.name, rendition.content, self._calls.retry.call
-        try:
-            with self._metrics.upload_duration_seconds.labels(provider).time():
-                stored = call(lambda: tenant.upload_file(key, content, content_type=rendition.format.media_type))
-            sha256 = hashlib.sha256(content).hexdigest()
-            if (stored.size_bytes, stored.sha256) != (len(content), sha256):
-                raise TransientError(ErrorCode.UPLOAD_UNVERIFIED, f"The store confirmed other content for {key!r}.")
-            url = call(lambda: tenant.get_file_url(key))  # some stores must be asked
-        except ThumbnailError:
-            self._metrics.upload_total.labels(provider, "failed").inc()
-            raise
-        self._metrics.upload_total.labels(provider, "success").inc()
-        return RenditionInfo(
-            name=rendition.name,
-            key=key,
-            url=url,
-            width=rendition.width,
-            height=rendition.height,
-            format=rendition.format,
-            bytes=len(content),
-            sha256=sha256,
-        )
 
 
 @dataclass(frozen=True)
