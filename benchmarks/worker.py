@@ -167,10 +167,11 @@ def measure(run: Run, inputs: dict[str, Path]) -> int:
             platform.add_rows(range(first, first + run.events))
             before = cpu_parts(run.stack, run.kafka)
             rate = worker_rate(run.stack, uploads_of(key, kind, range(first, first + run.events)))
-            used = [(b - a) * 1000 / run.events for a, b in zip(before, cpu_parts(run.stack, run.kafka), strict=True)]
+            after = cpu_parts(run.stack, run.kafka)
+            worker, slots, others, of_kafka = ((b - a) * 1000 / run.events for a, b in zip(before, after, strict=True))
             first += run.events
             rates.append((rate, bare, rate / bare))
-            costs.append(Cost(*used, bare_ms))
+            costs.append(Cost(worker, slots, others, of_kafka, bare_ms))
         rate, bare, ratio = (statistics.median(values) for values in zip(*rates, strict=True))
         ratios = [round(one[2], 2) for one in rates]
         print(f"{run.shape} {name}: worker {rate:.1f}/s, bare {bare:.1f}/s, ratio {ratio:.2f} of {ratios}")
