@@ -317,7 +317,7 @@ class ThumbnailCleanup(_Result):
 
 
 def name_uuid(namespace: uuid.UUID, name: str) -> str:
-    """Return the text of uuid.uuid5(namespace, name), at a third of its cost."""
+    """Return the text of uuid.uuid5(namespace, name), at half of its cost."""
     digest = hashlib.sha1(namespace.bytes + name.encode(), usedforsecurity=False).digest()
     number = int.from_bytes(digest[:16]) & _UUID5_KEEPS | _UUID5_SETS
     text = f"{number:032x}"
