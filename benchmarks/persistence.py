@@ -1,29 +1,39 @@
 """Results from the topic to committed rows: the persist role against an ORM consumer that commits a row at a time.
 
-Run: python -m benchmarks.persistence [--events N] [--orm-events N] [--slices N] [--json FILE]. Real Apache Kafka and a
-PostgreSQL of the system's own with fsync on. The topic is filled first; a consumer's time runs from its first record to
-its last commit, without its start. Each consumer is a process with a topic and a group of its own; slices alternate.
+Beside it the floor: how fast this PostgreSQL takes the same rows from one connection that does nothing else, by COPY into a
+temporary table and one UPDATE from it, a transaction a batch. It reads no topic, and checks, announces and logs nothing.
+
+Run: python -m benchmarks.persistence [--events N] [--orm-events N] [--slices N] [--without NAME ...] [--base CHECKOUT]
+[--json FILE]. With --base the role of another checkout, which has this file and a .venv, takes its turns too.
+
+Real Apache Kafka and a PostgreSQL of the system's own with fsync on. The topic is filled first; a consumer's time runs
+from its first record to its last commit, without its start. Each consumer is a process with a topic and a group of
+its own; slices alternate.
 "mixed" has one record in five twice, and in a thousand one that is not JSON or that PostgreSQL refuses.
 """
 
 import argparse
 import json
-import multiprocessing
 import os
 import random
 import statistics
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+import psycopg
 import sqlalchemy as sa
 from confluent_kafka import Consumer, Producer
+from pydantic_core import to_json
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import orm
@@ -42,6 +52,8 @@ from service.settings import KafkaSettings
 from streams.kafka.ports import KafkaClients
 from streams.kafka.records import InboundRecord
 from streams.persist import role as persistence
+from streams.persist.role import BATCH
+from streams.rows.values import details_of
 from tests.doubles.results import a_media, ready
 from tests.servers.kafka.apache import ApacheKafka
 from tests.servers.postgres import SystemPostgres, new_database, system_binaries
@@ -58,6 +70,8 @@ class Task:
     database_url: str
     prefix: str
     records: int
+    upload: int
+    """The number of the first upload of each media: newer than what an earlier slice brought."""
 
     @property
     def kafka(self) -> KafkaSettings:
@@ -69,11 +83,19 @@ class Task:
 
 @dataclass(frozen=True)
 class Slice:
-    """One consumer's run. CPU of its process alone, in microseconds a record."""
+    """One consumer's run. CPU in microseconds a record: of its process alone, of PostgreSQL's and of Kafka's."""
 
     records: int
     seconds: float
     cpu_us: float
+    postgres_us: float = 0.0
+    kafka_us: float = 0.0
+
+    def write(self, out: Path) -> None:
+        """Hand it to the parent, whole or not at all."""
+        part = out.with_suffix(".part")
+        part.write_text(json.dumps(asdict(self)))
+        part.rename(out)
 
     @property
     def rate(self) -> float:
@@ -81,7 +103,7 @@ class Slice:
         return self.records / self.seconds
 
 
-def consume_ours(task: Task, out: "SimpleQueue[Slice]") -> None:
+def consume_ours(task: Task, out: Path) -> None:
     """The persist role as it is in production, its logs included."""
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the process ends
     configure_logs("json", "INFO", role="persist")
@@ -108,7 +130,7 @@ def consume_ours(task: Task, out: "SimpleQueue[Slice]") -> None:
             time.sleep(0.002)
         started, cpu = first[0]
         seconds = time.perf_counter() - started
-        out.put(Slice(task.records, seconds, (time.process_time() - cpu) * 1e6 / task.records))
+        Slice(task.records, seconds, (time.process_time() - cpu) * 1e6 / task.records).write(out)
         role.stop()
 
     threading.Thread(target=stop_when_done).start()
@@ -128,7 +150,7 @@ class _Content(_Base):
     __table__ = ar_contents
 
 
-def consume_by_orm(task: Task, out: "SimpleQueue[Slice]") -> None:
+def consume_by_orm(task: Task, out: Path) -> None:
     """What one would write with an ORM: load the row, compare, set, commit; offsets follow without being waited for."""
     consumer = Consumer(consumer_config(task.kafka, f"{task.prefix}orm"))
     consumer.subscribe([f"{task.prefix}{READY_TOPIC}"])
@@ -144,7 +166,7 @@ def consume_by_orm(task: Task, out: "SimpleQueue[Slice]") -> None:
         consumer.commit(message=message, asynchronous=True)
         done += 1
     seconds = time.perf_counter() - started
-    out.put(Slice(done, seconds, (time.process_time() - cpu) * 1e6 / done))
+    Slice(done, seconds, (time.process_time() - cpu) * 1e6 / done).write(out)
     consumer.close()
 
 
@@ -165,6 +187,47 @@ def _store_by_orm(session: orm.Session, result: ThumbnailReady) -> None:
     session.commit()
 
 
+_COPIED: Final = {
+    "id": "integer",
+    "thumbnail_event_id": "text",
+    "thumbnail_occurred_at": "timestamptz",
+    "thumbnail_status": "text",
+    "thumbnail_url": "text",
+    "thumbnails": "json",
+    "thumbnail_placeholder": "text",
+    "thumbnail_details": "json",
+}
+
+
+def copy_and_update(task: Task, out: Path) -> None:
+    """Write the rows of so many results by the least that PostgreSQL must do for them; they are made before the clock starts."""
+    batches = [
+        [_copied(a_result(task.upload + number // ROWS, number % ROWS + 1)) for number in range(first, first + BATCH)]
+        for first in range(0, task.records, BATCH)
+    ]
+    columns = ", ".join(f"{name} {kind}" for name, kind in _COPIED.items())
+    changes = ", ".join(f"{name} = given.{name}" for name in _COPIED if name != "id")
+    update = f"UPDATE videos SET {changes}, thumbnail_updated_at = now() FROM given WHERE videos.id = given.id"  # noqa: S608 - constants
+    with psycopg.connect(sa.make_url(task.database_url).set(drivername="postgresql").render_as_string(False)) as server:
+        started, cpu = time.perf_counter(), time.process_time()
+        for batch in batches:
+            with server.transaction(), server.cursor() as cursor:
+                cursor.execute(f"CREATE TEMPORARY TABLE given ({columns}) ON COMMIT DROP")
+                with cursor.copy("COPY given FROM STDIN") as copy:
+                    for row in batch:
+                        copy.write_row(row)
+                cursor.execute(update)
+                if cursor.rowcount != len(batch):
+                    raise AssertionError("Rows are missing.")
+        seconds = time.perf_counter() - started
+        Slice(task.records, seconds, (time.process_time() - cpu) * 1e6 / task.records).write(out)
+
+
+def _copied(result: ThumbnailReady) -> tuple[object, ...]:
+    shown = (result.media.id, result.upload_event_id, result.occurred_at, "ready", result.thumbnail_url)
+    return *shown, to_json(result.renditions).decode(), result.placeholder, json.dumps(details_of(result))
+
+
 def a_result(upload: int, media_id: int, thumbnail_url: str = "http://x/medium.webp") -> ThumbnailReady:
     """Three renditions and a placeholder, as the worker writes them: about 1,800 bytes."""
     media = a_media(media_id, MediaKind.VIDEO)
@@ -177,8 +240,9 @@ def a_result(upload: int, media_id: int, thumbnail_url: str = "http://x/medium.w
     return result.model_copy(update={"renditions": renditions})
 
 
-def fill(task: Task, upload: int, *, mixed: bool) -> None:
+def fill(task: Task, *, mixed: bool) -> None:
     """Put the slice's records onto the topic."""
+    upload = task.upload
     create_topics(task.kafka)
     producer = Producer(producer_config(task.kafka) | {"queue.buffering.max.messages": 1_000_000})
     generator = random.Random(upload)  # noqa: S311 - a fixed seed
@@ -215,20 +279,48 @@ def set_up(database_url: str) -> None:
     engine.dispose()
 
 
-def run_slice(name: str, servers: str, database_url: str, records: int, upload: int) -> Slice:
-    """Fill a topic of its own, and consume it in a process of its own."""
-    task = Task(servers, database_url, f"bench-{uuid.uuid4().hex[:8]}.", records)
-    fill(task, upload, mixed=name == "mixed")
-    context = multiprocessing.get_context("spawn")
-    out: SimpleQueue[Slice] = context.SimpleQueue()
-    process = context.Process(target=consume_by_orm if name == "orm" else consume_ours, args=(task, out))
-    process.start()
-    found = out.get()
-    process.join()
-    return found
+_CONSUMERS: Final = {"orm": consume_by_orm, "floor": copy_and_update}
 
 
-def measure(records: dict[str, int], slices: int) -> dict[str, list[Slice]]:
+@dataclass(frozen=True)
+class Servers:
+    """The servers that all slices share."""
+
+    kafka: ApacheKafka
+    postgres: SystemPostgres
+    bootstrap: str
+
+    def cpu_s(self) -> tuple[float, float]:
+        """CPU seconds of PostgreSQL and of Kafka so far."""
+        return tree_cpu_s(self.postgres.pid), tree_cpu_s(self.kafka.pid)
+
+
+def tree_cpu_s(pid: int) -> float:
+    """CPU seconds of a process and of all below it, those that have ended included."""
+    tree = psutil.Process(pid)
+    of_living = sum(sum(one.cpu_times()[:2]) for one in (tree, *tree.children(recursive=True)))
+    return float(of_living + sum(tree.cpu_times()[2:4]))
+
+
+def run_slice(name: str, servers: Servers, task: Task, checkout: Path) -> Slice:
+    """Fill a topic of its own, and consume it in a process of its own, by the code of `checkout`."""
+    if name != "floor":
+        fill(task, mixed=name == "mixed")
+    time.sleep(1.0)  # the broker's and the database's own work on what was before
+    before = servers.cpu_s()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "slice.json"
+        command = [str(checkout / ".venv/bin/python"), "-m", "benchmarks.persistence", "--consume", name]
+        command += ["--task", json.dumps(asdict(task)), "--out", str(out)]
+        subprocess.run(command, cwd=checkout, check=True)
+        found = Slice(**json.loads(out.read_text()))
+    postgres_us, kafka_us = (
+        (after - earlier) * 1e6 / task.records for after, earlier in zip(servers.cpu_s(), before, strict=True)
+    )
+    return replace(found, postgres_us=postgres_us, kafka_us=kafka_us)
+
+
+def measure(records: dict[str, int], slices: int, checkouts: Mapping[str, Path]) -> dict[str, list[Slice]]:
     """Slices by the consumer's name, taken in turns."""
     binaries = system_binaries()
     if binaries is None:
@@ -236,13 +328,17 @@ def measure(records: dict[str, int], slices: int) -> dict[str, list[Slice]]:
     kafka, postgres = ApacheKafka(), SystemPostgres(binaries, fsync=True)
     found: dict[str, list[Slice]] = {name: [] for name in records}
     try:
-        servers, server_url = kafka.start(), postgres.start()
+        bootstrap, server_url = kafka.start(), postgres.start()
+        servers = Servers(kafka, postgres, bootstrap)
         urls = {name: new_database(server_url) for name in records}
         for url in urls.values():
             set_up(url)
         for number in range(slices):
             for name, count in records.items():
-                found[name].append(run_slice(name, servers, urls[name], count, upload=1 + 1000 * number))
+                prefix = f"bench-{uuid.uuid4().hex[:8]}."
+                task = Task(bootstrap, urls[name], prefix, count, upload=1 + 1000 * number)
+                found[name].append(run_slice(name, servers, task, checkouts.get(name, Path.cwd())))
+                print(f"{name}: {found[name][-1]}", file=sys.stderr)
     finally:
         postgres.stop()
         kafka.stop()
@@ -255,22 +351,50 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=40_000)
     parser.add_argument("--orm-events", type=int, default=3_000)
     parser.add_argument("--slices", type=int, default=4)
+    parser.add_argument("--without", nargs="*", default=[], choices=["orm", "mixed", "floor"])
+    parser.add_argument("--base", type=Path)
     parser.add_argument("--json", type=Path)
+    for name in ("--consume", "--task", "--out"):
+        parser.add_argument(name, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.consume:
+        task = Task(**json.loads(options.task))
+        _CONSUMERS.get(options.consume, consume_ours)(task, Path(options.out))
+        return 0
     load = os.getloadavg()[0]
-    found = measure({"ours": options.events, "orm": options.orm_events, "mixed": options.events}, options.slices)
-    table = Table("consumer", "median /s", "worst /s", "best /s", "CPU us each", "times the ORM")
-    orm_rate = statistics.median(one.rate for one in found["orm"])
-    for name, slices in found.items():
-        rates = [one.rate for one in slices]
-        middle = statistics.median(rates)
-        figures = [middle, min(rates), max(rates), statistics.median(one.cpu_us for one in slices)]
-        table.add_row(name, *(f"{figure:,.0f}" for figure in figures), f"{middle / orm_rate:.1f}")
-    Console().print(table)
+    whole = -(-options.events // BATCH) * BATCH
+    records = {"base": options.events} if options.base else {}
+    records |= {"ours": options.events, "floor": whole, "orm": options.orm_events, "mixed": options.events}
+    records = {name: count for name, count in records.items() if name not in options.without}
+    found = measure(records, options.slices, {"base": options.base} if options.base else {})
+    print_table(found)
     print(f"{os.cpu_count()} cores, load average {load:.1f} before and {os.getloadavg()[0]:.1f} after.")
     if options.json:
         options.json.write_text(json.dumps({name: [asdict(one) for one in ones] for name, ones in found.items()}))
-    return 0 if statistics.median(one.rate for one in found["ours"]) >= 10 * orm_rate else 1
+    if "orm" not in found:
+        return 0
+    return 0 if median_rate(found["ours"]) >= 10 * median_rate(found["orm"]) else 1
+
+
+def median_rate(slices: list[Slice]) -> float:
+    """Records a second."""
+    return statistics.median(one.rate for one in slices)
+
+
+def print_table(found: dict[str, list[Slice]]) -> None:
+    """Print a line for each consumer."""
+    titles = ("consumer", "median /s", "worst /s", "best /s", "CPU us each", "PostgreSQL's", "Kafka's")
+    compared = [name for name in ("base", "floor", "orm") if name in found]
+    table = Table(*titles, *(f"times {name}" for name in compared))
+    for name, slices in found.items():
+        rates = [one.rate for one in slices]
+        figures = [statistics.median(rates), min(rates), max(rates)]
+        figures += [
+            statistics.median(getattr(one, of) for one in slices) for of in ("cpu_us", "postgres_us", "kafka_us")
+        ]
+        ratios = [f"{median_rate(slices) / median_rate(found[other]):.2f}" for other in compared]
+        table.add_row(name, *(f"{figure:,.0f}" for figure in figures), *ratios)
+    Console().print(table)
 
 
 if __name__ == "__main__":

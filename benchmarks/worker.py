@@ -1,8 +1,11 @@
 """The whole worker role against bare decoding, and its memory over thousands of events, on real Apache Kafka.
 
-Run: python -m benchmarks.worker [--events N] [--memory-events N]. One worker with two slots takes uploads off Kafka,
-decodes, stores three renditions with fsync and announces them; the rate is that of thumbnail.ready records. Beside it,
-in the same minute, the same files are decoded by two bare processes in a loop.
+Run: python -m benchmarks.worker [--shapes 1x2 ...] [--events N] [--rounds N] [--memory-events N] [--inputs FOLDER]. A
+shape is workers x slots of each. The workers take uploads off Kafka, decode, store three renditions with fsync and announce
+them; the rate is that of thumbnail.ready records. Beside it, in the same minute, the same files are decoded by two bare
+processes in a loop.
+
+The ratio of rates asks for a machine that does nothing else. The processor time of an upload, of each part, hardly does.
 """
 
 import argparse
@@ -11,12 +14,17 @@ import statistics
 import tempfile
 import time
 import uuid
+from dataclasses import dataclass
+from multiprocessing import active_children
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Final
 
+import psutil
 from confluent_kafka import Consumer, TopicPartition
 
-from benchmarks.clips import h264_camera, photographs
+from benchmarks.clips import h264_camera, inputs_folder, photographs
+from benchmarks.persistence import tree_cpu_s
 from benchmarks.slots import bare_processes, bare_slice, peak_mb
 from tests.servers.kafka.apache import ApacheKafka
 from tests.system.platform import Upload
@@ -70,58 +78,128 @@ def announced(stack: Stack) -> int:
         consumer.close()
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Processor time of one upload in each part, in milliseconds."""
+
+    worker: float
+    slots: float
+    persist_and_retry: float
+    kafka: float
+    bare: float
+
+    @property
+    def share(self) -> float:
+        """The bare function's part of what worker and slots take."""
+        return self.bare / (self.worker + self.slots)
+
+
+def cpu_parts(stack: Stack, kafka: ApacheKafka) -> tuple[float, float, float, float]:
+    """Processor seconds so far: of the workers themselves, of their slots, of persist and retry, of Kafka."""
+    workers = [role.process.pid for role in stack.supervisor.of("worker")]
+    others = [role.process.pid for name in ("persist", "retry") for role in stack.supervisor.of(name)]
+    slots = [pid for worker in workers for pid in children_of(worker)]
+    return (
+        sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in workers),
+        sum(map(tree_cpu_s, slots)),
+        sum(map(tree_cpu_s, others)),
+        tree_cpu_s(kafka.pid),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shapes", nargs="+", default=["1x2"])
     parser.add_argument("--events", type=int, default=120)
     parser.add_argument("--memory-events", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--inputs", type=Path, help="Folder that keeps the inputs for another run.")
     options = parser.parse_args()
     kafka = ApacheKafka()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        inputs = {item.name: item.path for item in (h264_camera(folder), *photographs(folder)[:1])}
-        try:
+    try:
+        bootstrap = kafka.start()
+        for shape in options.shapes:
+            workers, slots = map(int, shape.split("x"))
             with (
-                a_stack(kafka.start(), f"sqlite:///{folder / 'x.db'}", "", folder) as stack,
-                bare_processes() as processes,
+                tempfile.TemporaryDirectory() as name,
+                inputs_folder(options.inputs) as kept,
+                bare_processes() as bare,
             ):
-                measure(stack, processes, inputs, options.events, options.memory_events, options.rounds)
-        finally:
-            kafka.stop()
+                folder = Path(name)
+                production = {"DECODE_SLOTS": str(slots), "TENANT_CACHE_S": "10"}
+                prefix = f"shape-{shape}."
+                with a_stack(bootstrap, f"sqlite:///{folder / 'x.db'}", prefix, folder, **production) as stack:
+                    stack.supervisor.start("worker", workers - 1)
+                    stack.wait_until_joined()
+                    inputs = {item.name: item.path for item in (h264_camera(kept), *photographs(kept)[:1])}
+                    bare_slice(bare, list(inputs.values()), 0.1)  # their start is not their speed
+                    first = measure(Run(shape, stack, kafka, bare, options.events, options.rounds), inputs)
+                    if options.memory_events:
+                        measure_memory(stack, options.memory_events, first)
+    finally:
+        kafka.stop()
 
 
-def measure(
-    stack: Stack,
-    processes: list[Connection],
-    inputs: dict[str, Path],
-    events: int,
-    memory_events: int,
-    rounds: int,
-) -> None:
-    platform = stack.platform
-    first = 1
+@dataclass(frozen=True)
+class Run:
+    """One shape, with what measures it."""
+
+    shape: str
+    stack: Stack
+    kafka: ApacheKafka
+    bare: list[Connection]
+    events: int
+    rounds: int
+
+
+def measure(run: Run, inputs: dict[str, Path]) -> int:
+    """Print a line for each input; return the first id that is free."""
+    platform, first = run.stack.platform, 1
     for name, path in inputs.items():
         kind = "video" if path.suffix == ".mp4" else "image"
         key = f"acme/uploads/{path.name}"
         platform.store(key, path.read_bytes())
-        ratios, rates = [], []
-        for _ in range(rounds):
-            bare = bare_slice(processes, [path], 5.0)
-            platform.add_rows(range(first, first + events))
-            rate = worker_rate(stack, uploads_of(key, kind, range(first, first + events)))
-            first += events
-            ratios.append(rate / bare)
-            rates.append((rate, bare))
-        middle = statistics.median(ratios)
+        rates, costs = [], []
+        for _ in range(run.rounds):
+            before_s = bare_cpu_s()
+            bare = bare_slice(run.bare, [path], SLICE_S)
+            bare_ms = (bare_cpu_s() - before_s) * 1000 / (bare * SLICE_S)
+            platform.add_rows(range(first, first + run.events))
+            before = cpu_parts(run.stack, run.kafka)
+            rate = worker_rate(run.stack, uploads_of(key, kind, range(first, first + run.events)))
+            after = cpu_parts(run.stack, run.kafka)
+            worker, slots, others, of_kafka = ((b - a) * 1000 / run.events for a, b in zip(before, after, strict=True))
+            first += run.events
+            rates.append((rate, bare, rate / bare))
+            costs.append(Cost(worker, slots, others, of_kafka, bare_ms))
+        rate, bare, ratio = (statistics.median(values) for values in zip(*rates, strict=True))
+        ratios = [round(one[2], 2) for one in rates]
+        print(f"{run.shape} {name}: worker {rate:.1f}/s, bare {bare:.1f}/s, ratio {ratio:.2f} of {ratios}")
         print(
-            f"{name}: worker {rates[-1][0]:.1f}/s, bare {rates[-1][1]:.1f}/s, median ratio {middle:.2f} of {[round(r, 2) for r in ratios]}"
+            f"  CPU ms: {', '.join(f'{part} {statistics.median(getattr(c, part) for c in costs):.1f}' for part in PARTS)}"
         )
+        print(f"  bare share of worker and slots: {[round(cost.share, 2) for cost in costs]}", flush=True)
+    return first
+
+
+SLICE_S: Final = 5.0
+PARTS: Final = ("worker", "slots", "persist_and_retry", "kafka", "bare")
+
+
+def bare_cpu_s() -> float:
+    """Processor seconds of the bare processes."""
+    return sum(tree_cpu_s(process.pid) for process in active_children() if process.pid is not None)
+
+
+def measure_memory(stack: Stack, events: int, first: int) -> None:
+    """Print the peaks, then memory after each quarter of so many events."""
+    platform = stack.platform
     worker = stack.supervisor.of("worker")[0].process.pid
     slots = children_of(worker)
     print(f"Peak of the worker {peak_mb(worker):.0f} MiB, of a slot {max(map(peak_mb, slots)):.0f} MiB")
     key = "acme/uploads/memory.mp4"
     platform.store(key, platform.sample("video"))
-    step = memory_events // 4
+    step = events // 4
     for _ in range(4):
         started = time.perf_counter()
         platform.add_rows(range(first, first + step))

@@ -68,6 +68,7 @@ WORKING_HEADERS: Final = frozenset(
 MAX_HEADER_BYTES: Final = 1024
 """The longest header that the roles write. A larger one would make the dead letter unsendable and stop the partition."""
 
+_TIME_CHARS: Final = len("2026-11-23T18:09:00.123")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-")
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -99,7 +100,10 @@ def get_count(headers: Headers, name: str) -> int:
 
 def trace_id(headers: Headers) -> str | None:
     """Return the trace id of a W3C traceparent, 32 hexadecimal digits; None when it is absent or invalid."""
-    found = _TRACEPARENT.match(get_header(from_extensions(headers), TRACEPARENT) or "")
+    text = get_header(headers, TRACEPARENT)
+    if text is None:
+        text = get_header(headers, EXTENSIONS[TRACEPARENT])
+    found = _TRACEPARENT.match(text or "")
     return found[1] if found else None
 
 
@@ -144,7 +148,8 @@ def with_extensions(headers: Headers) -> Headers:
 
 def format_time(moment: datetime) -> str:
     """Format a time as RFC 3339 in UTC with milliseconds: 2026-11-23T18:09:00.123Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='milliseconds')[:_TIME_CHARS]}Z"
 
 
 def parse_time(text: str | None) -> datetime | None:

@@ -29,6 +29,7 @@ Received = tuple[InboundRecord, Span]
 """A record with the span of the work on it."""
 _TOLD: Final = frozenset({RowOutcome.STALE, RowOutcome.ROW_GONE, RowOutcome.OTHER_COMPANY, RowOutcome.UNREMEMBERED})
 """Outcomes that get a line of their own at level info; the others at debug: a line costs as much as a row."""
+_HEARD: Final = _TOLD | {RowOutcome.OVERRULED}
 
 _REPLAY_IT: Final = (
     "The upload was given up before these pictures were read, so that they are deleted."
@@ -55,17 +56,24 @@ class ResultCounts:
             if self._is_new(record):
                 metrics.dead_letters_total.labels(error.code).inc()
                 metrics.task_execution_total.labels(TaskType.PERSIST, "failed").inc()
+        fresh: Counter[RowOutcome] = Counter()
+        repeated = first_stale = 0
         for item, outcome in outcomes:
-            if place_of(item.record) in refused_at:
+            if refused_at and place_of(item.record) in refused_at:
                 continue
             if outcome is RowOutcome.REPEATED:
-                metrics.redelivered_total.labels(TaskType.PERSIST).inc()
+                repeated += 1
             elif self._is_new(item.record):
-                metrics.task_execution_total.labels(TaskType.PERSIST, "success").inc()
-                metrics.stale_results_total.inc(outcome is RowOutcome.STALE)
-                metrics.stale_first_attempts_total.inc(outcome is RowOutcome.STALE and _is_first(item.result))
-                metrics.orphaned_results_total.inc(outcome is RowOutcome.ROW_GONE)
-                metrics.overruled_results_total.inc(outcome is RowOutcome.OVERRULED)
+                fresh[outcome] += 1
+                first_stale += outcome is RowOutcome.STALE and _is_first(item.result)
+        if repeated:
+            metrics.redelivered_total.labels(TaskType.PERSIST).inc(repeated)
+        if fresh:
+            metrics.task_execution_total.labels(TaskType.PERSIST, "success").inc(fresh.total())
+        metrics.stale_results_total.inc(fresh[RowOutcome.STALE])
+        metrics.stale_first_attempts_total.inc(first_stale)
+        metrics.orphaned_results_total.inc(fresh[RowOutcome.ROW_GONE])
+        metrics.overruled_results_total.inc(fresh[RowOutcome.OVERRULED])
 
     def _is_new(self, record: InboundRecord) -> bool:
         is_new = self._seen.add(place_of(record))
@@ -100,10 +108,12 @@ def _is_first(result: Result) -> bool:
 def _tell(outcomes: Outcomes) -> None:
     tells_all = logging.getLogger(__name__).isEnabledFor(logging.DEBUG)
     for item, outcome in outcomes:
+        if not tells_all and outcome not in _HEARD:
+            continue
         about = {"media": item.result.media.record_key, "company_id": item.result.company_id}
         if outcome is RowOutcome.OVERRULED:
             log.warning("ready_overruled", next_action=_REPLAY_IT, **about, **item.record.log_fields)
-        elif tells_all or outcome in _TOLD:
+        else:
             level = logging.INFO if outcome in _TOLD else logging.DEBUG
             log.log(level, "result_persisted", outcome=outcome, **about, **item.record.log_fields)
 

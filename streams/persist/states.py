@@ -1,6 +1,7 @@
 """Sends thumbnail.state: each record says what a media's row says at that moment, and none is older than the one before it."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Final
@@ -57,8 +58,8 @@ class StateSender:
         except SQLAlchemyError as exc:
             raise DatabaseDownError(explain_database_fault(exc)) from exc
         self._metrics.state_duration_seconds.observe(time.perf_counter() - began)
-        for state in states.values():
-            self._metrics.states_total.labels(DELETED if state is None else state.status).inc()
+        for status, count in Counter(DELETED if state is None else state.status for state in states.values()).items():
+            self._metrics.states_total.labels(status).inc(count)
         return len(states)
 
 

@@ -82,7 +82,7 @@ class RowState:
             return RowOutcome.OTHER_COMPANY
         offered = rank_of(result)
         if offered > self.rank:
-            if isinstance(result, ThumbnailReady) and version_of(result) in self.given_up:
+            if self.given_up and isinstance(result, ThumbnailReady) and version_of(result) in self.given_up:
                 return RowOutcome.OVERRULED
             return RowOutcome.APPLIED if self.is_fresh else RowOutcome.REPLACED
         if offered[:2] < self.rank[:2]:

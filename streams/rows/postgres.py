@@ -5,18 +5,18 @@ as with COPY into a temporary table, which would be one more statement and churn
 unnest() it is 80 µs, and with an UPDATE a row 60 µs.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
+from pydantic_core import to_json
 
 from schemas.events import MediaKind
-from streams.rows.last_write_wins import RowState, rank_of
-from streams.rows.queries import state_of, table_of
-from streams.rows.values import RowChange, details_of, error_text, renditions_json, status_of
-from streams.rows.versions import given_up_text
+from streams.rows.last_write_wins import RowState, counted_time, rank_of
+from streams.rows.queries import table_of
+from streams.rows.values import RowChange, details_of, error_text, status_of
+from streams.rows.versions import given_up_text, given_up_versions
 
 # The rows are locked in the order of their ids, and read in the newest version that others have committed, until the
 # transaction ends: nobody changes them before the UPDATE. NO KEY: the platform may go on adding videos to a locked AR
@@ -33,8 +33,8 @@ _CHANGE: Final = """
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(%(changes)s AS json)) AS given (
         id integer, given_up text, has_result boolean, occurred_at timestamptz, event_id text, status text,
-        error text, has_pictures boolean, url text, renditions text, placeholder text, settings text,
-        details text, external_id text)
+        error text, has_pictures boolean, url text, renditions json, placeholder text, settings text,
+        details json, external_id text)
 )
 UPDATE {table} AS shown SET
     thumbnail_given_up = given.given_up,
@@ -48,10 +48,10 @@ UPDATE {table} AS shown SET
     thumbnail_revision =
         CASE WHEN has_result THEN coalesce(thumbnail_revision, 0) + 1 ELSE thumbnail_revision END,
     thumbnail_url = CASE WHEN has_pictures THEN given.url ELSE thumbnail_url END,
-    thumbnails = CASE WHEN has_pictures THEN CAST(given.renditions AS json) ELSE thumbnails END,
+    thumbnails = CASE WHEN has_pictures THEN given.renditions ELSE thumbnails END,
     thumbnail_placeholder = CASE WHEN has_pictures THEN given.placeholder ELSE thumbnail_placeholder END,
     thumbnail_settings = CASE WHEN has_pictures THEN given.settings ELSE thumbnail_settings END,
-    thumbnail_details = CASE WHEN has_pictures THEN CAST(given.details AS json) ELSE thumbnail_details END
+    thumbnail_details = CASE WHEN has_pictures THEN given.details ELSE thumbnail_details END
 FROM given WHERE shown.id = given.id
 """
 
@@ -59,13 +59,18 @@ FROM given WHERE shown.id = given.id
 def read_states(connection: sa.Connection, kind: MediaKind, row_ids: Sequence[int]) -> dict[int, RowState]:
     """Return how those of `row_ids` that exist are, now locked until the transaction ends."""
     found = connection.exec_driver_sql(_LOCKS[kind], {"ids": list(row_ids)})
-    return {row.id: state_of(row, row.company_id) for row in found}
+    return {
+        row_id: RowState.of(
+            company_id, counted_time(occurred_at, updated_at), event_id, status, given_up_versions(given_up)
+        )
+        for row_id, company_id, event_id, status, occurred_at, updated_at, given_up in found.fetchall()
+    }
 
 
 def write_changes(connection: sa.Connection, kind: MediaKind, changes: Mapping[int, RowChange], now: datetime) -> None:
     """Set what `changes`, by row id, say."""
     given = [_given(row_id, change) for row_id, change in changes.items()]
-    connection.exec_driver_sql(_CHANGES[kind], {"changes": json.dumps(given), "now": now})
+    connection.exec_driver_sql(_CHANGES[kind], {"changes": to_json(given).decode(), "now": now})
 
 
 def _given(row_id: int, change: RowChange) -> dict[str, Any]:
@@ -87,10 +92,10 @@ def _given(row_id: int, change: RowChange) -> dict[str, Any]:
     if ready is not None:
         values |= {
             "url": ready.thumbnail_url,
-            "renditions": renditions_json(ready),
+            "renditions": ready.renditions,
             "placeholder": ready.placeholder,
             "settings": ready.settings,
-            "details": json.dumps(details_of(ready)),
+            "details": details_of(ready),
         }
     return values
 

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+from sqlalchemy.dialects import postgresql
 
 from schemas.database import write_transaction
 from schemas.errors import NEXT_ACTIONS
-from schemas.events import MediaKind, RenditionInfo
+from schemas.events import MediaKind, RenditionInfo, name_uuid
 from schemas.media_state import StateError, StateMedia, Status, ThumbnailState, record_key
 from schemas.tables import ar_contents, videos
 from streams.rows.last_write_wins import FAILED, Row
@@ -24,6 +26,8 @@ the session of a process that stands still, and the others go on."""
 _NAMESPACE: Final = uuid.UUID("0d8f5c3e-55a5-5d0c-8c2e-52f6a5f3b8aa")
 _NEXT_ACTIONS: Final = {str(code): action for code, action in NEXT_ACTIONS.items()}
 _RENDITION: Final = TypeAdapter(RenditionInfo)
+_RENDITIONS: Final = TypeAdapter(tuple[RenditionInfo, ...])
+_NONE: Final = "null"
 
 States = dict[Row, ThumbnailState | None]
 """The present state of each media that has one; None where the media is gone. A media without a result yet has none."""
@@ -55,9 +59,16 @@ def read_media_states(connection: sa.Connection, media: Collection[Row]) -> Stat
         ids = sorted(row_id for of, row_id in media if of is kind)
         if ids:
             found |= {(kind, row_id): None for row_id in ids}
-            query = state_query(kind).where(table_of(kind).c.id.in_(ids))
-            found |= states_of(kind, connection.execute(query), found)
+            found |= states_of(kind, connection.execute(*_query_of(connection, kind, ids)).all(), found)
     return found
+
+
+def _query_of(connection: sa.Connection, kind: MediaKind, ids: list[int]) -> tuple[sa.Select[Any], dict[str, Any]]:
+    column = table_of(kind).c.id
+    if connection.dialect.name == "postgresql":
+        # One array: a parameter an id takes more time than reading the rows.
+        return _QUERIES[kind], {"ids": ids}
+    return state_query(kind).where(column.in_(ids)), {}
 
 
 def state_query(kind: MediaKind) -> sa.Select[Any]:
@@ -72,18 +83,27 @@ def state_query(kind: MediaKind) -> sa.Select[Any]:
         "occurred_at",
         "updated_at",
         "revision",
-        "details",
         "external_id",
     )
     columns: tuple[sa.ColumnElement[Any], ...] = (
         table.c.id,
         (videos.c.ar_content_id if is_video else table.c.id).label("ar_content_id"),
         ar_contents.c.company_id,
-        table.c.thumbnails,
+        # As text, to be read once, by what is fast and knows their form.
+        sa.cast(table.c.thumbnails, sa.Text).label("thumbnails"),
+        sa.cast(table.c.thumbnail_details, sa.Text).label("thumbnail_details"),
         *(table.c[f"thumbnail_{name}"] for name in names),
     )
     source: Any = videos.join(ar_contents, videos.c.ar_content_id == ar_contents.c.id) if is_video else table
     return sa.select(*columns).select_from(source)
+
+
+_QUERIES: Final = {
+    kind: state_query(kind).where(
+        table_of(kind).c.id == sa.any_(sa.bindparam("ids", type_=postgresql.ARRAY(sa.Integer)))
+    )
+    for kind in MediaKind
+}
 
 
 def states_of(kind: MediaKind, rows: Iterable[sa.Row[Any]], found: States | None = None) -> States:
@@ -98,13 +118,14 @@ def states_of(kind: MediaKind, rows: Iterable[sa.Row[Any]], found: States | None
 
 
 def _state(kind: MediaKind, row: sa.Row[Any]) -> ThumbnailState:
-    details = row.thumbnail_details if isinstance(row.thumbnail_details, dict) else None
+    details = from_json(row.thumbnail_details or _NONE)
+    details = details if isinstance(details, dict) else None
     key, revision = record_key(kind, row.id), row.thumbnail_revision or 0
     updated_at = _utc(row.thumbnail_updated_at or row.thumbnail_occurred_at)
     reason = None if details is None else details.get("degraded_reason")
     name = f"{row.company_id}:{key}:{row.thumbnail_event_id}:{revision}:{updated_at}"
     fields: dict[str, Any] = {
-        "event_id": str(uuid.uuid5(_NAMESPACE, name)),
+        "event_id": name_uuid(_NAMESPACE, name),
         "revision": revision,
         "updated_at": updated_at,
         "company_id": row.company_id,
@@ -118,7 +139,7 @@ def _state(kind: MediaKind, row: sa.Row[Any]) -> ThumbnailState:
         "upload_event_id": row.thumbnail_event_id,
         "occurred_at": _utc(row.thumbnail_occurred_at),
         "thumbnail_url": row.thumbnail_url,
-        "renditions": row.thumbnails or (),
+        "renditions": (),
         "placeholder": row.thumbnail_placeholder,
         "shown_upload_event_id": None if details is None else details.get("upload_event_id"),
         "degraded": None if details is None else reason is not None,
@@ -127,19 +148,21 @@ def _state(kind: MediaKind, row: sa.Row[Any]) -> ThumbnailState:
         "error": _error(row.thumbnail_error) if row.thumbnail_status == FAILED else None,
     }
     try:
+        if row.thumbnails is not None and row.thumbnails != _NONE:
+            fields["renditions"] = _RENDITIONS.validate_json(row.thumbnails)
         return ThumbnailState.model_validate(fields)
     except ValidationError:
-        return _tolerant(fields)
+        return _tolerant(fields, from_json(row.thumbnails or _NONE))
 
 
-def _tolerant(fields: dict[str, Any]) -> ThumbnailState:
+def _tolerant(fields: dict[str, Any], thumbnails: Any) -> ThumbnailState:
     """Return the state of a row that holds what no batch has written: the platform's own must not stop the role."""
     media, error = fields["media"], fields["error"]
     return ThumbnailState.model_construct(
         **fields
         | {
             "media": StateMedia.model_construct(**media),
-            "renditions": _renditions(fields["renditions"]),
+            "renditions": _renditions(thumbnails),
             "error": None if error is None else StateError.model_construct(**error),
         }
     )

@@ -18,7 +18,8 @@ def version_of(result: ThumbnailReady | ThumbnailFailed) -> str:
         named = result.version or ""
     else:
         named = result.renditions[0].key.rpartition("/")[0].rpartition("/")[2] if result.renditions else ""
-    return (version_in(named) or version) if upload_of(named) == version else version
+    found = _VERSION.match(named)
+    return version if found is None or found["upload"] != version else found.group()
 
 
 def version_in(folder: str) -> str | None:

@@ -1,6 +1,6 @@
 """How long replaced and deleted thumbnails stay readable: a cleanup waits, and which pictures it then leaves to a later one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schemas import headers as h
@@ -21,8 +21,8 @@ class Grace:
         if not self.keep_s:
             return request
         due_at = h.format_time(now + timedelta(seconds=self.keep_s))
-        headers = h.with_headers(request.headers, {h.RETRY_DUE_AT: due_at})
-        return replace(request, topic=topics.cleanup_waiting, headers=headers)
+        headers = (*request.headers, (h.RETRY_DUE_AT, due_at.encode()))
+        return OutboundRecord(topics.cleanup_waiting, request.key, request.value, headers)
 
     def protects(self, request: ThumbnailCleanup, row: ShownRow | None, *, is_own: bool) -> bool:
         """Return whether a folder that the row does not show may have been shown after `request` was made.

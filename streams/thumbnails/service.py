@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from processors.output.fingerprint import settings_fingerprint
 from processors.output.renditions import main_index
 from processors.types import Kind, Source, ThumbnailSet, ThumbnailSpec
-from schemas.errors import STAND_IN, ErrorCode, ObjectNotFoundError, Stage, ThumbnailError, TransientError
+from schemas.errors import ErrorCode, Stage, ThumbnailError
 from schemas.events import (
     FrameInfo,
     MediaUploaded,
@@ -23,7 +23,7 @@ from storage.base import SourceReader
 from storage.tenants import TenantStorage
 from streams.thumbnails.claims import source_info
 from streams.thumbnails.stage_times import made_stages, read_stage, upload_stage
-from streams.thumbnails.storage_calls import RetryingSource, StorageCalls
+from streams.thumbnails.storage_calls import RetryingSource, StorageCalls, open_source
 from streams.thumbnails.store import RenditionStore, Stored
 from streams.tracing import StageTime
 
@@ -106,9 +106,9 @@ class ThumbnailService:
         """
         started = perf_counter()
         progress.enter(Stage.TENANT)
-        tenant = await self._calls.in_thread(lambda: self._calls.tenants.open(upload.company_id))
+        tenant, reader = await self._calls.in_thread(lambda: self._open(upload, progress))
         try:
-            made, source = await self._make(upload, tenant, progress)
+            made, source = await self._make(upload, reader, progress)
             progress.enter(Stage.UPLOAD)
             folder = version or upload.version
             stored = await self._store.store(upload, tenant, made.renditions, is_final=is_final, version=folder)
@@ -128,12 +128,20 @@ class ThumbnailService:
         self._count(stored.tenant, made)
         return self._ready(upload, made, stored, _Facts(source, attempt, timings))
 
+    def _open(self, upload: MediaUploaded, progress: Progress) -> tuple[TenantStorage, SourceReader]:
+        """Open the company's storage, and the object in it: in one thread, without a way back to the event loop."""
+        tenant = self._calls.tenants.open(upload.company_id)
+        try:
+            progress.enter(Stage.READ)
+            return tenant, self._calls.retry.call(lambda: open_source(tenant, upload.media.key))
+        except BaseException:
+            tenant.close()
+            raise
+
     async def _make(
-        self, upload: MediaUploaded, tenant: TenantStorage, progress: Progress
+        self, upload: MediaUploaded, source: SourceReader, progress: Progress
     ) -> tuple[ThumbnailSet, SourceInfo]:
-        progress.enter(Stage.READ)
         opening_s = progress.stage_began_s
-        source = await self._open(tenant, upload.media.key)
         counted = RetryingSource(source, self._calls.retry)
         try:
             progress.enter(Stage.DECODE)
@@ -147,18 +155,6 @@ class ThumbnailService:
         finally:
             progress.stages.append(read_stage(opening_s, counted, progress.stage_began_s))
             source.close()
-
-    async def _open(self, tenant: TenantStorage, key: str) -> SourceReader:
-        try:
-            return await self._calls.retried(lambda: tenant.open_source(key))
-        except ObjectNotFoundError as error:
-            if not tenant.is_substitute:
-                raise
-            # Missing in the fallback proves nothing: the object may be in the tenant's own storage.
-            raise TransientError(
-                ErrorCode.SOURCE_MISSING,
-                f"{STAND_IN} ({tenant.fallback_reason}), and has no {key!r}.",
-            ) from error
 
     def _count(self, used: TenantStorage, made: ThumbnailSet) -> None:
         self._metrics.decoder_used_total.labels(made.frame.method).inc()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from processors.types import Source
-from schemas.errors import ErrorCode, TransientError
+from schemas.errors import STAND_IN, ErrorCode, ObjectNotFoundError, TransientError
 from schemas.metrics import Metrics
-from storage.tenants import Tenants
+from storage.base import SourceReader
+from storage.tenants import Tenants, TenantStorage
 
 _PASSES_SOON: Final = frozenset(
     {
@@ -65,9 +66,19 @@ class StorageCalls:
         """Run the call in a thread: the event loop must go on for the heartbeats and for the other events."""
         return asyncio.get_running_loop().run_in_executor(self.executor, call)
 
-    def retried(self, call: Callable[[], T]) -> Awaitable[T]:
-        """Run the call in a thread, with retries."""
-        return self.in_thread(lambda: self.retry.call(call))
+
+def open_source(tenant: TenantStorage, key: str) -> SourceReader:
+    """Open the object. Raises as the storage does, but TransientError where a fallback does not have it."""
+    try:
+        return tenant.open_source(key)
+    except ObjectNotFoundError as error:
+        if not tenant.is_substitute:
+            raise
+        # Missing in the fallback proves nothing: the object may be in the tenant's own storage.
+        raise TransientError(
+            ErrorCode.SOURCE_MISSING,
+            f"{STAND_IN} ({tenant.fallback_reason}), and has no {key!r}.",
+        ) from error
 
 
 class RetryingSource:

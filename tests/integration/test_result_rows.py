@@ -1,14 +1,18 @@
 """Results into rows, on SQLite and on PostgreSQL alike: the newest upload wins, whatever the order."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from schemas.cloudevents import write_event
 from schemas.database import write_transaction
 from schemas.events import Media, MediaKind, upload_version
+from schemas.media_state import ThumbnailState
 from schemas.tables import ar_contents, videos
 from streams.rows.last_write_wins import RowOutcome
 from streams.rows.queries import DeletedRow, NewestUpload, RowStates
@@ -86,6 +90,23 @@ def test_a_media_keeps_the_name_that_the_platform_gave_it_last_also_through_a_fa
     assert states() == [None]
     apply(engine, ready(10))
     assert states() == ["b"]
+
+
+@pytest.mark.parametrize("written", [None, sa.JSON.NULL, [], {}, 0, "text", ["odd", {"key": 1}]], ids=str)
+def test_a_state_has_the_rows_pictures_and_none_where_the_platform_wrote_no_list_of_pictures(
+    engine: sa.Engine, written: Any
+) -> None:
+    shown = ready(1, thumbnail_url="http://é/🎞.webp")
+    apply(engine, shown, ready(1, a_media(41)))
+    with write_transaction(engine) as connection:
+        connection.execute(sa.update(videos).where(videos.c.id == 41).values(thumbnails=written))
+        found = read_media_states(connection, [(MediaKind.VIDEO, number) for number in (41, 42)])
+    odd, sound = found[MediaKind.VIDEO, 41], found[MediaKind.VIDEO, 42]
+    assert odd is not None
+    assert sound is not None
+    assert (odd.renditions, odd.upload_event_id) == ((), "upload-1")
+    assert (sound.renditions, sound.thumbnail_url) == (shown.renditions, shown.thumbnail_url)
+    assert set(json.loads(write_event(odd))) == set(ThumbnailState.model_fields)
 
 
 def test_an_image_goes_to_its_ar_content(engine: sa.Engine) -> None:

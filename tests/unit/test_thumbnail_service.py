@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from threading import Event
 
 import pytest
 
@@ -215,3 +216,35 @@ def test_a_read_that_fails_twice_is_read_a_third_time() -> None:
     flow = a_flow()
     flow.tenants.own.fail_next("read_at", UNAVAILABLE, times=2)
     assert create(flow).source.bytes_read == 8
+
+
+class SlowStorage(MemoryStorageProvider):
+    """Takes the first picture only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_begun, self.may_go_on = Event(), Event()
+
+    def upload_file(self, key: str, content: bytes, *, content_type: str) -> StoredObject:
+        self.has_begun.set()
+        assert self.may_go_on.wait(30)
+        return super().upload_file(key, content, content_type=content_type)
+
+
+def test_an_upload_that_is_handed_back_stores_no_further_pictures() -> None:
+    slow = SlowStorage()
+    flow = a_flow(slow)
+
+    async def cancel_while_storing() -> None:
+        made = asyncio.create_task(
+            flow.service.create(an_upload(), Progress(), attempt=1, is_final=lambda _error: False)
+        )
+        assert await asyncio.to_thread(slow.has_begun.wait, 30)
+        made.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await made
+        slow.may_go_on.set()
+
+    asyncio.run(cancel_while_storing())
+    flow.calls.executor.shutdown(wait=True)
+    assert [key.rpartition("/")[2] for key in stored_pictures(flow)] == ["small.webp"]
