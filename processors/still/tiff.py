@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processors.colour.convert import PictureColours
-from processors.limits import LEAST_SHOWN, MAX_PROFILE_BYTES
+from processors.limits import LEAST_SHOWN
 from processors.orientation import EXIF_TURNS
 from processors.readers import DamagedMediaError, reading
 from processors.still import tiff_tags as tags
@@ -18,7 +18,7 @@ from processors.still.ffmpeg import decode_by_ffmpeg, light_to_srgb
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, blank_share
 from processors.still.floats import USUAL_OF_NUMBERS, codes_of_floats
 from processors.still.tiff_planes import in_pixels
-from processors.still.tiff_samples import decode_pictures, decode_samples, is_of_halves, is_of_pictures
+from processors.still.tiff_samples import decode_pictures, decode_samples, is_of_halves, is_of_pictures, profile_of
 from schemas.errors import PermanentError
 
 _MOST_ATTEMPTS: Final = 256
@@ -126,7 +126,7 @@ def is_whole(content: bytes) -> bool:
 
 
 def _stored(image: Image.Image, found: tags.Tags, method: str) -> StoredPicture:
-    profile = bytes(value & 0xFF for value in found.get(tags.PROFILE, ())[:MAX_PROFILE_BYTES])
+    profile = profile_of(found)
     is_rgb = image.mode in ("RGB", "RGBA") and tags.one(found, tags.PHOTOMETRIC) == 2
     colours = PictureColours(profile) if profile and is_rgb else PictureColours()
     return StoredPicture(image, "tiff", method, colours, EXIF_TURNS.get(tags.one(found, tags.ORIENTATION)))

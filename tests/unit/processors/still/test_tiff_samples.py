@@ -11,6 +11,7 @@ from processors.types import ThumbnailSet
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
 from tests.doubles.corpus_rare import light, pixels, tiff
+from tests.doubles.profiles import ink_profile
 from tests.doubles.sources import pixels_of
 from tests.unit.processors.still.test_large import tiff as tiff_of_parts
 from tests.unit.processors.still.test_pictures import assert_upright, make
@@ -46,6 +47,39 @@ def test_of_more_samples_than_colours_the_first_are_the_colours(kind: type) -> N
     made = make(tiff(more * 257 if kind is np.uint16 else more, t338=0))
     assert_whole(made)
     assert_upright(made)
+
+
+@pytest.mark.parametrize("profile", [None, ink_profile()])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_inks_with_transparency_are_those_without_it_and_transparent(kind: type, profile: bytes | None) -> None:
+    """As Photoshop saves a CMYK document with a layer's mask. The judge is Pillow's way with the four inks alone."""
+    inks, alpha = photograph().convert("CMYK"), np.full((HEIGHT, WIDTH), 255, np.uint8)
+    alpha[:, : WIDTH // 2] = 0
+    values = np.dstack([np.asarray(inks), alpha]).astype(kind)
+    tags = {
+        256: [WIDTH],
+        257: [HEIGHT],
+        258: [8 * values.itemsize] * 5,
+        259: [1],
+        262: [5],
+        277: [5],
+        278: [HEIGHT],
+        338: [2],
+    }
+    content = tiff_of_parts(
+        tags | ({34675: list(profile)} if profile else {}), [(values * 257 if kind is np.uint16 else values).tobytes()]
+    )
+    made, judge = make(content), make(saved(inks, "TIFF", icc_profile=profile))
+    assert_whole(made)
+    shown = pixels_of(made.renditions[2], "RGBA").astype(int)
+    assert shown[:, : WIDTH // 2 - 4, 3].max() == 0
+    assert shown[:, WIDTH // 2 + 4 :, 3].min() == 255
+    right = np.s_[:, WIDTH // 2 + 4 :, :3]
+    assert np.abs(shown[right] - pixels_of(judge.renditions[2])[right]).mean() < 3
+
+
+def test_inks_of_another_set_are_not_taken_for_the_usual_ones() -> None:
+    assert make(tiff(np.dstack([pixels(), pixels()[..., :2]]), photometric=5, t332=2)).degraded
 
 
 @pytest.mark.parametrize("photometric", [0, 1])
