@@ -76,6 +76,23 @@ def test_an_icons_mask_is_found_whatever_its_directory_says(bits: int, type_of: 
     assert shown[:2].tolist() == [[255] * 4, [0, 0, 0, 255]]
 
 
+@pytest.mark.parametrize("bits", [[4, 24, 8], [32, 4], [8, 32]])
+def test_of_an_icons_pictures_of_one_size_the_one_of_most_colours_is_shown(bits: list[int]) -> None:
+    """As browsers choose; Pillow alone takes the first one of the fewest colours. Only the deepest picture is red."""
+    bitmaps = []
+    for one in bits:
+        palette = bytes(4 << one) if one <= 8 else b""
+        red = b"\0\0\xff\xff"[: one // 8] if one == max(bits) else bytes(one // 8)
+        row = (red * 8 if one >= 8 else bytes(4)).ljust(4, b"\0")
+        info = struct.pack("<L2l2H6L", 40, 8, 16, 1, one, 0, 0, 0, 0, 0, 0)
+        bitmaps.append(info + palette + row * 8 + bytes(4 * 8))
+    at, directory = 6 + 16 * len(bits), struct.pack("<3H", 0, 1, len(bits))
+    for one, bitmap in zip(bits, bitmaps, strict=True):
+        directory, at = directory + struct.pack("<4B2H2L", 8, 8, 0, 0, 1, one, len(bitmap), at), at + len(bitmap)
+    shown = pixels_of(make(directory + b"".join(bitmaps)).renditions[2])
+    assert shown.reshape(-1, 3).tolist() == [[255, 0, 0]] * 64
+
+
 def test_a_selection_that_photoshop_kept_hides_nothing() -> None:
     shown = pixels_of(make(psd(fourth=True, layers=1)).renditions[1], "RGBA")
     assert shown[..., 3].min() == 255
