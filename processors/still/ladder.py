@@ -13,12 +13,13 @@ from typing import Final
 
 from PIL import Image
 
+from processors.colour.convert import PictureColours
 from processors.limits import LEAST_SHOWN, MIB
 from processors.planes import as_image
 from processors.sniff import HEAD_BYTES, is_icon
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still.arbitrary_map import with_bytes
-from processors.still.bmp import MASKS_END, decode_bmp, has_alpha_mask, is_bmp
+from processors.still.bmp import MASKS_END, decode_bmp, has_alpha_mask, is_bmp, profile_of
 from processors.still.claims import is_large, webp_size
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
@@ -189,7 +190,8 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
         bitmap = decode_bmp(content, spec.max_pixels)
         if bitmap is None or bitmap[1] < LEAST_SHOWN:
             return None
-        return finish(StoredPicture(bitmap[0], "bmp", WHOLE if bitmap[1] == 1 else DAMAGED), spec)
+        colours = PictureColours(profile_of(SourceFile(BytesInMemory(content))))
+        return finish(StoredPicture(bitmap[0], "bmp", WHOLE if bitmap[1] == 1 else DAMAGED, colours), spec)
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         begun = decode_begun(content, spec.max_pixels)
         return None if begun is None else _part(Image.fromarray(begun[0]), begun[1], "webp", spec)
