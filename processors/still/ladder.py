@@ -32,7 +32,7 @@ from processors.still.network_graphics import decode_jng, first_picture, is_mng
 from processors.still.openexr.decode import decode_openexr
 from processors.still.openexr.header import with_luminance
 from processors.still.pcx import decode_planes
-from processors.still.photoshop import composite_alone, decode_floats
+from processors.still.photoshop import composite_alone, decode_floats, without_white
 from processors.still.photoshop_preview import composite_or_preview
 from processors.still.pillow import DeepDecoder, take, unsupported
 from processors.still.radiance import with_plain_header
@@ -208,8 +208,10 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     if decoded is None:
         openexr = decode_openexr(content, spec)
         return None if openexr is None else finish(openexr, spec)
-    is_whole = decoded[1] != "jpeg2000" or content.rstrip(b"\0").endswith(_END_OF_CODESTREAM)
-    return finish(StoredPicture(*decoded, WHOLE if is_whole else DAMAGED), spec)
+    image, codec = decoded
+    is_whole = codec != "jpeg2000" or content.rstrip(b"\0").endswith(_END_OF_CODESTREAM)
+    shown = without_white(image) if codec == "psd" else image
+    return finish(StoredPicture(shown, codec, WHOLE if is_whole else DAMAGED), spec)
 
 
 def _as_ffmpeg_reads(content: bytes, max_pixels: int) -> bytes:

@@ -211,14 +211,20 @@ def jpeg_2000_without_its_header() -> bytes:
     return saved(photograph(), "JPEG2000").replace(b"jp2h", b"jp2i")
 
 
-def psd(*, bits: int = 8, layers: int = 0, fourth: bool = False, is_lab: bool = False) -> bytes:
-    """A Photoshop document with nothing but its composite; of `bits` bits, with a fourth channel that hides the left half."""
-    channels = np.dstack([pixels(), np.asarray(cut_out())[..., 3]]) if fourth else pixels()
+def psd(
+    *, bits: int = 8, layers: int = 0, fourth: bool = False, is_lab: bool = False, channels: Pixels | None = None
+) -> bytes:
+    """A Photoshop document with nothing but its composite; of `bits` bits, with a fourth channel that hides the left half.
+
+    `channels`: other colours and transparency than the scene's, as they are stored.
+    """
+    if channels is None:
+        channels = np.dstack([pixels(), np.asarray(cut_out())[..., 3]]) if fourth else pixels()
     if is_lab:
         channels = lab() ^ np.array([0, 128, 128], np.uint8)
     stored = channels.astype(np.uint16) * 257 if bits == 16 else channels
     data = stored.astype(stored.dtype.newbyteorder(">")).transpose(2, 0, 1).tobytes()
-    head = b"8BPS" + struct.pack(">H6xHLLHH", 1, channels.shape[2], HEIGHT, WIDTH, bits, 9 if is_lab else 3)
+    head = b"8BPS" + struct.pack(">H6xHLLHH", 1, channels.shape[2], *channels.shape[:2], bits, 9 if is_lab else 3)
     info = struct.pack(">Lhxx", 4, layers) if layers else b""
     return head + bytes(8) + struct.pack(">L", len(info)) + info + b"\0\0" + data
 

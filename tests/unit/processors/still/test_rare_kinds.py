@@ -98,6 +98,18 @@ def test_a_selection_that_photoshop_kept_hides_nothing() -> None:
     assert shown[..., 3].min() == 255
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_what_shows_through_a_photoshop_document_is_not_white(bits: int) -> None:
+    """Photoshop lays its composite on white before it stores it, and the transparency beside it; psd-tools undoes that, too."""
+    painted = np.zeros((48, 64, 4), np.uint8)
+    painted[:, :32], painted[:, 32:] = (255, 0, 0, 128), (0, 60, 120, 64)
+    alpha = painted[..., 3:] / 255
+    on_white = np.rint(painted[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    made = make(psd(channels=np.dstack([on_white, painted[..., 3]]), layers=-1, bits=bits))
+    shown = pixels_of(made.renditions[2], "RGBA").astype(int)
+    assert np.abs(shown - painted).max() <= 5, "a step of alpha counts four times in what is a quarter there"
+
+
 @pytest.mark.parametrize(("order", "scale"), [("<", "-1.0"), (">", "1.0")])
 def test_grey_halves_are_as_bright_as_they_are_stored(order: str, scale: str) -> None:
     grey = np.asarray(photograph().convert("L"))
