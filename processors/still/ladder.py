@@ -35,7 +35,7 @@ from processors.still.pcx import decode_planes
 from processors.still.photoshop import composite_alone, decode_floats, without_white
 from processors.still.photoshop_preview import composite_or_preview
 from processors.still.pillow import DeepDecoder, take, unsupported
-from processors.still.radiance import with_plain_header
+from processors.still.radiance import turn_of_rows, with_plain_header
 from processors.still.rare_jpeg import decode_rare_jpeg, without_strange_parts
 from processors.still.repair_avif import repair_avif
 from processors.still.repair_gif import repair_gif
@@ -211,7 +211,8 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     image, codec = decoded
     is_whole = codec != "jpeg2000" or content.rstrip(b"\0").endswith(_END_OF_CODESTREAM)
     shown = without_white(image) if codec == "psd" else image
-    return finish(StoredPicture(shown, codec, WHOLE if is_whole else DAMAGED), spec)
+    stored = StoredPicture(shown, codec, WHOLE if is_whole else DAMAGED, turn=turn_of_rows(content))
+    return finish(stored, spec)
 
 
 def _as_ffmpeg_reads(content: bytes, max_pixels: int) -> bytes:

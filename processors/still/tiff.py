@@ -35,8 +35,9 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     size = _size_of(found or {})
     if found is None or not 0 < size[0] * size[1] <= max_pixels:
         return None
-    if is_of_pictures(found):
-        return _of_pictures(content, found)
+    for is_such, decode in ((_has_tiles_called_strips, _of_tiles_called_strips), (is_of_pictures, _of_pictures)):
+        if is_such(found):
+            return decode(content, found)
     if tags.one(found, tags.COMPRESSION, 1) not in _COMPRESSIONS:
         return None
     inner = _jpeg_inside(content, found)
@@ -62,6 +63,21 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
 
 def _size_of(found: tags.Tags) -> tuple[int, int]:
     return tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT)
+
+
+def _has_tiles_called_strips(found: tags.Tags) -> bool:
+    return tags.TILE_WIDTH in found and tags.TILE_OFFSETS not in found
+
+
+def _of_tiles_called_strips(content: bytes, found: tags.Tags) -> StoredPicture | None:
+    """Old writers of tiles give their places as those of strips, and libtiff takes them so; Pillow draws them as strips."""
+    offsets, lengths = found.get(tags.STRIP_OFFSETS, ()), found.get(tags.STRIP_BYTES, ())
+    tiles = {tags.TILE_OFFSETS: offsets, tags.TILE_BYTES: lengths}
+    strips = dict.fromkeys((tags.STRIP_OFFSETS, tags.STRIP_BYTES, tags.ROWS_PER_STRIP), ())
+    if not offsets or not lengths or content[2:4] not in (b"*\0", b"\0*"):
+        return None
+    whole = _whole(tags.with_tags(content, tiles | strips), _size_of(found))
+    return None if whole is None else _stored(whole, found, WHOLE)
 
 
 def _of_planes(content: bytes, found: tags.Tags, planes: tuple[bytes, tags.Tags]) -> StoredPicture | None:

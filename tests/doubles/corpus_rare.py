@@ -264,14 +264,26 @@ def xpm() -> bytes:
     return ("/* XPM */\nstatic char *scene[] = {\n" + ",\n".join(lines) + "\n};\n").encode()
 
 
-def radiance(magic: str = "RADIANCE\nFORMAT=32-bit_rle_rgbe") -> bytes:
-    """RGBE without run lengths."""
-    values = light().astype(np.float64)
+def radiance(magic: str = "RADIANCE\nFORMAT=32-bit_rle_rgbe", orientation: int = 1) -> bytes:
+    """RGBE without run lengths; `orientation` by EXIF's number: where its rows and columns go, as the header says in its own way."""
+    flips = {
+        2: np.s_[:, ::-1],
+        3: np.s_[::-1, ::-1],
+        4: np.s_[::-1],
+        6: np.s_[:, ::-1],
+        7: np.s_[::-1, ::-1],
+        8: np.s_[::-1],
+    }
+    axes = (*("-Y +X", "-Y -X", "+Y -X", "+Y +X"), *("+X -Y", "-X -Y", "-X +Y", "+X +Y"))[orientation - 1].split()
+    values = light().astype(np.float64)[flips.get(orientation, np.s_[:])]
+    if orientation >= 5:
+        values = values.transpose(1, 0, 2)
     most = np.maximum(values.max(axis=2), 1e-9)
     exponents = np.floor(np.log2(most)) + 1
     scaled = np.clip(values * (256 / 2.0**exponents)[..., None], 0, 255)
     rgbe = np.dstack([scaled, exponents + 128]).astype(np.uint8)
-    return f"#?{magic}\n\n-Y {HEIGHT} +X {WIDTH}\n".encode() + rgbe.tobytes()
+    height, width = values.shape[:2]
+    return f"#?{magic}\n\n{axes[0]} {height} {axes[1]} {width}\n".encode() + rgbe.tobytes()
 
 
 def cursor() -> bytes:

@@ -13,7 +13,7 @@ from processors.thumbnails import create_thumbnails
 from processors.types import Kind, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
-from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, eps_with_preview, psd, tiff, xbm, xpm
+from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, eps_with_preview, psd, radiance, tiff, xbm, xpm
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
@@ -96,6 +96,15 @@ def test_of_an_icons_pictures_of_one_size_the_one_of_most_colours_is_shown(bits:
 def test_a_selection_that_photoshop_kept_hides_nothing() -> None:
     shown = pixels_of(make(psd(fourth=True, layers=1)).renditions[1], "RGBA")
     assert shown[..., 3].min() == 255
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_radiance_picture_whose_rows_go_elsewhere_is_upright(orientation: int) -> None:
+    """FFmpeg takes them to go from the top down, and mixes up the sides where columns are stored."""
+    made = make(radiance(orientation=orientation))
+    assert not made.degraded
+    assert made.renditions[2].width > made.renditions[2].height
+    assert_upright(made)
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -116,6 +116,30 @@ def test_tiles_that_are_pictures_are_put_together(form: str, compression: int) -
     assert pixels_of(cut.renditions[2], "RGBA")[-1, -1, 3] == 0
 
 
+def test_tiles_whose_places_are_called_those_of_strips_are_tiles() -> None:
+    """As programs wrote them before TIFF 6.0; Pillow alone draws them as strips."""
+    scene = np.asarray(photograph().resize((4 * TILE, 3 * TILE)))
+    places = [(top, left) for top in range(0, 3 * TILE, TILE) for left in range(0, 4 * TILE, TILE)]
+    parts = [scene[top : top + TILE, left : left + TILE].tobytes() for top, left in places]
+    tags = {
+        256: [4 * TILE],
+        257: [3 * TILE],
+        258: [8] * 3,
+        259: [1],
+        262: [2],
+        277: [3],
+        278: [TILE],
+        322: [TILE],
+        323: [TILE],
+    }
+    content = tiff_of_parts(tags, parts)
+    for tile, strip in ((324, 273), (325, 279)):
+        content = content.replace(struct.pack("<HH", tile, 4), struct.pack("<HH", strip, 4))
+    made = make(content)
+    assert (made.frame.method, made.degraded) == ("image", False)
+    assert difference(made, scene) < 4
+
+
 def test_one_whose_tags_contradict_each_other_is_not_read() -> None:
     """Its height is there twice: Pillow takes the one, and this program the other."""
     content = tiff(light().astype(np.float16))
