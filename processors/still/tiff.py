@@ -52,17 +52,22 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
         whole = whole or decode_samples(content, found, max_pixels)
         if whole is not None or is_noise:
             return None if whole is None else _stored(whole, found, WHOLE if is_whole(content) else DAMAGED)
-    pieces = _by_strips(content, found) or _by_opencv(content, size)
+    return _of_pieces(content, found, max_pixels)
+
+
+def _size_of(found: tags.Tags) -> tuple[int, int]:
+    return tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT)
+
+
+def _of_pieces(content: bytes, found: tags.Tags, max_pixels: int) -> StoredPicture | None:
+    """Return what there is of a damaged picture; None where that is nearly nothing."""
+    pieces = _by_strips(content, found) or _by_opencv(content, _size_of(found))
     if pieces is None:
         decoded = decode_by_ffmpeg(content, max_pixels)
         pieces = None if decoded is None else decoded[0]
     if pieces is None or blank_share(pieces) > 1 - LEAST_SHOWN:
         return None
     return _stored(pieces, found, DAMAGED)
-
-
-def _size_of(found: tags.Tags) -> tuple[int, int]:
-    return tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT)
 
 
 def _has_tiles_called_strips(found: tags.Tags) -> bool:
