@@ -16,8 +16,8 @@ def plain_icon(content: bytes) -> bytes:
     """Return an icon or cursor file as an icon file whose masks Pillow finds.
 
     Where an icon's directory says how many bits a pixel has, a cursor's has the place that points; each bitmap says it again. Pillow
-    looks for the mask before the end of the bitmap as the directory has it, and other readers behind the colours. Of several pictures of
-    one size Pillow shows the one with the fewest colours; only the one with the most is kept here, as browsers choose.
+    looks for the mask before the end of the bitmap as the directory has it, and other readers behind the colours. Pillow shows the
+    fewest colours that there are in a size; the pictures with fewer than the most are left out, as browsers choose.
     """
     icon = bytearray(content)
     icon[2] = 1
