@@ -79,9 +79,11 @@ def without_white(composite: Image.Image) -> Image.Image:
     if composite.mode != "RGBA" or composite.getchannel("A").getextrema() == (255, 255):
         return composite
     pixels = np.asarray(composite).copy()
-    seen = np.nonzero((pixels[..., 3] > 0) & (pixels[..., 3] < 255))
-    colours, alpha = pixels[seen][:, :3].astype(np.int32), pixels[seen][:, 3:].astype(np.int32)
-    pixels[(*seen, slice(3))] = np.clip((255 * (colours + alpha - 255) + alpha // 2) // alpha, 0, 255)
+    is_seen = (pixels[..., 3] > 0) & (pixels[..., 3] < 255)
+    part = pixels[is_seen].astype(np.int32)
+    alpha = part[:, 3:]
+    part[:, :3] = np.clip((255 * (part[:, :3] + alpha - 255) + alpha // 2) // alpha, 0, 255)
+    pixels[is_seen] = part.astype(np.uint8)
     return Image.fromarray(pixels)
 
 

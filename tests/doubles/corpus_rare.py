@@ -266,16 +266,9 @@ def xpm() -> bytes:
 
 def radiance(magic: str = "RADIANCE\nFORMAT=32-bit_rle_rgbe", orientation: int = 1) -> bytes:
     """RGBE without run lengths; `orientation` by EXIF's number: where its rows and columns go, as the header says in its own way."""
-    flips = {
-        2: np.s_[:, ::-1],
-        3: np.s_[::-1, ::-1],
-        4: np.s_[::-1],
-        6: np.s_[:, ::-1],
-        7: np.s_[::-1, ::-1],
-        8: np.s_[::-1],
-    }
+    right_first, lowest_first = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
     axes = (*("-Y +X", "-Y -X", "+Y -X", "+Y +X"), *("+X -Y", "-X -Y", "-X +Y", "+X +Y"))[orientation - 1].split()
-    values = light().astype(np.float64)[flips.get(orientation, np.s_[:])]
+    values = light().astype(np.float64)[:: -1 if lowest_first else 1, :: -1 if right_first else 1]
     if orientation >= 5:
         values = values.transpose(1, 0, 2)
     most = np.maximum(values.max(axis=2), 1e-9)
