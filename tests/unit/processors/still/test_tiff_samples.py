@@ -55,7 +55,7 @@ def test_inks_with_transparency_are_those_without_it_and_transparent(kind: type,
     """As Photoshop saves a CMYK document with a layer's mask. The judge is Pillow's way with the four inks alone."""
     inks, alpha = photograph().convert("CMYK"), np.full((HEIGHT, WIDTH), 255, np.uint8)
     alpha[:, : WIDTH // 2] = 0
-    values = np.dstack([np.asarray(inks), alpha]).astype(kind)
+    values: NDArray[Any] = np.dstack([np.asarray(inks), alpha]).astype(kind)
     tags = {
         256: [WIDTH],
         257: [HEIGHT],
