@@ -6,8 +6,10 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +24,7 @@ PEERS: Final = ("chromium", "libvips", "ffmpeg", "pillow")
 _LIMIT_S: Final = 20
 _SAVED_EVERY: Final = 400
 _CHROMIUM: Final = "/usr/bin/chromium"
+_STUCK_S: Final = 60
 _AT_ONCE: Final = 8
 """Pictures that Chromium is given together."""
 _DRAW: Final = """
@@ -134,6 +137,14 @@ def _pillow(path: Path, out: Path) -> None:
     os.waitpid(pid, 0)
 
 
+def _end_pages(info: dict[str, Any]) -> None:
+    """End the processes of Chromium's pages: one that draws something endless answers to nothing else."""
+    for process in info["processInfo"]:
+        if process["type"] == "renderer":
+            with suppress(ProcessLookupError):
+                os.kill(process["id"], signal.SIGKILL)
+
+
 def _ask_chromium(missing: dict[str, Path], folder: Path) -> Answers:
     """By the files' addresses: to send each through the browser's socket takes ten times as long."""
     if not Path(_CHROMIUM).exists():
@@ -149,14 +160,19 @@ def _ask_chromium(missing: dict[str, Path], folder: Path) -> Answers:
             executable_path=_CHROMIUM, args=["--no-sandbox", "--allow-file-access-from-files"]
         )
 
+        cdp = browser.new_browser_cdp_session()
+
         def draw(some: list[str]) -> list[str | None]:
             page = browser.new_page()
+            page.goto(Path(empty.name).as_uri())
+            late = threading.Timer(_STUCK_S, _end_pages, [cdp.send("SystemInfo.getProcessInfo")])
+            late.start()
             try:
-                page.goto(Path(empty.name).as_uri())
                 return cast(list[str | None], page.evaluate(_DRAW, [[missing[name].as_uri() for name in some], SIDE]))
             except Error:  # one of them is too much for it
                 return [answer for name in some for answer in draw([name])] if len(some) > 1 else [None]
             finally:
+                late.cancel()
                 page.close()
 
         for start in range(0, len(names), _AT_ONCE):

@@ -38,7 +38,7 @@ REFUSED: Final = "we refuse, a peer reads"
 NOT_SUSPICIOUS: Final = (ALIKE, "both refuse")
 MEANT_BROKEN: Final = re.compile(
     r"fuzz|crash|poc|oss-|timeout|exception|imagetestsuite|regression|(^|[/_.-])(b|bad|broken|invalid|corrupt\w*|truncated|oob)([/_.-]|$)"
-    r"|pixel-data-no",
+    r"|pixel-data-no|randomly-modified|(^|/)(fail|errors)/|byteCorruption|CVE-",
     re.IGNORECASE,
 )
 """Of a file's path in its collection: its makers say that it is broken, so that a reader must not crash. Counted apart."""

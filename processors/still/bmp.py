@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from processors.limits import MAX_PROFILE_BYTES
 from processors.readers import DamagedMediaError, reading
+from processors.source_file import SourceFile
 
 MASKS_END: Final = 70
 """Bytes from the file's beginning."""
@@ -24,6 +26,10 @@ _WITH_ALPHA_BYTES: Final = 56
 _OS2_BYTES: Final = 64
 """Of OS/2's second header, which has other things where Windows' have masks."""
 _MOST_INFO_BYTES: Final = 256
+_FIFTH_INFO_BYTES: Final = 124
+_SPACE_PLACE, _PROFILE_PLACE = 70, 126
+_EMBEDDED: Final = b"DEBM"
+"""The space of colours, of a profile in the file: "MBED", with its low byte first."""
 _NONE, _RLE8, _RLE4, _BITFIELDS, _RLE24, _ALPHA_BITFIELDS = 0, 1, 2, 3, 4, 6
 _FAX: Final = 3
 """With one bit a pixel: as OS/2 has it."""
@@ -63,6 +69,24 @@ def has_alpha_mask(head: bytes) -> bool:
     """
     info = _read_info(head, 0)
     return info is not None and info.bits in _USUAL_MASKS and _alpha_mask(head, info, 0) != 0
+
+
+def profile_of(file: SourceFile) -> bytes | None:
+    """Return the profile that Windows' fifth header has in the file; None where there is none. `file` keeps its position."""
+    position = file.tell()
+    try:
+        file.seek(0)
+        head = file.read(_HEADER_BYTES + _FIFTH_INFO_BYTES)
+        if not head.startswith(b"BM") or len(head) < _HEADER_BYTES + _FIFTH_INFO_BYTES:
+            return None
+        at, length = struct.unpack_from("<LL", head, _PROFILE_PLACE)
+        is_there = head[_SPACE_PLACE : _SPACE_PLACE + 4] == _EMBEDDED and head[_HEADER_BYTES] == _FIFTH_INFO_BYTES
+        if not is_there or not 0 < length <= MAX_PROFILE_BYTES or _HEADER_BYTES + at + length > file.size:
+            return None
+        file.seek(_HEADER_BYTES + at)
+        return file.read(length)
+    finally:
+        file.seek(position)
 
 
 def decode_bmp(content: bytes, max_pixels: int) -> tuple[Image.Image, float] | None:

@@ -11,6 +11,7 @@ from processors.iso_boxes import walk_boxes
 from processors.limits import MAX_PROFILE_BYTES
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import SourceFile
+from processors.still.bmp import profile_of
 
 _MAX_CHUNKS: Final = 100
 _LOOKED_INTO: Final = frozenset({b"meta", b"iprp", b"ipco"})
@@ -33,7 +34,7 @@ def colours_of(opened: Image.Image, exif: Image.Exif, file: SourceFile) -> Pictu
         code_points = _code_points(opened.format or "", file)
     finally:
         file.seek(position)
-    profile = opened.info.get("icc_profile")
+    profile = opened.info.get("icc_profile") if opened.format != "BMP" else profile_of(file)
     has_profile = isinstance(profile, bytes) and 0 < len(profile) <= MAX_PROFILE_BYTES
     # PNG says that cICP goes first; of AVIF's it is enough that no profile describes PQ and HLG as they are meant.
     if code_points is not None and (opened.format == "PNG" or not has_profile or code_points[1] in (16, 18)):

@@ -25,6 +25,7 @@ Pixels = NDArray[np.uint8]
 """Height x width x 3, red first."""
 
 _ORIENTATION_TAG: Final = 0x0112
+_XMP: Final = ("xmp", "XML:com.adobe.xmp")
 _SPARE: Final = 5 / 4
 """More than the target, so that the better filter of the last step has something to do."""
 _MIN_FACTOR: Final = 2
@@ -67,7 +68,12 @@ def _is_plain(opened: Image.Image) -> bool:
 
 @reading("picture")
 def exif_of(opened: Image.Image, file: SourceFile) -> Image.Exif:
-    """Return the picture's tags, without decoding it: Pillow decodes a whole PNG to see whether there are any behind its pixels."""
+    """Return the picture's tags, without decoding it: Pillow decodes a whole PNG to see whether there are any behind its pixels.
+
+    XMP counts for nothing, as in browsers: Pillow would turn a picture by what an editor noted there of the original.
+    """
+    for name in _XMP:
+        opened.info.pop(name, None)
     if opened.format != "PNG" or "exif" in opened.info or "Raw profile type exif" in opened.info:
         return opened.getexif()
     file.seek(max(0, file.size - _TAIL_BYTES))

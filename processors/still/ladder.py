@@ -13,12 +13,13 @@ from typing import Final
 
 from PIL import Image
 
+from processors.colour.convert import PictureColours
 from processors.limits import LEAST_SHOWN, MIB
 from processors.planes import as_image
 from processors.sniff import HEAD_BYTES, is_icon
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still.arbitrary_map import with_bytes
-from processors.still.bmp import MASKS_END, decode_bmp, has_alpha_mask, is_bmp
+from processors.still.bmp import MASKS_END, decode_bmp, has_alpha_mask, is_bmp, profile_of
 from processors.still.claims import is_large, webp_size
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, finish, without_rows
@@ -31,10 +32,10 @@ from processors.still.network_graphics import decode_jng, first_picture, is_mng
 from processors.still.openexr.decode import decode_openexr
 from processors.still.openexr.header import with_luminance
 from processors.still.pcx import decode_planes
-from processors.still.photoshop import composite_alone, decode_floats
+from processors.still.photoshop import composite_alone, decode_floats, without_white
 from processors.still.photoshop_preview import composite_or_preview
 from processors.still.pillow import DeepDecoder, take, unsupported
-from processors.still.radiance import with_plain_header
+from processors.still.radiance import turn_of_rows, with_plain_header
 from processors.still.rare_jpeg import decode_rare_jpeg, without_strange_parts
 from processors.still.repair_avif import repair_avif
 from processors.still.repair_gif import repair_gif
@@ -189,7 +190,8 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
         bitmap = decode_bmp(content, spec.max_pixels)
         if bitmap is None or bitmap[1] < LEAST_SHOWN:
             return None
-        return finish(StoredPicture(bitmap[0], "bmp", WHOLE if bitmap[1] == 1 else DAMAGED), spec)
+        colours = PictureColours(profile_of(SourceFile(BytesInMemory(content))))
+        return finish(StoredPicture(bitmap[0], "bmp", WHOLE if bitmap[1] == 1 else DAMAGED, colours), spec)
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         begun = decode_begun(content, spec.max_pixels)
         return None if begun is None else _part(Image.fromarray(begun[0]), begun[1], "webp", spec)
@@ -206,8 +208,11 @@ def _by_kind(content: bytes, spec: ThumbnailSpec) -> DecodedFrame | None:
     if decoded is None:
         openexr = decode_openexr(content, spec)
         return None if openexr is None else finish(openexr, spec)
-    is_whole = decoded[1] != "jpeg2000" or content.rstrip(b"\0").endswith(_END_OF_CODESTREAM)
-    return finish(StoredPicture(*decoded, WHOLE if is_whole else DAMAGED), spec)
+    image, codec = decoded
+    is_whole = codec != "jpeg2000" or content.rstrip(b"\0").endswith(_END_OF_CODESTREAM)
+    shown = without_white(image) if codec == "psd" else image
+    stored = StoredPicture(shown, codec, WHOLE if is_whole else DAMAGED, turn=turn_of_rows(content))
+    return finish(stored, spec)
 
 
 def _as_ffmpeg_reads(content: bytes, max_pixels: int) -> bytes:

@@ -20,6 +20,9 @@ _RGB: Final = 3
 _LIGHT: Final = (1, 3)
 """The modes that there are in 32 bits."""
 _FLOAT_BITS: Final = 32
+_DEEP_BITS: Final = 16
+_TRANSPARENT: Final = struct.pack(">LLhxx", 8, 4, -1)
+"""A part for layers with a negative number of them and nothing else: by which FFmpeg, too, knows that there is transparency."""
 _MOST_CHANNELS: Final = 56
 _RAW, _RUN_LENGTHS = 0, 1
 _ORDINARY, _LARGE = 1, 2
@@ -64,7 +67,24 @@ def composite_alone(content: bytes) -> bytes:
             return content
         pixels = struct.pack(f">{len(counts)}H", *counts) + data[: sum(counts)]
     head = _HEADER.pack(magic, _ORDINARY, kept, height, width, bits, mode)
-    return head + content[_HEADER.size : layers_at] + bytes(4) + struct.pack(">H", compression) + pixels
+    no_layers = _TRANSPARENT if is_transparent and bits == _DEEP_BITS else bytes(4)
+    return head + content[_HEADER.size : layers_at] + no_layers + struct.pack(">H", compression) + pixels
+
+
+def without_white(composite: Image.Image) -> Image.Image:
+    """Return a composite with transparency as it was painted: Photoshop stores what shows through as white in its colours.
+
+    One of another mode than RGBA is returned as it is.
+    """
+    if composite.mode != "RGBA" or composite.getchannel("A").getextrema() == (255, 255):
+        return composite
+    pixels = np.asarray(composite).copy()
+    is_seen = (pixels[..., 3] > 0) & (pixels[..., 3] < 255)
+    part = pixels[is_seen].astype(np.int32)
+    alpha = part[:, 3:]
+    part[:, :3] = np.clip((255 * (part[:, :3] + alpha - 255) + alpha // 2) // alpha, 0, 255)
+    pixels[is_seen] = part.astype(np.uint8)
+    return Image.fromarray(pixels)
 
 
 def decode_floats(content: bytes, max_pixels: int) -> Image.Image | None:

@@ -30,6 +30,7 @@ from processors.still.finish import blank_share, fill_rows, scaled_srgb_picture,
 from processors.still.jpeg_2000 import has_uneven_colours, reduce_jpeg_2000
 from processors.still.jpeg_end import has_end
 from processors.still.large import decode_large
+from processors.still.photoshop import without_white
 from processors.still.tiff_planes import is_misread
 from processors.types import DecodedFrame, Frame, SourceFacts, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
@@ -154,7 +155,8 @@ def _stored(
             "The picture is cut off: its end is missing."
         )  # zeros in its place would be taken for pixels
     with reading("picture"):  # it converts by what the file says of its pixels: a palette, a transparent colour
-        return plain_mode(shown), frame
+        plain = plain_mode(shown)
+        return (without_white(plain) if opened.format == "PSD" else plain), frame
 
 
 @reading("picture")

@@ -12,7 +12,7 @@ from processors.orientation import Turn
 from processors.readers import DamagedMediaError, reading
 from processors.source_file import BytesInMemory, SourceFile
 from processors.still.colours import colours_of
-from processors.still.decode import turn_of
+from processors.still.decode import exif_of, turn_of
 from processors.still.ffmpeg import decode_by_ffmpeg
 from processors.still.finish import StoredPicture, finish
 from processors.still.jpeg_end import as_if_of_eight_bits, is_lossless
@@ -68,8 +68,9 @@ def _described(content: bytes) -> tuple[PictureColours, Turn]:
     headers = as_if_of_eight_bits(content)
     try:
         with reading("picture"), Image.open(io.BytesIO(headers), formats=("JPEG",)) as opened:
-            exif = opened.getexif()
-            colours = colours_of(opened, exif, SourceFile(BytesInMemory(headers)))
+            file = SourceFile(BytesInMemory(headers))
+            exif = exif_of(opened, file)
+            colours = colours_of(opened, exif, file)
             return colours, turn_of(exif)
     except DamagedMediaError:
         return PictureColours(), None

@@ -17,6 +17,7 @@ _FULL_BOX: Final = 12
 _LEFT_OUT: Final = {b"Exif", b"mime", b"tmap"}
 """Items beside the picture: tags, and the gain map of its other rendering."""
 _ESSENTIAL: Final = (b"clap", b"irot", b"imir")
+_GROUPS: Final = b"grpl"
 _UNKNOWN: Final = b"skip"
 
 
@@ -29,7 +30,7 @@ class _Box:
 
 
 def repair_avif(content: bytes) -> Iterator[bytes]:
-    """Yield the file with its boxes put right, then the same without its tags and its gain map."""
+    """Yield the file with its boxes put right, then the same without its tags, its gain map and what it groups."""
     if content[4:8] != b"ftyp":
         return
     repaired = bytearray(content)
@@ -48,6 +49,8 @@ def repair_avif(content: bytes) -> Iterator[bytes]:
         at = box.start + _FULL_BOX + (4 if repaired[box.start + 8 : box.start + 9] == b"\2" else 6)
         if box.kind == b"infe" and bytes(repaired[at : at + 4]) in _LEFT_OUT:
             repaired[at : at + 4] = _UNKNOWN
+        elif box.kind == _GROUPS:
+            repaired[box.start + 4 : box.start + 8] = _UNKNOWN
     yield bytes(repaired)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processors.colour.convert import PictureColours
-from processors.limits import LEAST_SHOWN, MAX_PROFILE_BYTES
+from processors.limits import LEAST_SHOWN
 from processors.orientation import EXIF_TURNS
 from processors.readers import DamagedMediaError, reading
 from processors.still import tiff_tags as tags
@@ -18,7 +18,7 @@ from processors.still.ffmpeg import decode_by_ffmpeg, light_to_srgb
 from processors.still.finish import DAMAGED, WHOLE, StoredPicture, blank_share
 from processors.still.floats import USUAL_OF_NUMBERS, codes_of_floats
 from processors.still.tiff_planes import in_pixels
-from processors.still.tiff_samples import decode_pictures, decode_samples, is_of_halves, is_of_pictures
+from processors.still.tiff_samples import decode_pictures, decode_samples, is_of_halves, is_of_pictures, profile_of
 from schemas.errors import PermanentError
 
 _MOST_ATTEMPTS: Final = 256
@@ -35,8 +35,9 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     size = _size_of(found or {})
     if found is None or not 0 < size[0] * size[1] <= max_pixels:
         return None
-    if is_of_pictures(found):
-        return _of_pictures(content, found)
+    for is_such, decode in ((_has_tiles_called_strips, _of_tiles_called_strips), (is_of_pictures, _of_pictures)):
+        if is_such(found):
+            return decode(content, found)
     if tags.one(found, tags.COMPRESSION, 1) not in _COMPRESSIONS:
         return None
     inner = _jpeg_inside(content, found)
@@ -51,7 +52,16 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
         whole = whole or decode_samples(content, found, max_pixels)
         if whole is not None or is_noise:
             return None if whole is None else _stored(whole, found, WHOLE if is_whole(content) else DAMAGED)
-    pieces = _by_strips(content, found) or _by_opencv(content, size)
+    return _of_pieces(content, found, max_pixels)
+
+
+def _size_of(found: tags.Tags) -> tuple[int, int]:
+    return tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT)
+
+
+def _of_pieces(content: bytes, found: tags.Tags, max_pixels: int) -> StoredPicture | None:
+    """Return what there is of a damaged picture; None where that is nearly nothing."""
+    pieces = _by_strips(content, found) or _by_opencv(content, _size_of(found))
     if pieces is None:
         decoded = decode_by_ffmpeg(content, max_pixels)
         pieces = None if decoded is None else decoded[0]
@@ -60,8 +70,19 @@ def decode_tiff(content: bytes, max_pixels: int) -> StoredPicture | None:
     return _stored(pieces, found, DAMAGED)
 
 
-def _size_of(found: tags.Tags) -> tuple[int, int]:
-    return tags.one(found, tags.WIDTH), tags.one(found, tags.HEIGHT)
+def _has_tiles_called_strips(found: tags.Tags) -> bool:
+    return tags.TILE_WIDTH in found and tags.TILE_OFFSETS not in found
+
+
+def _of_tiles_called_strips(content: bytes, found: tags.Tags) -> StoredPicture | None:
+    """Old writers of tiles give their places as those of strips, and libtiff takes them so; Pillow draws them as strips."""
+    offsets, lengths = found.get(tags.STRIP_OFFSETS, ()), found.get(tags.STRIP_BYTES, ())
+    tiles = {tags.TILE_OFFSETS: offsets, tags.TILE_BYTES: lengths}
+    strips = dict.fromkeys((tags.STRIP_OFFSETS, tags.STRIP_BYTES, tags.ROWS_PER_STRIP), ())
+    if not offsets or not lengths or content[2:4] not in (b"*\0", b"\0*"):
+        return None
+    whole = _whole(tags.with_tags(content, tiles | strips), _size_of(found))
+    return None if whole is None else _stored(whole, found, WHOLE)
 
 
 def _of_planes(content: bytes, found: tags.Tags, planes: tuple[bytes, tags.Tags]) -> StoredPicture | None:
@@ -126,7 +147,7 @@ def is_whole(content: bytes) -> bool:
 
 
 def _stored(image: Image.Image, found: tags.Tags, method: str) -> StoredPicture:
-    profile = bytes(value & 0xFF for value in found.get(tags.PROFILE, ())[:MAX_PROFILE_BYTES])
+    profile = profile_of(found)
     is_rgb = image.mode in ("RGB", "RGBA") and tags.one(found, tags.PHOTOMETRIC) == 2
     colours = PictureColours(profile) if profile and is_rgb else PictureColours()
     return StoredPicture(image, "tiff", method, colours, EXIF_TURNS.get(tags.one(found, tags.ORIENTATION)))

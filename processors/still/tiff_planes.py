@@ -15,7 +15,9 @@ _BYTES: Final = {16: 2, 32: 4}
 
 
 def is_misread(opened: Any) -> bool:
-    """Return whether Pillow, which has opened the TIFF, would show noise."""
+    """Return whether Pillow, which has opened the TIFF, would show noise, or its tiles as strips."""
+    if tags.TILE_WIDTH in opened.tag_v2 and tags.TILE_OFFSETS not in opened.tag_v2:
+        return True
     tile = opened.tile[0] if opened.tile else None
     bits = opened.tag_v2.get(tags.BITS, (8,))
     return (
@@ -39,7 +41,7 @@ def in_pixels(content: bytes, found: tags.Tags) -> tuple[bytes, dict[int, tuple[
         if len(plane) < width * height * size:
             return None
         planes.append(np.frombuffer(plane, f"{order}u{size}"))
-    values = np.stack(planes, axis=1).tobytes()
+    values = np.stack(planes, axis=1).astype(f"{order}u{size}").tobytes()  # NumPy stacks in the machine's own order
     changed = {
         tags.PLANAR: 1,
         tags.STRIP_OFFSETS: len(content),

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from processors.colour.convert import PictureColours, to_srgb
+from processors.limits import MAX_PROFILE_BYTES
 from processors.readers import DamagedMediaError, reading
 from processors.still import tiff_tags as tags
 from processors.still.decode import plain_mode
@@ -22,12 +24,15 @@ _FORMS: Final = {34712: "JPEG2000", 33005: "JPEG2000", 34933: "PNG", 50001: "WEB
 _OF_BYTES: Final = frozenset({1, 5, 8, 32773, 32946})
 """Compressions that know nothing of samples."""
 _CLASSIC: Final = (b"*\0", b"\0*")
-_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE = 0, 1, 2, 3
+_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _INKS = 0, 1, 2, 3, 5
+_OF_CYAN_TO_BLACK: Final = 1
+"""The set of inks that is meant where the file names none."""
 _CHUNKY: Final = 1
 _NO_PREDICTOR, _DIFFERENCES, _OF_FLOATS = 1, 2, 3
 _WHOLE_NUMBERS, _FLOATS = 1, 3
 _STRAIGHT_ALPHA: Final = 2
 _COLOURS: Final = 3
+_COUNT_OF_INKS: Final = 4
 Samples = NDArray[Any]
 
 
@@ -40,7 +45,7 @@ def decode_samples(content: bytes, found: tags.Tags, max_pixels: int) -> Image.I
     if (
         not (is_plain and content[2:4] in _CLASSIC and 0 < width * height * count <= max_pixels)
         or tags.one(found, tags.COMPRESSION, 1) not in _OF_BYTES
-        or tags.one(found, tags.PHOTOMETRIC) not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE)
+        or tags.one(found, tags.PHOTOMETRIC) not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _INKS)
         or (bits, formats) not in (({8}, {_WHOLE_NUMBERS}), ({16}, {_WHOLE_NUMBERS}), ({16}, {_FLOATS}))
         or predictor
         not in ((_NO_PREDICTOR,) if tags.TILE_WIDTH in found else (_NO_PREDICTOR, _DIFFERENCES, _OF_FLOATS))
@@ -54,6 +59,7 @@ def decode_samples(content: bytes, found: tags.Tags, max_pixels: int) -> Image.I
         tags.PREDICTOR: (_NO_PREDICTOR,),
         tags.SAMPLE_FORMAT: (_WHOLE_NUMBERS,),
         tags.EXTRA_SAMPLES: (),
+        tags.PROFILE: (),
     }
     if tags.TILE_WIDTH in found:
         as_grey[tags.TILE_WIDTH] = (tags.one(found, tags.TILE_WIDTH) * count,)
@@ -88,6 +94,8 @@ def _joined_halves(stored: NDArray[np.uint16]) -> NDArray[np.uint16]:
 def _shown(values: Samples, found: tags.Tags) -> Image.Image | None:
     if tags.one(found, tags.PHOTOMETRIC) == _PALETTE:
         return _of_palette(values[..., 0], found.get(tags.COLOUR_MAP, ()))
+    if tags.one(found, tags.PHOTOMETRIC) == _INKS:
+        return _of_inks(values, found)
     if tags.one(found, tags.PHOTOMETRIC) != _RGB or values.shape[2] < _COLOURS:
         grey = _eight_bits(values[..., 0])
         return Image.fromarray(255 - grey if tags.one(found, tags.PHOTOMETRIC) == _WHITE_IS_0 else grey)
@@ -96,6 +104,24 @@ def _shown(values: Samples, found: tags.Tags) -> Image.Image | None:
     if colours.dtype == np.float32 and np.nanmedian(colours[..., :_COLOURS]) <= 1:
         return Image.fromarray(light_to_srgb(colours))
     return Image.fromarray(_eight_bits(colours))
+
+
+def _of_inks(values: Samples, found: tags.Tags) -> Image.Image | None:
+    """Return cyan, magenta, yellow and black as RGB, by the file's profile, with its transparency; None for other inks."""
+    is_such = tags.one(found, tags.INK_SET, _OF_CYAN_TO_BLACK) == _OF_CYAN_TO_BLACK
+    if not is_such or values.shape[2] < _COUNT_OF_INKS or values.dtype == np.float32:
+        return None
+    eight = _eight_bits(values)
+    inks = Image.fromarray(np.ascontiguousarray(eight[..., :_COUNT_OF_INKS]), "CMYK")
+    shown = to_srgb(inks, PictureColours(profile_of(found)))
+    if found.get(tags.EXTRA_SAMPLES, ())[:1] == (_STRAIGHT_ALPHA,) and eight.shape[2] > _COUNT_OF_INKS:
+        shown.putalpha(Image.fromarray(np.ascontiguousarray(eight[..., _COUNT_OF_INKS])))
+    return shown
+
+
+def profile_of(found: tags.Tags) -> bytes | None:
+    """Return the profile of the colours; None where the file has none."""
+    return bytes(value & 0xFF for value in found.get(tags.PROFILE, ())[:MAX_PROFILE_BYTES]) or None
 
 
 def _of_palette(numbers: Samples, colour_map: tuple[int, ...]) -> Image.Image | None:

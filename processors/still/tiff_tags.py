@@ -18,7 +18,7 @@ WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES = 273, 274, 277, 278, 279
 PLANAR, COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 284, 320, 322, 323, 324, 325
 SUBFILE_TYPE, SUB_DIRECTORIES, JPEG_TABLES, JPEG_OFFSET, JPEG_BYTES = 254, 330, 347, 513, 514
-PREDICTOR, COLOUR_MAP, EXTRA_SAMPLES, SAMPLE_FORMAT = 317, 320, 338, 339
+PREDICTOR, INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, XMP = 317, 332, 338, 339, 700
 EXIF_DIRECTORY, PROFILE, DNG_VERSION, PANASONIC_JPEG = 34665, 34675, 50706, 46
 
 Tags = dict[int, tuple[int, ...]]
@@ -115,7 +115,7 @@ def with_tags(content: bytes, changed: Tags) -> bytes:
     at = struct.unpack_from(order + "L", content, 4)[0]
     (count,) = struct.unpack_from(order + "H", content, at)
     entries = dict(_entries(content, at, count, order))
-    for number in (ORIENTATION, *(number for number, numbers in changed.items() if not numbers)):
+    for number in (ORIENTATION, XMP, *(number for number, numbers in changed.items() if not numbers)):
         entries.pop(number, None)
     changed = {number: numbers for number, numbers in changed.items() if numbers}
     values = b""

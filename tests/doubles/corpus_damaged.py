@@ -211,6 +211,19 @@ def avif_with_a_brand_of_gain_maps() -> bytes:
     return content[:16] + content[16:64].replace(b"miaf", b"tmap", 1) + content[64:]
 
 
+def avif_with_a_group() -> bytes:
+    """An AVIF that calls its picture a layer of a pyramid, of which libavif knows nothing."""
+    content = bytearray(sound("AVIF", quality=95))
+    group = struct.pack(">L4s4L5H", 34, b"pymd", 0, 9, 1, 1, 512, 512, 1, 0, 0)
+    made = struct.pack(">L4s", 8 + len(group), b"grpl") + group
+    at = content.index(b"meta") - 4
+    end = at + int.from_bytes(content[at : at + 4])
+    content[at : at + 4] = (end - at + len(made)).to_bytes(4, "big")
+    content[end:end] = made
+    _move_items(content, len(made))
+    return bytes(content)
+
+
 def turned_avif() -> bytes:
     """An AVIF that is stored lying, and whose turn is one that readers must know."""
     exif = Image.Exif()

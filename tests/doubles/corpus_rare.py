@@ -211,14 +211,20 @@ def jpeg_2000_without_its_header() -> bytes:
     return saved(photograph(), "JPEG2000").replace(b"jp2h", b"jp2i")
 
 
-def psd(*, bits: int = 8, layers: int = 0, fourth: bool = False, is_lab: bool = False) -> bytes:
-    """A Photoshop document with nothing but its composite; of `bits` bits, with a fourth channel that hides the left half."""
-    channels = np.dstack([pixels(), np.asarray(cut_out())[..., 3]]) if fourth else pixels()
+def psd(
+    *, bits: int = 8, layers: int = 0, fourth: bool = False, is_lab: bool = False, channels: Pixels | None = None
+) -> bytes:
+    """A Photoshop document with nothing but its composite; of `bits` bits, with a fourth channel that hides the left half.
+
+    `channels`: other colours and transparency than the scene's, as they are stored.
+    """
+    if channels is None:
+        channels = np.dstack([pixels(), np.asarray(cut_out())[..., 3]]) if fourth else pixels()
     if is_lab:
         channels = lab() ^ np.array([0, 128, 128], np.uint8)
     stored = channels.astype(np.uint16) * 257 if bits == 16 else channels
     data = stored.astype(stored.dtype.newbyteorder(">")).transpose(2, 0, 1).tobytes()
-    head = b"8BPS" + struct.pack(">H6xHLLHH", 1, channels.shape[2], HEIGHT, WIDTH, bits, 9 if is_lab else 3)
+    head = b"8BPS" + struct.pack(">H6xHLLHH", 1, channels.shape[2], *channels.shape[:2], bits, 9 if is_lab else 3)
     info = struct.pack(">Lhxx", 4, layers) if layers else b""
     return head + bytes(8) + struct.pack(">L", len(info)) + info + b"\0\0" + data
 
@@ -258,14 +264,19 @@ def xpm() -> bytes:
     return ("/* XPM */\nstatic char *scene[] = {\n" + ",\n".join(lines) + "\n};\n").encode()
 
 
-def radiance(magic: str = "RADIANCE\nFORMAT=32-bit_rle_rgbe") -> bytes:
-    """RGBE without run lengths."""
-    values = light().astype(np.float64)
+def radiance(magic: str = "RADIANCE\nFORMAT=32-bit_rle_rgbe", orientation: int = 1) -> bytes:
+    """RGBE without run lengths; `orientation` by EXIF's number: where its rows and columns go, as the header says in its own way."""
+    right_first, lowest_first = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
+    axes = (*("-Y +X", "-Y -X", "+Y -X", "+Y +X"), *("+X -Y", "-X -Y", "-X +Y", "+X +Y"))[orientation - 1].split()
+    values = light().astype(np.float64)[:: -1 if lowest_first else 1, :: -1 if right_first else 1]
+    if orientation >= 5:
+        values = values.transpose(1, 0, 2)
     most = np.maximum(values.max(axis=2), 1e-9)
     exponents = np.floor(np.log2(most)) + 1
     scaled = np.clip(values * (256 / 2.0**exponents)[..., None], 0, 255)
     rgbe = np.dstack([scaled, exponents + 128]).astype(np.uint8)
-    return f"#?{magic}\n\n-Y {HEIGHT} +X {WIDTH}\n".encode() + rgbe.tobytes()
+    height, width = values.shape[:2]
+    return f"#?{magic}\n\n{axes[0]} {height} {axes[1]} {width}\n".encode() + rgbe.tobytes()
 
 
 def cursor() -> bytes:

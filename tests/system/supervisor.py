@@ -104,7 +104,18 @@ def _spawn(name: str, command: list[str] | None, environment: dict[str, str], lo
 
 
 def children_of(pid: int) -> list[int]:
-    """Process ids of the direct children."""
+    """Process ids of the direct children: by the kernel's list, or, where it keeps none, by a look at every process."""
+    try:
+        return [
+            int(child)
+            for task in (Path("/proc") / str(pid) / "task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+    except OSError:  # no such list, or no such process any more
+        return _found_by_parent(pid)
+
+
+def _found_by_parent(pid: int) -> list[int]:
     found = []
     for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib's patterns fail where a process ends meanwhile
         if not name.isdecimal():

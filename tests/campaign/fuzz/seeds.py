@@ -13,7 +13,7 @@ from processors.still.heic import is_heic_installed
 from processors.still.libjxl import is_libjxl_installed
 from tests.doubles import corpus_damaged as damaged
 from tests.doubles.clips import clip
-from tests.doubles.corpus_kinds import OPAQUE, WITH_ALPHA, photograph, saved
+from tests.doubles.corpus_kinds import OPAQUE, WITH_ALPHA, cut_out, photograph, saved
 from tests.doubles.corpus_openexr import by_openexr, luminance_and_chroma, scene
 from tests.doubles.corpus_rare import RARE, RARE_WITH_ALPHA, xbm, xpm
 from tests.doubles.corpus_shapes import THEORA, song_with_cover
@@ -50,6 +50,9 @@ def sound_files() -> dict[str, bytes]:
         **{f"rare {name}": content for name, content in RARE.items()},
         **{f"rare cut out {name}": content for name, content in RARE_WITH_ALPHA.items()},
         **{f"raw {name}": content for name, content in RAWS.items()},
+        # Small, because Pillow decodes them in Python: as large as the others they would take a tenth of a run.
+        "opaque dds": lambda: saved(photograph().resize((80, 60)), "DDS"),
+        "cut out dds": lambda: saved(cut_out().resize((80, 60)), "DDS"),
         "bitmap": xbm,
         "pixmap": xpm,
         "drawing": lambda: svg(inside=f"{INSIDE}<g id='a'><use xlink:href='#b'/></g>"),

@@ -10,7 +10,7 @@ from PIL import Image
 from processors.limits import KILL_GRACE_S
 from processors.sandbox.pool import DecodeSlots
 from processors.still.heic import is_heic_installed
-from processors.types import ThumbnailSet, ThumbnailSpec
+from processors.types import RenditionSpec, ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError, ThumbnailError
 from tests.doubles.corpus_kinds import photograph, saved
 from tests.doubles.sources import BytesSource, open_files
@@ -26,6 +26,8 @@ EXPECTED: Final = frozenset(
     }
 )
 """How a damaged file may end, unless it is ready."""
+_SPEC: Final = ThumbnailSpec(renditions=(RenditionSpec("medium", 150, 112), RenditionSpec("large", 640, 480)))
+"""A worker's smallest and largest: decoding is by these, and the third would be encoded the same once more."""
 _SOUND: Final = saved(photograph(), "PNG")
 _KINDS: Final = {ErrorCode.MEDIA_CRASHED_DECODER: "crash", ErrorCode.MEDIA_TIMEOUT: "hang"}
 
@@ -69,7 +71,7 @@ class Trials:
         started = time.monotonic()
         reader, fault, message = None, "", ""
         try:
-            made = await self._slots.create_thumbnails(BytesSource(content), ThumbnailSpec(), kind=None)
+            made = await self._slots.create_thumbnails(BytesSource(content), _SPEC, kind=None)
         except ThumbnailError as error:
             outcome, message = str(error.code), error.message
             if error.code not in EXPECTED or not isinstance(error, PermanentError):

@@ -120,6 +120,24 @@ def test_a_colour_profile_on_a_grey_picture_is_applied() -> None:
     assert_bands(taken(content), [(grey,) * 3 for grey in GREYS])
 
 
+@pytest.mark.parametrize("bits", [24, 32])
+def test_a_profile_in_a_bitmap_is_heeded(bits: int) -> None:
+    """In Windows' fifth header, as Chromium has it; with 32 bits a pixel by masks, which Pillow does not read."""
+    picture = in_gamut(IN_PROPHOTO, 1.8)
+    red, green, blue = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).split()
+    other = [] if bits == 24 else [Image.new("L", picture.size, 255)]
+    pixels = np.dstack([np.asarray(band) for band in (*other, blue, green, red)]).tobytes()
+    profile = profiles.rgb_profile(profiles.PROPHOTO, 1.8)
+    masks = (0, 0, 0, 0) if bits == 24 else (0xFF000000, 0xFF0000, 0xFF00, 0xFF)
+    info = struct.pack(
+        "<LllHHL5L4L4s", 124, *picture.size, 1, bits, 0 if bits == 24 else 3, 0, 0, 0, 0, 0, *masks, b"DEBM"
+    )
+    info += bytes(48) + struct.pack("<4L", 0, 124 + len(pixels), len(profile), 0)
+    content = b"BM" + struct.pack("<3L", 138 + len(pixels) + len(profile), 0, 138) + info + pixels + profile
+    assert_bands(taken(content))
+    assert taken(content[:-1]).getpixel((0, 200)) != taken(content).getpixel((0, 200))
+
+
 INKS = ((0, 0, 0, 0), (255, 0, 0, 0), (0, 255, 0, 0), (0, 0, 0, 255))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from processors.thumbnails import create_thumbnails
 from processors.types import FrameDecoder, PictureFormat, RenditionSpec, ThumbnailSpec
@@ -71,6 +71,23 @@ def test_every_exif_orientation_comes_out_upright(orientation: int) -> None:
     result = make(encoded(stored, "JPEG", quality=92, exif=exif))
 
     assert [(r.width, r.height) for r in result.renditions] == [(149, 112), (320, 240), (640, 480)]
+    assert_upright(result)
+
+
+@pytest.mark.parametrize("picture_format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+def test_what_an_editor_noted_of_the_originals_orientation_turns_nothing(picture_format: str) -> None:
+    """XMP: neither browsers nor libvips heed it, and Pillow does where EXIF says nothing."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="3"/></x:xmpmeta>'
+    options: dict[str, Any] = {"xmp": xmp}
+    if picture_format == "PNG":
+        options = {"pnginfo": PngImagePlugin.PngInfo()}
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+    elif picture_format == "TIFF":
+        options = {"tiffinfo": {700: xmp}}
+    content = encoded(Image.fromarray(scene(640, 480, 0.3)), picture_format, **options)
+    assert xmp in content
+    result = make(content)
+    assert result.source.rotation == 0
     assert_upright(result)
 
 

@@ -13,7 +13,7 @@ from processors.thumbnails import create_thumbnails
 from processors.types import Kind, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
-from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, eps_with_preview, psd, tiff, xbm, xpm
+from tests.doubles.corpus_rare import RARE, RARE_GREY, RARE_WITH_ALPHA, eps_with_preview, psd, radiance, tiff, xbm, xpm
 from tests.doubles.sources import BytesSource, colour_at, is_near, pixels_of
 from tests.unit.processors.sandbox.test_pool import make as make_caged
 from tests.unit.processors.sandbox.test_pool import with_slots
@@ -76,9 +76,47 @@ def test_an_icons_mask_is_found_whatever_its_directory_says(bits: int, type_of: 
     assert shown[:2].tolist() == [[255] * 4, [0, 0, 0, 255]]
 
 
+@pytest.mark.parametrize("bits", [[4, 24, 8], [32, 4], [8, 32]])
+def test_of_an_icons_pictures_of_one_size_the_one_of_most_colours_is_shown(bits: list[int]) -> None:
+    """As browsers choose; Pillow alone takes the first one of the fewest colours. Only the deepest picture is red."""
+    bitmaps = []
+    for one in bits:
+        palette = bytes(4 << one) if one <= 8 else b""
+        red = b"\0\0\xff\xff"[: one // 8] if one == max(bits) else bytes(one // 8)
+        row = (red * 8 if one >= 8 else bytes(4)).ljust(4, b"\0")
+        info = struct.pack("<L2l2H6L", 40, 8, 16, 1, one, 0, 0, 0, 0, 0, 0)
+        bitmaps.append(info + palette + row * 8 + bytes(4 * 8))
+    at, directory = 6 + 16 * len(bits), struct.pack("<3H", 0, 1, len(bits))
+    for one, bitmap in zip(bits, bitmaps, strict=True):
+        directory, at = directory + struct.pack("<4B2H2L", 8, 8, 0, 0, 1, one, len(bitmap), at), at + len(bitmap)
+    shown = pixels_of(make(directory + b"".join(bitmaps)).renditions[2])
+    assert shown.reshape(-1, 3).tolist() == [[255, 0, 0]] * 64
+
+
 def test_a_selection_that_photoshop_kept_hides_nothing() -> None:
     shown = pixels_of(make(psd(fourth=True, layers=1)).renditions[1], "RGBA")
     assert shown[..., 3].min() == 255
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_radiance_picture_whose_rows_go_elsewhere_is_upright(orientation: int) -> None:
+    """FFmpeg takes them to go from the top down, and mixes up the sides where columns are stored."""
+    made = make(radiance(orientation=orientation))
+    assert not made.degraded
+    assert made.renditions[2].width > made.renditions[2].height
+    assert_upright(made)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_what_shows_through_a_photoshop_document_is_not_white(bits: int) -> None:
+    """Photoshop lays its composite on white before it stores it, and the transparency beside it; psd-tools undoes that, too."""
+    painted = np.zeros((48, 64, 4), np.uint8)
+    painted[:, :32], painted[:, 32:] = (255, 0, 0, 128), (0, 60, 120, 64)
+    alpha = painted[..., 3:] / 255
+    on_white = np.rint(painted[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    made = make(psd(channels=np.dstack([on_white, painted[..., 3]]), layers=-1, bits=bits))
+    shown = pixels_of(made.renditions[2], "RGBA").astype(int)
+    assert np.abs(shown - painted).max() <= 5, "a step of alpha counts four times in what is a quarter there"
 
 
 @pytest.mark.parametrize(("order", "scale"), [("<", "-1.0"), (">", "1.0")])

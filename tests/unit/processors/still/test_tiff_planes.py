@@ -21,7 +21,8 @@ def tiff_in_planes(order: Literal["<", ">"], bits: int, photometric: int, rows: 
     picture = photograph()
     values = np.asarray(picture.convert("CMYK") if photometric == CMYK else picture)
     height, width, samples = values.shape
-    wide = values.astype(np.uint64) * ((1 << bits) - 1) // 255
+    # The lowest byte says the contrary, so that bytes in the wrong order are seen.
+    wide = values.astype(np.uint64) << (bits - 8) | (255 - values if bits > 8 else 0)
     strips = [
         wide[top : top + rows, :, sample].astype(f"{order}u{bits // 8}").tobytes()
         for sample in range(samples)

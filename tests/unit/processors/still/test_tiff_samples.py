@@ -11,6 +11,7 @@ from processors.types import ThumbnailSet
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.corpus_kinds import HEIGHT, WIDTH, photograph, saved
 from tests.doubles.corpus_rare import light, pixels, tiff
+from tests.doubles.profiles import ink_profile
 from tests.doubles.sources import pixels_of
 from tests.unit.processors.still.test_large import tiff as tiff_of_parts
 from tests.unit.processors.still.test_pictures import assert_upright, make
@@ -48,6 +49,39 @@ def test_of_more_samples_than_colours_the_first_are_the_colours(kind: type) -> N
     assert_upright(made)
 
 
+@pytest.mark.parametrize("profile", [None, ink_profile()])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_inks_with_transparency_are_those_without_it_and_transparent(kind: type, profile: bytes | None) -> None:
+    """As Photoshop saves a CMYK document with a layer's mask. The judge is Pillow's way with the four inks alone."""
+    inks, alpha = photograph().convert("CMYK"), np.full((HEIGHT, WIDTH), 255, np.uint8)
+    alpha[:, : WIDTH // 2] = 0
+    values: NDArray[Any] = np.dstack([np.asarray(inks), alpha]).astype(kind)
+    tags = {
+        256: [WIDTH],
+        257: [HEIGHT],
+        258: [8 * values.itemsize] * 5,
+        259: [1],
+        262: [5],
+        277: [5],
+        278: [HEIGHT],
+        338: [2],
+    }
+    content = tiff_of_parts(
+        tags | ({34675: list(profile)} if profile else {}), [(values * 257 if kind is np.uint16 else values).tobytes()]
+    )
+    made, judge = make(content), make(saved(inks, "TIFF", icc_profile=profile))
+    assert_whole(made)
+    shown = pixels_of(made.renditions[2], "RGBA").astype(int)
+    assert shown[:, : WIDTH // 2 - 4, 3].max() == 0
+    assert shown[:, WIDTH // 2 + 4 :, 3].min() == 255
+    right = np.s_[:, WIDTH // 2 + 4 :, :3]
+    assert np.abs(shown[right] - pixels_of(judge.renditions[2])[right]).mean() < 3
+
+
+def test_inks_of_another_set_are_not_taken_for_the_usual_ones() -> None:
+    assert make(tiff(np.dstack([pixels(), pixels()[..., :2]]), photometric=5, t332=2)).degraded
+
+
 @pytest.mark.parametrize("photometric", [0, 1])
 def test_of_more_samples_than_grey_the_first_is_the_grey(photometric: int) -> None:
     grey = np.asarray(photograph().convert("L"))
@@ -80,6 +114,30 @@ def test_tiles_that_are_pictures_are_put_together(form: str, compression: int) -
     cut = make(tiff_of_parts(tags, [*tiles[:-1], b"no picture"]))
     assert (cut.frame.method, cut.degraded) == ("image-damaged", True)
     assert pixels_of(cut.renditions[2], "RGBA")[-1, -1, 3] == 0
+
+
+def test_tiles_whose_places_are_called_those_of_strips_are_tiles() -> None:
+    """As programs wrote them before TIFF 6.0; Pillow alone draws them as strips."""
+    scene = np.asarray(photograph().resize((4 * TILE, 3 * TILE)))
+    places = [(top, left) for top in range(0, 3 * TILE, TILE) for left in range(0, 4 * TILE, TILE)]
+    parts = [scene[top : top + TILE, left : left + TILE].tobytes() for top, left in places]
+    tags = {
+        256: [4 * TILE],
+        257: [3 * TILE],
+        258: [8] * 3,
+        259: [1],
+        262: [2],
+        277: [3],
+        278: [TILE],
+        322: [TILE],
+        323: [TILE],
+    }
+    content = tiff_of_parts(tags, parts)
+    for tile, strip in ((324, 273), (325, 279)):
+        content = content.replace(struct.pack("<HH", tile, 4), struct.pack("<HH", strip, 4))
+    made = make(content)
+    assert (made.frame.method, made.degraded) == ("image", False)
+    assert difference(made, scene) < 4
 
 
 def test_one_whose_tags_contradict_each_other_is_not_read() -> None:
