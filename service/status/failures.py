@@ -86,6 +86,15 @@ class FailureGroup:
         if self.stand_in is not None:
             fix = "Fix the company's storage connection: `thumbnails check --tenants` says what is wrong with it."
             return f"{fix} {GOES_ON[:-1]}; replay what is a dead letter." if self.waiting else f"{fix} {GOES_ON}"
+        if self.suspect is not None and self.suspect.is_rollback:
+            first = "Roll it back, then replay them." if self.waiting else f"Roll it back. {GOES_ON}"
+            otherwise = self._usual_action
+            return f"{first} If that does not help: {otherwise[0].lower()}{otherwise[1:]}"
+        return self._usual_action
+
+    @property
+    def _usual_action(self) -> str:
+        """Return what the code by itself asks for."""
         try:
             code = ErrorCode(self.code)
             if not self.waiting and code in WHILE_RETRIED:

@@ -179,6 +179,17 @@ def test_failures_since_a_deploy_point_at_it_within_the_first_minute() -> None:
     )
     assert data["failures"][0]["suspect"]["kind"] == "deploy"
     assert "worker 0.3.0 was started at 09:58:20Z" in data["attention"][0]
+    assert "Roll it back. What waits for a retry then goes on by itself." in data["attention"][0]
+
+
+def test_where_a_deploy_is_suspected_what_to_do_is_to_go_back_first() -> None:
+    crashed = [one for company in (3, 4) for one in dead("media.crashed_decoder", company, 10)]
+    (group,) = seen(crashed).to_json(60)["failures"]
+    assert "suggest a bad deploy" in group["suspect"]["sentence"]
+    assert group["next_action"] == (
+        "Roll it back, then replay them. If that does not help: keep the file for a bug report: it kills the decoder."
+        " Replay after the decoder's upgrade."
+    )
 
 
 def a_bad_day() -> Snapshot:

@@ -35,7 +35,6 @@ def test_failures_of_several_companies_since_a_start_are_the_deploys() -> None:
     assert (found.kind, found.start) == (SuspectKind.DEPLOY, START)
     assert found.sentence == (
         "The deploy rather than a company: all came after worker 0.3.0 was started at 16:00:00Z, of 2 companies."
-        " Roll it back, then replay them."
     )
     assert found.to_json() == {
         "kind": "deploy",
