@@ -157,9 +157,11 @@ def killed_and_resumed(stack: Stack, folder: Path, rows: int, max_waiting: int) 
     add_library(platform, rows)
     live, pace = Live(platform, rows + 1), ("--max-waiting", str(max_waiting))
     began = time.monotonic()
-    live.start()
+    first = start(stack, state, *pace)
+    while not sent_by(state):
+        time.sleep(0.05)
+    live.start()  # rows that come later are no part of the backfill
     try:
-        first = start(stack, state, *pace)
         while sent_by(state) < rows // 2:
             time.sleep(0.05)
         first.send_signal(signal.SIGKILL)

@@ -50,6 +50,12 @@ def test_failures_are_one_entry_whose_command_makes_all_well_again(
         expect(urgent).to_contain_text(re.compile(r"Such as video:([234]) of Initech: Upload \1 failed\."))
         expect(urgent.locator(".next")).to_contain_text("ask the uploader")
 
+        said = page.evaluate(
+            """async () => (await import("/static/names.js")).withNames(
+                "Most uploads of company 3 fail: `thumbnails dlq list --company 3` says why.")"""
+        )
+        assert said == "Most uploads of company 3 (Initech) fail: `thumbnails dlq list --company 3` says why."
+
         tiles = page.locator("li.tile")
         expect(tiles).to_have_count(2)  # the failures are one card
         expect(tiles.filter(has_text="Initech")).to_have_count(1)
