@@ -87,7 +87,7 @@ class FailureGroup:
             fix = "Fix the company's storage connection: `thumbnails check --tenants` says what is wrong with it."
             return f"{fix} {GOES_ON[:-1]}; replay what is a dead letter." if self.waiting else f"{fix} {GOES_ON}"
         if self.suspect is not None and self.suspect.is_rollback:
-            first = "Roll it back, then replay them." if self.waiting else f"Roll it back. {GOES_ON}"
+            first = "Roll it back, then replay them." if self.waiting else "Roll it back."
             otherwise = self._usual_action
             return f"{first} If that does not help: {otherwise[0].lower()}{otherwise[1:]}"
         return self._usual_action

@@ -10,6 +10,7 @@ from typing import Any, Final
 from schemas import headers as h
 from service.status.role_endpoints import RoleState
 from streams.failures.guard import SUGGEST_A_BROKEN_DEPLOY
+from streams.failures.policy import OUTAGES
 
 MANY: Final = 20
 """As for the alert ThumbnailDeadLettersGrowing."""
@@ -108,6 +109,8 @@ def suspect(
         whose = "" if most == count else f"{most} of {count} are of company {worst}, and "
         sentence = f"One company rather than the deploy: {whose}{others_text} got thumbnails of late."
         return Suspect(SuspectKind.COMPANY, sentence, company_id=worst)
+    if code in OUTAGES:
+        return None  # what is down is down for whatever was deployed
     suggests_a_deploy = code in SUGGEST_A_BROKEN_DEPLOY
     if start is not None and count >= (FEW if suggests_a_deploy else MANY):
         since = [moment for moment in failed_s if moment >= start.at_s]

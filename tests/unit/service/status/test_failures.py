@@ -179,7 +179,8 @@ def test_failures_since_a_deploy_point_at_it_within_the_first_minute() -> None:
     )
     assert data["failures"][0]["suspect"]["kind"] == "deploy"
     assert "worker 0.3.0 was started at 09:58:20Z" in data["attention"][0]
-    assert "Roll it back. What waits for a retry then goes on by itself." in data["attention"][0]
+    assert "Roll it back. If that does not help: look up the trace id" in data["attention"][0]
+    assert data["attention"][0].count("What waits for a retry then goes on by itself.") == 1
 
 
 def test_where_a_deploy_is_suspected_what_to_do_is_to_go_back_first() -> None:
