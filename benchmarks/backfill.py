@@ -1,9 +1,10 @@
 """A backfill of a large library: killed and resumed, each row once, and how soon live uploads are ready beside it.
 
-Run: python -m benchmarks.backfill [--rows N] [--real N] [--max-waiting N ...]. Real Apache Kafka, PostgreSQL with fsync, and the
-three roles as processes. `--rows` go through a worker whose decoder gives the pictures of its first job to every other one;
-the command is killed at half and resumed. `--real` rows are decoded: live uploads come two a second, for a block of seconds
-without the backfill and then for a block with it, several times. Exit code 1: a row was not announced once, or is not ready.
+Run: python -m benchmarks.backfill [--rows N] [--stubbed N] [--real N] [--max-waiting N ...]. Real Apache Kafka and PostgreSQL with
+fsync. `--rows` are announced, without a worker; the command is killed at half and resumed. So it is for `--stubbed` rows, which go
+through the three roles and a decoder that gives the pictures of its first job to every other one. `--real` rows are decoded: live
+uploads come two a second, for a block of seconds without the backfill and then for a block with it, several times. Exit code 1: a
+row was not announced once, or is not ready.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from tests.campaign.chaos.plants import Edit, changed_copy
 from tests.servers.kafka.apache import ApacheKafka
 from tests.servers.postgres import SystemPostgres, new_database, system_binaries
 from tests.system.platform import Platform, Upload
-from tests.system.stack import Command, Stack, a_stack
+from tests.system.stack import Command, Stack, a_stack, run_cli_here, settings_for
 
 POOL: Final = "processors/sandbox/pool.py"
 STUB: Final = (
@@ -120,42 +121,65 @@ def sent_by(state: Path) -> int:
         return 0
 
 
-def once_each(platform: Platform, rows: int) -> list[str]:
-    """What is not so: one event and one result for each row of the library, and all of them ready."""
-    events, records, ready = Counter[str](), 0, Counter[str]()
-    ids: set[str] = set()
+def announced_once_each(platform: Platform, rows: int, ids: set[str]) -> list[str]:
+    """What is not so: one event for each row of the library; `ids` gets their ids."""
+    events, records = Counter[str](), 0
     for record in platform.read_topic("media.uploaded"):
-        said = json.loads(record.value())
-        event_id = said.get("event_id") or dict(record.headers() or [])["ce_id"].decode()
+        event_id = json.loads(record.value()).get("event_id") or dict(record.headers() or [])["ce_id"].decode()
         if event_id.startswith("backfill-"):
             records += 1
             if event_id not in ids:
                 ids.add(event_id)
                 events[record.key().decode()] += 1
+    again = records - len(ids)
+    print(
+        f"  media.uploaded: {records} records of {len(events)} rows, {again} of them repeats with the same id",
+        flush=True,
+    )
+    if len(events) == rows and set(events.values()) == {1}:
+        return []
+    return [f"{len(events)} of {rows} rows were announced, {sum(n > 1 for n in events.values())} of them by two events"]
+
+
+def once_each(platform: Platform, rows: int) -> list[str]:
+    """What is not so: one event and one result for each row of the library."""
+    ids: set[str] = set()
+    problems, ready = announced_once_each(platform, rows, ids), Counter[str]()
     for record in platform.read_topic("thumbnail.ready"):
         event_id = json.loads(record.value())["upload_event_id"]
         ready[event_id] += event_id in ids
     twice = sum(count > 1 for count in ready.values())
+    print(f"  thumbnail.ready: {len(+ready)} of these uploads, {twice} of them more than once", flush=True)
+    return problems if len(+ready) == rows else [*problems, f"{len(+ready)} of {rows} rows have a result"]
+
+
+def announced_alone(environment: dict[str, str], platform: Platform, folder: Path, rows: int) -> list[str]:
+    """Kill the command at half, go on, and count; nothing holds it back, and nothing works on what it sends."""
+    add_library(platform, rows)
+    state, pace = folder / "announced.json", ("--rate", "1000000", "--max-waiting", "1000000000")
+    command = ("backfill", "--state", str(state), "--json", *pace)
+    began = time.monotonic()
+    first = Command(environment, *command)
+    while sent_by(state) < rows // 2:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    code, killed_at = first.wait(30).returncode, sent_by(state)
+    done = Command(environment, *command, "--resume").wait(600)
+    took_s = time.monotonic() - began
     print(
-        f"  media.uploaded: {records} records of {len(events)} rows, {records - len(ids)} of them sent again with the same id;"
-        f" thumbnail.ready: {len(+ready)} of these uploads, {twice} of them again",
+        f"  killed ({code}) when it said {killed_at}; resumed: exit code {done.returncode}; {took_s:.0f} s in all,"
+        f" {rows / took_s:.0f} rows a second; load {os.getloadavg()[0]:.0f}",
         flush=True,
     )
-    problems = []
-    if len(events) != rows or set(events.values()) != {1}:
-        problems.append(
-            f"{len(events)} of {rows} rows were announced, {sum(n > 1 for n in events.values())} of them twice"
-        )
-    if len(+ready) != rows:
-        problems.append(f"{len(+ready)} of {rows} rows have a result")
-    return problems
+    problems = announced_once_each(platform, rows, set())
+    return problems if (code, done.returncode) == (-signal.SIGKILL, 0) else [*problems, done.stderr]
 
 
-def killed_and_resumed(stack: Stack, folder: Path, rows: int, max_waiting: int) -> list[str]:
+def killed_and_resumed(stack: Stack, folder: Path, rows: int) -> list[str]:
     """Kill the command at half, go on, and judge what came of every row."""
     platform, state = stack.platform, folder / "stubbed.json"
     add_library(platform, rows)
-    live, pace = Live(platform, rows + 1), ("--max-waiting", str(max_waiting))
+    live, pace = Live(platform, rows + 1), ("--max-waiting", "1000")
     began = time.monotonic()
     first = start(stack, state, *pace)
     while not sent_by(state):
@@ -251,7 +275,7 @@ def an_installation(database_url: str, kafka: str, folder: Path, **changes: str)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--rows-waiting", type=int, default=2000, help="--max-waiting of the stubbed part (2000)")
+    parser.add_argument("--stubbed", type=int, default=10_000)
     parser.add_argument("--real", type=int, default=2000)
     parser.add_argument("--max-waiting", type=int, nargs="*", default=[100, 8, 4])
     parser.add_argument("--blocks", type=int, default=3)
@@ -273,11 +297,20 @@ def main() -> None:
                         stack, folder, chosen.real, chosen.max_waiting, chosen.blocks, chosen.block_s
                     )
             if chosen.rows:
-                print(f"{chosen.rows} rows, with a decoder that is a stub:", flush=True)
+                print(f"{chosen.rows} rows, announced and no more:", flush=True)
+                environment = settings_for(bootstrap, new_database(url), "announced.", folder)
+                run_cli_here(environment, "topics", "create")
+                run_cli_here(environment, "db", "upgrade")
+                platform = Platform(environment["DATABASE_URL"], folder / "storage", bootstrap, "announced.")
+                platform.set_up()
+                problems += announced_alone(environment, platform, folder, chosen.rows)
+                platform.close()
+            if chosen.stubbed:
+                print(f"{chosen.stubbed} rows, with a decoder that is a stub:", flush=True)
                 source = str(changed_copy(STUB, folder / "stub"))
                 code = {"PYTHONPATH": source, "PYTHONSAFEPATH": "1"}
                 with an_installation(url, bootstrap, folder / "s", **code) as stack:
-                    problems += killed_and_resumed(stack, folder, chosen.rows, chosen.rows_waiting)
+                    problems += killed_and_resumed(stack, folder, chosen.stubbed)
     finally:
         kafka.stop()
         postgres.stop()
