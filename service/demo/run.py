@@ -71,7 +71,7 @@ def run_demo(paths: list[Path], options: DemoOptions) -> int:
 
 def _run(making: Future[list[DemoFile]], companies: list[DemoCompany], console: Console, options: DemoOptions) -> int:
     what = "your files" if making.done() else "ten files, each with something special"
-    console.print(f"Starting a broker and the three roles for {what}, of {len(companies)} companies …")
+    console.print(f"Starting a broker and three roles for {what} …", soft_wrap=True)
     with DemoStack(companies, with_page=options.keep) as stack:
         console.print(f"Running on {stack.description}.")
         files = [replace(file, company=index % len(companies)) for index, file in enumerate(making.result())]
