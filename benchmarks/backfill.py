@@ -227,7 +227,8 @@ def beside_live_uploads(
     """Blocks without and with the backfill in turn, for each number of records that may wait; then all the rest."""
     platform, state = stack.platform, folder / "real.json"
     add_library(platform, rows)
-    next_id, resume = rows + 1, ()
+    next_id = rows + 1
+    resume: tuple[str, ...] = ()
     for pace in paces:
         live: dict[bool, list[Upload]] = {False: [], True: []}
         sent_before = sent_by(state)

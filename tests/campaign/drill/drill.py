@@ -42,8 +42,6 @@ class Outcome:
     status: Status | None = None
     looked_s: float = 0.0
     page: PageView | None = None
-    page_said_s: float = 0.0
-    """When the page was looked at: it said what it must, or its time was over."""
     shot: str = ""
     by_company: dict[str, tuple[int, int]] | None = None
     caught_up_s: float | None = None
@@ -54,6 +52,8 @@ class Outcome:
     """When nothing needed attention any more, by `status` and by the page."""
     page_after: str = ""
     problems: list[str] = field(default_factory=list)
+    page_said_s: float = 0.0
+    """When the page was looked at: it said what it must, or its time was over."""
 
     def alerts_first(self, name: str) -> Seen | None:
         """The first alert of this name that fired."""
