@@ -70,7 +70,7 @@ def read_page(installation: Installation, shot: Path | None = None) -> PageView:
     if shot is not None:
         page.screenshot(path=shot)
         with Image.open(shot) as picture:
-            picture.convert("RGB").quantize(128).save(shot, optimize=True)  # a third of the bytes
+            picture.convert("RGB").quantize(256, kmeans=3).save(shot, optimize=True)  # a third of the bytes
     sentences = [page.locator("#advice").inner_text(), *page.locator("#attention li").all_inner_texts()]
     # In one look: entries come and go meanwhile.
     failures = page.evaluate(
