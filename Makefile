@@ -20,7 +20,8 @@ TIMED := pytest -m "timed and not alone" --numprocesses 2 --dist loadscope --no-
 OTHERS := pytest -m "not timed and not alone" --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 NONE_IS_WELL := [ $$? = 5 ] # pytest's word for "none of that kind in there"
 # uv is quicker; both show what they do.
-PIP_INSTALL := $(if $(shell uv --version 2>/dev/null),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
+UV := $(shell uv --version 2>/dev/null)
+PIP_INSTALL := $(if $(UV),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check)
 # Empty is off. The tests start hundreds of processes, and each would compile all our files again.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -30,8 +31,8 @@ help: ## Show what can be done here
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or later is needed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is needed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(if $(UV),,$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is needed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; })
+	$(if $(UV),uv venv --quiet --python $$(command -v $(PYTHON)) $(VENV),$(PYTHON) -m venv $(VENV)) # pip alone takes seconds to install
 
 $(VENV)/ready-for-demo: requirements.lock requirements-demo.lock pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-demo.lock
@@ -129,7 +130,7 @@ sdks: install ## CloudEvents' SDKs for Python, Node and Java read our records, a
 bench: install ## Compare with other tools, and a worker's slots with bare processes, side by side
 	@# The peers are optional: without them the tables have fewer rows.
 	-@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get install --quiet --yes ffmpegthumbnailer ffmpeg libvips-tools libvips42; fi
-	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check pyvips
+	-@$(PIP_INSTALL) --quiet pyvips
 	$(BIN)/python -m benchmarks.frames
 	$(BIN)/python -m benchmarks.slots
 	$(BIN)/python -m benchmarks.make_files

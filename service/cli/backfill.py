@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_RATE_PER_S: Final = 100.0
 """Far above what one worker decodes: --max-waiting holds it back."""
-DEFAULT_MAX_WAITING: Final = 100
-"""A live upload waits for so many others at most: seconds, with one worker."""
+DEFAULT_MAX_WAITING: Final = 8
+"""A live upload waits for so many others at most: as many as one worker has in work at once (WORKER_CONCURRENCY)."""
 DEFAULT_STATE: Final = Path("thumbnails-backfill.json")
 
 

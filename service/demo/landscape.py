@@ -37,7 +37,7 @@ SNOW: Final = Look((84, 146, 214), (232, 240, 247), (172, 196, 222), (46, 74, 10
 def paint(width: int, height: int, look: Look, seed: int) -> Colours:
     """Return the landscape; the same seed gives the same hills."""
     random = np.random.default_rng(seed)
-    x, y = np.arange(width)[None, :], np.arange(height)[:, None]
+    y = np.arange(height)[:, None]
     picture = _between(look.zenith, look.horizon, np.broadcast_to(y / (0.62 * height), (height, width)))
     _lay(picture, sun_of(width, height, look, softness=3.2) * 0.55, look.glow)
     _lay(picture, sun_of(width, height, look), look.glow)
@@ -45,10 +45,11 @@ def paint(width: int, height: int, look: Look, seed: int) -> Colours:
         nearness = number / (_RIDGES - 1)
         top = height * (0.5 + 0.38 * nearness) - _hills(width, height, nearness, random)
         colour = tuple(np.array(look.far) * (1 - nearness) + np.array(look.near) * nearness)
-        _lay(picture, np.clip(y - top[None, :], 0, 1), colour)
-        # Mist in the valleys sets each ridge apart from the next.
-        depth = np.clip((y - top[None, :]) / (0.3 * height), 0, 1) * (1 - nearness) * 0.5
-        _lay(picture, depth * np.ones_like(x), look.horizon)
+        first = int(np.clip(top.min(), 0, height - 1))  # nothing of it is above
+        below = y[first:] - top[None, :]
+        _lay(picture[first:], np.clip(below, 0, 1), colour)
+        if number < _RIDGES - 1:  # mist in the valleys sets each ridge apart from the next
+            _lay(picture[first:], np.clip(below / (0.3 * height), 0, 1) * (1 - nearness) * 0.5, look.horizon)
     grain = random.normal(0, 0.008, (height, width, 1))
     return np.clip(picture + grain, 0, 1)
 

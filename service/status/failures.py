@@ -18,6 +18,26 @@ from streams.dlq.read import ErrorGroup
 from streams.dlq.retries import RetryGroup, WaitingRetry, by_code_and_company
 from streams.failures.policy import OUTAGES
 
+GOES_ON: Final = "What waits for a retry then goes on by itself."
+WHILE_RETRIED: Final = {
+    ErrorCode.TENANT_UNKNOWN: "Check company_id against the companies table.",
+    ErrorCode.TENANT_LIMITED: "Too many uploads of the company failed: fix what the others failed with.",
+    ErrorCode.SOURCE_MISSING: "Check that the uploads finish, and that their keys are right.",
+    ErrorCode.SOURCE_UNREADABLE: "Check the object in the tenant's storage: it was there but could not be read.",
+    ErrorCode.MEDIA_TIMEOUT: "Raise DECODE_TIMEOUT_S if such files are expected.",
+    ErrorCode.MEDIA_CRASHED_DECODER: "Keep one of the files for a bug report: it kills the decoder.",
+    ErrorCode.STORAGE_UNAVAILABLE: "Check the tenant's storage connection.",
+    ErrorCode.STORAGE_RATE_LIMITED: "The storage limits requests: lower WORKER_CONCURRENCY or raise its quota.",
+    ErrorCode.STORAGE_LOCKED: "The storage keeps the file locked: see what else writes to it.",
+    ErrorCode.STORAGE_PAUSED: "The tenant's storage is down: bring it back.",
+    ErrorCode.STORAGE_DENIED: "Renew the storage connection's credentials or rights.",
+    ErrorCode.STORAGE_FULL: "Free or add space in the tenant's storage.",
+    ErrorCode.UPLOAD_UNVERIFIED: "The storage did not confirm what was written: check it for faults.",
+    ErrorCode.DATABASE_UNAVAILABLE: "Bring the database back.",
+    ErrorCode.INTERNAL_ERROR: "Look up the trace id in the worker's log and report the bug.",
+}
+"""What to do while nothing is a dead letter yet: there is nothing to replay."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -64,12 +84,22 @@ class FailureGroup:
     def next_action(self) -> str:
         """Return what a person should do about all of them."""
         if self.stand_in is not None:
-            return (
-                "Fix the company's storage connection: `thumbnails check --tenants` says what is wrong with it."
-                " What waits for a retry then goes on by itself; replay what is a dead letter."
-            )
+            fix = "Fix the company's storage connection: `thumbnails check --tenants` says what is wrong with it."
+            return f"{fix} {GOES_ON[:-1]}; replay what is a dead letter." if self.waiting else f"{fix} {GOES_ON}"
+        if self.suspect is not None and self.suspect.is_rollback:
+            first = "Roll it back, then replay them." if self.waiting else "Roll it back."
+            otherwise = self._usual_action
+            return f"{first} If that does not help: {otherwise[0].lower()}{otherwise[1:]}"
+        return self._usual_action
+
+    @property
+    def _usual_action(self) -> str:
+        """Return what the code by itself asks for."""
         try:
-            return NEXT_ACTIONS[ErrorCode(self.code)]
+            code = ErrorCode(self.code)
+            if not self.waiting and code in WHILE_RETRIED:
+                return f"{WHILE_RETRIED[code]} {GOES_ON}"
+            return NEXT_ACTIONS[code]
         except ValueError:
             return "No such error is known here: look at one of them."
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from schemas import headers as h
 from service.status.role_endpoints import RoleState
 from streams.failures.guard import SUGGEST_A_BROKEN_DEPLOY
+from streams.failures.policy import OUTAGES
 
 MANY: Final = 20
 """As for the alert ThumbnailDeadLettersGrowing."""
@@ -50,6 +51,8 @@ class Suspect:
     sentence: str
     company_id: int | None = None
     start: Start | None = None
+    is_rollback: bool = False
+    """Whether going back to what ran before is the first thing to do."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that docs/status.md describes."""
@@ -106,22 +109,24 @@ def suspect(
         whose = "" if most == count else f"{most} of {count} are of company {worst}, and "
         sentence = f"One company rather than the deploy: {whose}{others_text} got thumbnails of late."
         return Suspect(SuspectKind.COMPANY, sentence, company_id=worst)
+    if code in OUTAGES:
+        return None  # what is down is down for whatever was deployed
     suggests_a_deploy = code in SUGGEST_A_BROKEN_DEPLOY
     if start is not None and count >= (FEW if suggests_a_deploy else MANY):
         since = [moment for moment in failed_s if moment >= start.at_s]
         is_new = len(since) >= NEARLY_ALL * len(failed_s)
         if since and is_new and min(since) - start.at_s <= SHOWS_WITHIN_S:
-            return Suspect(SuspectKind.DEPLOY, _deploy(start, len(since), len(failed_s), len(companies)), start=start)
+            sentence = _deploy(start, len(since), len(failed_s), len(companies))
+            return Suspect(SuspectKind.DEPLOY, sentence, start=start, is_rollback=True)
     if count < MANY:
         return None
     if start is not None and suggests_a_deploy is False:
         sentence = f"Several companies at once ({len(companies)}), and not since a start: look at what they share."
         return Suspect(SuspectKind.SHARED, sentence)
     if suggests_a_deploy:
-        sentence = (
-            "So many of several companies at once suggest a bad deploy or setting: roll it back, then replay them."
-        )
-        return Suspect(SuspectKind.DEPLOY if start is None else SuspectKind.SHARED, sentence)
+        sentence = "So many of several companies at once suggest a bad deploy or setting."
+        kind = SuspectKind.DEPLOY if start is None else SuspectKind.SHARED
+        return Suspect(kind, sentence, is_rollback=True)
     return None
 
 
@@ -129,5 +134,5 @@ def _deploy(start: Start, since: int, count: int, companies: int) -> str:
     what = "all" if since == count else f"{since} of {count}"
     return (
         f"The deploy rather than a company: {what} came after {start.role} {start.version} was started at"
-        f" {start.at:%H:%M:%S}Z, of {companies} companies. Roll it back, then replay them."
+        f" {start.at:%H:%M:%S}Z, of {companies} companies."
     )

@@ -1,6 +1,6 @@
 // What fails, one entry a code, with the one command that deals with all of it.
 
-import { element, fromNow, plural, sentence } from "./format.js";
+import { due, element, plural, sentence } from "./format.js";
 import { companyInText, withNames } from "./names.js";
 import { whose } from "./overview.js";
 
@@ -33,7 +33,7 @@ function entry(group, remembered, onShow) {
   const counts = [];
   if (group.waiting) counts.push(`${group.waiting.toLocaleString()} ${plural(group.waiting, "dead letter", "dead letters")}`);
   if (group.retrying) {
-    const next = group.next_due_at ? `, the next ${fromNow(group.next_due_at)}` : "";
+    const next = group.next_due_at ? `, the next ${due(group.next_due_at)}` : "";
     counts.push(`${group.retrying.toLocaleString()} ${plural(group.retrying, "waits", "wait")} for a retry${next}`);
   }
   const said = example.message ? `: ${example.message}` : "";

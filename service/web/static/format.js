@@ -27,10 +27,12 @@ export function ago(moment, now = Date.now()) {
   return `${Math.floor(past_s / 86_400)} days ago`;
 }
 
-// «in 9 s», «2 min ago».
-export function fromNow(iso, now = Date.now()) {
+const SOON_S = 20; // what is shown is so old at most
+
+// When what waits is due: «in 9 s», «due now», «due 2 min ago».
+export function due(iso, now = Date.now()) {
   const left_s = Math.round((Date.parse(iso) - now) / 1000);
-  if (left_s <= 0) return left_s > -2 ? "now" : ago(Date.parse(iso), now);
+  if (left_s <= 0) return left_s > -SOON_S ? "due now" : `due ${ago(Date.parse(iso), now)}`;
   return left_s < 120 ? `in ${left_s} s` : `in ${Math.round(left_s / 60)} min`;
 }
 

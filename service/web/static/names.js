@@ -26,7 +26,14 @@ export function learnNames(found, root = document) {
   }
 }
 
-// «all of company 3» -> «all of company 3 (Initech)»: sentences of the server know ids alone.
+// «all of company 3» -> «all of company 3 (Initech)»: sentences of the server know ids alone. What is typed stays as it is.
 export function withNames(text) {
+  return text
+    .split("`")
+    .map((part, at) => (at % 2 ? part : inWords(part)))
+    .join("`");
+}
+
+function inWords(text) {
   return text.replace(/\b(company )(\d+)\b(?! \()/gi, (all, _word, id) => (names.has(id) ? `${all} (${names.get(id)})` : all));
 }

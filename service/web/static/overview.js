@@ -1,6 +1,6 @@
 // How it is going: one headline, what needs attention, six figures. Three states look different: not known yet, cut off, known.
 
-import { clock, element, fromNow, plural, sentence } from "./format.js";
+import { clock, due, element, plural, sentence } from "./format.js";
 import { companyInText, withNames } from "./names.js";
 
 const WAITING = /\.retry\.\d+$|cleanup\.waiting$/;
@@ -75,7 +75,7 @@ function figures({ throughput, topics, retries, dead_letters_waiting: dead, role
     figure("ready", throughput?.ready, within),
     figure("failed", throughput?.failed, within, throughput?.failed > 0),
     figure("queued", topics && lag, lag ? `oldest ${Math.round(oldest_s)} s` : "no lag"),
-    figure("retrying", retries && waiting, dues.length ? `next ${fromNow(dues[0])}` : "none waits"),
+    figure("retrying", retries && waiting, dues.length ? `next ${due(dues[0])}` : "none waits"),
     figure("dead letters", dead, dead ? "wait for you" : "none waits", dead > 0),
     figure("roles", roles.length ? `${ready} of ${roles.length}` : null, roles.length ? "ready" : "not asked", ready < roles.length),
   ];

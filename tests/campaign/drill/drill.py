@@ -17,6 +17,8 @@ QUIET_TIMEOUT_S: Final = 240.0
 DONE_TIMEOUT_S: Final = 60.0
 TICK_S: Final = 0.4
 EMPTY_TIMEOUT_S: Final = 90.0
+SAID_WITHIN_S: Final = 60.0
+"""The page must say what is wrong so soon after the fault, or as soon as the alerts that are waited for have fired."""
 PAGE_LOOK_S: Final = 20.0
 """The page's look at dead letters is 15 s old at most; it comes every 5 s."""
 NEAR_S: Final = 5.0
@@ -50,6 +52,8 @@ class Outcome:
     """When nothing needed attention any more, by `status` and by the page."""
     page_after: str = ""
     problems: list[str] = field(default_factory=list)
+    page_said_s: float = 0.0
+    """When the page was looked at: it said what it must, or its time was over."""
 
     def alerts_first(self, name: str) -> Seen | None:
         """The first alert of this name that fired."""
@@ -114,9 +118,12 @@ class Drill:
             missing = [name for name in fault.alerts if watch.first(name) is None]
             done.problems.append(f"{', '.join(missing)} did not fire within {ALERT_TIMEOUT_S:.0f} s")
         self._wait(lambda: False, fault.look_after_s - (time.monotonic() - began), watch)
-        done.looked_s = time.monotonic() - began
+        left_s = SAID_WITHIN_S - (time.monotonic() - began)
+        self._wait(lambda: not _unsaid_by_page(fault, read_page(installation)), left_s, watch)
+        done.page_said_s = time.monotonic() - began
         done.shot = f"drill-{fault.name}.png"
         done.page = read_page(installation, self._pictures / done.shot)
+        done.looked_s = time.monotonic() - began
         done.status = read_status(installation, lambda: self._tick(watch))
         done.by_company = self._by_company(fault, began)
         done.problems += _unsaid(fault, done)
@@ -212,18 +219,25 @@ def _unsaid(fault: Fault, done: Outcome) -> list[str]:
         said = " ".join(done.status.data["attention"])
         problems += [f"status does not say {words!r}: {said}" for words in fault.says if words not in said]
     if done.page is not None:
-        line = done.page.words
-        wanted = fault.says if fault.page_says is None else fault.page_says
-        slugs = {str(number): name.partition(" ")[0].lower() for number, name in COMPANIES.items()}  # their names, too
         problems += [
-            f"the page does not say {words!r}: {line}"
-            for words in wanted
-            if words not in line and slugs.get(words.removeprefix("company "), words) not in line
+            f"the page does not say {words!r} after {done.page_said_s:.0f} s: {done.page.words}"
+            for words in _unsaid_by_page(fault, done.page)
         ]
     for company in fault.unhurt:
         if done.by_company is not None and not done.by_company.get(COMPANIES[company], (0, 0))[1]:
             problems.append(f"{COMPANIES[company]} got no thumbnail meanwhile")
     return problems
+
+
+def _unsaid_by_page(fault: Fault, page: PageView) -> list[str]:
+    """What the page must say, and does not."""
+    wanted = fault.says if fault.page_says is None else fault.page_says
+    slugs = {str(number): name.partition(" ")[0].lower() for number, name in COMPANIES.items()}  # their names, too
+    return [
+        words
+        for words in wanted
+        if words not in page.words and slugs.get(words.removeprefix("company "), words) not in page.words
+    ]
 
 
 def _first_words(watch: AlertWatch) -> list[str]:
@@ -256,6 +270,7 @@ def _outcome_json(done: Outcome) -> dict[str, Any]:
         "status": done.status
         and {"took_s": round(done.status.took_s, 1), "text": done.status.text, "json": done.status.data},
         "page": done.page and asdict(done.page),
+        "page_said_s": round(done.page_said_s, 1),
         "done_by_page": done.done_by_page,
         "empty_s": done.empty_s,
         "by_company": done.by_company,

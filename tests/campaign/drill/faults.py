@@ -185,11 +185,13 @@ FAULTS: Final = (
         "Both workers are rolled over to a copy of the product in which rendering raises AttributeError for every picture larger than"
         " 128 pixels. Their supervisor restarts them whenever they stop.",
         "The workers are rolled back.",
-        ("ThumbnailRoleRestarting", "ThumbnailDeadLetterFlood"),
+        # Not the flood: how many dead letters a second there are depends on how soon a worker is up again.
+        ("ThumbnailRoleRestarting", "ThumbnailDeadLettersGrowing"),
         ("media.crashed_decoder, of 3 companies", "suggest a bad deploy"),
         lambda installation: _deploy_with(installation, BAD_RENDER, "bad-deploy"),
         _roll_back,
         slowed=True,
+        page_says=("media.crashed_decoder", "of 3 companies", "suggest a bad deploy"),
     ),
     Fault(
         "dead-deploy",

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from PIL import Image
+
 from tests.campaign.drill.installation import Installation
 
 STATUS_TIMEOUT_S: Final = 60.0
@@ -67,6 +69,8 @@ def read_page(installation: Installation, shot: Path | None = None) -> PageView:
     page.evaluate("window.scrollTo(0, 0)")
     if shot is not None:
         page.screenshot(path=shot)
+        with Image.open(shot) as picture:
+            picture.convert("RGB").quantize(256, kmeans=3).save(shot, optimize=True)  # a third of the bytes
     sentences = [page.locator("#advice").inner_text(), *page.locator("#attention li").all_inner_texts()]
     # In one look: entries come and go meanwhile.
     failures = page.evaluate(

@@ -104,6 +104,7 @@ def _section(result: Result, done: Outcome, alerts: dict[str, Alert], pictures: 
     if done.page is not None:
         parts += [
             "### The page",
+            f"As it was {done.page_said_s:.0f} s after the fault.",
             f"**{_plain(done.page.headline)}** ({_plain(done.page.figures)}; uploads: {_plain(done.page.count)})",
             *(f"> {_plain(words)}" for words in done.page.sentences),
             *(f"> {_plain(failure.text)}" for failure in done.page.failures[:MOST_FAILURES]),

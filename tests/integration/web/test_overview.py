@@ -41,10 +41,20 @@ def test_failures_are_one_entry_whose_command_makes_all_well_again(
         waiting = page.locator("#failures li[data-code='source.missing']")
         expect(waiting).to_contain_text("1 waits for a retry, the next in")
         expect(waiting).to_contain_text("all of Globex")
+        expect(waiting.locator(".next")).to_have_text(
+            "What to do: Check that the uploads finish, and that their keys are right."
+            " What waits for a retry then goes on by itself."
+        )
         assert waiting.get_attribute("data-urgent") is None
         urgent = page.locator("#failures li[data-code='media.corrupt']")
         expect(urgent).to_contain_text(re.compile(r"Such as video:([234]) of Initech: Upload \1 failed\."))
         expect(urgent.locator(".next")).to_contain_text("ask the uploader")
+
+        said = page.evaluate(
+            """async () => (await import("/static/names.js")).withNames(
+                "Most uploads of company 3 fail: `thumbnails dlq list --company 3` says why.")"""
+        )
+        assert said == "Most uploads of company 3 (Initech) fail: `thumbnails dlq list --company 3` says why."
 
         tiles = page.locator("li.tile")
         expect(tiles).to_have_count(2)  # the failures are one card

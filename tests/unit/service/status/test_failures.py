@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from schemas.errors import NEXT_ACTIONS, ErrorCode
+from service.status.failures import WHILE_RETRIED
 from service.status.fallbacks import Fallback
 from service.status.recent_results import Recent, Result
 from service.status.role_endpoints import RoleState
@@ -119,6 +121,15 @@ def test_what_only_waits_for_a_retry_is_listed_by_its_command() -> None:
     assert (group["topic"], group["command"]) == (None, "thumbnails retries list --code source.missing")
 
 
+@pytest.mark.parametrize("code", WHILE_RETRIED)
+def test_nobody_is_told_to_replay_what_is_no_dead_letter_yet(code: ErrorCode) -> None:
+    (group,) = seen(retries=waiting(code)).to_json(60)["failures"]
+    assert group["next_action"].endswith(". What waits for a retry then goes on by itself.")
+    assert "replay" not in group["next_action"]
+    (group,) = seen(dead(code), retries=waiting(code)).to_json(60)["failures"]
+    assert group["next_action"] == NEXT_ACTIONS[code]
+
+
 def test_only_what_nobody_has_dealt_with_needs_attention() -> None:
     settled = [dead("media.corrupt", state=state) for state in MarkState if state is not MarkState.SENDING]
     found = seen(*settled)
@@ -136,7 +147,7 @@ def test_a_retry_storm_needs_attention_before_it_is_dead_letters() -> None:
     assert sentence == (
         "20 records wait for a retry after tenant.unknown, all of company 99, such as video:0: No company has the id 99."
         " One company rather than the deploy: 2 other companies got thumbnails of late."
-        " Check company_id against the companies table; when the company exists, replay."
+        " Check company_id against the companies table. What waits for a retry then goes on by itself."
         " `thumbnails retries list --code tenant.unknown` names them."
     )
 
@@ -168,6 +179,18 @@ def test_failures_since_a_deploy_point_at_it_within_the_first_minute() -> None:
     )
     assert data["failures"][0]["suspect"]["kind"] == "deploy"
     assert "worker 0.3.0 was started at 09:58:20Z" in data["attention"][0]
+    assert "Roll it back. If that does not help: look up the trace id" in data["attention"][0]
+    assert data["attention"][0].count("What waits for a retry then goes on by itself.") == 1
+
+
+def test_where_a_deploy_is_suspected_what_to_do_is_to_go_back_first() -> None:
+    crashed = [one for company in (3, 4) for one in dead("media.crashed_decoder", company, 10)]
+    (group,) = seen(crashed).to_json(60)["failures"]
+    assert "suggest a bad deploy" in group["suspect"]["sentence"]
+    assert group["next_action"] == (
+        "Roll it back, then replay them. If that does not help: keep the file for a bug report: it kills the decoder."
+        " Replay after the decoder's upgrade."
+    )
 
 
 def a_bad_day() -> Snapshot:
