@@ -15,7 +15,7 @@ from service.settings import DecodeSettings
 
 def values_of(slots: Any) -> list[Any]:
     """All that a pool and its slots were made with, whatever it is called."""
-    parts = [slots, *slots._slots]
+    parts = [slots, *slots._slots, *(slot._config for slot in slots._slots)]
     plain = (int, float, str, bool)
     return [(name, value) for part in parts for name, value in vars(part).items() if isinstance(value, plain)]
 
@@ -69,4 +69,4 @@ def test_one_file_starts_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_many_files_have_warm_slots_and_few_have_cold_ones() -> None:
     decoding = decoding_by(DecodeSettings(decode_slots=2))
-    assert [dict(values_of(decoding.slots_for(files)))["_is_warm"] for files in (1, 16, 17)] == [False, False, True]
+    assert [dict(values_of(decoding.slots_for(files)))["is_warm"] for files in (1, 16, 17)] == [False, False, True]
