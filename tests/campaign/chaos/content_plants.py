@@ -36,9 +36,9 @@ CONTENT_PLANTS: Final = {
         "width and height of a rendition are swapped in what is said of it",
         (
             Edit(
-                "streams/thumbnails/store.py",
-                "            width=rendition.width,",
-                "            width=rendition.height,",
+                "streams/thumbnails/confirmed_put.py",
+                "width=rendition.width,",
+                "width=rendition.height,",
             ),
         ),
         frozenset({"wrong object"}),

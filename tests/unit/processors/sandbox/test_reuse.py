@@ -6,15 +6,17 @@ import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from processors.sandbox import process as slot_process
 from processors.sandbox.pool import DecodeSlots
-from processors.sandbox.process import Reuse
+from processors.sandbox.process import Child, Reuse
 from processors.types import ThumbnailSet, ThumbnailSpec
 from schemas.errors import ErrorCode, PermanentError
 from tests.doubles.sources import BytesSource, is_running, open_files, wait_until
+from tests.system.supervisor import children_of
 from tests.unit.processors.sandbox.test_pool import PICTURE, age_of, job_of, jobs_of
 
 LONG: Reuse = Reuse(max_jobs=100, max_age_s=60)
@@ -23,7 +25,7 @@ PNG_WITHOUT_PICTURE = b"\x89PNG\r\n\x1a\nno"
 
 def with_reuse(body: Callable[[DecodeSlots], Coroutine[Any, Any, None]], reuse: Reuse = LONG, count: int = 1) -> None:
     async def run() -> None:
-        async with DecodeSlots(count, reuse=reuse) as slots:
+        async with DecodeSlots(count, is_warm=False, reuse=reuse) as slots:
             await body(slots)
 
     asyncio.run(run())
@@ -33,25 +35,23 @@ async def make(slots: DecodeSlots, source: BytesSource, tenant: str | None) -> T
     return await slots.create_thumbnails(source, ThumbnailSpec(), kind=None, tenant=tenant)
 
 
-async def child_for(slots: DecodeSlots, tenant: str | None) -> int:
-    """The process that made a picture of `tenant`, in the only slot."""
-    found: list[int] = []
+async def child_for(slots: DecodeSlots, tenant: str | None) -> Child:
+    """The child that made a picture of `tenant`, in the only slot: the last one where it took two."""
+    (slot,), begun = slots._slots, list[Child]()
+    begin = slot.begin
 
-    def look() -> None:
-        wait_until(lambda: jobs_of(slots) != [])  # the child after it may be forked only now
-        found.append(max(jobs_of(slots), key=age_of))  # an older one may be about to end
+    def begin_and_note(timeout_s: float, whose: str | None = None) -> Child:
+        begun.append(begin(timeout_s, whose))
+        return begun[-1]
 
-    made = await make(slots, BytesSource(PICTURE, look), tenant)
+    with patch.object(slot, "begin", begin_and_note):
+        made = await make(slots, BytesSource(PICTURE), tenant)
     assert len(made.renditions) == 3
-    return found[0]
+    return begun[-1]
 
 
-def ended(pid: int) -> None:
-    wait_until(lambda: not is_running(pid))
-
-
-async def seen_to_end(pid: int) -> None:
-    await asyncio.to_thread(ended, pid)
+async def seen_to_end(child: Child) -> None:
+    await asyncio.wait_for(asyncio.shield(child.child_exit), 20)
 
 
 def processor_time(pid: int) -> tuple[float, int, int]:
@@ -65,25 +65,26 @@ def processor_time(pid: int) -> tuple[float, int, int]:
 def test_the_jobs_of_a_company_share_a_process_and_another_company_never_gets_it() -> None:
     async def body(slots: DecodeSlots) -> None:
         first = await child_for(slots, "a")
-        assert [await child_for(slots, "a") for _ in range(3)] == [first] * 3
+        for _ in range(3):
+            assert await child_for(slots, "a") is first
         others = await child_for(slots, "b")
         await seen_to_end(first)
         again = await child_for(slots, "a")
         await seen_to_end(others)
-        assert len({first, others, again}) == 3
+        assert len({first.number, others.number, again.number}) == 3
 
     with_reuse(body)
 
 
 def test_without_a_company_and_without_the_setting_each_job_has_its_own() -> None:
     async def nobody(slots: DecodeSlots) -> None:
-        assert len({await child_for(slots, None) for _ in range(3)}) == 3
-        assert jobs_of(slots) == []
+        assert len({(await child_for(slots, None)).number for _ in range(3)}) == 3
+        assert slots._slots[0].kept_for is None
 
     async def run() -> None:
         async with DecodeSlots(1) as slots:
-            assert len({await child_for(slots, "a") for _ in range(3)}) == 3
-            assert jobs_of(slots) == []
+            assert len({(await child_for(slots, "a")).number for _ in range(3)}) == 3
+            assert slots._slots[0].kept_for is None
 
     with_reuse(nobody)
     asyncio.run(run())
@@ -91,13 +92,13 @@ def test_without_a_company_and_without_the_setting_each_job_has_its_own() -> Non
 
 def test_a_child_leaves_after_its_last_job_and_when_its_time_is_over() -> None:
     async def jobs(slots: DecodeSlots) -> None:
-        pids = [await child_for(slots, "a") for _ in range(5)]
-        assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
+        one, two, three, four, five = [(await child_for(slots, "a")).number for _ in range(5)]
+        assert one == two != three == four != five
 
     async def age(slots: DecodeSlots) -> None:
         first = await child_for(slots, "a")
         await seen_to_end(first)  # nobody asks for it
-        assert await child_for(slots, "a") != first
+        assert await child_for(slots, "a") is not first
 
     with_reuse(jobs, Reuse(max_jobs=2, max_age_s=60))
     with_reuse(age, Reuse(max_jobs=100, max_age_s=0.3))
@@ -119,7 +120,9 @@ def test_a_failure_ends_the_child_and_that_of_a_used_one_is_tried_in_a_new_one()
                 os.kill(killed[0], signal.SIGKILL)
 
         assert len((await make(slots, BytesSource(PICTURE, kill_it_once), "a")).renditions) == 3
-        assert killed == [second]
+        ended = await asyncio.wait_for(asyncio.shield(second.child_exit), 20)
+        assert ended is not None
+        assert ended.status == signal.SIGKILL
 
     with_reuse(body)
 
@@ -137,7 +140,7 @@ def test_an_odd_answer_of_a_used_child_is_its_last(second_answer: str, monkeypat
 
     async def body(slots: DecodeSlots) -> None:
         first = await child_for(slots, "a")
-        assert await child_for(slots, "a") != first
+        assert await child_for(slots, "a") is not first
         await seen_to_end(first)
 
     with_reuse(body)
@@ -145,9 +148,11 @@ def test_an_odd_answer_of_a_used_child_is_its_last(second_answer: str, monkeypat
 
 def test_each_job_has_its_own_processor_time() -> None:
     async def body(slots: DecodeSlots) -> None:
-        pid = await child_for(slots, "a")
+        first = await child_for(slots, "a")
+        await asyncio.to_thread(wait_until, lambda: len(children_of(slots.pids[0])) == 2)  # it, and the one that waits
+        pid = min(children_of(slots.pids[0]), key=age_of)
         for _ in range(3):
-            assert await child_for(slots, "a") == pid
+            assert await child_for(slots, "a") is first
             used_s, soft, hard = processor_time(pid)
             assert int(used_s) + 10 < soft <= int(used_s) + 12
             assert hard == 1001
@@ -157,12 +162,16 @@ def test_each_job_has_its_own_processor_time() -> None:
 
 def test_the_slot_that_has_a_companys_child_gets_its_next_job() -> None:
     async def body(slots: DecodeSlots) -> None:
-        seen: dict[str, set[int]] = {"a": set(), "b": set()}
-        for tenant in "abbaabab":
-            before = set(jobs_of(slots))
+        def kept() -> dict[str | None, int]:
+            return {slot.kept_for: slot._kept.number for slot in slots._slots if slot._kept is not None}
+
+        await make(slots, BytesSource(PICTURE), "a")
+        await make(slots, BytesSource(PICTURE), "b")
+        first = kept()
+        assert set(first) == {"a", "b"}
+        for tenant in "baabab":
             await make(slots, BytesSource(PICTURE), tenant)
-            seen[tenant] |= set(jobs_of(slots)) - before
-        assert [len(pids) for pids in seen.values()] == [1, 1]
+            assert kept() == first
 
     with_reuse(body, count=2)
 
@@ -178,5 +187,4 @@ def test_a_hundred_jobs_of_two_companies_leave_nothing_open_and_nothing_running(
         pids.extend([*slots.pids, *jobs_of(slots)])
 
     with_reuse(body, count=2)
-    for pid in pids:
-        ended(pid)
+    wait_until(lambda: not any(map(is_running, pids)))
