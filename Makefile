@@ -32,7 +32,7 @@ $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or later is needed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@$(if $(UV),,$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is needed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; })
-	$(if $(UV),uv venv --quiet --python $$(command -v $(PYTHON)) $(VENV),$(PYTHON) -m venv $(VENV)) # pip alone takes seconds to install
+	$(if $(UV),uv venv --quiet --seed --python $$(command -v $(PYTHON)) $(VENV),$(PYTHON) -m venv $(VENV))
 
 $(VENV)/ready-for-demo: requirements.lock requirements-demo.lock pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-demo.lock
