@@ -198,7 +198,7 @@ def main() -> None:
         machine = {
             "date": dt.datetime.now(dt.UTC).date().isoformat(),
             "cores": os.cpu_count(),
-            "kernel": platform.release(),
+            "kernel": platform.release().partition("-")[0],
             "python": platform.python_version(),
             "load": [round(value, 1) for value in os.getloadavg()],
         }
