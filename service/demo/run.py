@@ -6,7 +6,6 @@ import signal
 import sys
 import webbrowser
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,11 +52,11 @@ def run_demo(paths: list[Path], options: DemoOptions) -> int:
             companies = chosen_companies(options.providers)
             if options.keep:
                 require_page()
-            with ThreadPoolExecutor(1) as maker:  # they are made while the servers start
-                files = maker.submit(_own_files, paths) if paths else maker.submit(make_samples, folder)
-                if paths:
-                    files.result()  # says at once what is missing
-                return _run(files, companies, console, options)
+            if not paths:
+                console.print("Making media to try, each with something special …")
+            files = _own_files(paths) if paths else make_samples(folder)
+            shared = [replace(file, company=index % len(companies)) for index, file in enumerate(files)]
+            return _run(shared, companies, console, options)
     except KeyboardInterrupt:
         console.print("Stopped.")
         return EXIT_INTERRUPTED
@@ -69,12 +68,10 @@ def run_demo(paths: list[Path], options: DemoOptions) -> int:
         return EXIT_FAILED
 
 
-def _run(making: Future[list[DemoFile]], companies: list[DemoCompany], console: Console, options: DemoOptions) -> int:
-    what = "your files" if making.done() else "ten files, each with something special"
-    console.print(f"Starting a broker and three roles for {what} …", soft_wrap=True)
+def _run(files: list[DemoFile], companies: list[DemoCompany], console: Console, options: DemoOptions) -> int:
+    console.print(f"Files: {len(files)}, companies: {len(companies)}. Starting a broker and the three roles …")
     with DemoStack(companies, with_page=options.keep) as stack:
         console.print(f"Running on {stack.description}.")
-        files = [replace(file, company=index % len(companies)) for index, file in enumerate(making.result())]
         engine = stack.engine()
         tenants = Tenants(SqlCompanyDirectory(engine), settings=stack.storages.settings)
         journeys = _publish(stack, Uploader(engine, tenants), files, companies)

@@ -59,7 +59,7 @@ def test_the_demo_ends_with_a_contact_sheet_and_nothing_left(media: Path, tempor
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wait_for", ["Starting", "Running", "published"])
+@pytest.mark.parametrize("wait_for", ["Making", "Starting", "Running", "published"])
 def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, temporary_files: Path, wait_for: str) -> None:
     command = [sys.executable, "-m", "service", "demo", "--out", str(tmp_path / "sheet")]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
