@@ -138,7 +138,8 @@ def compared(base: str, options: argparse.Namespace, console: Console) -> dict[s
             sharp(console) as peer,
         ):
             for path in files:
-                ways = [old, new, kept, *([peer] if peer is not None and path.suffix in PICTURES else [])]
+                peers = [peer] if peer is not None and path.suffix in PICTURES else []
+                ways = [old, new, kept, *peers]
                 for each in ways:
                     each.cost_ms(path, 2)  # the first ones read cold files and code
                 costs = [[each.cost_ms(path) for each in ways] for _ in range(options.rounds)]
@@ -152,7 +153,7 @@ def compared(base: str, options: argparse.Namespace, console: Console) -> dict[s
                     "reuse": round(statistics.median(kept_ratios), 2),
                     "reuse_spread": [round(min(kept_ratios), 2), round(max(kept_ratios), 2)],
                 }
-                if len(ways) > len((old, new, kept)):
+                if peers:
                     rows[path.name] |= {
                         "sharp_ms": round(statistics.median(cost[3] for cost in costs), 1),
                         "now_to_sharp": round(statistics.median(cost[1] / cost[3] for cost in costs), 2),

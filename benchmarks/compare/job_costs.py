@@ -18,7 +18,7 @@ SLOTS: Final = ("processors.sandbox.pool", "processors.decode_slots")
 
 
 class LocalFile:
-    """A file as a source: what a worker does with one in local storage."""
+    """A file as a source: what a worker does with one in local storage. The trees' own classes for it differ in name and place."""
 
     def __init__(self, path: str) -> None:
         self._fd: Final = os.open(path, os.O_RDONLY)

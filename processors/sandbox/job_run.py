@@ -83,8 +83,8 @@ class JobRun:
             raise
         finally:
             if not self._is_kept:
-                if served.cancel():  # every thread waits for a storage, so that this job has none yet
-                    child.connection.close()
+                served.cancel()  # it may not have begun: every thread waits for a storage
+                served.add_done_callback(lambda _: child.connection.close())
                 await self._tidy(answer, child)
 
     async def _await_result(
@@ -167,7 +167,7 @@ class JobRun:
     def _serve(self, connection: socket.socket, source: Source, spec: ThumbnailSpec) -> _Answer | None:
         """Answer reads until the child says how it went: its last frame, or None when it left without one. In a thread.
 
-        Closes the connection unless all went well: the child may be kept then.
+        Closes the connection unless all went well, so that the child ends: after that it may be kept.
         """
         said = None
         try:
@@ -222,8 +222,6 @@ class JobRun:
             with suppress(OSError):
                 child.connection.shutdown(socket.SHUT_RDWR)
             answer.cancel()
-        elif not answer.cancelled() and answer.exception() is None and answer.result() is not None:
-            child.connection.close()
         if not child.child_exit.done():
             self._slot.end(child)
             await asyncio.wait({child.child_exit}, timeout=KILL_GRACE_S)

@@ -68,14 +68,11 @@ class Job:
         fields: dict[str, Any] = json.loads(data)
         spec = fields["spec"]
         renditions = tuple(
-            RenditionSpec(**item | {"format": _format(item["format"])}) for item in spec.pop("renditions")
+            RenditionSpec(**item | {"format": item["format"] and PictureFormat[item["format"].upper()]})
+            for item in spec.pop("renditions")
         )
-        picture_format = _format(spec.pop("format")) or PictureFormat.WEBP
+        picture_format = PictureFormat[spec.pop("format").upper()]
         return cls(fields["size"], ThumbnailSpec(renditions=renditions, format=picture_format, **spec), fields["kind"])
-
-
-def _format(name: str | None) -> PictureFormat | None:
-    return None if name is None else PictureFormat[name.upper()]
 
 
 def pack_result(result: ThumbnailSet) -> bytes:
